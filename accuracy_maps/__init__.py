@@ -1,0 +1,9 @@
+"""Accuracy maps f(k, SNR): task accuracy over the channel divided by local accuracy, measured.
+
+`AccuracyMap` is the type, `accuracy_maps.build` makes one from checkpoints. Importing this package, or reading a
+map, loads neither torch nor transformers.
+"""
+
+from accuracy_maps.map import AccuracyMap, monotone_envelope
+
+__all__ = ["AccuracyMap", "monotone_envelope"]

@@ -1,0 +1,1 @@
+"""Corpora: find or download with checksum, split, tokenise. Knows nothing of models."""

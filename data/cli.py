@@ -1,0 +1,96 @@
+"""What the four commands share: one-line errors with exit status 2, flag types, logging on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from data.artifacts import ToolkitError
+
+
+class Parser(argparse.ArgumentParser):
+    """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", HelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message as one line on stderr and exit with status 2."""
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults after each flag; description and examples as written."""
+
+
+def run_command(name: str, body: Callable[[], None]) -> int:
+    """Run a command's body; print a ToolkitError as one line.
+
+    Returns:
+        Exit status: 0 done, 2 user's mistake, 130 interrupted.
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    try:
+        body()
+    except ToolkitError as error:
+        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def raise_config_errors(errors: list[str]) -> None:
+    """Raise one ToolkitError that lists every error of a config, if there is any."""
+    if errors:
+        raise ToolkitError("; ".join(errors))
+
+
+def finite_float(text: str) -> float:
+    """Flag type: a float that is neither nan nor infinite."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} given, a finite number is allowed")
+    return value
+
+
+def positive_int(text: str) -> int:
+    """Flag type: an integer of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} given, a whole number of at least 1 is allowed")
+    return value
+
+
+def int_list(text: str) -> tuple[int, ...]:
+    """Flag type: rising positive integers, as in "4,8,12"."""
+    values = tuple(positive_int(part) for part in text.split(","))
+    if list(values) != sorted(set(values)):
+        raise argparse.ArgumentTypeError(f"{text!r} given, the values must rise, as in 4,8,12")
+    return values
+
+
+def float_grid(text: str) -> tuple[float, ...]:
+    """Flag type: rising floats, as "-6,0,6" or as "start:stop:step" with both ends in, as in "-6:18:3"."""
+    if ":" in text:
+        parts = [finite_float(part) for part in text.split(":")]
+        if len(parts) != 3 or parts[2] <= 0 or parts[1] < parts[0]:
+            raise argparse.ArgumentTypeError(f"{text!r} given, start:stop:step with stop >= start, step > 0 is allowed")
+        start, stop, step = parts
+        return tuple(start + i * step for i in range(math.floor((stop - start) / step + 1e-9) + 1))
+    values = tuple(finite_float(part) for part in text.split(","))
+    if list(values) != sorted(set(values)):
+        raise argparse.ArgumentTypeError(f"{text!r} given, the values must rise, as in -6,0,6")
+    return values
