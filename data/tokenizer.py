@@ -1,0 +1,87 @@
+"""Joint byte-pair encoding of source and target, stored with the checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from data.artifacts import ToolkitError, write_text
+
+_SPECIAL_TOKENS = ["<pad>", "</s>"]
+
+
+class JointBPE:
+    """Byte-level BPE shared by both languages: any text can be encoded, and decoding gives it back.
+
+    Token ids run from 0; `pad_id` fills batches and starts the decoder (Marian's convention), `eos_id` ends each
+    sentence.
+    """
+
+    pad_id = 0
+    eos_id = 1
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    @classmethod
+    def train(cls, sentences: Iterable[str], *, vocab_size: int) -> JointBPE:
+        """Learn the merges from sentences of both languages.
+
+        Args:
+            sentences: training sentences only.
+            vocab_size: largest number of tokens; at least 258, the bytes and the special tokens.
+        """
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=_SPECIAL_TOKENS,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(sentences, trainer)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="$A </s>", special_tokens=[("</s>", cls.eos_id)]
+        )
+        return cls(tokenizer)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens, special ones included."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Token ids of each sentence, the end of sentence included."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(sentences))]
+
+    def encode_target(self, sentences: Sequence[str]) -> list[list[int]]:
+        """As `encode`: both languages share one vocabulary."""
+        return self.encode(sentences)
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Sentences of rows of token ids; special tokens are left out."""
+        texts = self._tokenizer.decode_batch([list(row) for row in ids], skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write tokenizer.json into `folder`, atomically."""
+        write_text(Path(folder) / "tokenizer.json", self._tokenizer.to_str())
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> JointBPE:
+        """Read tokenizer.json from `folder`.
+
+        Raises:
+            ToolkitError: if it is missing or damaged.
+        """
+        path = Path(folder) / "tokenizer.json"
+        if not path.is_file():
+            raise ToolkitError(f"{path}: no such file")
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ToolkitError(f"{path}: damaged or foreign tokenizer ({error})") from error

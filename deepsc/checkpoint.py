@@ -1,0 +1,167 @@
+"""Checkpoints: a folder with config.json, the tokenizer, model.safetensors (best) and state.safetensors (latest).
+
+Each file is replaced atomically. Nothing is pickled, so a checkpoint from a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model, save_file, save_model
+from torch import Tensor
+
+from data.artifacts import ToolkitError, atomic_path, parsing, read_document, write_json
+from data.tokenizer import JointBPE
+from deepsc.config import TextCodecConfig
+from deepsc.text import TextCodec
+
+KIND = "deepsc-checkpoint"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained codec and what is needed to use it."""
+
+    codec: TextCodec
+    tokenizer: JointBPE
+    document: Mapping[str, Any]
+    """config.json: task, codec, training, corpus, provenance."""
+    metrics: Mapping[str, Any]
+    """What the weights' file says of itself: step, epoch, validation loss."""
+    sha256: str
+    """Checksum of model.safetensors."""
+
+
+def write_config(folder: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+    """Write config.json."""
+    write_json(Path(folder) / "config.json", {"kind": KIND, "schema_version": SCHEMA_VERSION, **fields})
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises:
+        ToolkitError: if `folder` is not a checkpoint.
+    """
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise ToolkitError(f"{folder}: not a checkpoint, it has no config.json")
+    return read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
+
+
+def save_best(folder: str | os.PathLike[str], codec: TextCodec, metrics: Mapping[str, Any]) -> None:
+    """Write model.safetensors; its header says which codec config it belongs to."""
+    header = {"metrics": json.dumps(metrics), "codec": _fingerprint(codec.config)}
+    with atomic_path(Path(folder) / "model.safetensors") as temporary:
+        save_model(codec, str(temporary), metadata=header)
+
+
+def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Checkpoint:
+    """Load the best weights of a run.
+
+    Args:
+        folder: a run's output folder.
+        device: where the codec goes.
+
+    Raises:
+        ToolkitError: if a file is missing, truncated, or belongs to another model.
+    """
+    folder = Path(folder)
+    document = read_config(folder)
+    with parsing(folder / "config.json"):
+        config = TextCodecConfig.from_dict(document["codec"])
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
+    header = read_header(weights)
+    if header.get("codec") != _fingerprint(config):
+        raise ToolkitError(f"{weights}: belongs to another model than {folder / 'config.json'}")
+    codec = TextCodec(config)
+    try:
+        load_model(codec, weights)
+    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
+        raise ToolkitError(f"{weights}: weights do not fit the config ({error})") from error
+    with parsing(weights):
+        metrics = json.loads(header["metrics"])
+    return Checkpoint(
+        codec=codec.to(device).eval(),
+        tokenizer=JointBPE.load(folder),
+        document=document,
+        metrics=metrics,
+        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+    )
+
+
+def save_state(
+    folder: str | os.PathLike[str], codec: TextCodec, optimizer: torch.optim.Optimizer, position: Mapping[str, Any]
+) -> None:
+    """Write state.safetensors: latest weights, optimizer moments, and the position in the run.
+
+    Args:
+        folder: the run's output folder.
+        codec: the model.
+        optimizer: AdamW over the model's parameters.
+        position: JSON values, such as epoch, batch and best validation loss.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in codec.named_parameters():
+        tensors[f"model.{name}"] = parameter.detach().contiguous()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value.contiguous()
+    header = {"position": json.dumps(position), "codec": _fingerprint(codec.config)}
+    with atomic_path(Path(folder) / "state.safetensors") as temporary:
+        save_file(tensors, str(temporary), metadata=header)
+
+
+def load_state(
+    folder: str | os.PathLike[str], codec: TextCodec, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Put `save_state`'s tensors back in place.
+
+    Returns:
+        The position.
+
+    Raises:
+        ToolkitError: if the file is truncated or belongs to another model.
+    """
+    path = Path(folder) / "state.safetensors"
+    header = read_header(path)
+    if header.get("codec") != _fingerprint(codec.config):
+        raise ToolkitError(f"{path}: belongs to another model than this command's flags describe")
+    with parsing(path), safe_open(path, framework="pt") as stored, torch.no_grad():
+        names = set(stored.keys())
+        for name, parameter in codec.named_parameters():
+            parameter.copy_(stored.get_tensor(f"model.{name}"))
+            moments = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in names]
+            # The step counter stays where AdamW made it, the moments go with their parameter.
+            optimizer.state[parameter] = {
+                key: stored.get_tensor(f"optimizer.{key}.{name}").to("cpu" if key == "step" else parameter.device)
+                for key in moments
+            }
+        return dict(json.loads(header["position"]))
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file.
+
+    Raises:
+        ToolkitError: if it is truncated or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            return stored.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ToolkitError(f"{path}: damaged or not a safetensors file ({error})") from error
+
+
+def _fingerprint(config: TextCodecConfig) -> str:
+    return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()

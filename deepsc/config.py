@@ -1,0 +1,205 @@
+"""Configurations of codecs and training runs; no torch here, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from data.cli import raise_config_errors
+
+TASKS = ("translate", "reconstruct")
+SNR_RANGE_DB = (-6.0, 18.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPreset:
+    """Size of a text codec and the training that suits it."""
+
+    d_model: int
+    layers: int
+    """Encoder layers, and as many decoder layers (F^T of section V)."""
+    heads: int
+    d_ff: int
+    vocab_size: int
+    dropout: float
+    learning_rate: float
+    """Peak, after warm-up."""
+    warmup_steps: int
+    batch_tokens: int
+    """Largest number of tokens in a batch, padding included, per side."""
+    epochs: int
+
+
+TEXT_PRESETS = {
+    "tiny": TextPreset(
+        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, learning_rate=3e-3, warmup_steps=50,
+        batch_tokens=2048, epochs=6,
+    ),
+    "small": TextPreset(
+        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.1, learning_rate=2e-3, warmup_steps=400,
+        batch_tokens=4096, epochs=30,
+    ),
+    "base": TextPreset(
+        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, learning_rate=5e-4, warmup_steps=2000,
+        batch_tokens=4096, epochs=60,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextCodecConfig:
+    """Architecture of a text codec: a Marian Transformer, and between its halves the JSC codec.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    preset: str
+    """Name of the size, or of the pretrained weights: part of the model's name in maps and FLOPs files."""
+    vocab_size: int
+    d_model: int
+    layers: int
+    heads: int
+    d_ff: int
+    dropout: float
+    pad_id: int = 0
+    eos_id: int = 1
+    max_length: int = 256
+    """Most tokens of a sentence, the end of sentence included."""
+    k: tuple[int, ...] = ()
+    """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
+    snr_range_db: tuple[float, float] = SNR_RANGE_DB
+    """E_s/N_0 the codec is trained for."""
+
+    def __post_init__(self) -> None:
+        errors = []
+        if list(self.k) != sorted(set(self.k)) or any(k < 1 for k in self.k):
+            errors.append(f"k: {list(self.k)} given, rising whole numbers of at least 1 are allowed (--k)")
+        low, high = self.snr_range_db
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            errors.append(f"snr_range_db: {low}:{high} given, finite low <= high is allowed (--snr-db)")
+        for name in ("vocab_size", "d_model", "layers", "heads", "d_ff", "max_length"):
+            if getattr(self, name) < 1:
+                errors.append(f"{name}: {getattr(self, name)} given, at least 1 is allowed")
+        if self.heads >= 1 and self.d_model % self.heads:
+            errors.append(f"d_model: {self.d_model} given, a multiple of the {self.heads} heads is allowed")
+        if not 0 <= self.dropout < 1:
+            errors.append(f"dropout: {self.dropout} given, [0, 1) is allowed")
+        raise_config_errors(errors)
+
+    @classmethod
+    def from_preset(cls, preset: str, **changes: Any) -> TextCodecConfig:
+        """Config of a preset, with fields changed."""
+        size = TEXT_PRESETS[preset]
+        names = ("vocab_size", "d_model", "layers", "heads", "d_ff", "dropout")
+        return cls(preset=preset, **{name: getattr(size, name) for name in names} | changes)
+
+    @property
+    def model_name(self) -> dict[str, Any]:
+        """What tells this model from another where FLOPs and accuracy are concerned."""
+        names = ("preset", "d_model", "layers", "heads", "d_ff", "vocab_size")
+        return {"name": "text-marian", **{name: getattr(self, name) for name in names}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON knows them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> TextCodecConfig:
+        """Inverse of `to_dict`."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(f"unknown codec fields {unknown}")
+        lists = {"k": tuple(fields["k"]), "snr_range_db": tuple(fields["snr_range_db"])}
+        return cls(**fields | lists)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    epochs: int
+    batch_tokens: int
+    learning_rate: float
+    """Peak of the schedule: linear warm-up, then cosine decay to 0 at the last step."""
+    warmup_steps: int
+    channel: str = "awgn"
+    """"none" trains the local model."""
+    fading: str = "block"
+    csi: str = "perfect"
+    rician_factor: float = 4.0
+    label_smoothing: float = 0.1
+    weight_decay: float = 1e-2
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    patience: int = 5
+    """Epochs without a better validation loss after which training stops."""
+    checkpoint_steps: int = 200
+    """Steps between two savings of the training state; each epoch's end saves it too."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        errors = []
+        for name in ("epochs", "batch_tokens", "warmup_steps", "patience", "checkpoint_steps"):
+            if getattr(self, name) < 1:
+                errors.append(f"{name}: {getattr(self, name)} given, at least 1 is allowed ({_flag(name)})")
+        if not 0 < self.learning_rate < math.inf:
+            errors.append(f"learning_rate: {self.learning_rate} given, above 0 is allowed ({_flag('learning_rate')})")
+        if self.seed < 0:
+            errors.append(f"seed: {self.seed} given, at least 0 is allowed (--seed)")
+        raise_config_errors(errors)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """Which sentences; the arguments of `data.parallel.load_parallel`."""
+
+    dataset: str
+    """"multi30k", "captions", "europarl", or "files" for `source` and `target`."""
+    pair: str = "en-de"
+    data_dir: str | None = None
+    caption_count: int = 8000
+    source: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRunConfig:
+    """What `train-deepsc --modality text` does.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    corpus: CorpusConfig
+    training: TrainConfig
+    output: str
+    preset: str = "small"
+    task: str = "translate"
+    """"translate", or "reconstruct": the source sentence itself (DeepSC's own task)."""
+    k: tuple[int, ...] = (16,)
+    snr_range_db: tuple[float, float] = SNR_RANGE_DB
+    init_from: str | None = None
+    """Folder of a checkpoint, such as the local model's, whose Transformer and tokenizer the codec starts from."""
+    device: str = "cpu"
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        errors = []
+        if self.preset not in TEXT_PRESETS:
+            errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(TEXT_PRESETS)}")
+        if self.task not in TASKS:
+            errors.append(f"--task: {self.task!r} given, allowed: {', '.join(TASKS)}")
+        if self.training.channel != "none" and not self.k:
+            errors.append("--k: none given, a channel needs at least one")
+        raise_config_errors(errors)

@@ -1,0 +1,102 @@
+"""Scores of received sentences: sacreBLEU, the maps' metric, and nltk's BLEU-1 to 4, the field's usual figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sacrebleu.metrics import BLEU
+
+from data.batching import token_batches
+from data.tokenizer import JointBPE
+from deepsc.text import Link, TextBatch, TextCodec, collate
+
+
+class EncodedBatch(NamedTuple):
+    """Sentences with their semantic features, computed once and sent many times."""
+
+    rows: list[int]
+    """Where the sentences stand in the test set."""
+    features: torch.Tensor
+    """(B, S, d_model), on the codec's device."""
+    mask: torch.Tensor
+    """(B, S)."""
+
+
+@torch.inference_mode()
+def encode_sentences(
+    codec: TextCodec, tokenizer: JointBPE, sentences: Sequence[str], *, max_tokens: int = 4096
+) -> list[EncodedBatch]:
+    """Run the semantic encoder over sentences, in length-bucketed batches.
+
+    Sentences longer than the codec's `max_length` are cut to it.
+    """
+    device = next(codec.parameters()).device
+    ids = [row if len(row) <= codec.config.max_length else [*row[: codec.config.max_length - 1], tokenizer.eos_id]
+           for row in tokenizer.encode(sentences)]  # fmt: skip
+    batches = []
+    for rows in token_batches([len(row) for row in ids], max_tokens=max_tokens, seed=None):
+        batch: TextBatch = collate([ids[i] for i in rows], [ids[i] for i in rows], pad_id=tokenizer.pad_id).to(device)
+        batches.append(EncodedBatch(rows, codec.encode(batch.source, batch.mask), batch.mask))
+    return batches
+
+
+@torch.inference_mode()
+def decode_sentences(
+    codec: TextCodec, tokenizer: JointBPE, batch: EncodedBatch, link: Link | None, *, beams: int = 1
+) -> list[str]:
+    """Send one batch and decode what arrives; sentences in the order of `batch.rows`."""
+    received = codec.transmit(batch.features, batch.mask, link)
+    return tokenizer.decode(codec.generate(received, batch.mask, beams=beams).tolist())
+
+
+class BleuStatistics:
+    """Sentence by sentence counts from which corpus BLEU, and its bootstrap, follow without scoring text again.
+
+    Args:
+        hypotheses: what was decoded.
+        references: what should have been; one each.
+    """
+
+    _bleu = BLEU(effective_order=False)
+
+    def __init__(self, hypotheses: Sequence[str], references: Sequence[str]) -> None:
+        rows = []
+        for hypothesis, reference in zip(hypotheses, references, strict=True):
+            score = self._bleu.sentence_score(hypothesis, [reference])
+            rows.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
+        self.counts: NDArray[np.int64] = np.array(rows, dtype=np.int64)
+        """(sentences, 10): hypothesis and reference length, matched and possible n-grams of order 1 to 4."""
+
+    @classmethod
+    def signature(cls) -> str:
+        """sacreBLEU's signature of the scores."""
+        cls._bleu.corpus_score(["a"], [["a"]])  # the signature is known after a score
+        return str(cls._bleu.get_signature())
+
+
+def corpus_bleu(counts: NDArray[np.int64]) -> float:
+    """sacreBLEU of summed counts.
+
+    Args:
+        counts: (10,), a sum of rows of `BleuStatistics.counts`.
+
+    Returns:
+        0 to 100.
+    """
+    system, reference, *ngrams = (int(value) for value in counts)
+    return float(BLEU.compute_bleu(ngrams[:4], ngrams[4:], system, reference, smooth_method="exp").score)
+
+
+def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """nltk's corpus BLEU-1 to BLEU-4 on words split at spaces, 0 to 1; without smoothing, as the field reports them."""
+    from nltk.translate.bleu_score import corpus_bleu as nltk_corpus_bleu
+
+    hypothesis_words = [sentence.split() for sentence in hypotheses]
+    reference_words = [[sentence.split()] for sentence in references]
+    weights = [tuple(1 / n for _ in range(n)) for n in range(1, 5)]
+    scores = nltk_corpus_bleu(reference_words, hypothesis_words, weights=weights)
+    return {f"BLEU-{n}": float(score) for n, score in enumerate(scores, start=1)}

@@ -1,0 +1,207 @@
+"""The training loop of every codec: AdamW, warm-up, bf16 autocast, early stopping, exact resume.
+
+Nothing random outlives a step: batches follow from (seed, epoch), dropout, k, SNR and noise from (seed, step). A run
+that was killed and resumed therefore does what the undisturbed run does, bit for bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from data.artifacts import ToolkitError
+from deepsc.channels import Channel
+from deepsc.checkpoint import load_state, save_best, save_state
+from deepsc.config import TrainConfig
+from deepsc.text import Link, TextCodec
+
+logger = logging.getLogger(__name__)
+
+
+class Batch(Protocol):
+    """What the loop needs of a batch."""
+
+    @property
+    def size(self) -> int:
+        """Number of items."""
+
+    def to(self, device: torch.device) -> Any:
+        """The batch on another device."""
+
+
+def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:
+    """One k for each item: a third smallest, a third largest, a third random (the sandwich rule, Yu et al. 2019).
+
+    The thirds are of a batch, not of a step: one pass serves all, and the expected gradient is the same.
+
+    Args:
+        ks: trained values, rising.
+        size: number of items B.
+        generator: source of randomness.
+
+    Returns:
+        int64, (B,).
+    """
+    values = torch.tensor(ks)
+    picks = values[torch.randint(len(ks), (size,), generator=generator)]
+    role = torch.arange(size) % 3
+    picks[role == 0], picks[role == 1] = ks[0], ks[-1]
+    return picks[torch.randperm(size, generator=generator)]
+
+
+def draw_link(codec: TextCodec, config: TrainConfig, size: int, *, seed: int, device: torch.device) -> Link | None:
+    """k by the sandwich rule and SNR uniform in dB, one each per item; None for the local model."""
+    ks = codec.config.k
+    if not ks:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    low, high = codec.config.snr_range_db
+    snr_db = low + (high - low) * torch.rand(size, generator=generator)
+    return Link(
+        channel=Channel(
+            kind=config.channel, fading=config.fading, csi=config.csi, rician_factor=config.rician_factor
+        ),
+        k=sandwich_k(ks, size, generator=generator).to(device),
+        snr_db=snr_db.to(device),
+        generator=generator,
+    )
+
+
+def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
+    """Linear warm-up to 1, then cosine to 0 at `total_steps`; `step` counts from 0."""
+    warmup_steps = min(warmup_steps, total_steps // 2 + 1)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total_steps - warmup_steps)))
+
+
+@torch.inference_mode()
+def validation_loss(codec: TextCodec, batches: Sequence[Batch], config: TrainConfig, device: torch.device) -> float:
+    """Mean cross-entropy in nats per batch item, over the same k, SNR and noise at every call."""
+    codec.eval()
+    total = items = 0.0
+    for number, batch in enumerate(batches):
+        link = draw_link(codec, config, batch.size, seed=number, device=device)
+        total += codec.loss(batch.to(device), link).item() * batch.size
+        items += batch.size
+    codec.train()
+    return total / items
+
+
+def train(
+    codec: TextCodec,
+    *,
+    config: TrainConfig,
+    batches: Callable[[int], Sequence[Batch]],
+    validation: Sequence[Batch],
+    output: Path,
+    resume: bool,
+    stop_after_steps: int | None = None,
+) -> dict[str, Any]:
+    """Train a codec on the device it is on; keep the best weights on validation data.
+
+    Args:
+        codec: the model, changed in place.
+        config: the run.
+        batches: training batches of an epoch, the same whenever asked for the same epoch.
+        validation: validation batches.
+        output: folder for model.safetensors, state.safetensors and tensorboard/.
+        resume: continue from state.safetensors where there is one.
+        stop_after_steps: leave off after so many steps of this call, as a kill would.
+
+    Returns:
+        The last position: epoch, batch, step, best validation loss.
+
+    Raises:
+        ToolkitError: if the loss is not finite, or the state cannot be read.
+    """
+    _keep_freed_memory()
+    device = next(codec.parameters()).device
+    optimizer = torch.optim.AdamW(
+        codec.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    position: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1}
+    if resume and (output / "state.safetensors").exists():
+        position = load_state(output, codec, optimizer)
+        logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
+    total_steps = config.epochs * len(batches(0))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(device))
+    writer = SummaryWriter(str(output / "tensorboard"), purge_step=position["step"])
+    steps_left = stop_after_steps if stop_after_steps is not None else math.inf
+    codec.train()
+    with (
+        writer,
+        tqdm(total=total_steps, initial=position["step"], unit="step", dynamic_ncols=True, disable=None) as bar,
+    ):
+        while position["epoch"] < config.epochs and position["epoch"] - position["best_epoch"] <= config.patience:
+            epoch_batches = batches(position["epoch"])
+            for batch in epoch_batches[position["batch"] :]:
+                if steps_left <= 0:
+                    return position
+                steps_left -= 1
+                step = position["step"]
+                step_seed = config.seed * 1_000_003 + step + 1
+                factor = learning_rate_factor(step, warmup_steps=config.warmup_steps, total_steps=total_steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = config.learning_rate * factor
+                torch.manual_seed(step_seed)  # dropout has no generator argument
+                link = draw_link(codec, config, batch.size, seed=step_seed, device=device)
+                with autocast:
+                    loss = codec.loss(batch.to(device), link, label_smoothing=config.label_smoothing)
+                if not torch.isfinite(loss):
+                    raise ToolkitError(f"loss is {loss.item()} at step {step}; try a lower --learning-rate")
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), config.clip_norm)
+                optimizer.step()
+                position |= {"step": step + 1, "batch": position["batch"] + 1}
+                bar.update()
+                if step % 10 == 0:
+                    writer.add_scalar("train/loss", loss.item(), step)
+                    writer.add_scalar("train/learning_rate", config.learning_rate * factor, step)
+                    writer.add_scalar("train/gradient_norm", norm.item(), step)
+                    bar.set_postfix(epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"])
+                if position["step"] % config.checkpoint_steps == 0:
+                    save_state(output, codec, optimizer, position)
+            with autocast:
+                measured = validation_loss(codec, validation, config, device)
+            writer.add_scalar("validation/loss", measured, position["step"])
+            epoch = position["epoch"]
+            logger.info("epoch %d: validation loss %.4f", epoch, measured)
+            position |= {"epoch": epoch + 1, "batch": 0}
+            if position["best_loss"] is None or measured < position["best_loss"]:
+                position |= {"best_loss": measured, "best_epoch": epoch}
+                save_best(output, codec, {"epoch": epoch, "step": position["step"], "validation_loss": measured})
+            save_state(output, codec, optimizer, position)
+    return position
+
+
+def _bf16_helps(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(supported())  # without the instructions bf16 is emulated, and slower
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep large freed blocks instead of returning them to the kernel.
+
+    Every logits tensor would otherwise be mapped, zeroed page by page and unmapped again in each step, which costs a
+    third of the time on a CPU.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+            libc.mallopt(mmap_max, 0)
+            libc.mallopt(trim_threshold, 2**31 - 1)
