@@ -124,7 +124,7 @@ def battery_beta(battery_j: Tensor, battery_max_j: Tensor) -> Tensor:
 def best_local_clock(system: SystemConfig, tasks: Tasks, queue: Tensor, beta: Tensor) -> Tensor:
     """Clock that minimises eq. (9) locally, within its range and, if that allows it, t_max.
 
-    Eq. (9) is proportional to beta (alpha f^3 + p^c) / (P_0 f) + (1 - beta) / f, P_0 = alpha f_max^3 + p^c. Its
+    Eq. (9) goes as beta (alpha f^3 + p^c) / (P_0 f) + (1 - beta) / f with P_0 = alpha f_max^3 + p^c. Its
     derivative is 0 at f^3 = (beta p^c + (1 - beta) P_0) / (2 alpha beta), which without static power is
     f = ((1 - beta) / (2 beta))^(1/3) f_max.
 

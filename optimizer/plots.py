@@ -24,7 +24,7 @@ def plot_learning_curve(
         performance: policies tested; each is a horizontal line in the QoE panel with its 95 % interval as a
         band. title: above the plot.
     """
-    figure = Figure(figsize=(7.0, 6.0), layout="constrained")
+    figure = Figure(figsize=(9.0, 6.0), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True)
     episodes = range(1, len(curve.qoe) + 1)
@@ -34,7 +34,7 @@ def plot_learning_curve(
         upper.axhline(tested.qoe.mean, color=color, linestyle="--", linewidth=1.2, label=f"{name}, tested")
         upper.axhspan(tested.qoe.low, tested.qoe.high, color=color, alpha=0.15, linewidth=0)
     upper.set_ylabel("sum QoE of the UEs per step")
-    upper.legend(fontsize="small", loc="lower right")
+    upper.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
     upper.set_title(title, fontsize="medium")
     lower.plot(episodes, curve.reward, color="black", linewidth=0.8)
     lower.set_ylabel("reward per episode")

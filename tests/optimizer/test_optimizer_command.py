@@ -1,0 +1,189 @@
+"""`optimize` from the outside, its configs' errors, and what importing the package loads."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import optimizer
+from data.artifacts import ToolkitError
+from optimizer.command import main, parser, to_config
+from optimizer.config import EpisodeConfig, RunFiles, SystemConfig
+from optimizer.mappo import MappoConfig
+from optimizer.policies import POLICIES
+
+QUICK = ("--episodes", "2", "--test-episodes", "4")
+MODULES = sorted(path.stem for path in Path(optimizer.__file__).parent.glob("[a-z]*.py"))
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_run_writes_and_prints_everything(files, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), *QUICK]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    for name in ("mappo", *POLICIES, "sees", "95 % interval", "synthetic data"):
+        assert name in printed
+    assert sorted(path.name for path in out.iterdir()) == [
+        "learning_curve.png", "policy.safetensors", "results.csv", "results.json",
+    ]  # fmt: skip
+    document = json.loads((out / "results.json").read_text())
+    assert document["kind"] == "optimize-results"
+    assert set(document["policies"]) == {"mappo", *POLICIES}
+    assert len(document["learning_curve"]["qoe"]) == 2
+    provenance = document["provenance"]
+    assert provenance["seed"] == 0
+    assert provenance["config"]["system"]["bandwidth_hz"] == 5e6
+    assert set(provenance["data_sha256"]) == {str(path) for path in files}
+    assert len((out / "results.csv").read_text().splitlines()) == 2 + len(POLICIES)
+    assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+
+    again = tmp_path / "again"
+    assert main([*arguments, "--output", str(again)]) == 0
+    repeated = json.loads((again / "results.json").read_text())
+    for key in ("policies", "learning_curve"):
+        assert repeated[key] == document[key]
+
+
+def test_flags_reach_the_config(files):
+    options = parser().parse_args(
+        ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "2", "--k", "12", "--episodes", "7",
+         "--test-episodes", "9", "--seed", "3", "--beta", "0.25", "--preference", "dynamic", "--csi", "statistical",
+         "--offload-cost", "split", "--bandwidth-hz", "1e6", "--noise-dbm-hz", "-170", "--output", "there"]
+    )  # fmt: skip
+    config = to_config(options)
+    assert config.files == RunFiles(
+        text_map=files[0], flops=files[1], output=Path("there"), k=12, test_episodes=9, seed=3
+    )
+    assert config.system == SystemConfig(bandwidth_hz=1e6, noise_dbm_hz=-170.0)
+    assert config.episode == EpisodeConfig(
+        ues=2, beta=0.25, preference="dynamic", csi="statistical", offload_cost="split"
+    )
+    assert config.mappo == MappoConfig(episodes=7)
+
+
+def test_help_states_the_default_it_cannot_import():
+    assert f"(default: {MappoConfig().episodes})" in " ".join(parser().format_help().split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--beta", "nan"], "--beta"),
+        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--test-episodes 1 given"),
+        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--bandwidth-hz -1.0 given"),
+        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--beta 1.5 given"),
+        (["--seed", "-1"], "--seed -1 given"),
+        (["--ues", "0"], "--ues"),
+        (["--csi", "perfect"], "--csi"),
+        (["--csi", "statistical"], "fading twice"),
+        (["--k", "4"], "--k 4 given, the map holds 8 to 16"),
+        (["--text-map", "missing.json"], "missing.json: no such file"),
+        (["--tex-map", "x"], "--tex-map"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, message):
+    out = tmp_path / "out"
+    everything = [
+        "--text-map",
+        str(files[0]),
+        "--flops",
+        str(files[1]),
+        "--output",
+        str(out),
+        *QUICK,
+        *arguments,
+    ]
+    try:
+        status = main(everything)
+    except SystemExit as stop:  # argparse's own errors
+        status = stop.code
+    assert status == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "nan"])
+def test_damaged_inputs_are_one_line_and_status_2(files, tmp_path, capsys, which, damage):
+    path = files[which]
+    text = path.read_text()
+    if damage == "truncated":
+        path.write_text(text[: len(text) // 2])
+    elif damage == "foreign":
+        path.write_text('{"kind": "shopping-list", "schema_version": 1}')
+    else:
+        document = json.loads(text)
+        document["local_accuracy" if which == 0 else "local_flops"] = float("nan")
+        path.write_text(json.dumps(document))
+    out = tmp_path / "out"
+    assert main(["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), *QUICK]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert path.name in error or damage == "nan"
+    assert not out.exists()
+
+
+def test_an_output_that_cannot_be_written_is_found_before_training(files, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    arguments = ["--text-map", str(files[0]), "--flops", str(files[1]), "--episodes", "1000000"]
+    assert main([*arguments, "--output", str(blocked / "out")]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
+def test_configs_list_all_their_errors():
+    with pytest.raises(ToolkitError) as caught:
+        SystemConfig(bandwidth_hz=0.0, power_min_dbm=30.0, radius_min_m=1.0, noise_dbm_hz=float("nan"))
+    for part in ("--bandwidth-hz 0.0", "power_min_dbm 30.0", "radius_min_m 1.0", "--noise-dbm-hz nan"):
+        assert part in str(caught.value)
+    with pytest.raises(ToolkitError, match=r"discount.*gae_lambda|learning_rate") as caught:
+        MappoConfig(discount=1.5, gae_lambda=0.0, learning_rate=0.0)
+    assert all(name in str(caught.value) for name in ("discount 1.5", "gae_lambda 0.0", "learning_rate 0.0"))
+    with pytest.raises(ToolkitError, match="steps 5"):
+        EpisodeConfig(steps=5)
+
+
+@pytest.mark.parametrize("config", [SystemConfig, EpisodeConfig, MappoConfig, RunFiles])
+def test_every_field_has_a_docstring(config):
+    source = Path(sys.modules[config.__module__].__file__).read_text().split(f"class {config.__name__}:")[1]
+    lines = source.splitlines()
+    for name in config.__dataclass_fields__:
+        index = next(i for i, line in enumerate(lines) if line.startswith(f"    {name}:"))
+        assert lines[index + 1].startswith('    """'), name
+
+
+def test_table_one_is_in_the_configs():
+    system, mappo, files = SystemConfig(), MappoConfig(), RunFiles(text_map=Path("m"), flops=Path("f"))
+    assert (EpisodeConfig().ues, system.carrier_hz, system.bandwidth_hz) == (4, 6e9, 5e6)
+    assert (system.noise_dbm_hz, system.power_min_dbm, system.power_max_dbm) == (-160, 18, 24)
+    assert system.circuit_power_w == pytest.approx(10 ** (20 / 10 - 3))
+    assert files.k == 16
+    assert (system.local_flops_per_cycle, system.remote_flops_per_cycle) == (1024, 13824)
+    assert (system.local_clock_min_hz, system.local_clock_max_hz) == (0.64e9, 1.28e9)
+    assert system.remote_clock_hz == 1.41e9
+    assert (system.accuracy_min, system.latency_max_s) == (0.9, 1)
+    assert (mappo.episodes, files.test_episodes, mappo.batch_steps) == (1000, 100, 256)
+    assert (mappo.gae_lambda, mappo.discount, mappo.clip) == (0.98, 0.95, 0.3)
+    assert (mappo.critic_weight, mappo.entropy_weight) == (0.5, 0.005)
+
+
+def test_optimizer_never_imports_the_codecs():
+    imports = "; ".join(f"import optimizer.{name}" for name in MODULES if name != "__init__")
+    loaded = run_python(f"import sys; {imports}; print(*sys.modules)").split()
+    assert "optimizer.mappo" in loaded
+    forbidden = {"deepsc", "timm", "transformers"}
+    assert not forbidden & {name.split(".")[0] for name in loaded}
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys, optimizer.command as c; c.parser().format_help(); print(*sys.modules)"
+    loaded = {name.split(".")[0] for name in run_python(code).split()}
+    assert not {"torch", "matplotlib", "numpy", "sklearn", "safetensors"} & loaded

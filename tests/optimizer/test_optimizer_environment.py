@@ -1,0 +1,191 @@
+"""Rewards, queues, batteries and draws of the batched environment."""
+
+import pytest
+import torch
+
+from optimizer.config import EpisodeConfig, SystemConfig
+from optimizer.environment import OBSERVATION_SIZE, OffloadingEnvironment
+from optimizer.physics import Actions
+from optimizer.policies import LocalPolicy, RandomPolicy
+
+SYSTEM = SystemConfig()
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def make_environment(make_tasks):
+    def make(*, system=SYSTEM, episodes=3, seed=0, flops=2.5e9, **episode):
+        return OffloadingEnvironment(
+            system=system, episode=EpisodeConfig(**episode), tasks=make_tasks(flops, **episode),
+            episodes=episodes, generator=generator(seed),
+        )  # fmt: skip
+
+    return make
+
+
+def everyone(environment, *, offload: bool, clock_hz: float = 1.28e9) -> Actions:
+    shape = (environment.episodes, environment.tasks.ues)
+    return Actions(
+        offload=torch.full(shape, offload),
+        power_w=torch.full(shape, SYSTEM.power_max_w, dtype=torch.float64),
+        clock_hz=torch.full(shape, clock_hz, dtype=torch.float64),
+        bandwidth_request=torch.zeros(shape, dtype=torch.float64),
+    )
+
+
+def test_observation_is_what_the_design_lists(make_environment):
+    view = make_environment(ues=2).view()
+    assert view.observation.shape == (3, 2, OBSERVATION_SIZE)
+    assert view.state.shape == (3, 2 * OBSERVATION_SIZE + 1)
+    x, y, battery, queue, text, image, bimodal, latency, channel = view.observation.unbind(dim=-1)
+    assert (torch.hypot(x, y) <= 1).all()
+    assert torch.equal(battery, torch.ones(3, 2))
+    assert torch.equal(queue, torch.ones(3, 2))
+    assert torch.equal(text, torch.ones(3, 2))
+    assert not image.any()
+    assert not bimodal.any()
+    assert not latency.any()
+    nominal = view.channel_gain * SYSTEM.power_max_w / (SYSTEM.bandwidth_hz / 2 * SYSTEM.noise_w_hz)
+    assert torch.allclose(channel.double(), torch.log10(nominal) / 2, atol=1e-5)
+
+
+def test_local_execution_finishes_in_ten_steps_with_the_printed_reward(make_environment):
+    environment = make_environment()
+    rewards = []
+    for _ in range(20):
+        view = environment.view()
+        outcome, reward = environment.step(everyone(environment, offload=False))
+        assert torch.equal(outcome.success, view.queue > 0)
+        rewards.append(reward)
+    total = torch.stack(rewards)
+    assert torch.allclose(
+        total[:9], torch.full((9, 3), 4.0, dtype=torch.float64)
+    )  # (13): QoE 1 for each of 4
+    assert torch.allclose(
+        total[9], torch.full((3,), 4.0 + 0.1 * (20 - 10), dtype=torch.float64)
+    )  # (14), t_0 = 10
+    assert not total[10:].any()
+
+
+def test_unfinished_queues_are_punished_at_the_end(make_environment):
+    """Noise so strong that nobody is understood: (11b) fails in every step, (14) charges 4 queues of 10."""
+    environment = make_environment(system=SystemConfig(noise_dbm_hz=-40.0), idle_drain=0.0)
+    rewards = [environment.step(everyone(environment, offload=True))[1] for _ in range(20)]
+    assert torch.equal(rewards[0], torch.full((3,), -4.0, dtype=torch.float64))  # each at penalty_max
+    penalty = 10 * float(environment.failure_penalty.sum())
+    assert torch.allclose(rewards[-1], torch.full((3,), -4.0 - penalty, dtype=torch.float64))
+    assert environment.finished.all()
+
+
+def test_one_task_left_costs_more_than_any_step_earned(make_environment):
+    environment = make_environment(episodes=200)
+    policy = RandomPolicy(SYSTEM, environment.tasks)
+    best = torch.zeros(4, dtype=torch.float64)
+    for _ in range(20):
+        outcome, _ = environment.step(policy.act(environment.view(), generator(1)))
+        best = torch.maximum(best, outcome.earned_qoe.amax(dim=0))
+    assert (environment.failure_penalty >= best).all()
+    assert (environment.failure_penalty <= 3 * best).all()  # the bound is not vacuous
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        # too slow for t_max, by less than penalty_max: t_max - t_i
+        (SystemConfig(latency_max_s=0.05), 0.05 - 10 * 25e9 / (1024 * 1.28e9)),
+        # the battery holds less than the step takes: minus the share that is missing
+        (SystemConfig(), -0.5),
+    ],
+)
+def test_what_eq_13_punishes(make_environment, system, expected):
+    scale = 2.0 if system.latency_max_s < 1 else 10 / (2 * 55)  # the first of the queue's 55 E_0 takes 10
+    environment = make_environment(system=system, ues=1, battery_queues=scale)
+    _, reward = environment.step(everyone(environment, offload=False))
+    assert reward.tolist() == pytest.approx([expected] * 3)
+
+
+def test_accuracy_failure_earns_epsilon_minus_epsilon_min(make_environment):
+    environment = make_environment(ues=1, episodes=500)
+    outcome, reward = environment.step(everyone(environment, offload=True))
+    inaccurate = (outcome.in_time & ~outcome.accurate).squeeze(-1)
+    assert inaccurate.sum() > 20
+    assert torch.allclose(reward[inaccurate], (outcome.accuracy.squeeze(-1) - 0.9)[inaccurate])
+
+
+def test_beta_spans_half_to_one_in_an_episode(make_environment):
+    """Locally at f_max the battery ends with the queue; doing nothing much, with the episode."""
+    environment = make_environment(preference="dynamic")
+    for step in range(10):
+        beta = environment.view().beta
+        assert (beta >= 0.5).all()
+        assert beta[0, 0].item() == pytest.approx(0.5) or step > 0
+        environment.step(everyone(environment, offload=False))
+    assert environment.view().beta.numpy() == pytest.approx(1.0)
+
+    idle = make_environment(preference="dynamic", flops=2.5e9)
+    idle._queue = torch.zeros_like(idle._queue)
+    for _ in range(20):
+        idle.step(everyone(idle, offload=True))
+    assert idle.view().beta.numpy() == pytest.approx(1.0)
+
+
+def test_late_execution_drains_no_more_than_t_max(make_environment):
+    environment = make_environment(system=SystemConfig(noise_dbm_hz=-40.0), ues=1, idle_drain=0.0)
+    outcome, _ = environment.step(everyone(environment, offload=True))
+    assert (outcome.latency_s > 1).all()
+    drained = environment.battery_max_j - environment.view().battery_j
+    assert torch.allclose(drained, outcome.energy_j / outcome.latency_s)
+
+
+def test_same_seed_same_world_whatever_the_policy_does(make_environment):
+    one, other = make_environment(seed=7), make_environment(seed=7)
+    for _ in range(5):
+        first, second = one.view(), other.view()
+        assert torch.equal(first.channel_gain, second.channel_gain)
+        assert torch.equal(first.observation[..., :2], second.observation[..., :2])
+        one.step(everyone(one, offload=True))
+        other.step(LocalPolicy(SYSTEM, other.tasks).act(second, generator()))
+    assert not torch.equal(
+        make_environment(seed=8).view().channel_gain, make_environment(seed=7).view().channel_gain
+    )
+
+
+def test_places_change_by_episode_and_fading_by_step(make_environment):
+    environment = make_environment()
+    before = environment.view()
+    environment.step(everyone(environment, offload=False))
+    after = environment.view()
+    assert torch.equal(before.observation[..., :2], after.observation[..., :2])
+    assert not torch.equal(before.channel_gain, after.channel_gain)
+    again = environment.reset()
+    assert not torch.equal(before.observation[..., :2], again.observation[..., :2])
+    assert (again.queue == 10).all()
+
+
+def test_statistical_csi_has_no_fading(make_environment):
+    environment = make_environment(csi="statistical")
+    before = environment.view().channel_gain
+    environment.step(everyone(environment, offload=False))
+    assert torch.equal(before, environment.view().channel_gain)
+
+
+def test_fading_is_exponential_with_mean_one(make_environment):
+    faded = make_environment(episodes=20_000, seed=2)
+    ratio = faded.view().channel_gain / faded._gain
+    assert ratio.mean().item() == pytest.approx(1, abs=0.015)  # 4 standard errors of 80 000 draws
+    assert (ratio < 1).double().mean().item() == pytest.approx(1 - 2.718281828**-1, abs=0.007)
+
+
+@pytest.mark.parametrize("change", [{"power_w": 0.3}, {"clock_hz": 2e9}, {"bandwidth_request": float("nan")}])
+def test_actions_out_of_range_are_refused(make_environment, change):
+    environment = make_environment()
+    good = everyone(environment, offload=True)
+    bad = {
+        name: torch.full_like(value, change[name]) if name in change else value
+        for name, value in vars(good).items()
+    }
+    with pytest.raises(ValueError, match=next(iter(change))):
+        environment.step(Actions(**bad))

@@ -1,0 +1,223 @@
+"""The kernel against numbers worked out by hand, and what must hold for any input."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optimizer.config import SystemConfig
+from optimizer.physics import (
+    Actions,
+    allocate_bandwidth,
+    battery_beta,
+    best_local_clock,
+    execute,
+    local_reference,
+    map_accuracy,
+)
+from optimizer.tasks import Tasks
+
+
+def tensor(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def simple_tasks(ues: int, *, ue_flops: float = 0.0) -> Tasks:
+    """l = 25 GFLOP, S k = 3200 symbols, a map that rises from 0 at 0 dB to 1 at 20 dB."""
+    return Tasks(
+        modality=torch.zeros(ues, dtype=torch.long),
+        flops=torch.full((ues,), 25e9, dtype=torch.float64),
+        ue_flops=torch.full((ues,), ue_flops, dtype=torch.float64),
+        server_flops=torch.full((ues,), 25e9, dtype=torch.float64),
+        symbols=torch.full((ues,), 3200.0, dtype=torch.float64),
+        map_snr_db=tensor(0.0, 20.0),
+        map_ratio=tensor(0.0, 1.0).expand(ues, 2),
+    )
+
+
+def actions(offload: list[bool], *, power_w: float = 0.25, clock_hz: float = 1e9) -> Actions:
+    count = len(offload)
+    return Actions(
+        offload=torch.tensor(offload),
+        power_w=torch.full((count,), power_w, dtype=torch.float64),
+        clock_hz=torch.full((count,), clock_hz, dtype=torch.float64),
+        bandwidth_request=torch.zeros(count, dtype=torch.float64),
+    )
+
+
+def run(system, tasks, chosen, *, queue=4.0, gain=1e-11, battery_j=100.0, beta=0.5):
+    shape = chosen.offload.shape
+    return execute(
+        system, tasks, chosen,
+        queue=torch.full(shape, queue, dtype=torch.float64),
+        channel_gain=torch.full(shape, gain, dtype=torch.float64),
+        battery_j=torch.full(shape, battery_j, dtype=torch.float64),
+        beta=torch.full(shape, beta, dtype=torch.float64),
+    )  # fmt: skip
+
+
+def close(value: torch.Tensor, expected: float) -> None:
+    assert value.tolist() == pytest.approx([expected] * value.numel(), rel=1e-9)
+
+
+def test_local_execution_by_hand():
+    """d = 4, l = 25 GFLOP, f = 1 GHz: c = 1024 GFLOP/s."""
+    outcome = run(SystemConfig(), simple_tasks(1), actions([False]))
+    latency_s = 4 * 25e9 / 1024e9  # (3): 97.65625 ms
+    close(outcome.latency_s, latency_s)
+    energy_j = 4.77e-27 * latency_s * 1e27 + 0.1 * latency_s  # 4.77 W of computing, 0.1 W static
+    close(outcome.energy_j, energy_j)
+    latency_0_s = 4 * 25e9 / (1024 * 1.28e9)
+    energy_0_j = (4.77e-27 * 1.28e9**3 + 0.1) * latency_0_s
+    cost = 0.5 * energy_j / energy_0_j + 0.5 * latency_s / latency_0_s
+    close(outcome.cost, cost)
+    close(outcome.qoe, 1 / cost)
+    close(outcome.accuracy, 1.0)
+    close(outcome.bandwidth_hz, 0.0)
+    close(outcome.server_energy_j, 0.0)
+    assert outcome.success.all()
+
+
+def test_offloading_by_hand():
+    """Two UEs on 5 MHz: 2.5 MHz each. p g = 0.25 W 1e-11; noise 1e-19 W/Hz 2.5e6 Hz = 2.5e-13 W: 10 dB."""
+    outcome = run(SystemConfig(), simple_tasks(2), actions([True, True]))
+    close(outcome.bandwidth_hz, 2.5e6)
+    close(outcome.snr_db, 10.0)  # (1)
+    close(outcome.accuracy, 0.5)  # half-way up the map
+    upload_s = 4 * 3200 / (2.5e6 * 0.5)  # (2), (4): 10.24 ms
+    remote_s = 4 * 25e9 * 2 / (13824 * 1.41e9)  # (5): the server is shared by two
+    latency_s = upload_s + remote_s + 1e-3  # (7)
+    close(outcome.latency_s, latency_s)
+    energy_j = 0.25 * upload_s + 0.1 * latency_s  # (8)
+    close(outcome.energy_j, energy_j)
+    close(outcome.server_energy_j, 6.44e-26 * remote_s * (1.41e9 / 2) ** 3)  # (6)
+    latency_0_s = 4 * 25e9 / (1024 * 1.28e9)
+    energy_0_j = (4.77e-27 * 1.28e9**3 + 0.1) * latency_0_s
+    cost = 0.5 * energy_j / energy_0_j + 0.5 * latency_s / latency_0_s
+    close(outcome.qoe, 0.5 / cost)  # (10)
+    assert not outcome.accurate.any()  # 0.5 < 0.9
+    assert outcome.in_time.all()
+    assert not outcome.success.any()
+    close(outcome.earned_qoe, 0.0)
+
+
+def test_split_charges_the_encoder_to_the_ue():
+    plain = run(SystemConfig(), simple_tasks(1), actions([True]))
+    split = run(SystemConfig(), simple_tasks(1, ue_flops=10e9), actions([True]))
+    encode_s = 4 * 10e9 / 1024e9
+    close(split.latency_s - plain.latency_s, encode_s)
+    close(split.energy_j - plain.energy_j, encode_s * (4.77 + 0.1))
+
+
+@pytest.mark.parametrize("ues", [1, 4])
+def test_the_papers_local_sum_qoe_is_4_23(ues):
+    """Without static power the best clock at beta 0.5 is 0.5^(1/3) f_max and four UEs earn 4.2331."""
+    system = SystemConfig(circuit_power_w=0.0)
+    tasks = simple_tasks(ues)
+    clock_hz = best_local_clock(system, tasks, tensor(*[10.0] * ues), tensor(*[0.5] * ues))
+    close(clock_hz, 0.5 ** (1 / 3) * 1.28e9)
+    outcome = run(system, tasks, actions([False] * ues, clock_hz=float(clock_hz[0])), queue=10.0)
+    assert float(outcome.earned_qoe.sum()) * 4 / ues == pytest.approx(4.2331, abs=5e-5)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.2, 0.5, 0.8, 1.0])
+@pytest.mark.parametrize("queue", [1.0, 10.0])
+def test_best_local_clock_is_best(beta, queue):
+    system, tasks = SystemConfig(), simple_tasks(1)
+    best = float(best_local_clock(system, tasks, tensor(queue), tensor(beta)))
+    clocks = torch.linspace(system.local_clock_min_hz, system.local_clock_max_hz, 2001).tolist()
+    costs = [
+        float(run(system, tasks, actions([False], clock_hz=f), queue=queue, beta=beta).cost) for f in clocks
+    ]
+    own = float(run(system, tasks, actions([False], clock_hz=best), queue=queue, beta=beta).cost)
+    assert own <= min(costs) + 1e-9
+
+
+def test_best_local_clock_keeps_the_latency_constraint():
+    """d l = 1000 GFLOP in 1 s needs 0.977 GHz, more than beta = 1 asks for."""
+    clock_hz = best_local_clock(SystemConfig(), simple_tasks(1), tensor(40.0), tensor(1.0))
+    close(clock_hz, 1000e9 / 1024)
+
+
+def test_local_reference_is_local_execution_at_full_clock():
+    system, tasks = SystemConfig(), simple_tasks(1)
+    outcome = run(system, tasks, actions([False], clock_hz=1.28e9), queue=7.0)
+    energy_j, latency_s = local_reference(system, tasks, tensor(7.0))
+    close(energy_j, float(outcome.energy_j))
+    close(latency_s, float(outcome.latency_s))
+    close(outcome.cost, 1.0)
+
+
+def test_battery_beta_spans_half_to_one():
+    assert battery_beta(tensor(8.0, 4.0, 0.0), tensor(8.0)).tolist() == [0.5, 0.75, 1.0]  # (28)
+
+
+def test_bandwidth_follows_requests_and_local_ues_ask_for_none():
+    offload = torch.tensor([True, True, False])
+    shares = allocate_bandwidth(SystemConfig(), tensor(math.log(3.0), 0.0, 50.0), offload)
+    assert shares.tolist() == pytest.approx([3.75e6, 1.25e6, 0.0])  # (12)
+    nobody = allocate_bandwidth(SystemConfig(), tensor(1.0, 2.0, 3.0), torch.zeros(3, dtype=torch.bool))
+    assert nobody.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_map_is_linear_in_db_and_clamped():
+    values = map_accuracy(simple_tasks(5), tensor(-math.inf, 0.0, 5.0, 20.0, 99.0))
+    assert values.tolist() == [0.0, 0.0, 0.25, 1.0, 1.0]
+
+
+def test_each_constraint_fails_alone():
+    system, tasks = SystemConfig(), simple_tasks(1)
+    good = run(system, tasks, actions([True]), gain=1e-9)
+    assert good.success.all()
+    late = run(SystemConfig(latency_max_s=1e-3), tasks, actions([True]), gain=1e-9)
+    flat = run(system, tasks, actions([True]), battery_j=1e-6, gain=1e-9)
+    noisy = run(system, tasks, actions([True]), gain=1e-11)
+    for outcome, failed in ((late, "in_time"), (flat, "charged"), (noisy, "accurate")):
+        held = {name: bool(getattr(outcome, name)) for name in ("in_time", "charged", "accurate")}
+        assert [name for name, value in held.items() if not value] == [failed]
+
+
+UE = st.tuples(
+    st.booleans(),
+    st.integers(0, 10),
+    st.floats(0.0, 1.0),
+    st.floats(0.063, 0.252),
+    st.floats(0.64e9, 1.28e9),
+    st.floats(-1e6, 1e6),
+    st.floats(0.0, 30.0),
+    st.floats(0.0, 1.0),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.lists(UE, min_size=3, max_size=3), min_size=1, max_size=4))
+def test_any_input_is_finite_and_batched_equals_scalar(batch):
+    system, tasks = SystemConfig(), simple_tasks(3)
+    columns = torch.tensor(batch, dtype=torch.float64).unbind(dim=-1)
+    offload, queue, gain, power_w, clock_hz, request, battery_j, beta = columns
+
+    def step(rows):
+        chosen = Actions(
+            offload=offload[rows].bool(),
+            power_w=power_w[rows],
+            clock_hz=clock_hz[rows],
+            bandwidth_request=request[rows],
+        )
+        state = {"queue": queue, "channel_gain": gain, "battery_j": battery_j, "beta": beta}
+        return execute(system, tasks, chosen, **{name: value[rows] for name, value in state.items()})
+
+    together = step(slice(None))
+    for name, value in vars(together).items():
+        if name != "snr_db":
+            assert torch.isfinite(value).all(), name
+        for i in range(len(batch)):
+            assert torch.equal(vars(step(i))[name], value[i]), name
+    assert not torch.isnan(together.snr_db).any()
+    total_hz = together.bandwidth_hz.sum(dim=-1)
+    assert (total_hz <= system.bandwidth_hz * (1 + 1e-12)).all()
+    assert torch.allclose(total_hz[together.offloaded.any(dim=-1)], tensor(system.bandwidth_hz))
+    assert (together.bandwidth_hz[together.offloaded] > 0).all()
+    idle = queue == 0
+    assert all((value[idle] == 0).all() for value in vars(together).values())

@@ -1,0 +1,85 @@
+"""Every policy of the registry, by being in it."""
+
+import pytest
+import torch
+
+from optimizer.config import EpisodeConfig, SystemConfig
+from optimizer.environment import OffloadingEnvironment
+from optimizer.evaluation import evaluate
+from optimizer.physics import execute
+from optimizer.policies import POLICIES, GreedyPolicy, LocalPolicy
+
+SYSTEM = SystemConfig()
+LARGE, SMALL = 2.5e9, 2e7
+
+
+def play(name, tasks, *, system=SYSTEM, seed=0, episodes=60, **episode):
+    return evaluate(
+        POLICIES[name](system, tasks), system=system, episode=EpisodeConfig(**episode), tasks=tasks,
+        episodes=episodes, seed=seed,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(
+    "episode", [{}, {"preference": "dynamic"}, {"csi": "statistical"}, {"offload_cost": "split"}, {"ues": 1}]
+)
+def test_every_policy_plays_every_setting_and_repeats(name, episode, make_tasks):
+    """The environment refuses powers and clocks out of range, so playing is also a check of those."""
+    tasks = make_tasks(**episode)
+    first, second = play(name, tasks, episodes=8, **episode), play(name, tasks, episodes=8, **episode)
+    assert first == second
+    assert first.qoe.low <= first.qoe.mean <= first.qoe.high
+    assert first.sees
+
+
+def test_four_local_ues_earn_the_papers_4_23(make_tasks):
+    tested = play("local", make_tasks(), system=SystemConfig(circuit_power_w=0.0))
+    assert tested.qoe.mean == pytest.approx(4.2331, abs=5e-5)
+    assert tested.finished == 1
+    assert tested.steps_to_finish == 10
+    assert tested.offloaded == 0
+
+
+def test_static_power_changes_it_little(make_tasks):
+    assert play("local", make_tasks()).qoe.mean == pytest.approx(4.2193, abs=1e-4)
+
+
+def test_remote_earns_about_4_9_per_ue_where_it_succeeds(make_tasks):
+    """Transformer-base at close range, where no execution fails."""
+    near = SystemConfig(radius_max_m=12.0, noise_dbm_hz=-175.0)
+    tested = play("remote", make_tasks(LARGE), system=near)
+    assert tested.violates_accuracy < 0.01
+    assert tested.qoe.mean / 4 == pytest.approx(4.9, abs=0.25)
+
+
+def test_which_model_a_ue_runs_decides(make_tasks):
+    large, small = make_tasks(LARGE), make_tasks(SMALL)
+    assert play("greedy", large).qoe.low > play("local", large).qoe.high
+    assert play("greedy", small).offloaded == 0
+    assert play("greedy", small).qoe.mean == pytest.approx(play("local", small).qoe.mean)
+    assert play("remote", small).qoe.high < 1
+
+
+def test_greedy_beats_every_fixed_and_random_policy(make_tasks):
+    tested = {name: play(name, make_tasks()) for name in POLICIES}
+    others = [tested[name].qoe.high for name in POLICIES if name != "greedy"]
+    assert tested["greedy"].qoe.low > max(others)
+
+
+def test_alone_greedy_never_earns_less_than_local(make_tasks):
+    """With one UE greedy's assumption is the truth, so it may not lose to a choice it considered."""
+    tasks, episode = make_tasks(ues=1), EpisodeConfig(ues=1)
+    environment = OffloadingEnvironment(
+        system=SYSTEM, episode=episode, tasks=tasks, episodes=500, generator=torch.Generator().manual_seed(0)
+    )
+    view = environment.view()
+    earned = [
+        execute(
+            SYSTEM, tasks, make(SYSTEM, tasks).act(view, torch.Generator()),
+            queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta,
+        ).earned_qoe
+        for make in (GreedyPolicy, LocalPolicy)
+    ]  # fmt: skip
+    assert (earned[0] >= earned[1]).all()
+    assert (earned[0] > earned[1]).any()
