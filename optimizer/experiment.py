@@ -82,6 +82,7 @@ def optimize(config: OptimizeConfig) -> OptimizeResult:
         tasks=tasks,
         generator=torch.Generator().manual_seed(train_seed),
     )
+    logger.info("training MAPPO: %d episodes in %d copies", config.mappo.episodes, config.mappo.copies)
     curve = trainer.train()
     policies: dict[str, Policy] = {"mappo": trainer.policy}
     policies |= {name: make(system, tasks) for name, make in POLICIES.items()}

@@ -51,11 +51,11 @@ def test_a_run_writes_and_prints_everything(files, tmp_path, capsys):
 
 
 def test_flags_reach_the_config(files):
-    options = parser().parse_args(
-        ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "2", "--k", "12", "--episodes", "7",
-         "--test-episodes", "9", "--seed", "3", "--beta", "0.25", "--preference", "dynamic", "--csi", "statistical",
-         "--offload-cost", "split", "--bandwidth-hz", "1e6", "--noise-dbm-hz", "-170", "--output", "there"]
-    )  # fmt: skip
+    flags = (
+        "--ues 2 --k 12 --episodes 7 --test-episodes 9 --seed 3 --beta 0.25 --preference dynamic "
+        "--csi statistical --offload-cost split --bandwidth-hz 1e6 --noise-dbm-hz -170 --output there"
+    )
+    options = parser().parse_args(["--text-map", str(files[0]), "--flops", str(files[1]), *flags.split()])
     config = to_config(options)
     assert config.files == RunFiles(
         text_map=files[0], flops=files[1], output=Path("there"), k=12, test_episodes=9, seed=3

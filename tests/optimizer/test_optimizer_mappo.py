@@ -123,11 +123,12 @@ def test_training_repeats_from_its_seed_and_leaves_the_global_generator_alone(ma
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize(("flops", "reference", "share"), [(LARGE, "greedy", 0.97), (SMALL, "local", 0.97)])
+@pytest.mark.parametrize(("flops", "reference", "share"), [(LARGE, "greedy", 1.0), (SMALL, "local", 0.98)])
 def test_mappo_learns(make_tasks, flops, reference, share):
     """A short training ends close to the best policy that is not learned, far above random.
 
-    The thresholds are below what seeds 0 to 4 reach; with the printed rate of 2e-7 the test fails.
+    Seeds 0 to 4 reach 1.035 to 1.043 of greedy and 0.9988 to 1.0000 of local; the printed learning rate of
+    2e-7 reaches 0.66 and 0.06.
     """
     tasks = make_tasks(flops)
     learner = trainer(tasks, episodes=80)

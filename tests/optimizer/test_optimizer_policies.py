@@ -1,5 +1,7 @@
 """Every policy of the registry, by being in it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import evaluate
 from optimizer.physics import execute
-from optimizer.policies import POLICIES, GreedyPolicy, LocalPolicy
+from optimizer.policies import POLICIES, GreedyPolicy
 
 SYSTEM = SystemConfig()
 LARGE, SMALL = 2.5e9, 2e7
@@ -67,19 +69,32 @@ def test_greedy_beats_every_fixed_and_random_policy(make_tasks):
     assert tested["greedy"].qoe.low > max(others)
 
 
-def test_alone_greedy_never_earns_less_than_local(make_tasks):
-    """With one UE greedy's assumption is the truth, so it may not lose to a choice it considered."""
-    tasks, episode = make_tasks(ues=1), EpisodeConfig(ues=1)
+@pytest.mark.parametrize("flops", [LARGE, 8e7])  # at 80 MFLOP a sentence neither side always wins
+def test_alone_greedy_takes_the_best_of_what_it_considers(make_tasks, flops):
+    """With one UE greedy's assumption is the truth: trying each choice by itself finds nothing better."""
+    tasks, episode = make_tasks(flops, ues=1), EpisodeConfig(ues=1)
     environment = OffloadingEnvironment(
         system=SYSTEM, episode=episode, tasks=tasks, episodes=500, generator=torch.Generator().manual_seed(0)
     )
     view = environment.view()
-    earned = [
-        execute(
-            SYSTEM, tasks, make(SYSTEM, tasks).act(view, torch.Generator()),
+    chosen = GreedyPolicy(SYSTEM, tasks).act(view, torch.Generator())
+
+    def earned(actions):
+        return execute(
+            SYSTEM, tasks, actions,
             queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta,
-        ).earned_qoe
-        for make in (GreedyPolicy, LocalPolicy)
-    ]  # fmt: skip
-    assert (earned[0] >= earned[1]).all()
-    assert (earned[0] > earned[1]).any()
+        ).earned_qoe  # fmt: skip
+
+    choices = [
+        replace(
+            chosen,
+            offload=torch.full_like(chosen.offload, offload),
+            power_w=torch.full_like(chosen.power_w, 10 ** ((level_dbm - 30) / 10)),
+        )
+        for offload in (False, True)
+        for level_dbm in (18.0, 19.5, 21.0, 22.5, 24.0)
+    ]
+    best = torch.stack([earned(choice) for choice in choices]).amax(dim=0)
+    assert torch.allclose(earned(chosen), best)
+    assert 0.1 < chosen.offload.double().mean() < 0.99
+    assert chosen.power_w[chosen.offload].unique().numel() > 1
