@@ -66,9 +66,10 @@ class FlopsFile:
         with parsing(path):
             if document["unit"] != UNIT:
                 raise ToolkitError(f"unit is {document['unit']!r}, expected {UNIT!r}")
-            return cls(
+            fields: dict[str, Any] = {
                 **{name: str(document[name]) for name in ("modality", "decoding")},
                 **{name: int(document[name]) for name in ("k", "source_length", "target_length")},
                 **{name: float(document[name]) for name in ("local_flops", "ue_flops", "server_flops")},
                 **{name: dict(document[name]) for name in ("model", "breakdown", "provenance")},
-            )
+            }
+            return cls(**fields)
