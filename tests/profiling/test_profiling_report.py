@@ -47,7 +47,9 @@ def test_shares_are_sums_of_parts(profile: TextProfile) -> None:
     assert file.ue_flops == parts.encoder + parts.jsc_encoder
     assert file.server_flops == parts.jsc_decoder + parts.decoder
     assert (file.decoding, file.k, file.model) == ("greedy, KV cache", 4, TINY.model_name)
-    assert profile.decoder_by_mode[Decoding.GREEDY_KV_CACHE] == parts.decoder
+    for mode in Decoding:
+        closed = closed_form.decoder_flops(TINY, source_length=5, target_length=3, decoding=mode)
+        assert profile.decoder_by_mode[mode] == closed
 
 
 def test_what_appendix_a_leaves_out_is_not_zero_in_the_table(profile: TextProfile) -> None:
