@@ -62,6 +62,8 @@ class AccuracyMap:
     local_accuracy: float
     local_low: float
     local_high: float
+    other_metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further figures by name: {"local": value, "cells": (K, N)}; for reading, nothing is computed from them."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -148,6 +150,7 @@ class AccuracyMap:
             "local_accuracy": self.local_accuracy,
             "local_low": self.local_low,
             "local_high": self.local_high,
+            "other_metrics": {name: dict(values) for name, values in self.other_metrics.items()},
             "provenance": dict(self.provenance),
         }
 
@@ -175,6 +178,7 @@ class AccuracyMap:
                 synthetic=bool(document["synthetic"]),
                 k=tuple(int(k) for k in document["k"]),
                 snr_db=tuple(float(snr) for snr in document["snr_db"]),
+                other_metrics=dict(document["other_metrics"]),
                 provenance=dict(document["provenance"]),
             )
 

@@ -17,6 +17,7 @@ from deepsc.config import (
     TextRunConfig,
     TrainConfig,
 )
+from deepsc.device import resolve_device
 
 NAME = "train-deepsc"
 _DESCRIPTION = """\
@@ -85,16 +86,9 @@ def config_from_args(args: argparse.Namespace) -> TextRunConfig:
     Raises:
         ToolkitError: listing what is wrong.
     """
-    import torch
-
     size = TEXT_PRESETS[args.preset]
     if (args.source is None) != (args.target is None):
         raise ToolkitError("--source and --target must be given together")
-    try:
-        device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ToolkitError(f"--device: {args.device!r} is not to be had here") from error
     return TextRunConfig(
         corpus=CorpusConfig(
             dataset="files" if args.source else args.dataset,
@@ -122,7 +116,7 @@ def config_from_args(args: argparse.Namespace) -> TextRunConfig:
         k=() if args.channel == "none" else args.k,
         snr_range_db=args.snr_db,
         init_from=args.init_from,
-        device=str(device),
+        device=resolve_device(args.device),
         resume=args.resume,
     )
 

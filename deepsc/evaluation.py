@@ -12,6 +12,7 @@ from sacrebleu.metrics import BLEU
 
 from data.batching import token_batches
 from data.tokenizer import JointBPE
+from deepsc.channels import Channel
 from deepsc.text import Link, TextBatch, TextCodec, collate
 
 
@@ -100,3 +101,69 @@ def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str,
     weights = [tuple(1 / n for _ in range(n)) for n in range(1, 5)]
     scores = nltk_corpus_bleu(reference_words, hypothesis_words, weights=weights)
     return {f"BLEU-{n}": float(score) for n, score in enumerate(scores, start=1)}
+
+
+class TextEvaluator:
+    """Measures a text codec on test sentences; encoder features are computed once and serve every k and SNR.
+
+    Args:
+        codec: the codec, or the local model.
+        tokenizer: the codec's.
+        pairs: test sentences and references.
+        channel: what lies between UE and server; None for the local model.
+        beams: width of the search, 1 is greedy.
+    """
+
+    metric = "sacreBLEU"
+
+    def __init__(
+        self,
+        codec: TextCodec,
+        tokenizer: JointBPE,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        channel: Channel | None,
+        beams: int = 1,
+    ) -> None:
+        self._codec, self._tokenizer, self._channel, self._beams = codec.eval(), tokenizer, channel, beams
+        self._references = [reference for _, reference in pairs]
+        self._batches = encode_sentences(codec, tokenizer, [source for source, _ in pairs])
+
+    def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
+        """Send every sentence once.
+
+        The noise depends on the seed alone, so that cells are compared on common random numbers.
+
+        Args:
+            k: complex symbols per token; the local model reads neither this nor the SNR.
+            snr_db: nominal E_s/N_0.
+            seed: of fading and noise.
+
+        Returns:
+            Counts of shape (sentences, 10) as `score` takes their sum, and nltk's BLEU by name.
+        """
+        hypotheses = [""] * len(self._references)
+        for number, batch in enumerate(self._batches):
+            link = None
+            if self._channel is not None:
+                size, device = len(batch.rows), batch.mask.device
+                link = Link(
+                    channel=self._channel,
+                    k=torch.full((size,), k, device=device),
+                    snr_db=torch.full((size,), snr_db, device=device),
+                    generator=torch.Generator().manual_seed(seed * 1_000_003 + number),
+                )
+            texts = decode_sentences(self._codec, self._tokenizer, batch, link, beams=self._beams)
+            for row, text in zip(batch.rows, texts, strict=True):
+                hypotheses[row] = text
+        return BleuStatistics(hypotheses, self._references).counts, nltk_bleu(hypotheses, self._references)
+
+    @staticmethod
+    def score(counts: NDArray[np.int64]) -> float:
+        """Accuracy of summed counts: sacreBLEU, 0 to 100."""
+        return corpus_bleu(counts)
+
+    @staticmethod
+    def signature() -> str:
+        """sacreBLEU's signature."""
+        return BleuStatistics.signature()

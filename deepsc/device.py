@@ -1,0 +1,21 @@
+"""The device a command runs on."""
+
+from __future__ import annotations
+
+from data.artifacts import ToolkitError
+
+
+def resolve_device(name: str | None) -> str:
+    """The device a flag names, checked; without a name, CUDA where there is one.
+
+    Raises:
+        ToolkitError: if it is not to be had.
+    """
+    import torch
+
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ToolkitError(f"--device: {chosen!r} is not to be had here") from error
+    return chosen
