@@ -1,16 +1,51 @@
-"""Joint byte-pair encoding of source and target, stored with the checkpoint."""
+"""Tokenizers stored with the checkpoint: joint byte-pair encoding, or that of pretrained opus-mt weights."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from data.artifacts import ToolkitError, write_text
 
 _SPECIAL_TOKENS = ["<pad>", "</s>"]
+
+
+class TextTokenizer(Protocol):
+    """What codecs need: `pad_id` fills batches and starts the decoder, `eos_id` ends each sentence."""
+
+    @property
+    def pad_id(self) -> int: ...  # noqa: D102
+
+    @property
+    def eos_id(self) -> int: ...  # noqa: D102
+
+    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Token ids of source sentences, the end of sentence included."""
+
+    def encode_target(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Token ids of target sentences, the end of sentence included."""
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Target sentences of rows of token ids; special tokens are left out."""
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write what `load_tokenizer` reads."""
+
+
+def load_tokenizer(folder: str | os.PathLike[str]) -> TextTokenizer:
+    """Read a checkpoint's tokenizer.
+
+    Raises:
+        ToolkitError: if it is missing or damaged.
+    """
+    opus_mt = Path(folder) / OpusMTTokenizer.folder
+    return OpusMTTokenizer.load(opus_mt) if opus_mt.is_dir() else JointBPE.load(folder)
 
 
 class JointBPE:
@@ -59,7 +94,7 @@ class JointBPE:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(sentences))]
 
     def encode_target(self, sentences: Sequence[str]) -> list[list[int]]:
-        """As `encode`: both languages share one vocabulary."""
+        """As `encode`: both languages share the vocabulary and its merges."""
         return self.encode(sentences)
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
@@ -85,3 +120,57 @@ class JointBPE:
             return cls(Tokenizer.from_file(str(path)))
         except Exception as error:  # tokenizers raises bare Exception
             raise ToolkitError(f"{path}: damaged or foreign tokenizer ({error})") from error
+
+
+class OpusMTTokenizer:
+    """transformers' MarianTokenizer: SentencePiece models of source and target, ids of one shared vocabulary.
+
+    Args:
+        tokenizer: a MarianTokenizer.
+    """
+
+    folder = "opus-mt-tokenizer"
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.pad_id: int = tokenizer.pad_token_id
+        self.eos_id: int = tokenizer.eos_token_id
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str]) -> OpusMTTokenizer:
+        """Read one from a folder, or by its name on the Hugging Face hub.
+
+        Raises:
+            ToolkitError: if it cannot be had, or the package sentencepiece is missing.
+        """
+        try:
+            from transformers import MarianTokenizer
+        except ImportError as error:
+            raise ToolkitError(
+                "opus-mt tokenizers need sentencepiece: pip install 'deepsc-toolkit[pretrained]'"
+            ) from error
+        try:
+            return cls(MarianTokenizer.from_pretrained(str(name)))
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError, AssertionError, ImportError) as error:
+            raise ToolkitError(f"{name}: no MarianTokenizer to be had there ({error})") from error
+
+    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Token ids of source sentences, the end of sentence included."""
+        return list(self._tokenizer(list(sentences))["input_ids"])
+
+    def encode_target(self, sentences: Sequence[str]) -> list[list[int]]:
+        """Token ids of target sentences, the end of sentence included."""
+        return list(self._tokenizer(text_target=list(sentences))["input_ids"])
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """Target sentences of rows of token ids; special tokens are left out."""
+        return [str(text).strip() for text in self._tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the tokenizer's folder into `folder`, atomically."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        target = Path(folder) / self.folder
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            self._tokenizer.save_pretrained(temporary + "/new")
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(temporary + "/new", target)

@@ -19,7 +19,7 @@ from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor
 
 from data.artifacts import ToolkitError, atomic_path, parsing, read_document, write_json
-from data.tokenizer import JointBPE
+from data.tokenizer import TextTokenizer, load_tokenizer
 from deepsc.config import TextCodecConfig
 from deepsc.text import TextCodec
 
@@ -32,7 +32,7 @@ class Checkpoint:
     """A trained codec and what is needed to use it."""
 
     codec: TextCodec
-    tokenizer: JointBPE
+    tokenizer: TextTokenizer
     document: Mapping[str, Any]
     """config.json: task, codec, training, corpus, provenance."""
     metrics: Mapping[str, Any]
@@ -94,7 +94,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         metrics = json.loads(header["metrics"])
     return Checkpoint(
         codec=codec.to(device).eval(),
-        tokenizer=JointBPE.load(folder),
+        tokenizer=load_tokenizer(folder),
         document=document,
         metrics=metrics,
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),

@@ -49,6 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     model.add_argument("--preset", choices=tuple(TEXT_PRESETS), default="small", help=sizes)
     model.add_argument("--task", choices=TASKS, default="translate", help="reconstruct: the source sentence itself")
     model.add_argument("--init-from", metavar="DIR", help="checkpoint to start from, such as the local model's")
+    model.add_argument("--pretrained", metavar="NAME", help="opus-mt weights to start from instead of a preset: a "
+                       "folder, or a hub name such as Helsinki-NLP/opus-mt-en-de (pip install "
+                       "'deepsc-toolkit[pretrained]')")  # fmt: skip
 
     channel = parser.add_argument_group("channel")
     channel.add_argument("--channel", choices=("awgn", "rayleigh", "rician", "none"), default="awgn",
@@ -116,6 +119,7 @@ def config_from_args(args: argparse.Namespace) -> TextRunConfig:
         k=() if args.channel == "none" else args.k,
         snr_range_db=args.snr_db,
         init_from=args.init_from,
+        pretrained=args.pretrained,
         device=resolve_device(args.device),
         resume=args.resume,
     )

@@ -191,6 +191,8 @@ class TextRunConfig:
     snr_range_db: tuple[float, float] = SNR_RANGE_DB
     init_from: str | None = None
     """Folder of a checkpoint, such as the local model's, whose Transformer and tokenizer the codec starts from."""
+    pretrained: str | None = None
+    """opus-mt weights to start from: a folder, or a name on the Hugging Face hub. They take the place of `preset`."""
     device: str = "cpu"
     resume: bool = False
 
@@ -198,6 +200,8 @@ class TextRunConfig:
         errors = []
         if self.preset not in TEXT_PRESETS:
             errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(TEXT_PRESETS)}")
+        if self.init_from and self.pretrained:
+            errors.append("--init-from and --pretrained: both given, one is allowed")
         if self.task not in TASKS:
             errors.append(f"--task: {self.task!r} given, allowed: {', '.join(TASKS)}")
         if self.training.channel != "none" and not self.k:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics import BLEU
 
 from data.batching import token_batches
-from data.tokenizer import JointBPE
+from data.tokenizer import TextTokenizer
 from deepsc.channels import Channel
 from deepsc.text import Link, TextBatch, TextCodec, collate
 
@@ -29,7 +29,7 @@ class EncodedBatch(NamedTuple):
 
 @torch.inference_mode()
 def encode_sentences(
-    codec: TextCodec, tokenizer: JointBPE, sentences: Sequence[str], *, max_tokens: int = 4096
+    codec: TextCodec, tokenizer: TextTokenizer, sentences: Sequence[str], *, max_tokens: int = 4096
 ) -> list[EncodedBatch]:
     """Run the semantic encoder over sentences, in length-bucketed batches.
 
@@ -47,7 +47,7 @@ def encode_sentences(
 
 @torch.inference_mode()
 def decode_sentences(
-    codec: TextCodec, tokenizer: JointBPE, batch: EncodedBatch, link: Link | None, *, beams: int = 1
+    codec: TextCodec, tokenizer: TextTokenizer, batch: EncodedBatch, link: Link | None, *, beams: int = 1
 ) -> list[str]:
     """Send one batch and decode what arrives; sentences in the order of `batch.rows`."""
     received = codec.transmit(batch.features, batch.mask, link)
@@ -62,21 +62,22 @@ class BleuStatistics:
         references: what should have been; one each.
     """
 
-    _bleu = BLEU(effective_order=False)
+    _sentence_bleu = BLEU(effective_order=True)  # its score of one sentence is not used, and it does not warn
 
     def __init__(self, hypotheses: Sequence[str], references: Sequence[str]) -> None:
         rows = []
         for hypothesis, reference in zip(hypotheses, references, strict=True):
-            score = self._bleu.sentence_score(hypothesis, [reference])
+            score = self._sentence_bleu.sentence_score(hypothesis, [reference])
             rows.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
         self.counts: NDArray[np.int64] = np.array(rows, dtype=np.int64)
         """(sentences, 10): hypothesis and reference length, matched and possible n-grams of order 1 to 4."""
 
-    @classmethod
-    def signature(cls) -> str:
-        """sacreBLEU's signature of the scores."""
-        cls._bleu.corpus_score(["a"], [["a"]])  # the signature is known after a score
-        return str(cls._bleu.get_signature())
+    @staticmethod
+    def signature() -> str:
+        """sacreBLEU's signature of `corpus_bleu`."""
+        bleu = BLEU()
+        bleu.corpus_score(["a"], [["a"]])  # the signature is known after a score
+        return str(bleu.get_signature())
 
 
 def corpus_bleu(counts: NDArray[np.int64]) -> float:
@@ -119,7 +120,7 @@ class TextEvaluator:
     def __init__(
         self,
         codec: TextCodec,
-        tokenizer: JointBPE,
+        tokenizer: TextTokenizer,
         pairs: Sequence[tuple[str, str]],
         *,
         channel: Channel | None,

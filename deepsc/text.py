@@ -68,7 +68,6 @@ class TextCodec(nn.Module):
         self.transformer = MarianMTModel(_marian_config(config))
         self.jsc_encoder: JSCEncoder | None = None
         self.jsc_decoder: JSCDecoder | None = None
-        self._bias_is_zero = not self.transformer.final_logits_bias.any()  # opus-mt weights bring one
         if config.k:
             size: dict[str, Any] = {
                 "d_model": config.d_model, "k_max": config.k[-1], "snr_range_db": config.snr_range_db,
@@ -110,7 +109,7 @@ class TextCodec(nn.Module):
         """Teacher-forced cross-entropy per target token, in nats.
 
         Args:
-            batch: source and target; its source mask also guards the decoder's cross-attention, as in `generate`.
+            batch: source and target; its source mask guards the decoder's cross-attention too, as in `generate`.
             link: how the features cross the channel, None for the local model.
             label_smoothing: share of the probability spread over the vocabulary.
 
@@ -126,9 +125,8 @@ class TextCodec(nn.Module):
         ).last_hidden_state  # (B, T, d_model)
         valid = batch.target != self.config.pad_id
         # The vocabulary layer is the costly one: spare it the padding.
-        logits = self.transformer.lm_head(hidden[valid])  # (valid tokens, vocab_size)
-        if not self._bias_is_zero:
-            logits = logits + self.transformer.final_logits_bias
+        head, bias = self.transformer.lm_head, self.transformer.final_logits_bias[0]
+        logits = nn.functional.linear(hidden[valid], head.weight, bias)  # (valid tokens, vocab_size)
         return nn.functional.cross_entropy(logits, batch.target[valid], label_smoothing=label_smoothing)
 
     @torch.inference_mode()
@@ -151,11 +149,12 @@ class TextCodec(nn.Module):
             num_beams=beams,
             do_sample=False,
             max_new_tokens=longest,
+            suppress_tokens=[self.config.pad_id],  # never trained, and opus-mt's would win
         )
 
 
 def collate(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]], *, pad_id: int) -> TextBatch:
-    """Pad token id sequences, ends of sentence included, to one batch. Marian's decoder starts on the pad token."""
+    """Pad token ids, ends of sentence included, to one batch. Marian's decoder starts on the pad token."""
     padded = [
         nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id)
         for rows in (source, target)

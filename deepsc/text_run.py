@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import MarianMTModel
 
 from data.artifacts import ToolkitError, provenance
 from data.batching import token_batches
 from data.parallel import Pair, ParallelCorpus, load_parallel
-from data.tokenizer import JointBPE
+from data.tokenizer import JointBPE, TextTokenizer
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
 from deepsc.config import TEXT_PRESETS, CorpusConfig, TextCodecConfig, TextRunConfig
+from deepsc.opus_mt import load_opus_mt
 from deepsc.text import TextBatch, TextCodec, collate
 from deepsc.training import train
 
@@ -46,7 +48,13 @@ class TextBatches:
     """
 
     def __init__(
-        self, pairs: tuple[Pair, ...], tokenizer: JointBPE, *, max_length: int, max_tokens: int, seed: int | None
+        self,
+        pairs: tuple[Pair, ...],
+        tokenizer: TextTokenizer,
+        *,
+        max_length: int,
+        max_tokens: int,
+        seed: int | None,
     ) -> None:
         sources = tokenizer.encode([source for source, _ in pairs])
         targets = tokenizer.encode_target([target for _, target in pairs])
@@ -87,9 +95,15 @@ def train_text(config: TextRunConfig, *, stop_after_steps: int | None = None) ->
     size = TEXT_PRESETS[config.preset]
     codec_fields: dict[str, Any] = {"k": () if local else config.k, "snr_range_db": config.snr_range_db}
     initial = from_pretrained(config.init_from) if config.init_from else None
+    weights: MarianMTModel | None = None
+    tokenizer: TextTokenizer
     if initial is not None:
         codec_config = dataclasses.replace(initial.codec.config, **codec_fields)
-        tokenizer = initial.tokenizer
+        tokenizer, weights = initial.tokenizer, initial.codec.transformer
+    elif config.pretrained is not None:
+        opus_mt = load_opus_mt(config.pretrained)
+        codec_config = dataclasses.replace(opus_mt.config, **codec_fields)
+        tokenizer, weights = opus_mt.tokenizer, opus_mt.transformer
     else:
         sentences = (sentence for pair in corpus.train for sentence in pair)
         tokenizer = JointBPE.train(sentences, vocab_size=size.vocab_size)
@@ -104,7 +118,7 @@ def train_text(config: TextRunConfig, *, stop_after_steps: int | None = None) ->
         "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
         "codec": codec_config.to_dict(),
         "training": dataclasses.asdict(config.training),
-        "init_from": initial.sha256 if initial else None,
+        "init_from": initial.sha256 if initial else config.pretrained,
     }
     _claim_output(output, fields, resume=config.resume)
     if not (output / "config.json").exists():
@@ -115,11 +129,13 @@ def train_text(config: TextRunConfig, *, stop_after_steps: int | None = None) ->
         write_config(output, fields | {"provenance": origin})
     torch.manual_seed(config.training.seed)  # initial weights
     codec = TextCodec(codec_config).to(config.device)
-    if initial is not None:
-        codec.transformer.load_state_dict(initial.codec.transformer.state_dict())
+    if weights is not None:
+        codec.transformer.load_state_dict(weights.state_dict())
     options: dict[str, Any] = {
-        "tokenizer": tokenizer, "max_length": codec_config.max_length, "max_tokens": config.training.batch_tokens,
-    }  # fmt: skip
+        "tokenizer": tokenizer,
+        "max_length": codec_config.max_length,
+        "max_tokens": config.training.batch_tokens,
+    }
     train(
         codec,
         config=config.training,
@@ -137,7 +153,9 @@ def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None
     if not (output / "config.json").exists():
         return
     if not resume:
-        raise ToolkitError(f"--output: {output} already holds a run; give --resume to go on, or another folder")
+        raise ToolkitError(
+            f"--output: {output} holds a run already; give --resume to go on, or another folder"
+        )
     stored = read_config(output)
     wanted = json.loads(json.dumps(fields))
     changed = [name for name in wanted if stored.get(name) != wanted[name]]

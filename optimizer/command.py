@@ -41,7 +41,7 @@ failed executions counting 0; "finished" is the share of queues emptied by T, "s
 is what the policy knows.
 
 example:
-  optimize --text-map runs/map/text_awgn.json --flops runs/flops/text.json --episodes 1000
+  optimize --text-map runs/text-map.json --flops runs/flops.json
 """
 
 
