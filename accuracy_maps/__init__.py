@@ -1,7 +1,7 @@
 """Accuracy maps f(k, SNR): task accuracy over the channel divided by local accuracy, measured.
 
-`AccuracyMap` is the type, `accuracy_maps.build` makes one from checkpoints. Importing this package, or reading a
-map, loads neither torch nor transformers.
+`AccuracyMap` is the type, `accuracy_maps.build` makes one from checkpoints. Importing this package, or
+reading a map, loads neither torch nor transformers.
 """
 
 from accuracy_maps.map import AccuracyMap, monotone_envelope

@@ -107,8 +107,8 @@ class Cell:
 def build_map(config: MapConfig) -> AccuracyMap:
     """Measure a map and write JSON, CSV and a plot beside each other.
 
-    Finished cells are kept in a folder beside the output until the map is written, so that the same call goes on
-    after a kill.
+    Finished cells are kept in a folder beside the output until the map is written, so that the same call goes
+    on after a kill.
 
     Raises:
         ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others.
@@ -169,7 +169,9 @@ def build_map(config: MapConfig) -> AccuracyMap:
                     cell = measure_cell(evaluator, k=k, snr_db=snr_db, draws=draws, seed=config.seed)
                     store.save(name, cell)
                 cells[k, snr_db] = cell
-                bar.set_postfix_str(name)
+                logger.info(
+                    "%s: %s %.2f", name, TextEvaluator.metric, TextEvaluator.score(cell.counts.sum(axis=0))
+                )
                 bar.update()
     origin = provenance(
         config=dataclasses.asdict(config) | {"channel": channel.kind},
@@ -220,7 +222,7 @@ def assemble_map(
 ) -> AccuracyMap:
     """Scores, ratios and their intervals from counts.
 
-    The bootstrap resamples test items with all their noise draws (a cluster bootstrap), and the same items for the
+    The bootstrap resamples test items with all their noise draws (a cluster bootstrap), the same items for the
     codec and the local model, so that the ratio's interval is paired.
 
     Args:
@@ -252,7 +254,7 @@ def assemble_map(
         name: np.zeros(shape)
         for name in ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
     }
-    others = {name: {"local": value, "cells": np.zeros(shape)} for name, value in local.figures.items()}
+    others = {name: np.zeros(shape) for name in local.figures}
     for i, k in enumerate(ks):
         for j, snr in enumerate(snr_db):
             cell = cells[k, snr]
@@ -261,10 +263,14 @@ def assemble_map(
             grids["accuracy_low"][i, j], grids["accuracy_high"][i, j] = np.percentile(scores, tails)
             grids["ratio_low"][i, j], grids["ratio_high"][i, j] = np.percentile(scores / local_scores, tails)
             for name, value in cell.figures.items():
-                others[name]["cells"][i, j] = value
+                others[name][i, j] = value
     local_low, local_high = (float(value) for value in np.percentile(local_scores, tails))
     return AccuracyMap(
-        **grids,
+        accuracy=grids["accuracy"],
+        accuracy_low=grids["accuracy_low"],
+        accuracy_high=grids["accuracy_high"],
+        ratio_low=grids["ratio_low"],
+        ratio_high=grids["ratio_high"],
         k=ks,
         snr_db=snr_db,
         metric=f"{evaluator.metric} {evaluator.signature()}",
@@ -272,7 +278,7 @@ def assemble_map(
         local_low=local_low,
         local_high=local_high,
         other_metrics={
-            name: {"local": values["local"], "cells": values["cells"].tolist()} for name, values in others.items()
+            name: {"local": local.figures[name], "cells": grid.tolist()} for name, grid in others.items()
         },
         **fields,
     )
@@ -294,7 +300,9 @@ class CellStore:
         path = folder / "plan.json"
         if path.exists():
             if read_json(path) != json.loads(json.dumps(plan)):
-                raise ToolkitError(f"{folder} holds cells of another sweep; remove it or choose another --output")
+                raise ToolkitError(
+                    f"{folder} holds cells of another sweep; remove it or choose another --output"
+                )
             logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
         else:
             write_json(path, plan)

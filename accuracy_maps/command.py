@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 NAME = "build-accuracy-map"
 _DESCRIPTION = """\
-Measure f(k, SNR) = accuracy over the channel / local accuracy on test data, and write the map as JSON, CSV and a plot.
+Measure f(k, SNR), accuracy over the channel / local accuracy, on test data; write JSON, CSV and a plot.
 
   build-accuracy-map --modality text --codec runs/codec --local runs/local --output runs/text-map.json
 
---codec takes one codec trained for many k, or one codec for each k. Encoder features are computed once and reused for
-every k and SNR. A sweep that was interrupted goes on when the same command is given again.
+--codec takes one codec trained for many k, or one codec for each k. Encoder features are computed once and
+reused for every k and SNR. A sweep that was interrupted goes on when the same command is given again.
 """
 
 
@@ -28,17 +28,25 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of build-accuracy-map."""
     parser = Parser(prog=NAME, description=_DESCRIPTION)
     parser.add_argument("--modality", choices=("text",), required=True, help="what crosses the channel")
-    parser.add_argument("--codec", nargs="+", required=True, metavar="DIR", help="checkpoints from train-deepsc")
-    parser.add_argument("--local", required=True, metavar="DIR", help="checkpoint trained with --channel none")
+    parser.add_argument(
+        "--codec", nargs="+", required=True, metavar="DIR", help="checkpoints from train-deepsc"
+    )
+    parser.add_argument(
+        "--local", required=True, metavar="DIR", help="checkpoint trained with --channel none"
+    )
     parser.add_argument("--output", default="runs/text-map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
-    parser.add_argument("--k", type=int_list, metavar="K[,K...]", help="symbols per token (default: all trained)")
+    parser.add_argument(
+        "--k", type=int_list, metavar="K[,K...]", help="symbols per token (default: all trained)"
+    )
     parser.add_argument("--snr-db", type=float_grid, default="-6:18:3", metavar="START:STOP:STEP",
                         help="grid in dB, or a list; write --snr-db=-6:18:3")  # fmt: skip
     parser.add_argument("--channel", choices=("awgn", "rayleigh", "rician"), help="default: the codec's own")
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per sentence and cell")
     parser.add_argument("--beams", type=positive_int, default=1, help="beam search width, 1 is greedy")
-    parser.add_argument("--limit", type=positive_int, metavar="N", help="measure on the first N test sentences")
+    parser.add_argument(
+        "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences"
+    )
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
     parser.add_argument("--seed", type=int, default=0, help="of fading, noise and bootstrap")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
@@ -55,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from accuracy_maps.build import MapConfig, build_map
         from deepsc.device import resolve_device
 
-        fields = {name: value for name, value in vars(args).items() if name not in ("modality", "codec", "device")}
+        fields = {
+            name: value for name, value in vars(args).items() if name not in ("modality", "codec", "device")
+        }
         config = MapConfig(codecs=tuple(args.codec), device=resolve_device(args.device), **fields)
         print(format_map(build_map(config)))
 

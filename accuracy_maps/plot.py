@@ -12,7 +12,7 @@ from data.artifacts import atomic_path
 
 
 def plot_map(accuracy_map: AccuracyMap, path: str | os.PathLike[str]) -> None:
-    """Draw measured ratios with their 95 % intervals, and the monotone envelope dotted; written atomically as PNG."""
+    """Write a PNG of measured ratios with their 95 % intervals, and of the monotone envelope, dotted."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
     colours = matplotlib.colormaps["viridis_r"]
@@ -20,9 +20,21 @@ def plot_map(accuracy_map: AccuracyMap, path: str | os.PathLike[str]) -> None:
     ratio, envelope = accuracy_map.ratio, accuracy_map.envelope
     for i in reversed(range(count)):  # legend in the order of the lines
         colour = colours(0.15 + 0.85 * i / max(1, count - 1))
-        axes.plot(accuracy_map.snr_db, ratio[i], marker="o", markersize=4, color=colour, label=f"k = {accuracy_map.k[i]}")
+        axes.plot(
+            accuracy_map.snr_db,
+            ratio[i],
+            marker="o",
+            markersize=4,
+            color=colour,
+            label=f"k = {accuracy_map.k[i]}",
+        )
         axes.fill_between(
-            accuracy_map.snr_db, accuracy_map.ratio_low[i], accuracy_map.ratio_high[i], color=colour, alpha=0.15, lw=0
+            accuracy_map.snr_db,
+            accuracy_map.ratio_low[i],
+            accuracy_map.ratio_high[i],
+            color=colour,
+            alpha=0.15,
+            lw=0,
         )
         axes.plot(accuracy_map.snr_db, envelope[i], color=colour, linestyle=":", linewidth=1)
     axes.axhline(1.0, color="0.4", linewidth=0.8)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from data.artifacts import ToolkitError
 
 
@@ -36,7 +38,8 @@ def run_command(name: str, body: Callable[[], None]) -> int:
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        body()
+        with logging_redirect_tqdm():
+            body()
     except ToolkitError as error:
         print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -87,7 +90,9 @@ def float_grid(text: str) -> tuple[float, ...]:
     if ":" in text:
         parts = [finite_float(part) for part in text.split(":")]
         if len(parts) != 3 or parts[2] <= 0 or parts[1] < parts[0]:
-            raise argparse.ArgumentTypeError(f"{text!r} given, start:stop:step with stop >= start, step > 0 is allowed")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} given, start:stop:step with stop >= start, step > 0 is allowed"
+            )
         start, stop, step = parts
         return tuple(start + i * step for i in range(math.floor((stop - start) / step + 1e-9) + 1))
     values = tuple(finite_float(part) for part in text.split(","))
