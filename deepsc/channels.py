@@ -1,7 +1,7 @@
 """Physical channels on complex baseband symbols: AWGN, Rayleigh and Rician fading.
 
-y = h x + n with unit mean energy of x per symbol, E|h|^2 = 1 and n ~ CN(0, 1/snr), that is variance 1/(2 snr) per
-real dimension. snr is E_s/N_0 per complex symbol.
+y = h x + n with unit mean energy of x per symbol, E|h|^2 = 1 and n ~ CN(0, 1/snr), that is variance 1/(2 snr)
+per real dimension. snr is E_s/N_0 per complex symbol.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Channel:
     fading: str = "block"
     """"block": one h a sentence or image; "symbol": a fresh h a symbol."""
     csi: str = "perfect"
-    """"perfect": linear MMSE equalisation at the receiver, and with block fading both ends know |h|^2; "none": y as is."""
+    """"perfect": linear MMSE equalisation at the receiver, and with block fading both ends know |h|^2.
+    "none": y as is."""
     rician_factor: float = 4.0
     """Power of the line of sight over that of the scatter, linear; only "rician" reads it."""
 
@@ -57,9 +58,13 @@ class Channel:
             if value not in allowed:
                 raise ToolkitError(f"{flag}: {value!r} given, allowed: {', '.join(allowed)}")
         if not 0 <= self.rician_factor < math.inf:
-            raise ToolkitError(f"--rician-factor: {self.rician_factor} given, a finite number >= 0 is allowed")
+            raise ToolkitError(
+                f"--rician-factor: {self.rician_factor} given, a finite number >= 0 is allowed"
+            )
 
-    def draw_gain(self, x_shape: tuple[int, int, int], *, generator: torch.Generator, device: torch.device) -> Tensor:
+    def draw_gain(
+        self, x_shape: tuple[int, int, int], *, generator: torch.Generator, device: torch.device
+    ) -> Tensor:
         """Fading coefficients h with E|h|^2 = 1.
 
         Args:
@@ -104,14 +109,19 @@ class Channel:
 
         Returns:
             y, (B, S, K), complex64.
+
+        Raises:
+            ToolkitError: if an SNR is not finite.
         """
+        if not (finite := torch.isfinite(snr_db)).all():
+            raise ToolkitError(f"SNR: {snr_db[~finite][0].item()} dB given, finite numbers are allowed")
         noise_std = db_to_linear(-snr_db / 2).view(-1, 1, 1)  # sqrt(N_0); complex_normal has unit variance
         return gain * x + noise_std * complex_normal(tuple(x.shape), generator=generator, device=x.device)
 
     def equalise(self, y: Tensor, gain: Tensor, snr_db: Tensor) -> Tensor:
         """Linear MMSE estimate of x, conj(h) y / (|h|^2 + 1/snr), or y itself without CSI; shape of y.
 
-        AWGN is the case h = 1, so that block fading at (snr, h) and AWGN at snr |h|^2 reach the receiver alike.
+        AWGN is the case h = 1, so block fading at (snr, h) and AWGN at snr |h|^2 reach the receiver alike.
         """
         if self.csi == "none":
             return y

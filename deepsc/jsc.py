@@ -1,8 +1,8 @@
 """Joint source-channel (JSC) codec: token features to k complex channel symbols a token, and back.
 
-The code is a nested bottleneck: the encoder emits K_max ordered symbols a token, the first k are sent, truncated and
-then power-normalised. Both halves are told k and the SNR through FiLM (Perez et al., 2018), so that one training run
-serves every k and every SNR. Nothing outside this file knows either.
+The code is a nested bottleneck: the encoder emits K_max ordered symbols a token, the first k are sent,
+truncated and then power-normalised. Both halves are told k and the SNR through FiLM (Perez et al., 2018), so
+that one training run serves every k and every SNR. Nothing outside this file knows either.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Conditioner(nn.Module):
 
     Args:
         k_max: largest k.
-        snr_range_db: SNRs outside the trained range are clamped to it, so that a deep fade stays in known terrain.
+        snr_range_db: trained SNRs; others are clamped to them, so that a deep fade stays in known terrain.
     """
 
     def __init__(self, *, k_max: int, snr_range_db: tuple[float, float]) -> None:
@@ -50,7 +50,10 @@ class Conditioner(nn.Module):
         self.k_max = k_max
         self.snr_range_db = snr_range_db
         self.mlp = nn.Sequential(
-            nn.Linear(2, _CONDITION_WIDTH), nn.SiLU(), nn.Linear(_CONDITION_WIDTH, _CONDITION_WIDTH), nn.SiLU()
+            nn.Linear(2, _CONDITION_WIDTH),
+            nn.SiLU(),
+            nn.Linear(_CONDITION_WIDTH, _CONDITION_WIDTH),
+            nn.SiLU(),
         )
 
     def forward(self, k: Tensor, snr_db: Tensor) -> Tensor:
@@ -137,7 +140,16 @@ class JSCDecoder(nn.Module):
         self.norm = nn.LayerNorm(d_model)
 
     def forward(self, symbols: Tensor, *, k: Tensor, snr_db: Tensor) -> Tensor:
-        """Decode complex (B, S, k_max), 0 where nothing was sent, k (B,), SNR (B,) to features (B, S, d_model)."""
+        """Decode symbols to features.
+
+        Args:
+            symbols: complex, (B, S, k_max), 0 where nothing was sent.
+            k: (B,), symbols per token that were sent.
+            snr_db: (B,), SNR the receiver knows.
+
+        Returns:
+            (B, S, d_model).
+        """
         condition = self.conditioner(k, snr_db)
         x = self.inp(torch.view_as_real(symbols).flatten(2))  # (B, S, d_model)
         for block in self.blocks:

@@ -1,7 +1,7 @@
 """The training loop of every codec: AdamW, warm-up, bf16 autocast, early stopping, exact resume.
 
-Nothing random outlives a step: batches follow from (seed, epoch), dropout, k, SNR and noise from (seed, step). A run
-that was killed and resumed therefore does what the undisturbed run does, bit for bit.
+Nothing random outlives a step: batches follow from (seed, epoch), dropout, k, SNR and noise from (seed,
+step). A run that was killed and resumed therefore does what the undisturbed run does, bit for bit.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class Batch(Protocol):
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:
-    """One k for each item: a third smallest, a third largest, a third random (the sandwich rule, Yu et al. 2019).
+    """One k an item: a third smallest, a third largest, a third random (the sandwich rule, Yu et al. 2019).
 
     The thirds are of a batch, not of a step: one pass serves all, and the expected gradient is the same.
+    Where 3 does not divide the batch, chance decides which third gets more.
 
     Args:
         ks: trained values, rising.
@@ -54,23 +55,36 @@ def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> T
     """
     values = torch.tensor(ks)
     picks = values[torch.randint(len(ks), (size,), generator=generator)]
-    role = torch.arange(size) % 3
+    role = (torch.arange(size) + torch.randint(3, (1,), generator=generator)) % 3
     picks[role == 0], picks[role == 1] = ks[0], ks[-1]
     return picks[torch.randperm(size, generator=generator)]
 
 
-def draw_link(codec: TextCodec, config: TrainConfig, size: int, *, seed: int, device: torch.device) -> Link | None:
+def uplink(config: TrainConfig) -> Channel | None:
+    """The channel of a run; None for the local model.
+
+    Raises:
+        ToolkitError: if there is no such channel.
+    """
+    if config.channel == "none":
+        return None
+    return Channel(
+        kind=config.channel, fading=config.fading, csi=config.csi, rician_factor=config.rician_factor
+    )
+
+
+def draw_link(
+    codec: TextCodec, config: TrainConfig, size: int, *, seed: int, device: torch.device
+) -> Link | None:
     """k by the sandwich rule and SNR uniform in dB, one each per item; None for the local model."""
-    ks = codec.config.k
-    if not ks:
+    ks, channel = codec.config.k, uplink(config)
+    if not ks or channel is None:
         return None
     generator = torch.Generator().manual_seed(seed)
     low, high = codec.config.snr_range_db
     snr_db = low + (high - low) * torch.rand(size, generator=generator)
     return Link(
-        channel=Channel(
-            kind=config.channel, fading=config.fading, csi=config.csi, rician_factor=config.rician_factor
-        ),
+        channel=channel,
         k=sandwich_k(ks, size, generator=generator).to(device),
         snr_db=snr_db.to(device),
         generator=generator,
@@ -86,8 +100,10 @@ def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> f
 
 
 @torch.inference_mode()
-def validation_loss(codec: TextCodec, batches: Sequence[Batch], config: TrainConfig, device: torch.device) -> float:
-    """Mean cross-entropy in nats per batch item, over the same k, SNR and noise at every call."""
+def validation_loss(
+    codec: TextCodec, batches: Sequence[Batch], config: TrainConfig, device: torch.device
+) -> float:
+    """Mean cross-entropy in nats per token, batches weighted by items; same k, SNR and noise each call."""
     codec.eval()
     total = items = 0.0
     for number, batch in enumerate(batches):
@@ -123,7 +139,7 @@ def train(
         The last position: epoch, batch, step, best validation loss.
 
     Raises:
-        ToolkitError: if the loss is not finite, or the state cannot be read.
+        ToolkitError: if the loss or its gradient is not finite, or the state cannot be read.
     """
     _keep_freed_memory()
     device = next(codec.parameters()).device
@@ -141,9 +157,14 @@ def train(
     codec.train()
     with (
         writer,
-        tqdm(total=total_steps, initial=position["step"], unit="step", dynamic_ncols=True, disable=None) as bar,
+        tqdm(
+            total=total_steps, initial=position["step"], unit="step", dynamic_ncols=True, disable=None
+        ) as bar,
     ):
-        while position["epoch"] < config.epochs and position["epoch"] - position["best_epoch"] <= config.patience:
+        while (
+            position["epoch"] < config.epochs
+            and position["epoch"] - position["best_epoch"] <= config.patience
+        ):
             epoch_batches = batches(position["epoch"])
             for batch in epoch_batches[position["batch"] :]:
                 if steps_left <= 0:
@@ -158,11 +179,11 @@ def train(
                 link = draw_link(codec, config, batch.size, seed=step_seed, device=device)
                 with autocast:
                     loss = codec.loss(batch.to(device), link, label_smoothing=config.label_smoothing)
-                if not torch.isfinite(loss):
-                    raise ToolkitError(f"loss is {loss.item()} at step {step}; try a lower --learning-rate")
+                _require_finite(loss.item(), f"loss at step {step}")
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), config.clip_norm)
+                _require_finite(norm.item(), f"gradient at step {step}")
                 optimizer.step()
                 position |= {"step": step + 1, "batch": position["batch"] + 1}
                 bar.update()
@@ -170,20 +191,30 @@ def train(
                     writer.add_scalar("train/loss", loss.item(), step)
                     writer.add_scalar("train/learning_rate", config.learning_rate * factor, step)
                     writer.add_scalar("train/gradient_norm", norm.item(), step)
-                    bar.set_postfix(epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"])
+                    bar.set_postfix(
+                        epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"]
+                    )
                 if position["step"] % config.checkpoint_steps == 0:
                     save_state(output, codec, optimizer, position)
             with autocast:
                 measured = validation_loss(codec, validation, config, device)
+            _require_finite(measured, f"validation loss after step {position['step']}")
             writer.add_scalar("validation/loss", measured, position["step"])
             epoch = position["epoch"]
             logger.info("epoch %d: validation loss %.4f", epoch, measured)
             position |= {"epoch": epoch + 1, "batch": 0}
             if position["best_loss"] is None or measured < position["best_loss"]:
                 position |= {"best_loss": measured, "best_epoch": epoch}
-                save_best(output, codec, {"epoch": epoch, "step": position["step"], "validation_loss": measured})
+                save_best(
+                    output, codec, {"epoch": epoch, "step": position["step"], "validation_loss": measured}
+                )
             save_state(output, codec, optimizer, position)
     return position
+
+
+def _require_finite(value: float, what: str) -> None:
+    if not math.isfinite(value):
+        raise ToolkitError(f"{what} is {value}; try a lower --learning-rate")
 
 
 def _bf16_helps(device: torch.device) -> bool:
@@ -196,8 +227,8 @@ def _bf16_helps(device: torch.device) -> bool:
 def _keep_freed_memory() -> None:
     """Have glibc keep large freed blocks instead of returning them to the kernel.
 
-    Every logits tensor would otherwise be mapped, zeroed page by page and unmapped again in each step, which costs a
-    third of the time on a CPU.
+    Every logits tensor would otherwise be mapped, zeroed page by page and unmapped again in each step, which
+    costs a third of the time on a CPU.
     """
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
