@@ -1,1 +1,1 @@
-"""Semantic codecs over noisy channels: channels, joint source-channel coding, training, evaluation, checkpoints."""
+"""Semantic codecs over noisy channels: joint source-channel coding, training, evaluation, checkpoints."""

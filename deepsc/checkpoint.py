@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with config.json, the tokenizer, model.safetensors (best) and state.safetensors (latest).
+"""Checkpoints: folders of config.json, the tokenizer, model.safetensors (best) and state.safetensors (last).
 
 Each file is replaced atomically. Nothing is pickled, so a checkpoint from a stranger cannot run code.
 """
@@ -102,7 +102,10 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
 
 
 def save_state(
-    folder: str | os.PathLike[str], codec: TextCodec, optimizer: torch.optim.Optimizer, position: Mapping[str, Any]
+    folder: str | os.PathLike[str],
+    codec: TextCodec,
+    optimizer: torch.optim.Optimizer,
+    position: Mapping[str, Any],
 ) -> None:
     """Write state.safetensors: latest weights, optimizer moments, and the position in the run.
 
@@ -144,7 +147,9 @@ def load_state(
             moments = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in names]
             # The step counter stays where AdamW made it, the moments go with their parameter.
             optimizer.state[parameter] = {
-                key: stored.get_tensor(f"optimizer.{key}.{name}").to("cpu" if key == "step" else parameter.device)
+                key: stored.get_tensor(f"optimizer.{key}.{name}").to(
+                    "cpu" if key == "step" else parameter.device
+                )
                 for key in moments
             }
         return dict(json.loads(header["position"]))

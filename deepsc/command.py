@@ -21,8 +21,8 @@ from deepsc.device import resolve_device
 
 NAME = "train-deepsc"
 _DESCRIPTION = """\
-Train a semantic codec: a Transformer whose encoder runs at the user equipment and whose decoder runs at the server,
-with k complex channel symbols per token between them.
+Train a semantic codec: a Transformer whose encoder runs at the user equipment and whose decoder runs at the
+server, with k complex channel symbols per token between them.
 
 Train the local model (no channel) first; the accuracy map is a ratio to it, and the codec can start from it:
 
@@ -30,8 +30,8 @@ Train the local model (no channel) first; the accuracy map is a ratio to it, and
   train-deepsc --modality text --dataset captions --preset tiny --k 4,8,12,16,20 --init-from runs/local \\
       --output runs/codec
 
-One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k symbols of one
-ordered code are sent). The SNR is drawn per sentence, uniform in dB over --snr-db, and the codec is told.
+One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k symbols
+of one ordered code are sent). The SNR is drawn per sentence, uniform in dB in --snr-db; the codec is told.
 """
 
 
@@ -45,12 +45,18 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default=None, help="cpu, cuda, cuda:1 (default: cuda where there is one)")
 
     model = parser.add_argument_group("model")
-    sizes = ", ".join(f"{name}: {p.layers}+{p.layers} layers, d_model {p.d_model}" for name, p in TEXT_PRESETS.items())
+    sizes = ", ".join(
+        f"{name}: {p.layers}+{p.layers} layers, d_model {p.d_model}" for name, p in TEXT_PRESETS.items()
+    )
     model.add_argument("--preset", choices=tuple(TEXT_PRESETS), default="small", help=sizes)
-    model.add_argument("--task", choices=TASKS, default="translate", help="reconstruct: the source sentence itself")
-    model.add_argument("--init-from", metavar="DIR", help="checkpoint to start from, such as the local model's")
-    model.add_argument("--pretrained", metavar="NAME", help="opus-mt weights to start from instead of a preset: a "
-                       "folder, or a hub name such as Helsinki-NLP/opus-mt-en-de (pip install "
+    model.add_argument(
+        "--task", choices=TASKS, default="translate", help="reconstruct: the source sentence itself"
+    )
+    model.add_argument(
+        "--init-from", metavar="DIR", help="checkpoint to start from, such as the local model's"
+    )
+    model.add_argument("--pretrained", metavar="NAME", help="opus-mt weights to start from, not a preset: "
+                       "a folder, or a hub name such as Helsinki-NLP/opus-mt-en-de (pip install "
                        "'deepsc-toolkit[pretrained]')")  # fmt: skip
 
     channel = parser.add_argument_group("channel")
@@ -59,27 +65,37 @@ def build_parser() -> argparse.ArgumentParser:
     channel.add_argument("--k", type=int_list, default=(16,), metavar="K[,K...]",
                          help="complex channel symbols per token, eq. (4)'s k")  # fmt: skip
     channel.add_argument("--snr-db", type=_snr_range, default=SNR_RANGE_DB, metavar="LOW:HIGH",
-                         help="trained E_s/N_0 in dB; write --snr-db=-6:18 where LOW is negative")  # fmt: skip
-    channel.add_argument("--fading", choices=("block", "symbol"), default="block", help="a fresh gain per ...")
+                         help="trained E_s/N_0 in dB; write --snr-db=-6:18 if LOW is negative")  # fmt: skip
+    channel.add_argument(
+        "--fading", choices=("block", "symbol"), default="block", help="a fresh gain per ..."
+    )
     channel.add_argument("--csi", choices=("perfect", "none"), default="perfect",
-                         help="perfect: MMSE equalisation; with block fading both ends know |h|^2")  # fmt: skip
+                         help="perfect: MMSE equaliser; with block fading both ends know |h|^2")  # fmt: skip
     channel.add_argument("--rician-factor", type=finite_float, default=4.0, metavar="K",
                          help="line-of-sight over scattered power, linear")  # fmt: skip
 
     corpus = parser.add_argument_group("data")
     corpus.add_argument("--dataset", choices=DATASETS, default="multi30k",
                         help="captions: synthetic, no download; europarl: nltk's comtrans")  # fmt: skip
-    corpus.add_argument("--pair", default="en-de", metavar="SRC-TGT", help="languages, such as en-de or en-fr")
+    corpus.add_argument(
+        "--pair", default="en-de", metavar="SRC-TGT", help="languages, such as en-de or en-fr"
+    )
     corpus.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
     corpus.add_argument("--caption-count", type=positive_int, default=8000, help="training pairs of captions")
-    corpus.add_argument("--source", metavar="FILE", help="own corpus: source sentences, one a line, plain or .gz")
-    corpus.add_argument("--target", metavar="FILE", help="own corpus: target sentences, aligned with --source")
+    corpus.add_argument(
+        "--source", metavar="FILE", help="own corpus: source sentences, one a line, plain or .gz"
+    )
+    corpus.add_argument(
+        "--target", metavar="FILE", help="own corpus: target sentences, aligned with --source"
+    )
 
     training = parser.add_argument_group("training (default: the preset's)")
     training.add_argument("--epochs", type=positive_int, help="passes over the data")
     training.add_argument("--batch-tokens", type=positive_int, help="most tokens in a batch, a side")
     training.add_argument("--learning-rate", type=finite_float, help="peak, after warm-up")
-    training.add_argument("--patience", type=positive_int, default=5, help="epochs without a better validation loss")
+    training.add_argument(
+        "--patience", type=positive_int, default=5, help="epochs without a better validation loss"
+    )
     return parser
 
 

@@ -34,16 +34,16 @@ class TextPreset:
 
 TEXT_PRESETS = {
     "tiny": TextPreset(
-        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, learning_rate=3e-3, warmup_steps=50,
-        batch_tokens=2048, epochs=6,
+        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, learning_rate=3e-3,
+        warmup_steps=50, batch_tokens=2048, epochs=6,
     ),
     "small": TextPreset(
-        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.1, learning_rate=2e-3, warmup_steps=400,
-        batch_tokens=4096, epochs=30,
+        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.1, learning_rate=2e-3,
+        warmup_steps=400, batch_tokens=4096, epochs=30,
     ),
     "base": TextPreset(
-        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, learning_rate=5e-4, warmup_steps=2000,
-        batch_tokens=4096, epochs=60,
+        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, learning_rate=5e-4,
+        warmup_steps=2000, batch_tokens=4096, epochs=60,
     ),
 }  # fmt: skip
 
@@ -150,9 +150,11 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 errors.append(f"{name}: {getattr(self, name)} given, at least 1 is allowed ({_flag(name)})")
         if not 0 < self.learning_rate < math.inf:
-            errors.append(f"learning_rate: {self.learning_rate} given, above 0 is allowed ({_flag('learning_rate')})")
-        if self.seed < 0:
-            errors.append(f"seed: {self.seed} given, at least 0 is allowed (--seed)")
+            errors.append(
+                f"learning_rate: {self.learning_rate} given, above 0 is allowed ({_flag('learning_rate')})"
+            )
+        if not 0 <= self.seed < 2**32:
+            errors.append(f"seed: {self.seed} given, 0 to 2^32 - 1 is allowed (--seed)")
         raise_config_errors(errors)
 
 
@@ -190,9 +192,9 @@ class TextRunConfig:
     k: tuple[int, ...] = (16,)
     snr_range_db: tuple[float, float] = SNR_RANGE_DB
     init_from: str | None = None
-    """Folder of a checkpoint, such as the local model's, whose Transformer and tokenizer the codec starts from."""
+    """Folder of a checkpoint, such as the local model's, whose Transformer and tokenizer to start from."""
     pretrained: str | None = None
-    """opus-mt weights to start from: a folder, or a name on the Hugging Face hub. They take the place of `preset`."""
+    """opus-mt weights to start from: a folder, or a name on the Hugging Face hub. They replace `preset`."""
     device: str = "cpu"
     resume: bool = False
 

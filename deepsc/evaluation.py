@@ -1,4 +1,4 @@
-"""Scores of received sentences: sacreBLEU, the maps' metric, and nltk's BLEU-1 to 4, the field's usual figure."""
+"""Scores of received sentences: sacreBLEU, the maps' metric, and nltk's BLEU-1 to 4, the field's own."""
 
 from __future__ import annotations
 
@@ -36,11 +36,15 @@ def encode_sentences(
     Sentences longer than the codec's `max_length` are cut to it.
     """
     device = next(codec.parameters()).device
-    ids = [row if len(row) <= codec.config.max_length else [*row[: codec.config.max_length - 1], tokenizer.eos_id]
-           for row in tokenizer.encode(sentences)]  # fmt: skip
+    longest = codec.config.max_length
+    ids = [
+        row if len(row) <= longest else [*row[: longest - 1], tokenizer.eos_id]
+        for row in tokenizer.encode(sentences)
+    ]
     batches = []
     for rows in token_batches([len(row) for row in ids], max_tokens=max_tokens, seed=None):
-        batch: TextBatch = collate([ids[i] for i in rows], [ids[i] for i in rows], pad_id=tokenizer.pad_id).to(device)
+        sources = [ids[i] for i in rows]
+        batch: TextBatch = collate(sources, sources, pad_id=tokenizer.pad_id).to(device)
         batches.append(EncodedBatch(rows, codec.encode(batch.source, batch.mask), batch.mask))
     return batches
 
@@ -55,7 +59,7 @@ def decode_sentences(
 
 
 class BleuStatistics:
-    """Sentence by sentence counts from which corpus BLEU, and its bootstrap, follow without scoring text again.
+    """Counts of each sentence, from which corpus BLEU and its bootstrap follow without scoring text again.
 
     Args:
         hypotheses: what was decoded.
@@ -94,7 +98,7 @@ def corpus_bleu(counts: NDArray[np.int64]) -> float:
 
 
 def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """nltk's corpus BLEU-1 to BLEU-4 on words split at spaces, 0 to 1; without smoothing, as the field reports them."""
+    """nltk's corpus BLEU-1 to BLEU-4 on words split at spaces, 0 to 1; not smoothed, as is usual."""
     from nltk.translate.bleu_score import corpus_bleu as nltk_corpus_bleu
 
     hypothesis_words = [sentence.split() for sentence in hypotheses]

@@ -44,8 +44,8 @@ def load_opus_mt(name: str) -> OpusMT:
         transformer = MarianMTModel.from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise ToolkitError(
-            f"--pretrained: no Marian weights to be had from {name!r}; give a folder that save_pretrained wrote, "
-            f"or a hub name with a network ({error})"
+            f"--pretrained: no Marian weights to be had from {name!r}; give a folder that save_pretrained "
+            f"wrote, or a hub name with a network ({error})"
         ) from error
     marian = transformer.config
     wrong = [

@@ -109,7 +109,7 @@ class TextCodec(nn.Module):
         """Teacher-forced cross-entropy per target token, in nats.
 
         Args:
-            batch: source and target; its source mask guards the decoder's cross-attention too, as in `generate`.
+            batch: source and target; its source mask guards the cross-attention too, as in `generate`.
             link: how the features cross the channel, None for the local model.
             label_smoothing: share of the probability spread over the vocabulary.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_co
 from deepsc.config import TEXT_PRESETS, CorpusConfig, TextCodecConfig, TextRunConfig
 from deepsc.opus_mt import load_opus_mt
 from deepsc.text import TextBatch, TextCodec, collate
-from deepsc.training import train
+from deepsc.training import train, uplink
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,14 @@ def train_text(config: TextRunConfig, *, stop_after_steps: int | None = None) ->
         "init_from": initial.sha256 if initial else config.pretrained,
     }
     _claim_output(output, fields, resume=config.resume)
+    uplink(config.training)  # a wrong channel shows before anything is written
+    options: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "max_length": codec_config.max_length,
+        "max_tokens": config.training.batch_tokens,
+    }
+    batches = TextBatches(corpus.train, seed=config.training.seed, **options)
+    validation = TextBatches(corpus.validation, seed=None, **options)(0)
     if not (output / "config.json").exists():
         origin = provenance(
             config=dataclasses.asdict(config), seed=config.training.seed, data_sha256=corpus.sha256
@@ -131,16 +140,11 @@ def train_text(config: TextRunConfig, *, stop_after_steps: int | None = None) ->
     codec = TextCodec(codec_config).to(config.device)
     if weights is not None:
         codec.transformer.load_state_dict(weights.state_dict())
-    options: dict[str, Any] = {
-        "tokenizer": tokenizer,
-        "max_length": codec_config.max_length,
-        "max_tokens": config.training.batch_tokens,
-    }
     train(
         codec,
         config=config.training,
-        batches=TextBatches(corpus.train, seed=config.training.seed, **options),
-        validation=TextBatches(corpus.validation, seed=None, **options)(0),
+        batches=batches,
+        validation=validation,
         output=output,
         resume=config.resume,
         stop_after_steps=stop_after_steps,
@@ -156,9 +160,16 @@ def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None
         raise ToolkitError(
             f"--output: {output} holds a run already; give --resume to go on, or another folder"
         )
-    stored = read_config(output)
-    wanted = json.loads(json.dumps(fields))
+    stored, wanted = _flat(read_config(output)), _flat(json.loads(json.dumps(fields)))
     changed = [name for name in wanted if stored.get(name) != wanted[name]]
     if changed:
         details = "; ".join(f"{name} was {stored.get(name)}, is now {wanted[name]}" for name in changed)
         raise ToolkitError(f"--resume: {output} holds another run: {details}")
+
+
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
