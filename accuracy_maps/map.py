@@ -21,6 +21,7 @@ KIND = "accuracy-map"
 SCHEMA_VERSION = 1
 UNITS = {"k": "complex channel symbols per token", "snr_db": "dB, E_s/N_0 per complex symbol"}
 CHANNELS = ("awgn", "rayleigh", "rician")
+GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
 
 logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
@@ -30,8 +31,8 @@ Array = NDArray[np.float64]
 class AccuracyMap:
     """Accuracy measured on a (k, SNR) grid, with the local accuracy it is divided by.
 
-    All grids have shape (K, N) for K values of k and N SNRs, both rising. The raw means are kept; a consumer reads
-    `envelope` or calls `lookup`.
+    All grids have shape (K, N) for K values of k and N SNRs, both rising. The raw means are kept; a consumer
+    reads `envelope` or calls `lookup`.
 
     Raises:
         ToolkitError: from the constructor, if shapes, order, finiteness or intervals are wrong.
@@ -63,19 +64,19 @@ class AccuracyMap:
     local_low: float
     local_high: float
     other_metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Further figures by name: {"local": value, "cells": (K, N)}; for reading, nothing is computed from them."""
+    """Further figures by name, for reading: {"local": value, "cells": (K, N)}."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         errors = []
         shape = (len(self.k), len(self.snr_db))
-        if 0 in shape or any(np.diff(self.k) <= 0) or self.k[0] < 1:
+        if 0 in shape or any(k % 1 != 0 for k in self.k) or any(np.diff(self.k) <= 0) or self.k[0] < 1:
             errors.append(f"k must be rising positive integers, found {list(self.k)}")
         if 0 in shape or not np.all(np.isfinite(self.snr_db)) or any(np.diff(self.snr_db) <= 0):
             errors.append(f"snr_db must be rising finite numbers, found {list(self.snr_db)}")
         if self.channel not in CHANNELS:
             errors.append(f"channel is {self.channel!r}, allowed: {', '.join(CHANNELS)}")
-        for name in ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high"):
+        for name in GRIDS:
             grid = np.asarray(getattr(self, name), dtype=np.float64)
             object.__setattr__(self, name, grid)
             if grid.shape != shape:
@@ -84,6 +85,14 @@ class AccuracyMap:
                 errors.append(f"{name} must be finite and at least 0")
         if not (np.isfinite(self.local_accuracy) and self.local_accuracy > 0):
             errors.append(f"local_accuracy must be above 0, found {self.local_accuracy}")
+        elif not self.local_low <= self.local_high:
+            errors.append(f"local interval is [{self.local_low}, {self.local_high}]")
+        if not errors:
+            errors += [
+                f"{name}_low lies above {name}_high"
+                for name in ("accuracy", "ratio")
+                if np.any(getattr(self, f"{name}_low") > getattr(self, f"{name}_high"))
+            ]
         if errors:
             raise ToolkitError("accuracy map: " + "; ".join(errors))
 
@@ -98,13 +107,15 @@ class AccuracyMap:
         return monotone_envelope(self.ratio)
 
     def row(self, k: int) -> Array:
-        """Envelope against `snr_db` at one k, interpolated linearly in k, clamped outside the grid; shape (N,).
+        """Envelope against `snr_db` at one k, interpolated linearly in k, clamped outside; shape (N,).
 
         Args:
             k: complex channel symbols per token.
         """
         if not self.k[0] <= k <= self.k[-1]:
-            logger.warning("k = %s lies outside the map's %s..%s: clamped to its edge", k, self.k[0], self.k[-1])
+            logger.warning(
+                "k = %s lies outside the map's %s..%s: clamped to its edge", k, self.k[0], self.k[-1]
+            )
         envelope = self.envelope
         return np.array([np.interp(k, self.k, envelope[:, n]) for n in range(len(self.snr_db))])
 
@@ -125,7 +136,9 @@ class AccuracyMap:
         if np.any(np.isnan(snr)):
             raise ToolkitError("lookup: an SNR is nan")
         if np.any(snr < self.snr_db[0]) or np.any(snr > self.snr_db[-1]):
-            logger.warning("SNR outside the map's %g..%g dB: clamped to its edge", self.snr_db[0], self.snr_db[-1])
+            logger.warning(
+                "SNR outside the map's %g..%g dB: clamped to its edge", self.snr_db[0], self.snr_db[-1]
+            )
         return np.interp(snr, self.snr_db, self.row(k))
 
     def to_document(self) -> dict[str, Any]:
@@ -169,23 +182,21 @@ class AccuracyMap:
         with parsing(path):
             if document["units"] != UNITS:
                 raise ToolkitError(f"units are {document['units']}, expected {UNITS}")
-            grids = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
-            return cls(
+            fields: dict[str, Any] = {
                 **{name: str(document[name]) for name in ("modality", "task", "channel", "metric")},
-                **{name: np.array(document[name], dtype=np.float64) for name in grids},
+                **{name: np.array(document[name], dtype=np.float64) for name in GRIDS},
                 **{name: float(document[name]) for name in ("local_accuracy", "local_low", "local_high")},
-                model=dict(document["model"]),
-                synthetic=bool(document["synthetic"]),
-                k=tuple(int(k) for k in document["k"]),
-                snr_db=tuple(float(snr) for snr in document["snr_db"]),
-                other_metrics=dict(document["other_metrics"]),
-                provenance=dict(document["provenance"]),
-            )
+                **{name: dict(document[name]) for name in ("model", "other_metrics", "provenance")},
+                "synthetic": bool(document["synthetic"]),
+                "k": tuple(document["k"]),
+                "snr_db": tuple(float(snr) for snr in document["snr_db"]),
+            }
+            return cls(**fields)
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line a cell: k, SNR, accuracy and ratio with their intervals, envelope."""
         stream = io.StringIO()
-        columns = ("accuracy", "accuracy_low", "accuracy_high", "ratio", "ratio_low", "ratio_high", "envelope")
+        columns = (*GRIDS[:3], "ratio", *GRIDS[3:], "envelope")
         grids = [getattr(self, name) for name in columns]
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(("k", "snr_db", *columns))
@@ -198,8 +209,8 @@ class AccuracyMap:
 def monotone_envelope(ratio: ArrayLike, *, tolerance: float = 1e-9, max_sweeps: int = 10_000) -> Array:
     """Least-squares fit of `ratio` that does not decrease along any axis, clipped to [0, 1].
 
-    Isotonic regression on a grid: Dykstra's alternating projections between the cones "monotone along axis a",
-    each projected onto by scikit-learn's one-dimensional isotonic regression.
+    Isotonic regression on a grid: Dykstra's alternating projections between the cones "monotone along axis
+    a", each projected onto by scikit-learn's one-dimensional isotonic regression.
 
     Args:
         ratio: measured ratios, any number of axes, each in rising order of its variable.

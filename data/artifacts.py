@@ -1,7 +1,7 @@
 """Result files: atomic writes, provenance and schema checks, shared by every package.
 
-A result file is a JSON document {"kind", "schema_version", "provenance", ...}. Provenance holds what is needed
-to make the file again: full config, seed, package versions, git commit, data checksums.
+A result file is a JSON document {"kind", "schema_version", "provenance", ...}. Provenance holds what is
+needed to make the file again: full config, seed, package versions, git commit, data checksums.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import platform
 import subprocess
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -85,7 +87,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
         document = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ToolkitError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a giant integer
         raise ToolkitError(f"{path}: not a readable JSON file ({error})") from error
     if not isinstance(document, dict):
         raise ToolkitError(f"{path}: expected a JSON object, found {type(document).__name__}")
@@ -102,9 +104,8 @@ def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: in
     if document.get("kind") != kind:
         raise ToolkitError(f"{path}: kind is {document.get('kind')!r}, expected {kind!r}")
     if document.get("schema_version") != schema_version:
-        raise ToolkitError(
-            f"{path}: schema_version is {document.get('schema_version')!r}, this release reads {schema_version}"
-        )
+        found = document.get("schema_version")
+        raise ToolkitError(f"{path}: schema_version is {found!r}, this release reads {schema_version}")
     return document
 
 
@@ -115,7 +116,10 @@ def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except ToolkitError as error:
         raise ToolkitError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+    except (
+        KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError,
+        EOFError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         detail = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ToolkitError(f"{path}: damaged or foreign file: {detail}") from error
 

@@ -36,5 +36,5 @@ def token_batches(
     if batch:
         batches.append(batch)
     if draw is not None:
-        draw.shuffle(batches)  # type: ignore[arg-type]
+        draw.shuffle(batches)
     return batches

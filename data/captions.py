@@ -1,7 +1,7 @@
-"""A small English-German caption grammar of our own: synthetic sentence pairs in any number, without a download.
+"""A small English-German caption grammar of our own: synthetic sentence pairs in any number, no download.
 
-German needs what a word-by-word mapping cannot give: gender and case of articles and adjectives, verbs in second
-place after a fronted phrase and last in a subordinate clause, dative verbs.
+German needs what a word-by-word mapping cannot give: gender and case of articles and adjectives, verbs in
+second place after a fronted phrase and last in a subordinate clause, dative verbs.
 """
 
 from __future__ import annotations
@@ -27,29 +27,32 @@ class _Verb:
 
 
 _SUBJECTS = (
-    _Noun("man", "Mann", "m"), _Noun("woman", "Frau", "f"), _Noun("child", "Kind", "n"), _Noun("girl", "Mädchen", "n"),
-    _Noun("boy", "Junge", "m", weak=True), _Noun("dog", "Hund", "m"), _Noun("cat", "Katze", "f"),
-    _Noun("teacher", "Lehrerin", "f"), _Noun("farmer", "Bauer", "m", weak=True), _Noun("horse", "Pferd", "n"),
-    _Noun("painter", "Maler", "m"), _Noun("nurse", "Krankenschwester", "f"), _Noun("tourist", "Tourist", "m", weak=True),
-    _Noun("singer", "Sängerin", "f"),
+    _Noun("man", "Mann", "m"), _Noun("woman", "Frau", "f"), _Noun("child", "Kind", "n"),
+    _Noun("girl", "Mädchen", "n"), _Noun("boy", "Junge", "m", weak=True), _Noun("dog", "Hund", "m"),
+    _Noun("cat", "Katze", "f"), _Noun("teacher", "Lehrerin", "f"), _Noun("farmer", "Bauer", "m", weak=True),
+    _Noun("horse", "Pferd", "n"), _Noun("painter", "Maler", "m"), _Noun("nurse", "Krankenschwester", "f"),
+    _Noun("tourist", "Tourist", "m", weak=True), _Noun("singer", "Sängerin", "f"),
 )  # fmt: skip
 _OBJECTS = (
-    _Noun("ball", "Ball", "m"), _Noun("book", "Buch", "n"), _Noun("lamp", "Lampe", "f"), _Noun("apple", "Apfel", "m"),
-    _Noun("bicycle", "Fahrrad", "n"), _Noun("bottle", "Flasche", "f"), _Noun("hat", "Hut", "m"),
-    _Noun("picture", "Bild", "n"), _Noun("flower", "Blume", "f"), _Noun("boat", "Boot", "n"),
-    _Noun("guitar", "Gitarre", "f"), _Noun("umbrella", "Regenschirm", "m"), _Noun("car", "Auto", "n"),
-    _Noun("basket", "Korb", "m"),
+    _Noun("ball", "Ball", "m"), _Noun("book", "Buch", "n"), _Noun("lamp", "Lampe", "f"),
+    _Noun("apple", "Apfel", "m"), _Noun("bicycle", "Fahrrad", "n"), _Noun("bottle", "Flasche", "f"),
+    _Noun("hat", "Hut", "m"), _Noun("picture", "Bild", "n"), _Noun("flower", "Blume", "f"),
+    _Noun("boat", "Boot", "n"), _Noun("guitar", "Gitarre", "f"), _Noun("umbrella", "Regenschirm", "m"),
+    _Noun("car", "Auto", "n"), _Noun("basket", "Korb", "m"),
 )  # fmt: skip
 _PLACES = (
-    ("in the park", "in dem Park"), ("on the street", "auf der Straße"), ("in front of the house", "vor dem Haus"),
-    ("next to the bridge", "neben der Brücke"), ("at the table", "an dem Tisch"), ("behind the school", "hinter der Schule"),
-    ("under the tree", "unter dem Baum"), ("in the kitchen", "in der Küche"), ("on the beach", "an dem Strand"),
-    ("near the station", "bei dem Bahnhof"), ("in the snow", "in dem Schnee"), ("at the market", "auf dem Markt"),
+    ("in the park", "in dem Park"), ("on the street", "auf der Straße"),
+    ("in front of the house", "vor dem Haus"), ("next to the bridge", "neben der Brücke"),
+    ("at the table", "an dem Tisch"), ("behind the school", "hinter der Schule"),
+    ("under the tree", "unter dem Baum"), ("in the kitchen", "in der Küche"),
+    ("on the beach", "an dem Strand"), ("near the station", "bei dem Bahnhof"),
+    ("in the snow", "in dem Schnee"), ("at the market", "auf dem Markt"),
 )  # fmt: skip
 _TIMES = (("today", "heute"), ("now", "jetzt"), ("often", "oft"), ("every morning", "jeden Morgen"))
 _ADJECTIVES = (
-    ("small", "klein"), ("old", "alt"), ("young", "jung"), ("red", "rot"), ("blue", "blau"), ("happy", "fröhlich"),
-    ("tired", "müd"), ("big", "groß"), ("beautiful", "schön"), ("new", "neu"), ("white", "weiß"), ("quiet", "ruhig"),
+    ("small", "klein"), ("old", "alt"), ("young", "jung"), ("red", "rot"), ("blue", "blau"),
+    ("happy", "fröhlich"), ("tired", "müd"), ("big", "groß"), ("beautiful", "schön"), ("new", "neu"),
+    ("white", "weiß"), ("quiet", "ruhig"),
 )  # fmt: skip
 _WITH_OBJECT = (
     _Verb("sees", "sieht"), _Verb("carries", "trägt"), _Verb("holds", "hält"), _Verb("paints", "malt"),
@@ -90,13 +93,16 @@ def _sentence(draw: random.Random) -> tuple[str, str]:
         english, german = f"{subject[0]} {verb.english}{rest}", f"{subject[1]} {verb.german}{rest_de}"
     elif shape < 0.75:  # a fronted phrase: the German verb still stands second, before its subject
         front, front_de = draw.choice(_PLACES + _TIMES)
-        english, german = f"{front} {subject[0]} {verb.english}{rest}", f"{front_de} {verb.german} {subject[1]}{rest_de}"
+        english = f"{front} {subject[0]} {verb.english}{rest}"
+        german = f"{front_de} {verb.german} {subject[1]}{rest_de}"
     else:  # a subordinate clause: the German verb stands last
         conjunction, conjunction_de = draw.choice(_CONJUNCTIONS)
         other, verb_2, rest_2, rest_2_de = _clause(draw, place=False)
         english = f"{subject[0]} {verb.english}{rest} {conjunction} {other[0]} {verb_2.english}{rest_2}"
-        german = f"{subject[1]} {verb.german}{rest_de} , {conjunction_de} {other[1]}{rest_2_de} {verb_2.german}"
-    return _finish(english), _finish(german.replace(" ,", ","))
+        german = (
+            f"{subject[1]} {verb.german}{rest_de}, {conjunction_de} {other[1]}{rest_2_de} {verb_2.german}"
+        )
+    return _finish(english), _finish(german)
 
 
 def _clause(draw: random.Random, *, place: bool = True) -> tuple[tuple[str, str], _Verb, str, str]:
@@ -109,7 +115,8 @@ def _clause(draw: random.Random, *, place: bool = True) -> tuple[tuple[str, str]
         rest, rest_de = _phrase(draw, draw.choice(_OBJECTS), verb.case)
     elif kind < 0.75:
         verb = draw.choice(_WITH_PERSON)
-        rest, rest_de = _phrase(draw, draw.choice([other for other in _SUBJECTS if other is not noun]), verb.case)
+        others = [other for other in _SUBJECTS if other is not noun]
+        rest, rest_de = _phrase(draw, draw.choice(others), verb.case)
     else:
         verb = draw.choice(_ALONE)
         rest = rest_de = ""

@@ -13,6 +13,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data.artifacts import ToolkitError
 
+MAX_GRID_POINTS = 10_000
+
 
 class Parser(argparse.ArgumentParser):
     """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults."""
@@ -23,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr and exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -94,7 +96,10 @@ def float_grid(text: str) -> tuple[float, ...]:
                 f"{text!r} given, start:stop:step with stop >= start, step > 0 is allowed"
             )
         start, stop, step = parts
-        return tuple(start + i * step for i in range(math.floor((stop - start) / step + 1e-9) + 1))
+        steps = (stop - start) / step + 1e-9
+        if steps >= MAX_GRID_POINTS:
+            raise argparse.ArgumentTypeError(f"{text!r} given, at most {MAX_GRID_POINTS} values are allowed")
+        return tuple(start + i * step for i in range(math.floor(steps) + 1))
     values = tuple(finite_float(part) for part in text.split(","))
     if list(values) != sorted(set(values)):
         raise argparse.ArgumentTypeError(f"{text!r} given, the values must rise, as in -6,0,6")

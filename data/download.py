@@ -10,20 +10,27 @@ from data.artifacts import ToolkitError, atomic_path
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """SHA-256 of a file, as hexadecimal digits.
+
+    Raises:
+        ToolkitError: if the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ToolkitError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def cache_dir() -> Path:
     """Folder of downloaded data: $DEEPSC_CACHE, else deepsc-toolkit in the user's cache folder."""
-    if "DEEPSC_CACHE" in os.environ:
-        return Path(os.environ["DEEPSC_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "deepsc-toolkit"
+    if folder := os.environ.get("DEEPSC_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deepsc-toolkit"
 
 
 def fetch(name: str, *, url: str, sha256: str, data_dir: str | os.PathLike[str] | None) -> Path:
-    """Path of a checked file: from `data_dir` or $DEEPSC_DATA if either is given, else from the download cache.
+    """Path of a checked file: from `data_dir` or $DEEPSC_DATA if one is given, else from the download cache.
 
     Args:
         name: path below the data folder, such as "multi30k/train.en.gz".
@@ -38,7 +45,9 @@ def fetch(name: str, *, url: str, sha256: str, data_dir: str | os.PathLike[str] 
     if folder:
         path = Path(folder) / name
         if not path.is_file():
-            raise ToolkitError(f"{path}: no such file (--data-dir or $DEEPSC_DATA must hold {name}, from {url})")
+            raise ToolkitError(
+                f"{path}: no such file (--data-dir or $DEEPSC_DATA must hold {name}, from {url})"
+            )
         if sha256_of(path) != sha256:
             raise ToolkitError(f"{path}: SHA-256 differs from the published file; fetch it again from {url}")
         return path
@@ -49,13 +58,16 @@ def fetch(name: str, *, url: str, sha256: str, data_dir: str | os.PathLike[str] 
 
 
 def _download(url: str, path: Path, sha256: str) -> None:
+    from http.client import HTTPException
+
     from torch.hub import download_url_to_file  # loads torch: only where something is downloaded
 
     with atomic_path(path) as temporary:
         try:
             download_url_to_file(url, str(temporary), hash_prefix=sha256, progress=True)
-        except (OSError, RuntimeError) as error:  # no network, or a wrong checksum
+        except (OSError, HTTPException, RuntimeError) as error:  # no network, or a wrong checksum
             raise ToolkitError(
-                f"cannot download {url} ({error}); with no network, put the file at {path} yourself, name a folder "
-                f"that holds it with --data-dir or $DEEPSC_DATA, or use --dataset captions, which needs no download"
+                f"cannot download {url} ({error}); with no network, put the file at {path} yourself, name a "
+                "folder that holds it with --data-dir or $DEEPSC_DATA, or use --dataset captions, which "
+                "needs no download"
             ) from error

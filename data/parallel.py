@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,8 +75,8 @@ def load_parallel(
     """Load a corpus.
 
     Args:
-        dataset: "multi30k", "captions" (our own grammar, synthetic) or "europarl" (nltk's comtrans); "files" reads
-            `source` and `target`.
+        dataset: "multi30k", "captions" (our own grammar, synthetic) or "europarl" (nltk's comtrans); "files"
+            reads `source` and `target`.
         pair: source and target language, such as "en-de".
         data_dir: folder that already holds the files.
         caption_count: training pairs of "captions".
@@ -102,7 +103,7 @@ def load_parallel(
 
 
 def split_by_hash(pairs: Iterable[Pair]) -> dict[str, tuple[Pair, ...]]:
-    """Deal pairs to splits, 90 / 5 / 5 per cent, by a hash of the source sentence: equal sources stay together."""
+    """Deal pairs to splits, 90 / 5 / 5 per cent, by a hash of the source: equal sources stay together."""
     splits: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     for source, target in pairs:
         splits[_split_of(source)].append((source, target))
@@ -151,15 +152,15 @@ def _from_files(source: Path, target: Path) -> ParallelCorpus:
 
 
 def _europarl(languages: tuple[str, ...]) -> ParallelCorpus:
-    """Europarl sentences as nltk aligns them (its corpus `comtrans`; `europarl_raw` is not sentence-aligned)."""
+    """Europarl sentences as nltk aligns them: its corpus `comtrans` (`europarl_raw` is not aligned)."""
     from nltk.corpus import comtrans
 
     try:
         names = {name.removeprefix("alignment-").removesuffix(".txt"): name for name in comtrans.fileids()}
     except LookupError as error:
         raise ToolkitError(
-            "--dataset europarl: nltk's corpus comtrans is not installed; run `python -m nltk.downloader comtrans`, "
-            "or use --dataset captions, which needs no download"
+            "--dataset europarl: nltk's corpus comtrans is not installed; run `python -m nltk.downloader "
+            "comtrans`, or use --dataset captions, which needs no download"
         ) from error
     forward, backward = "-".join(languages), "-".join(reversed(languages))
     name = names.get(forward) or names.get(backward)
@@ -170,13 +171,18 @@ def _europarl(languages: tuple[str, ...]) -> ParallelCorpus:
         pairs = [(target, source) for source, target in pairs]
     digest = hashlib.sha256("\n".join(f"{source}\t{target}" for source, target in pairs).encode()).hexdigest()
     return ParallelCorpus(
-        name=f"europarl {forward}", synthetic=False, sha256={f"comtrans/{name}": digest}, **split_by_hash(pairs)
+        name=f"europarl {forward}",
+        synthetic=False,
+        sha256={f"comtrans/{name}": digest},
+        **split_by_hash(pairs),
     )
 
 
 def _captions(languages: tuple[str, ...], count: int) -> ParallelCorpus:
     if set(languages) != {"en", "de"}:
         raise ToolkitError(f"--pair: {'-'.join(languages)!r} given, captions has en-de and de-en")
+    if count < 1:
+        raise ToolkitError(f"captions: {count} training pairs asked for, at least 1 is allowed")
     wanted = {"train": count, "validation": max(50, count // 20), "test": max(50, count // 20)}
     splits: dict[str, dict[str, str]] = {split: {} for split in SPLITS}
     for english, german in caption_pairs():
@@ -189,7 +195,9 @@ def _captions(languages: tuple[str, ...], count: int) -> ParallelCorpus:
     return ParallelCorpus(
         name=f"captions {'-'.join(languages)} (synthetic)",
         synthetic=True,
-        **{split: tuple(pairs.items()) for split, pairs in splits.items()},
+        train=tuple(splits["train"].items()),
+        validation=tuple(splits["validation"].items()),
+        test=tuple(splits["test"].items()),
     )
 
 
@@ -200,12 +208,14 @@ def _read_lines(path: Path) -> list[str]:
             return [line.rstrip("\n") for line in stream]
     except FileNotFoundError as error:
         raise ToolkitError(f"{path}: no such file") from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise ToolkitError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 
 
 def _align(source: list[str], target: list[str], *, what: str) -> tuple[Pair, ...]:
     if len(source) != len(target):
-        raise ToolkitError(f"{what}: {len(source)} source lines but {len(target)} target lines; they must be aligned")
+        raise ToolkitError(
+            f"{what}: {len(source)} source lines but {len(target)} target lines; they must be aligned"
+        )
     pairs = ((a.strip(), b.strip()) for a, b in zip(source, target, strict=True))
     return tuple(pair for pair in pairs if all(pair))

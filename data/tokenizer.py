@@ -51,14 +51,15 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> TextTokenizer:
 class JointBPE:
     """Byte-level BPE shared by both languages: any text can be encoded, and decoding gives it back.
 
-    Token ids run from 0; `pad_id` fills batches and starts the decoder (Marian's convention), `eos_id` ends each
-    sentence.
+    Token ids run from 0; `pad_id` fills batches and starts the decoder (Marian's convention), `eos_id` ends
+    each sentence.
     """
 
     pad_id = 0
     eos_id = 1
 
     def __init__(self, tokenizer: Tokenizer) -> None:
+        tokenizer.encode_special_tokens = True  # "</s>" in a sentence is text and must not end it
         self._tokenizer = tokenizer
 
     @classmethod
@@ -117,9 +118,14 @@ class JointBPE:
         if not path.is_file():
             raise ToolkitError(f"{path}: no such file")
         try:
-            return cls(Tokenizer.from_file(str(path)))
+            tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ToolkitError(f"{path}: damaged or foreign tokenizer ({error})") from error
+        if [tokenizer.token_to_id(token) for token in _SPECIAL_TOKENS] != [cls.pad_id, cls.eos_id]:
+            raise ToolkitError(
+                f"{path}: foreign tokenizer: {' and '.join(_SPECIAL_TOKENS)} must be tokens 0 and 1"
+            )
+        return cls(tokenizer)
 
 
 class OpusMTTokenizer:
