@@ -38,8 +38,8 @@ TEXT_PRESETS = {
         warmup_steps=50, batch_tokens=2048, epochs=6,
     ),
     "small": TextPreset(
-        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.1, learning_rate=2e-3,
-        warmup_steps=400, batch_tokens=4096, epochs=30,
+        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, learning_rate=1.5e-3,
+        warmup_steps=800, batch_tokens=2048, epochs=28,
     ),
     "base": TextPreset(
         d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, learning_rate=5e-4,
