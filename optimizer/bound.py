@@ -1,10 +1,10 @@
 """A certified upper bound on problem (P0) of one step, and a feasible solution close below it.
 
-docs/bound.md proves what is used here. Given how many UEs offload, n, the step's sum QoE separates per UE once the
-bandwidth is given, because eq. (5) depends on n alone and the clock has a closed form. Each UE's best QoE on a cell
-of bandwidth is bounded by interval arithmetic on `optimizer.physics`; dynamic programming over cells bounds the sum.
-Both are tilted by a price of bandwidth, which leaves the bound valid and makes the cells' width a second-order
-matter. A grid search, by contrast, is a lower bound.
+docs/bound.md proves what is used here. Given how many UEs offload, n, the step's sum QoE separates per UE
+once the bandwidth is given, because eq. (5) depends on n alone and the clock has a closed form. Each UE's
+best QoE on a cell of bandwidth is bounded by interval arithmetic on `optimizer.physics`; dynamic programming
+over cells bounds the sum. Both are tilted by a price of bandwidth, which leaves the bound valid and makes
+the cells' width a second-order matter. A grid search, by contrast, is a lower bound.
 """
 
 from __future__ import annotations
@@ -56,7 +56,11 @@ class Grid:
     """Cells of the power range, equal in dB."""
 
 
-GRIDS = (Grid(cells=16, parts=4, powers=8), Grid(cells=32, parts=8, powers=32), Grid(cells=64, parts=12, powers=64))
+GRIDS = (
+    Grid(cells=16, parts=4, powers=8),
+    Grid(cells=32, parts=8, powers=32),
+    Grid(cells=64, parts=12, powers=64),
+)
 """From coarse to fine: only where a coarse bound leaves a gap is a finer one computed."""
 
 
@@ -105,8 +109,8 @@ class Bracket:
 def local_upper(system: SystemConfig, tasks: Tasks, step: Step) -> Tensor:
     """Most a UE can earn locally, 0 where it has no task or must fail; (states, ues).
 
-    At the best clock for either end of beta: the least cost over clocks is a minimum of lines in beta, so it is
-    concave in beta and least at an end.
+    At the best clock for either end of beta: the least cost over clocks is a minimum of lines in beta, so it
+    is concave in beta and least at an end.
     """
     best = torch.zeros_like(step.queue)
     for beta in (step.beta_min, step.beta_max):
@@ -144,8 +148,8 @@ def cell_upper(
 ) -> Tensor:
     """Most a UE can earn by offloading with a bandwidth in a cell, at any power, clock and k.
 
-    Accuracy is read at the highest SNR of the cell (most power, least bandwidth; infinite at 0 Hz), latency and
-    energy at that accuracy, most bandwidth and least power.
+    Accuracy is read at the highest SNR of the cell (most power, least bandwidth; infinite at 0 Hz), latency
+    and energy at that accuracy, most bandwidth and least power.
 
     Args:
         system: constants of Table I.
@@ -329,7 +333,9 @@ def _count_upper(
     middle_hz = (edges_hz[:-1] + edges_hz[1:])[at] / 2.0
     shares_hz = torch.zeros_like(local).scatter(1, who, middle_hz.gather(1, who))
 
-    tilted = (earned - best_price.view(1, -1, 1) * low_hz).view(grid.cells, grid.parts, states, ues).amax(dim=1)
+    tilted = (
+        (earned - best_price.view(1, -1, 1) * low_hz).view(grid.cells, grid.parts, states, ues).amax(dim=1)
+    )
     programme = _programme(torch.where(idle, -torch.inf, tilted), local, n)
     return torch.minimum(best, best_price * total_hz + programme), shares_hz
 
@@ -337,8 +343,8 @@ def _count_upper(
 def _programme(tilted: Tensor, local: Tensor, n: int) -> Tensor:
     """Largest sum of one cell's bound each for n UEs and `local` for the rest, the cells together holding BW.
 
-    n points of cells c_1 .. c_n can sum to BW only if the c_i sum to no more than the number of cells and no less
-    than n below it.
+    n points of cells c_1 .. c_n can sum to BW only if the c_i sum to no more than the number of cells and no
+    less than n below it.
 
     Args:
         tilted: (cells, states, ues).
@@ -389,10 +395,12 @@ class _Search:
         )
 
     def improve(self, rows: Tensor, shares_hz: Tensor, n: int) -> None:
-        """Try n UEs offloading with about these bandwidths, (rows, ues), in these states; keep what is better.
+        """Try n UEs offloading with about these bandwidths, (rows, ues), in these states; keep what is
+        better.
 
-        What the guess leaves of the band goes to all in proportion, or to the one with the least: a UE near its
-        accuracy limit must not get more, and a UE that fails can be worth its place by taking band off others.
+        What the guess leaves of the band goes to all in proportion, or to the one with the least: a UE near
+        its accuracy limit must not get more, and a UE that fails can be worth its place by taking band off
+        others.
         """
         total_hz = self._system.bandwidth_hz
         held = shares_hz.sum(dim=-1, keepdim=True)
@@ -419,7 +427,9 @@ class _Search:
                 take = torch.where(member, more - earned, -torch.inf)
                 give = torch.where(member & (shares_hz - move_hz > smallest), less - earned, -torch.inf)
                 pair = take.unsqueeze(-1) + give.unsqueeze(-2)
-                pair = pair.masked_fill(torch.eye(pair.shape[-1], dtype=torch.bool, device=pair.device), -torch.inf)
+                pair = pair.masked_fill(
+                    torch.eye(pair.shape[-1], dtype=torch.bool, device=pair.device), -torch.inf
+                )
                 gain, at = pair.flatten(1).max(dim=-1)
                 moves = move_hz * (gain > 0).double().unsqueeze(-1)
                 shares_hz = shares_hz.scatter_add(1, (at // pair.shape[-1]).unsqueeze(-1), moves)
@@ -436,15 +446,22 @@ class _Search:
         """QoE at the best of some powers and of all k, that power and k; (rows, ues) each."""
         system, tasks = self._system, self._tasks
         dbm = torch.linspace(
-            system.power_max_dbm, system.power_min_dbm, _POWER_LEVELS, dtype=torch.float64, device=clock_hz.device
+            system.power_max_dbm,
+            system.power_min_dbm,
+            _POWER_LEVELS,
+            dtype=torch.float64,
+            device=clock_hz.device,
         )
-        levels_w = (10.0 ** ((dbm - 30.0) / 10.0)).clamp(system.power_min_w, system.power_max_w).view(-1, 1, 1)
+        levels_w = (
+            (10.0 ** ((dbm - 30.0) / 10.0)).clamp(system.power_min_w, system.power_max_w).view(-1, 1, 1)
+        )
         shape = (_POWER_LEVELS, *shares_hz.shape)
         best = []
         for code in range(tasks.codes):
             earned = offloading_qoe(
                 system, tasks, queue=step.queue.clamp_min(1), channel_gain=step.channel_gain,
-                battery_j=step.battery_j, beta=step.beta_min, power_w=levels_w.expand(shape), clock_hz=clock_hz,
+                battery_j=step.battery_j, beta=step.beta_min, power_w=levels_w.expand(shape),
+                clock_hz=clock_hz,
                 bandwidth_hz=shares_hz.clamp_min(1.0), offloading=torch.full_like(shares_hz, n),
                 code=torch.full(shape, code, dtype=torch.long, device=clock_hz.device),
             )  # fmt: skip

@@ -46,8 +46,8 @@ class RawActions:
 class ActionDistribution:
     """rho ~ Bernoulli; p, f ~ Beta on their ranges; b-hat ~ Normal; k, where it is chosen, ~ Categorical.
 
-    p, b-hat and k belong to the action only where the UE offloads (section IV-A sets them to a negligible value
-    elsewhere), and f only where it computes; what does not act has no part in log-density or entropy.
+    p, b-hat and k belong to the action only where the UE offloads (section IV-A sets them to a negligible
+    value elsewhere), and f only where it computes; what does not act has no part in log-density or entropy.
 
     Args:
         heads: the actor's output, (..., ues, HEADS), and the logits of k after it where there is a choice.
@@ -77,7 +77,9 @@ class ActionDistribution:
         code = torch.zeros_like(self._logit, dtype=torch.long)
         if self._code is not None:
             uniform = torch.rand(self._code.shape, generator=generator, device=self._code.device)
-            code = (self._code - torch.log(-torch.log(uniform.clamp(1e-12, 1.0 - 1e-7)))).argmax(dim=-1)  # Gumbel
+            code = (self._code - torch.log(-torch.log(uniform.clamp(1e-12, 1.0 - 1e-7)))).argmax(
+                dim=-1
+            )  # Gumbel
         return RawActions(
             offload=coin < torch.sigmoid(self._logit),
             power=beta(self._power_shape),

@@ -25,11 +25,12 @@ from optimizer.physics import (
 )
 from optimizer.tasks import Tasks
 
-LOOKUPS = (1, 2, 4)
-"""Numbers of UEs sharing band and server for which a UE looks up what offloading would earn it."""
+LOOKUPS = ((1, 1.0), (2, 0.75), (2, 0.5), (2, 0.25), (4, 0.25))
+"""How many share the server, and shares of the band, at which a UE looks up what offloading would earn
+it."""
 OBSERVATION_SIZE = 8 + len(MODALITIES) + 1 + len(LOOKUPS)
 """Location 2, battery, queue, preference, last latency, channel, time; modality one-hot; what local execution
-and offloading among LOOKUPS would earn."""
+and offloading as in LOOKUPS would earn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,27 +70,31 @@ class View:
             beta=self.beta, clock_hz=self.clock_hz,
         )  # fmt: skip
 
-    def offloading_qoe(self, offloading: int, power_w: float, code: Tensor | None = None) -> Tensor:
-        """What each UE earns if it is one of `offloading` with equal shares of the band, (episodes, ues)."""
+    def offloading_qoe(
+        self, offloading: int, share: float, power_w: float, code: Tensor | None = None
+    ) -> Tensor:
+        """What each UE earns if it is one of `offloading` and has this share of the band, (episodes, ues)."""
         return offloading_qoe(
             self.system, self.tasks, queue=self.queue.clamp_min(1), channel_gain=self.channel_gain,
             battery_j=self.battery_j, beta=self.beta,
             power_w=torch.full_like(self.queue, power_w), clock_hz=self.clock_hz,
-            bandwidth_hz=torch.full_like(self.queue, self.system.bandwidth_hz / offloading),
+            bandwidth_hz=torch.full_like(self.queue, self.system.bandwidth_hz * share),
             offloading=torch.full_like(self.queue, offloading), code=code,
         )  # fmt: skip
 
     @cached_property
     def observation(self) -> Tensor:
-        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE). All of it is the UE's own: it holds
-        its map and its FLOPs, so that it can look up what its channel would let it earn."""
+        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE). All of it is the UE's own: it
+        holds its map and its FLOPs, so that it can look up what its channel would let it earn."""
         system, tasks = self.system, self.tasks
         # the channel as the SNR at p_max on a quarter of the band: of order 1 at any noise level
         snr = self.channel_gain * system.power_max_w / (system.bandwidth_hz / 4 * system.noise_w_hz)
         lookups = [self.local_qoe]
-        for sharing in LOOKUPS:
+        for sharing, share in LOOKUPS:
             by_code = [
-                self.offloading_qoe(sharing, system.power_max_w, torch.full_like(self.queue, code, dtype=torch.long))
+                self.offloading_qoe(
+                    sharing, share, system.power_max_w, torch.full_like(self.queue, code, dtype=torch.long)
+                )
                 for code in range(tasks.codes)
             ]
             lookups.append(by_code[0] if tasks.codes == 1 else torch.stack(by_code).amax(dim=0))
@@ -113,9 +118,9 @@ class View:
 class OffloadingEnvironment:
     """I UEs around one edge server, in `episodes` independent copies.
 
-    Places, LOS, shadowing and the battery's start are drawn once an episode, |h|^2 each step. Every draw is of a
-    fixed shape, so the same seed gives every policy the same world whatever it does. With statistical CSI |h|^2
-    is not drawn: the map is already the mean over it.
+    Places, LOS, shadowing and the battery's start are drawn once an episode, |h|^2 each step. Every draw is
+    of a fixed shape, so the same seed gives every policy the same world whatever it does. With statistical
+    CSI |h|^2 is not drawn: the map is already the mean over it.
 
     Args:
         system: constants of Table I.
@@ -140,7 +145,9 @@ class OffloadingEnvironment:
         self._generator = generator
         one = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
         energy_0_j, _ = local_reference(system, self.tasks, one)
-        whole_queue = episode.queue_tasks * (episode.queue_tasks + 1) / 2  # the step at d tasks costs d E_0 of one
+        whole_queue = (
+            episode.queue_tasks * (episode.queue_tasks + 1) / 2
+        )  # the step at d tasks costs d E_0 of one
         self.battery_max_j = episode.battery_queues * whole_queue * energy_0_j
         """B_max of eq. (28), (ues,)."""
         self.reset()
@@ -163,9 +170,7 @@ class OffloadingEnvironment:
         self._drawn_beta = drawn[:, :1].expand(shape)
         self._last_latency_s = torch.zeros(shape, **options)
         self._step = 0
-        best = best_step_qoe(
-            self.system, self.tasks, beta=self._beta(), queue_tasks=self.episode.queue_tasks
-        )
+        best = best_step_qoe(self.system, self.tasks, beta=self._beta(), queue_tasks=self.episode.queue_tasks)
         self.failure_penalty = self.episode.failure_scale * best
         """xi_F E_0 of eq. (14), reward lost per task left at T, (episodes, ues)."""
         self.reward_scale = best.mean(dim=-1)

@@ -1,7 +1,7 @@
 """Certified upper bound on the QoE of whole episodes, for any policy whatever it knows, the future included.
 
-An episode's QoE is all that is earned over the steps until every queue is empty (T if that never happens), divided
-by the number of those steps. docs/bound.md has the proof of what `episode_bound` computes.
+An episode's QoE is all that is earned over the steps until every queue is empty (T if that never happens),
+divided by the number of those steps. docs/bound.md has the proof of what `episode_bound` computes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ def episode_bound(
 ) -> Tensor:
     """Bound of each of the episodes that `evaluation.play` plays from the same seed.
 
-    Either every UE succeeds in every step and the episode ends after D = `queue_tasks` steps, its queues known; then
-    the steps' bounds average to one of the episode. Or it takes n > D steps. Then no UE has more than D successes,
-    and with lambda_i >= 0 the reward of each success is lambda_i and what it earns above that: all successes earn at
-    most D sum_i lambda_i plus the sum of the steps' bounds with lambda_i taken off each success.
+    Either every UE succeeds in every step and the episode ends after D = `queue_tasks` steps, its queues
+    known; then the steps' bounds average to one of the episode. Or it takes n > D steps. Then no UE has more
+    than D successes, and with lambda_i >= 0 the reward of each success is lambda_i and what it earns above
+    that: all successes earn at most D sum_i lambda_i plus the sum of the steps' bounds with lambda_i taken
+    off each success.
 
     Returns:
         (episodes,).
@@ -71,7 +72,8 @@ class _World:
         self._gain = torch.stack(gains)  # (T, episodes, ues)
 
     def _step(self, t: int, rows: Tensor, *, queue: int, queue_min: int) -> Step:
-        """States of step t (0 first) of some episodes; preference and battery in the range any policy keeps."""
+        """States of step t (0 first) of some episodes; preference and battery in the range any policy
+        keeps."""
         episode, whole = self._episode, self._battery_max_j
         idle_j = episode.idle_drain * whole * t / episode.steps
         fullest_j = (self._battery_j[rows] - idle_j).clamp_min(0.0)
@@ -89,7 +91,8 @@ class _World:
         )
 
     def _most_energy_j(self) -> Tensor:
-        """Most that one step can drain besides idling, (ues,): the whole queue locally, or offloading up to t_max.
+        """Most that one step can drain besides idling, (ues,): the whole queue locally, or offloading up to
+        t_max.
 
         Local energy is convex in the clock, so largest at an end of its range.
         """
@@ -119,8 +122,8 @@ class _World:
     def longer(self, rows: Tensor, waits: range, grids: tuple[Grid, ...]) -> Tensor:
         """Bound on episodes of D + wait steps, for each wait, (waits, rows).
 
-        With n steps in all, a UE that is done by then has at most n + 1 - t tasks left before step t = 1 .. n; the
-        last wait stands for unfinished episodes too, whose queues may have any length.
+        With n steps in all, a UE that is done by then has at most n + 1 - t tasks left before step t = 1 ..
+        n; the last wait stands for unfinished episodes too, whose queues may have any length.
         """
         tasks_left, total = self._episode.queue_tasks, self._episode.steps
         local = torch.stack(

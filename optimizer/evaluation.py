@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.environment import OffloadingEnvironment
-from optimizer.physics import Outcome
+from optimizer.physics import Outcome, local_reference
 from optimizer.policies import Policy
 from optimizer.tasks import Tasks
 
@@ -50,6 +50,12 @@ class Scores:
     """(11g) broken."""
     uncharged: Tensor
     """(11h) broken."""
+    successes: Tensor
+    """No constraint broken."""
+    latency: Tensor
+    """Sum of t / t_0 of eq. (9) over the successes, (episodes,)."""
+    energy: Tensor
+    """Sum of E / E_0 over the successes, (episodes,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +86,10 @@ class Performance:
     """Share of executions that broke (11g)."""
     violates_battery: float
     """Share of executions that broke (11h)."""
+    latency: float
+    """Mean t / t_0 of a success."""
+    energy: float
+    """Mean E / E_0 of a success."""
     queue: list[list[float]]
     """Mean tasks left before each step and at the end, by step and UE."""
 
@@ -87,7 +97,8 @@ class Performance:
 class Tally:
     """Adds up the steps of one set of episodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._tasks = system, tasks
         self._sums: dict[str, Tensor] = {}
         self._queue: list[Tensor] = []
         self._last: Tensor | None = None
@@ -100,7 +111,8 @@ class Tally:
             outcome: what came of it.
             reward: (episodes,).
         """
-        active = queue > 0
+        active, success = queue > 0, outcome.success
+        energy_0_j, latency_0_s = local_reference(self._system, self._tasks, queue.clamp_min(1))
         counts = {
             "qoe": outcome.earned_qoe.sum(dim=-1),
             "reward": reward,
@@ -110,11 +122,14 @@ class Tally:
             "inaccurate": (active & ~outcome.accurate).sum(dim=-1),
             "late": (active & ~outcome.in_time).sum(dim=-1),
             "uncharged": (active & ~outcome.charged).sum(dim=-1),
+            "successes": success.sum(dim=-1),
+            "latency": torch.where(success, outcome.latency_s / latency_0_s, 0.0).sum(dim=-1),
+            "energy": torch.where(success, outcome.energy_j / energy_0_j, 0.0).sum(dim=-1),
         }
         for name, value in counts.items():
             self._sums[name] = self._sums.get(name, 0.0) + value.double()
         self._queue.append(queue.mean(dim=0))
-        self._last = queue - outcome.success.to(queue.dtype)
+        self._last = queue - success.to(queue.dtype)
 
     def scores(self) -> Scores:
         """All of it, once every step is in."""
@@ -131,7 +146,8 @@ class Tally:
 def play(
     policy: Policy, *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks, episodes: int, seed: int
 ) -> Scores:
-    """Play `episodes` episodes. The same seed gives every policy the same places, batteries, shadowing and fading.
+    """Play `episodes` episodes. The same seed gives every policy the same places, batteries, shadowing and
+    fading.
 
     Args:
         policy: chooses the actions; its own draws cannot disturb the world's.
@@ -145,7 +161,7 @@ def play(
     environment = OffloadingEnvironment(
         system=system, episode=episode, tasks=tasks, episodes=episodes, generator=world
     )
-    tally = Tally()
+    tally = Tally(system, environment.tasks)
     for _ in range(episode.steps):
         view = environment.view()
         outcome, reward = environment.step(policy.act(view, own))
@@ -165,8 +181,8 @@ def summarise(
 ) -> Performance:
     """Aggregate over seeds.
 
-    Intervals are 95 % percentile bootstraps; episodes are resampled within each seed (the strata), and a policy and
-    its bound on the same episodes.
+    Intervals are 95 % percentile bootstraps; episodes are resampled within each seed (the strata), and a
+    policy and its bound on the same episodes.
 
     Args:
         scores: one per seed.
@@ -210,5 +226,7 @@ def summarise(
         violates_accuracy=total("inaccurate") / executions,
         violates_latency=total("late") / executions,
         violates_battery=total("uncharged") / executions,
+        latency=total("latency") / max(total("successes"), 1.0),
+        energy=total("energy") / max(total("successes"), 1.0),
         queue=torch.stack([score.queue for score in scores]).mean(dim=0).tolist(),
     )

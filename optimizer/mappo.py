@@ -109,7 +109,9 @@ class ValueNormaliser:
         decay: weight of the past at each update.
     """
 
-    def __init__(self, weight: float = 0.0, mean: float = 0.0, square: float = 0.0, *, decay: float = 0.95) -> None:
+    def __init__(
+        self, weight: float = 0.0, mean: float = 0.0, square: float = 0.0, *, decay: float = 0.95
+    ) -> None:
         self._weight, self._mean, self._square, self._decay = weight, mean, square, decay
 
     def state(self) -> tuple[float, float, float]:
@@ -327,8 +329,12 @@ class MappoTrainer:
             if head.get("kind") != CHECKPOINT_KIND or head.get("schema_version") != 1:
                 raise ToolkitError(f"kind {head.get('kind')!r} given, {CHECKPOINT_KIND!r} is allowed")
             if head["config"] != self._identity():
-                differing = [name for name, value in self._identity().items() if head["config"].get(name) != value]
-                raise ToolkitError(f"is of another run: {', '.join(differing)} differ; remove it to start anew")
+                differing = [
+                    name for name, value in self._identity().items() if head["config"].get(name) != value
+                ]
+                raise ToolkitError(
+                    f"is of another run: {', '.join(differing)} differ; remove it to start anew"
+                )
             prefix = "network."
             self.network.load_state_dict(
                 {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
@@ -356,7 +362,7 @@ class MappoTrainer:
     @torch.no_grad()
     def play(self) -> tuple[Experience, Scores]:
         """Play one episode in all copies, exploring."""
-        view, tally = self._environment.reset(), Tally()
+        view, tally = self._environment.reset(), Tally(self.system, self._environment.tasks)
         steps = []
         for _ in range(self.episode.steps):
             distribution = self.network.actions(view.observation)

@@ -1,4 +1,5 @@
-"""The actor all UEs share, the central critic and the policy file. Any number of UEs may use the same weights."""
+"""The actor all UEs share, the central critic and the policy file. Any number of UEs may use the same
+weights."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ def mlp(sizes: tuple[int, ...], last_gain: float, generator: torch.Generator) ->
 class Others(nn.Module):
     """What the station broadcasts of the other UEs, as numbers that no order and no count of them change.
 
-    Each UE's observation is embedded by the same layers; of the others a UE hears the mean and, entry by entry, the
-    largest.
+    Each UE's observation is embedded by the same layers; of the others a UE hears the mean and, entry by
+    entry, the largest.
     """
 
     def __init__(self, hidden: int, generator: torch.Generator) -> None:
@@ -91,7 +92,13 @@ class ActorCritic(nn.Module):
     """
 
     def __init__(
-        self, *, hidden: int, broadcast: bool, codes: int, clock_when_offloading: bool, generator: torch.Generator
+        self,
+        *,
+        hidden: int,
+        broadcast: bool,
+        codes: int,
+        clock_when_offloading: bool,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.sizes = {
@@ -169,7 +176,9 @@ class LearnedPolicy:
             return cls(network, system)
 
 
-def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
+def write_tensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], head: Mapping[str, Any]
+) -> None:
     """Write tensors and a JSON head as one safetensors file, atomically."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:

@@ -25,9 +25,7 @@ def distance_3d_m(system: SystemConfig, distance_m: Tensor) -> Tensor:
         system: gives the heights.
         distance_m: distance on the ground, any shape.
     """
-    return torch.hypot(
-        distance_m, torch.full_like(distance_m, system.station_height_m - system.ue_height_m)
-    )
+    return torch.hypot(distance_m, torch.full_like(distance_m, system.station_height_m - system.ue_height_m))
 
 
 def breakpoint_m(system: SystemConfig) -> float:
@@ -103,7 +101,9 @@ def draw_gain(system: SystemConfig, position_m: Tensor, generator: torch.Generat
     """
     distance_m = torch.linalg.vector_norm(position_m, dim=-1)
     shape = distance_m.shape
-    sight = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device) < los_probability(distance_m)
+    sight = torch.rand(
+        shape, generator=generator, dtype=torch.float64, device=generator.device
+    ) < los_probability(distance_m)
     shadow = torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
     los_db = pathloss_los_db(system, distance_m) + SHADOWING_LOS_DB * shadow
     nlos_db = pathloss_nlos_db(system, distance_m) + SHADOWING_NLOS_DB * shadow

@@ -2,8 +2,8 @@
 
 `execute` is one step of all UEs. It is put together from `allocate_bandwidth`, `snr_db`, `map_accuracy`,
 `local_effort`, `offloading_effort` and `standard_cost`, which the bound and the look-ups call on their own;
-nobody has formulas of their own. Shapes: `(..., ues)`, any number of leading axes; the last axis is what eqs. (5), (6) and
-(12) sum over.
+nobody has formulas of their own. Shapes: `(..., ues)`, any number of leading axes; the last axis is what
+eqs. (5), (6) and (12) sum over.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ def local_effort(
         t in s and E in J, (..., ues).
     """
     latency_s = queue * tasks.flops / (system.local_flops_per_cycle * clock_hz)  # (3)
-    return latency_s, latency_s * (system.local_energy_coefficient * clock_hz**3 + system.circuit_power_w)  # (8)
+    return latency_s, latency_s * (
+        system.local_energy_coefficient * clock_hz**3 + system.circuit_power_w
+    )  # (8)
 
 
 def offloading_effort(
@@ -265,7 +267,9 @@ def execute(
 
     bandwidth_hz = allocate_bandwidth(system, actions.bandwidth_request, offload)  # (12)
     width = torch.where(offload, bandwidth_hz, 1.0)  # a stand-in where eqs. (1), (4) would divide by 0
-    received_db = snr_db(system, power_w=actions.power_w, channel_gain=channel_gain, bandwidth_hz=width)  # (1)
+    received_db = snr_db(
+        system, power_w=actions.power_w, channel_gain=channel_gain, bandwidth_hz=width
+    )  # (1)
     accuracy = torch.where(offload, map_accuracy(tasks, received_db, actions.code), 1.0)
 
     remote_s, remote_j = offloading_effort(

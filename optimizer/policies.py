@@ -106,8 +106,8 @@ class GreedyPolicy:
     """Each UE takes what earns it most this step if all I UEs offload with equal requests.
 
     It compares local execution at the best clock with offloading at `levels` powers from p_min to p_max,
-    equally spaced in dBm, and every k; an execution that would fail counts as nothing. It knows neither what the
-    others do nor how many of them still have tasks.
+    equally spaced in dBm, and every k; an execution that would fail counts as nothing. It knows neither what
+    the others do nor how many of them still have tasks.
     """
 
     sees = "own channel, queue, battery, beta; I"
@@ -147,7 +147,7 @@ def best_offer(view: View, powers_w: list[float], *, offloading: int) -> tuple[T
     for choice in range(view.tasks.codes):
         index = torch.full_like(code, choice)
         for power in powers_w:
-            earned = view.offloading_qoe(offloading, power, index)
+            earned = view.offloading_qoe(offloading, 1.0 / offloading, power, index)
             better = earned > best
             best = torch.where(better, earned, best)
             power_w, code = torch.where(better, power, power_w), torch.where(better, index, code)
@@ -157,9 +157,9 @@ def best_offer(view: View, powers_w: list[float], *, offloading: int) -> tuple[T
 class ExhaustivePolicy:
     """Section V-A's exhaustive search of one step over discrete levels: a lower bound on (P0)'s optimum.
 
-    Every set of offloading UEs, every combination of four requests b-hat, 0 to 3 ln 2, and for each UE every of
-    five powers and every k; the clock is the best. The shares depend on the requests alone, so that each UE's power
-    and k are searched by themselves without missing a combination.
+    Every set of offloading UEs, every combination of four requests b-hat, 0 to 3 ln 2, and for each UE every
+    of five powers and every k; the clock is the best. The shares depend on the requests alone, so that each
+    UE's power and k are searched by themselves without missing a combination.
     """
 
     sees = "all channels, queues, batteries, betas"
@@ -176,7 +176,9 @@ class ExhaustivePolicy:
         choices = (None, *self.requests)
         combinations = list(itertools.product(choices, repeat=tasks.ues))
         offload = torch.tensor([[request is not None for request in row] for row in combinations])
-        request = torch.tensor([[request or 0.0 for request in row] for row in combinations], dtype=torch.float64)
+        request = torch.tensor(
+            [[request or 0.0 for request in row] for row in combinations], dtype=torch.float64
+        )
         self._offload = offload.unsqueeze(1)  # (combinations, 1, ues)
         self._request = request.unsqueeze(1)
 
@@ -214,8 +216,8 @@ class ExhaustivePolicy:
 
 
 class CentralPolicy:
-    """The feasible solution that `bound.bracket` finds below the bound of each step: what a controller that knows
-    every channel can do."""
+    """The feasible solution that `bound.bracket` finds below the bound of each step: what a controller that
+    knows every channel can do."""
 
     sees = "all channels, queues, batteries, betas"
 

@@ -33,13 +33,14 @@ class Tasks:
     server_flops: Tensor
     """l of eq. (5), FLOP the server is charged for an offloaded task, (ues,)."""
     symbols: Tensor
-    """S k of eq. (4), complex channel symbols of a task at each choice of k, (ues, codes). One choice unless k
-    is chosen jointly with the rest."""
+    """S k of eq. (4), complex channel symbols of a task at each choice of k, (ues, codes). One choice unless
+    k is chosen jointly with the rest."""
     map_snr_db: Tensor
     """SNR axis of all maps, rising, at least two points, (points,). Maps with different axes go on their
     union, which leaves a piecewise linear function what it is."""
     map_ratio: Tensor
-    """epsilon / epsilon_0 on that axis, the maps' monotone envelopes at each choice of k, (ues, codes, points)."""
+    """epsilon / epsilon_0 on that axis, the maps' monotone envelopes at each choice of k, (ues, codes,
+    points)."""
 
     @property
     def ues(self) -> int:
@@ -112,13 +113,17 @@ def workload(
         ToolkitError: if a file is of another modality, if the map's channel does not go with the CSI, or if
             a k lies outside the map.
     """
-    for flag, found in ((f"--{modality}-map", accuracy_map.modality), (f"--{modality}-flops", flops.modality)):
+    for flag, found in (
+        (f"--{modality}-map", accuracy_map.modality),
+        (f"--{modality}-flops", flops.modality),
+    ):
         if found != modality:
             raise ToolkitError(f"{flag} is of modality {found!r}, {modality!r} is allowed")
     wanted = CSI[episode.csi]
     if accuracy_map.channel != wanted:
         raise ToolkitError(
-            f"--{modality}-map is of channel {accuracy_map.channel!r}, --csi {episode.csi} reads {wanted!r} only: "
+            f"--{modality}-map is of channel {accuracy_map.channel!r}, "
+            f"--csi {episode.csi} reads {wanted!r} only: "
             "eq. (1) holds |h|^2 already, a fading map at the instantaneous SNR would count fading twice, "
             "and an AWGN map at the mean SNR not at all"
         )
