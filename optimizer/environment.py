@@ -28,6 +28,8 @@ from optimizer.tasks import Tasks
 LOOKUPS = ((1, 1.0), (2, 0.75), (2, 0.5), (2, 0.25), (4, 0.25))
 """How many share the server, and shares of the band, at which a UE looks up what offloading would earn
 it."""
+FADING_COLUMNS = (6, *range(9, 9 + len(LOOKUPS)))
+"""Columns of the observation that |h|^2 decides: the channel, and what offloading would earn."""
 OBSERVATION_SIZE = 8 + len(MODALITIES) + 1 + len(LOOKUPS)
 """Location 2, battery, queue, preference, last latency, channel, time; modality one-hot; what local execution
 and offloading as in LOOKUPS would earn."""

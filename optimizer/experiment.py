@@ -167,7 +167,8 @@ def _learn(
         return learner.policy, learner.train()
     trainer = MappoTrainer(replace(config.mappo, broadcast=name == "mappo-broadcast"), **setting)
     curve = trainer.train(
-        checkpoint=config.output / "checkpoints" / path.name, log=config.output / "tensorboard" / path.stem
+        checkpoint=config.output / "checkpoints" / f"{path.stem}-{trainer.digest}.safetensors",
+        log=config.output / "tensorboard" / path.stem,
     )
     trainer.network.save(path)
     return trainer.policy, curve

@@ -12,7 +12,7 @@ from typing import Any
 from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
 from optimizer.experiment import TrainConfig, check_writable, plain, read_results, train
-from optimizer.inputs import load
+from optimizer.inputs import axis_of_k, load
 from optimizer.plots import new_figure, save_with_data
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
@@ -88,7 +88,7 @@ def figures(config: FiguresConfig) -> list[Path]:
             logger.warning("Fig. %d is left out: no UE has tasks of modality %s", number, modalities[0])
             continue
         documents: dict[float, Mapping[str, Any]] = {}
-        for value in maps[0].k:
+        for value in axis_of_k(maps[0]):
             inputs = replace(base.inputs, **{k: value})
             documents[value] = _run(
                 replace(sweep, inputs=inputs, output=base.output / f"{k.replace('_', '-')}-{value}")

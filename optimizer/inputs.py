@@ -6,16 +6,20 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import accuracy_maps
 from accuracy_maps import AccuracyMap
 from data.artifacts import ToolkitError, read_json
 from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
 from optimizer.tasks import Tasks, Workload, make_tasks, workload
-from profiling import FlopsFile
+from profiling.flops_file import FlopsFile
 
 REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
 KINDS = {"map": "accuracy-map", "flops": "flops"}
+
+load_map = getattr(accuracy_maps, "load_map", AccuracyMap.load)
+"""Reads a map of any shape, once `accuracy_maps` knows more than one."""
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +29,7 @@ class Loaded:
     """What a run's files hold."""
 
     tasks: Tasks
-    maps: dict[str, AccuracyMap]
+    maps: dict[str, Any]
     """By modality."""
     flops: dict[str, FlopsFile]
     """By modality."""
@@ -47,7 +51,7 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     maps, flops, hashes, workloads = {}, {}, {}, {}
     for modality in dict.fromkeys(episode.mix):
         map_path, flops_path = (_path(inputs, modality, kind, CSI[episode.csi]) for kind in KINDS)
-        maps[modality], flops[modality] = AccuracyMap.load(map_path), FlopsFile.load(flops_path)
+        maps[modality], flops[modality] = load_map(map_path), FlopsFile.load(flops_path)
         hashes |= {str(path): _sha256(path) for path in (map_path, flops_path)}
         workloads[modality] = workload(
             maps[modality], flops[modality], modality=modality, episode=episode,
@@ -57,15 +61,20 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     return Loaded(tasks=make_tasks(workloads, episode.mix), maps=maps, flops=flops, sha256=hashes)
 
 
-def choices_of_k(inputs: Inputs, modality: str, accuracy_map: AccuracyMap) -> list[tuple[int, ...]]:
+def choices_of_k(inputs: Inputs, modality: str, accuracy_map: Any) -> list[tuple[int, ...]]:
     """k or (k^T, k^I) that a UE may send with, the config's own first."""
     most = {"text": (inputs.k_text,), "image": (inputs.k_image,), "vqa": (inputs.k_text, inputs.k_image)}[
         modality
     ]
     if not inputs.joint_k:
         return [most]
-    fewer = [(*most[:-1], k) for k in accuracy_map.k if k < most[-1]]
+    fewer = [(*most[:-1], k) for k in axis_of_k(accuracy_map) if k < most[-1]]
     return [most, *reversed(fewer)]
+
+
+def axis_of_k(accuracy_map: Any) -> tuple[int, ...]:
+    """A map's k, of VQA maps k^I."""
+    return tuple(getattr(accuracy_map, "k_image", None) or accuracy_map.k)
 
 
 def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:

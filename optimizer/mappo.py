@@ -160,6 +160,8 @@ class Experience:
     """r_t over `reward_scale`, (...)."""
     value: Tensor
     """V before the step in the rewards' unit, (...)."""
+    value_ahead: Tensor
+    """The same before the step's |h|^2 was drawn, (...)."""
 
     def select(self, index: Tensor) -> Experience:
         """Rows of the flattened leading axes."""
@@ -174,17 +176,28 @@ class Experience:
             active=pick(self.active, 1),
             reward=pick(self.reward, 0),
             value=pick(self.value, 0),
+            value_ahead=pick(self.value_ahead, 0),
         )
 
 
 def advantages(
-    reward: Tensor, value: Tensor, running: Tensor, *, discount: float, gae_lambda: float
+    reward: Tensor,
+    value: Tensor,
+    value_ahead: Tensor,
+    running: Tensor,
+    *,
+    discount: float,
+    gae_lambda: float,
 ) -> Tensor:
-    """Eq. (23).
+    """Eq. (23), with delta_t = r_t + gamma V'(o_{t+1}) - V(o_t).
+
+    V' is the value before the next step's fading is drawn, the mean of V over it. The paper has V there; the
+    difference has mean 0 whatever the action, and is most of the variance: no action decides the next fading.
 
     Args:
         reward: r_t, (steps, copies).
         value: V(o_t), (steps, copies).
+        value_ahead: V'(o_t), (steps, copies); V itself makes it eq. (23) as printed.
         running: the episode was not over before step t, bool, (steps, copies). Nothing follows the last step:
             the horizon T ends the task, it is not cut off.
         discount: gamma.
@@ -198,7 +211,7 @@ def advantages(
     for t in reversed(range(reward.shape[0])):
         delta = reward[t] + discount * next_value - value[t]
         result[t] = torch.where(running[t], delta + discount * gae_lambda * next_advantage, 0.0)
-        next_value, next_advantage = torch.where(running[t], value[t], 0.0), result[t]
+        next_value, next_advantage = torch.where(running[t], value_ahead[t], 0.0), result[t]
     return result
 
 
@@ -254,7 +267,7 @@ class MappoTrainer:
 
         Args:
             checkpoint: file to save to about every minute and at the end; where it holds a checkpoint of the
-                same config, training goes on from it, bit for bit as if it had not stopped.
+                same config and seed, training goes on from it, bit for bit as if it had not stopped.
             log: folder of a TensorBoard log.
             watch: called after every update.
 
@@ -356,8 +369,14 @@ class MappoTrainer:
         for field in fields(tasks):
             digest.update(getattr(tasks, field.name).cpu().numpy().tobytes())
         parts = {"mappo": self.config, "system": self.system, "episode": self.episode}
-        whole = {name: asdict(part) for name, part in parts.items()} | {"tasks": digest.hexdigest()}
+        whole = {name: asdict(part) for name, part in parts.items()}
+        whole |= {"tasks": digest.hexdigest(), "seed": self._generator.initial_seed()}
         return dict(json.loads(json.dumps(whole)))
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the config, tasks and seed: tells one training's checkpoint from another's."""
+        return hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode()).hexdigest()[:8]
 
     @torch.no_grad()
     def play(self) -> tuple[Experience, Scores]:
@@ -377,6 +396,7 @@ class MappoTrainer:
                     active=view.queue > 0,
                     reward=(reward / self._environment.reward_scale).float(),
                     value=self._normaliser.restore(self.network.value(view.observation)),
+                    value_ahead=self._normaliser.restore(self.network.value_ahead(view.observation)),
                 )
             )
             view = self._environment.view()
@@ -390,16 +410,12 @@ class MappoTrainer:
         """
         config = self.config
         running = experience.active.any(dim=-1)
-        advantage = advantages(
-            experience.reward,
-            experience.value,
-            running,
-            discount=config.discount,
-            gae_lambda=config.gae_lambda,
-        )
+        reward, value = experience.reward, experience.value
+        factors = {"discount": config.discount, "gae_lambda": config.gae_lambda}
         rows = running.flatten().nonzero().squeeze(-1)
-        flat_advantage = advantage.flatten()
-        returns = flat_advantage + experience.value.flatten()  # lambda-return: R_t of (26) with less variance
+        flat_advantage = advantages(reward, value, experience.value_ahead, running, **factors).flatten()
+        # lambda-return, R_t of (26) with less variance; the fading is part of what the critic must predict
+        returns = (advantages(reward, value, value, running, **factors) + value).flatten()
         self._normaliser.update(returns[rows])
         targets = self._normaliser.normalise(returns)
         chosen = flat_advantage[rows]
@@ -431,6 +447,8 @@ class MappoTrainer:
         clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * gain
         actor = (torch.minimum(ratio * gain, clipped) * weight).sum()  # (24), (25)
         critic = ((self.network.value(part.observation) - target) ** 2).mean()  # (26)
+        drawn = self._normaliser.normalise(part.value)
+        critic = critic + ((self.network.value_ahead(part.observation) - drawn) ** 2).mean()  # V' is V's mean
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())

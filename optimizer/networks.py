@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from data.artifacts import ToolkitError, atomic_path, parsing
 from optimizer.config import SystemConfig
 from optimizer.distribution import HEADS, ActionDistribution
-from optimizer.environment import OBSERVATION_SIZE, View
+from optimizer.environment import FADING_COLUMNS, OBSERVATION_SIZE, View
 from optimizer.physics import Actions
 
 KIND = "offloading-policy"
@@ -111,6 +111,7 @@ class ActorCritic(nn.Module):
         outputs = HEADS + (codes if codes > 1 else 0)
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(hidden, generator)
+        self.critic_ahead = Critic(hidden, generator)
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def actions(self, observation: Tensor) -> ActionDistribution:
@@ -125,6 +126,12 @@ class ActorCritic(nn.Module):
     def value(self, observation: Tensor) -> Tensor:
         """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (...)."""
         return self.critic(observation)
+
+    def value_ahead(self, observation: Tensor) -> Tensor:
+        """The same before |h|^2 is drawn, from what does not depend on it."""
+        blind = observation.clone()
+        blind[..., list(FADING_COLUMNS)] = 0.0
+        return self.critic_ahead(blind)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and sizes as safetensors, atomically."""

@@ -60,7 +60,10 @@ def pareto(config: ParetoConfig) -> tuple[dict[str, dict[float, Performance]], l
         replace(run.mappo, broadcast=broadcast), system=run.system, episode=episode, tasks=loaded.tasks,
         generator=torch.Generator().manual_seed(train_seed),
     )  # fmt: skip
-    trainer.train(checkpoint=run.output / "checkpoints" / "front.safetensors", log=run.output / "tensorboard")
+    trainer.train(
+        checkpoint=run.output / "checkpoints" / f"front-{trainer.digest}.safetensors",
+        log=run.output / "tensorboard",
+    )
     policy_path = run.output / "front-policy.safetensors"
     trainer.network.save(policy_path)
 

@@ -13,7 +13,7 @@ from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.environment import OffloadingEnvironment
-from optimizer.inputs import Loaded, load
+from optimizer.inputs import Loaded, axis_of_k, load
 from optimizer.tasks import Tasks
 
 VARIED = ("bandwidth", "server", "k-text", "k-image")
@@ -101,7 +101,7 @@ def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple
     found = [loaded.maps[modality] for modality in modalities if modality in loaded.maps]
     if not found:
         return
-    for k in found[0].k:
+    for k in axis_of_k(found[0]):
         inputs = replace(config.inputs, **{varied.replace("-", "_"): k}, joint_k=False)
         try:
             yield k, system, load(inputs, system=system, episode=config.episode).tasks

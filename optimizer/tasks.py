@@ -6,16 +6,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from accuracy_maps import AccuracyMap
 from data.artifacts import ToolkitError
 from optimizer.config import CSI, MODALITIES, EpisodeConfig
-from profiling import FlopsFile
+from profiling.flops_file import FlopsFile
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Workload:
 
 
 def workload(
-    accuracy_map: AccuracyMap,
+    accuracy_map: Any,
     flops: FlopsFile,
     *,
     modality: str,
@@ -103,8 +103,8 @@ def workload(
     """One modality's task: a paragraph of text, an image, or an image with a question.
 
     Args:
-        accuracy_map: f^Q.
-        flops: cost per sentence, image or question; its `source_length` is S (of the image for VQA).
+        accuracy_map: f^Q, an `AccuracyMap` or, for VQA, a map with two axes of k.
+        flops: cost per sentence, image or question; its `source_length` is S.
         modality: what both files must be of.
         episode: sentences a paragraph, tokens a question, CSI and what offloading is charged.
         k: choices of complex channel symbols per token, (k,) each, (k^T, k^I) for VQA.
@@ -127,19 +127,20 @@ def workload(
             "eq. (1) holds |h|^2 already, a fading map at the instantaneous SNR would count fading twice, "
             "and an AWGN map at the mean SNR not at all"
         )
+    rows = [_row(accuracy_map, modality, values) for values in k]
     if dict(accuracy_map.model) != dict(flops.model):
         logger.warning(
             "the %s map is of model %s, its FLOPs file of model %s: the table mixes two models",
             modality, dict(accuracy_map.model), dict(flops.model),
         )  # fmt: skip
-    if flops.k not in {values[-1] for values in k}:
+    counted = _counted_k(flops)
+    if counted[-1] not in {values[-1] for values in k}:
         logger.warning(
             "the %s FLOPs file counts the channel codec at k = %d, --k-%s is %s",
             modality, flops.k, "text" if modality == "text" else "image", " ".join(str(v[-1]) for v in k),
         )  # fmt: skip
-    rows = [_row(accuracy_map, modality, values) for values in k]
     snr_db = np.array(accuracy_map.snr_db, dtype=np.float64)
-    lengths = (episode.question_tokens, flops.source_length) if modality == "vqa" else (flops.source_length,)
+    lengths = _lengths(flops, modality, episode)
     repeats = episode.sentences_per_task if modality == "text" else 1
     split = episode.offload_cost == "split"
     return Workload(
@@ -155,16 +156,37 @@ def workload(
     )
 
 
-def _row(accuracy_map: AccuracyMap, modality: str, k: tuple[int, ...]) -> NDArray[np.float64]:
-    """f^Q against the map's SNR axis at one k: all that is read of a map. The only line that knows its type.
+def _row(accuracy_map: Any, modality: str, k: tuple[int, ...]) -> NDArray[np.float64]:
+    """f^Q against the map's SNR axis at one k: all that is read of a map, and the only code that knows its
+    axes.
 
-    A VQA map with one axis of k is read at k^I.
+    A VQA map has two axes of k; one with a single axis is read at k^I.
     """
-    low, high = accuracy_map.k[0], accuracy_map.k[-1]
-    if not low <= k[-1] <= high:  # clamping would send fewer symbols for the same accuracy
-        flag = "text" if modality == "text" else "image"
-        raise ToolkitError(f"--k-{flag} {k[-1]} given, the {modality} map holds {low} to {high}")
-    return accuracy_map.row(k[-1])
+    two = hasattr(accuracy_map, "k_image")
+    chosen = k if two else k[-1:]
+    axes = (accuracy_map.k_text, accuracy_map.k_image) if two else (accuracy_map.k,)
+    names = ("text", "image") if two else ("text" if modality == "text" else "image",)
+    for name, value, axis in zip(names, chosen, axes, strict=True):
+        if not axis[0] <= value <= axis[-1]:  # clamping would send fewer symbols for the same accuracy
+            raise ToolkitError(f"--k-{name} {value} given, the {modality} map holds {axis[0]} to {axis[-1]}")
+    return np.asarray(accuracy_map.row(*chosen))
+
+
+def _lengths(flops: FlopsFile, modality: str, episode: EpisodeConfig) -> tuple[int, ...]:
+    """S of each transmission: the source's, and for VQA the question's and the image's."""
+    if modality != "vqa":
+        return (flops.source_length,)
+    image_length = getattr(flops, "image_length", None)
+    if image_length is None:
+        return episode.question_tokens, flops.source_length
+    return flops.source_length, image_length
+
+
+def _counted_k(flops: FlopsFile) -> tuple[int, ...]:
+    """What k a FLOPs file is counted at, (k,) or (k^T, k^I)."""
+    return tuple(
+        value for name in ("k", "k_text", "k_image") if (value := getattr(flops, name, None)) is not None
+    )
 
 
 def make_tasks(workloads: Mapping[str, Workload], mix: Sequence[str]) -> Tasks:

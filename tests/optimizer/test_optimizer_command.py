@@ -279,8 +279,9 @@ def test_optimizer_never_imports_the_codecs():
     imports = "; ".join(f"import optimizer.{name}" for name in MODULES if name not in ("__init__", "views"))
     loaded = run_python(f"import sys; {imports}; print(*sys.modules)").split()
     assert "optimizer.mappo" in loaded
-    forbidden = {"deepsc", "timm", "transformers"}
-    assert not forbidden & {name.split(".")[0] for name in loaded}
+    assert not {"timm", "transformers", "torchvision"} & {name.split(".")[0] for name in loaded}
+    # `profiling` names its models by deepsc's configs; no model itself is loaded
+    assert {name for name in loaded if name.startswith("deepsc")} <= {"deepsc", "deepsc.config"}
 
 
 def test_help_loads_nothing_heavy():

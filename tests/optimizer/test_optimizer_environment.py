@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.environment import OBSERVATION_SIZE, OffloadingEnvironment
+from optimizer.environment import FADING_COLUMNS, OBSERVATION_SIZE, OffloadingEnvironment
 from optimizer.physics import Actions
 from optimizer.policies import LocalPolicy, RandomPolicy
 
@@ -208,3 +208,11 @@ def test_actions_out_of_range_are_refused(make_environment, change):
     }
     with pytest.raises(ValueError, match=next(iter(change))):
         environment.step(Actions(**bad))
+
+
+def test_fading_columns_are_those_that_fading_decides(make_environment):
+    environment = make_environment(mix=("text", "vqa"), episodes=20)
+    before = environment.view().observation
+    environment._fade()
+    changed = (before != environment.view().observation).any(dim=0).any(dim=0)
+    assert changed.nonzero().squeeze(-1).tolist() == list(FADING_COLUMNS)

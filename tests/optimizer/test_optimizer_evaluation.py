@@ -62,7 +62,10 @@ def test_an_episodes_qoe_is_over_the_steps_it_took(make_tasks):
     assert local.finished.all()
     assert local.queue[:, 0].tolist() == [max(10.0 - t, 0.0) for t in range(21)]
     assert local.successes.tolist() == [40.0] * 4
-    assert (local.energy / 40).numpy() == pytest.approx(0.6347, abs=1e-3)  # (0.8 f_max)^2 and p^c
+    dynamic_w = 4.77e-27 * 1.28e9**3
+    clock = ((0.05 + 0.5 * (dynamic_w + 0.1)) / dynamic_w) ** (1 / 3)  # best at beta 0.5, over f_max
+    energy = (dynamic_w * clock**3 + 0.1) / (dynamic_w + 0.1) / clock
+    assert (local.energy / 40).numpy() == pytest.approx(energy)
     deaf = SystemConfig(noise_dbm_hz=-40.0)
     remote = play(
         POLICIES["remote"](deaf, tasks), system=deaf, episode=episode, tasks=tasks, episodes=4, seed=0

@@ -31,10 +31,11 @@ def test_advantages_by_hand():
     reward = torch.tensor([[1.0, 5.0], [2.0, 0.0], [3.0, 0.0]])
     value = torch.tensor([[0.5, 1.0], [1.0, 9.0], [2.0, 9.0]])
     running = torch.tensor([[True, True], [True, False], [True, False]])
-    result = advantages(reward, value, running, discount=0.5, gae_lambda=0.5)
+    ahead = torch.tensor([[7.0, 7.0], [1.5, 9.0], [2.5, 9.0]])
+    result = advantages(reward, value, ahead, running, discount=0.5, gae_lambda=0.5)
     last = 3.0 - 2.0
-    middle = 2.0 + 0.5 * 2.0 - 1.0 + 0.25 * last
-    first = 1.0 + 0.5 * 1.0 - 0.5 + 0.25 * middle
+    middle = 2.0 + 0.5 * 2.5 - 1.0 + 0.25 * last
+    first = 1.0 + 0.5 * 1.5 - 0.5 + 0.25 * middle
     assert result[:, 0].tolist() == pytest.approx([first, middle, last])
     assert result[:, 1].tolist() == pytest.approx([5.0 - 1.0, 0.0, 0.0])
 
@@ -220,13 +221,14 @@ def test_resumed_training_is_training_that_never_stopped(make_tasks, tmp_path):
 
     with pytest.raises(StoppedError):
         first.train(watch=stop)
-    second = trainer(tasks, seed=9, episodes=4, copies=3)  # its own draws are replaced by the checkpoint's
+    second = trainer(tasks, seed=2, episodes=4, copies=3)
     second.train(checkpoint=path)
     assert second.curve == whole.curve
     expected = whole.network.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in second.network.state_dict().items())
-    other = trainer(tasks, episodes=4, copies=4)
-    with pytest.raises(ToolkitError, match="mappo differ"):
+    other = trainer(tasks, seed=3, episodes=4, copies=4)
+    assert other.digest != second.digest
+    with pytest.raises(ToolkitError, match="mappo, seed differ"):
         other.train(checkpoint=path)
 
 
