@@ -222,8 +222,8 @@ def assemble_map(
 ) -> AccuracyMap:
     """Scores, ratios and their intervals from counts.
 
-    The bootstrap resamples test items with all their noise draws (a cluster bootstrap), the same items for the
-    codec and the local model, so that the ratio's interval is paired.
+    The bootstrap resamples test items with all their noise draws (a cluster bootstrap), the same items for
+    the codec and the local model, so that the ratio's interval is paired.
 
     Args:
         cells: by (k, SNR), and the local model at (0, 0.0).

@@ -30,8 +30,9 @@ Train the local model (no channel) first; the accuracy map is a ratio to it, and
   train-deepsc --modality text --dataset captions --preset tiny --k 4,8,12,16,20 --init-from runs/local \\
       --output runs/codec
 
-One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k symbols
-of one ordered code are sent). The SNR is drawn per sentence, uniform in dB in --snr-db; the codec is told.
+One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k
+symbols of one ordered code are sent). The SNR is drawn per sentence, uniform in dB in --snr-db; the codec is
+told.
 """
 
 

@@ -63,9 +63,8 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
 
 def choices_of_k(inputs: Inputs, modality: str, accuracy_map: Any) -> list[tuple[int, ...]]:
     """k or (k^T, k^I) that a UE may send with, the config's own first."""
-    most = {"text": (inputs.k_text,), "image": (inputs.k_image,), "vqa": (inputs.k_text, inputs.k_image)}[
-        modality
-    ]
+    by_modality = {"text": (inputs.k_text,), "image": (inputs.k_image,)}
+    most = by_modality.get(modality, (inputs.k_text, inputs.k_image))
     if not inputs.joint_k:
         return [most]
     fewer = [(*most[:-1], k) for k in axis_of_k(accuracy_map) if k < most[-1]]
