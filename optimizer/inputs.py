@@ -48,7 +48,10 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     Raises:
         ToolkitError: naming what is missing, damaged or does not fit.
     """
-    maps, flops, hashes, workloads = {}, {}, {}, {}
+    maps: dict[str, Any] = {}
+    flops: dict[str, FlopsFile] = {}
+    hashes: dict[str, str] = {}
+    workloads: dict[str, Workload] = {}
     for modality in dict.fromkeys(episode.mix):
         map_path, flops_path = (_path(inputs, modality, kind, CSI[episode.csi]) for kind in KINDS)
         maps[modality], flops[modality] = load_map(map_path), FlopsFile.load(flops_path)
