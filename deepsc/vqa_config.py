@@ -49,9 +49,9 @@ VQA_PRESETS = {
         dropout=0.0, augment="none", learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=10,
     ),
     "easy": VQAPreset(
-        text_width=64, text_layers=2, text_heads=4, vocab_size=600, image_size=64, patch_size=8,
+        text_width=64, text_layers=1, text_heads=4, vocab_size=600, image_size=64, patch_size=8,
         image_width=64, image_layers=3, image_heads=4, fusion_width=64, fusion_layers=1, fusion_heads=4,
-        dropout=0.0, augment="light", learning_rate=2e-3, warmup_steps=200, batch_tokens=4096, epochs=30,
+        dropout=0.0, augment="light", learning_rate=2e-3, warmup_steps=200, batch_tokens=4096, epochs=14,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, image_size=224, patch_size=16,
