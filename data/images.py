@@ -143,7 +143,7 @@ def read_image(source: Path | io.BytesIO) -> Pixels:
 
 
 def hold_out(count: int, *, share: int = VALIDATION_SHARE) -> tuple[list[int], list[int]]:
-    """Deal `count` items to training and validation, one of `share` to the latter, the same ones each time."""
+    """Deal `count` items to training and validation, one of `share` to the latter, always the same."""
     order = np.random.default_rng(0).permutation(count)
     size = count // share
     return sorted(order[size:].tolist()), sorted(order[:size].tolist())
@@ -168,9 +168,9 @@ def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
         train, test = (CIFAR10(root, train=is_train, download=not folder) for is_train in (True, False))
     except (OSError, RuntimeError, EOFError) as error:
         raise ToolkitError(
-            f"{root}: no CIFAR-10 to be had ({' '.join(str(error).split())}); put {_CIFAR10_TAR} or torchvision's "
-            "cifar-10-batches-py into a folder and name it with --data-dir or $DEEPSC_DATA, or use --dataset "
-            "digits, which needs no download"
+            f"{root}: no CIFAR-10 to be had ({' '.join(str(error).split())}); put {_CIFAR10_TAR} or "
+            "torchvision's cifar-10-batches-py into a folder and name it with --data-dir or $DEEPSC_DATA, or "
+            "use --dataset digits, which needs no download"
         ) from error
     digest = hashlib.sha256(train.data.tobytes() + test.data.tobytes()).hexdigest()
     return ImageSet(

@@ -1,4 +1,4 @@
-"""Checkpoints: folders of config.json, the tokenizer (where there is text), model.safetensors (best) and state.safetensors (last).
+"""Checkpoints: folders of config.json, tokenizer (if any), model.safetensors (best), state.safetensors (last).
 
 Each file is replaced atomically. Nothing is pickled, so a checkpoint from a stranger cannot run code.
 """

@@ -14,8 +14,8 @@ from deepsc.modality import modality, modality_in, modality_names
 
 NAME = "train-deepsc"
 _DESCRIPTION = """\
-Train a semantic codec: a Transformer whose first half runs at the user equipment and whose second half runs at
-the server, with k complex channel symbols per token between them.
+Train a semantic codec: a Transformer whose first half runs at the user equipment and whose second half runs
+at the server, with k complex channel symbols per token between them.
 
 Train the local model (no channel) first; the accuracy map is a ratio to it, and the codec can start from it:
 
@@ -44,8 +44,8 @@ def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     model.add_argument(
         "--init-from", metavar="DIR", help="checkpoint to start from, such as the local model's"
     )
-    model.add_argument("--pretrained", metavar="NAME", help="published weights to start from: a folder or file, "
-                       "or a name on the hub; text: opus-mt, not a preset (pip install "
+    model.add_argument("--pretrained", metavar="NAME", help="published weights to start from: a folder or "
+                       "file, or a name on the hub; text: opus-mt, not a preset (pip install "
                        "'deepsc-toolkit[pretrained]'); image, vqa: DeiT")  # fmt: skip
 
     channel = parser.add_argument_group("channel")
@@ -56,8 +56,8 @@ def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     channel.add_argument("--fading", choices=("block", "symbol"), default="block",
                          help="block: one gain a sentence or image")  # fmt: skip
     channel.add_argument("--csi", choices=("perfect", "none"), default="perfect",
-                         help="perfect: MMSE equalisation, and with block fading both ends know the gain")  # fmt: skip
-    channel.add_argument("--rician-factor", type=finite_float, default=4.0,
+                         help="perfect: MMSE equaliser; with block fading both ends know |h|^2")  # fmt: skip
+    channel.add_argument("--rician-factor", type=finite_float, default=4.0, metavar="K",
                          help="line-of-sight over scattered power, linear")  # fmt: skip
 
     data = parser.add_argument_group("data")

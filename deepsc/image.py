@@ -152,14 +152,14 @@ def pretrained_deit(name: str, model: VisionTransformer) -> dict[str, Tensor]:
         ) from error
     own = model.state_dict()
     taken = {key: value for key, value in fitted.items() if key in own and not key.startswith("head")}
-    if (head := fitted.get("head.weight")) is not None and "head.weight" in own:
-        if head.shape == own["head.weight"].shape:
-            taken |= {key: fitted[key] for key in ("head.weight", "head.bias")}
+    head = fitted.get("head.weight")
+    if head is not None and "head.weight" in own and head.shape == own["head.weight"].shape:
+        taken |= {key: fitted[key] for key in ("head.weight", "head.bias")}
     missing = [key for key in own if key not in taken and not key.startswith("head")]
     wrong = [key for key, value in taken.items() if value.shape != own[key].shape]
     if missing or wrong:
         raise ToolkitError(
-            f"--pretrained: {name!r} does not fit the model: {', '.join((missing + wrong)[:3])} missing or of "
-            "another shape; give the preset that it is of"
+            f"--pretrained: {name!r} does not fit the model: {', '.join((missing + wrong)[:3])} missing or "
+            "of another shape; give the preset that it is of"
         )
     return taken

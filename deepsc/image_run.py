@@ -174,8 +174,8 @@ class ImageEvaluator(Evaluator):
 class RetrievalEvaluator(ImageEvaluator):
     """Retrieval: a gallery of training images, ranked by the cosine between its embeddings and the received.
 
-    The gallery is embedded by the same model; images that cross a channel cross it at the codec's largest k and
-    highest SNR, as a gallery would be filled.
+    The gallery is embedded by the same model; where there is a channel, its images cross it at the codec's
+    largest k and highest SNR, as a gallery would be filled.
 
     Args:
         codec: the codec, or the local model.

@@ -12,7 +12,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import deepsc
 from data.artifacts import ToolkitError
@@ -54,13 +54,9 @@ class Material:
     """Published weights to start from, by name of the codec's parameters."""
 
 
-class Evaluator(ABC):
-    """Measures one model on test items; what need not be done for every k and SNR is done once."""
+class Measurer(Protocol):
+    """Sends test items over the channel and counts what arrives."""
 
-    metric: str
-    """Name of the accuracy."""
-
-    @abstractmethod
     def measure(self, *, k: Any, snr_db: Any, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
         """Send every test item once.
 
@@ -73,6 +69,17 @@ class Evaluator(ABC):
         Returns:
             Counts, (items, statistics), and further figures by name.
         """
+
+
+class Evaluator(ABC):
+    """Measures one model on test items; what need not be done for every k and SNR is done once."""
+
+    metric: str
+    """Name of the accuracy."""
+
+    @abstractmethod
+    def measure(self, *, k: Any, snr_db: Any, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
+        """Send every test item once; see `Measurer.measure`."""
 
     @staticmethod
     @abstractmethod
@@ -95,8 +102,12 @@ class TestData:
     items: int
     fingerprint: str
     """Changes when the items do."""
+    scorer: type[Evaluator]
+    """Class of the evaluators, which scores their counts."""
     evaluator: Callable[[Checkpoint, Channel | None], Evaluator]
     """Makes the evaluator of a model; channel None: of the local model."""
+    digital: Callable[[Checkpoint, Channel], Measurer] | None = None
+    """What `--baseline digital` measures with the local model, where there is one; see `deepsc.digital`."""
 
 
 Config = TypeVar("Config", bound=RunConfig)

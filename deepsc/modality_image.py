@@ -13,9 +13,14 @@ from deepsc.image_config import AUGMENTATIONS, ImageCodecConfig, ImageRunConfig,
 from deepsc.modality import Material, Modality, TestData
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from data.images import ImageSplit
     from deepsc.channels import Channel
     from deepsc.checkpoint import Checkpoint
     from deepsc.codec import Codec
+    from deepsc.digital import Digital
     from deepsc.image_run import ImageEvaluator
 
 
@@ -40,9 +45,9 @@ class ImageModality(Modality[ImageRunConfig]):
         ):
             model.add_argument(flag, type=positive_int, metavar="N", help=what)
         model.add_argument("--augment", choices=AUGMENTATIONS,
-                           help="deit: RandAugment, mixup, cutmix, erasing; light: shifts and flips")  # fmt: skip
+                           help="deit: RandAugment, mixup, erasing; light: shifts and flips")  # fmt: skip
         data.add_argument("--dataset", choices=DATASETS, default="cifar10",
-                          help="digits: scikit-learn's, no download; easy-vqa: its images, by shape")  # fmt: skip
+                          help="digits: scikit-learn's; easy-vqa: its images, by shape")  # fmt: skip
         data.add_argument(
             "--folder", metavar="DIR", help="own images: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE"
         )
@@ -82,27 +87,47 @@ class ImageModality(Modality[ImageRunConfig]):
         options: Mapping[str, Any],
     ) -> TestData:
         """Test images, and for retrieval the gallery; no options."""
-        from data.images import load_images
-        from deepsc.image_run import GALLERY_IMAGES, describe
+        import numpy as np
+
+        from data.images import ImageSplit, load_images
+        from deepsc.image_run import GALLERY_IMAGES, ImageEvaluator, RetrievalEvaluator, describe
 
         images = load_images(**dict(document["corpus"]) | {"data_dir": data_dir})
         split, gallery = images.test.head(limit), images.train.head(GALLERY_IMAGES)
         retrieval = document["task"] == "retrieve"
 
-        def evaluator(checkpoint: Checkpoint, channel: Channel | None) -> ImageEvaluator:
+        def evaluate(checkpoint: Checkpoint, channel: Channel | None, images: ImageSplit) -> ImageEvaluator:
             from deepsc.image import ImageCodec
-            from deepsc.image_run import ImageEvaluator, RetrievalEvaluator
 
             assert isinstance(checkpoint.codec, ImageCodec)
             if retrieval:
-                return RetrievalEvaluator(checkpoint.codec, split, gallery=gallery, channel=channel)
-            return ImageEvaluator(checkpoint.codec, split, channel=channel)
+                return RetrievalEvaluator(checkpoint.codec, images, gallery=gallery, channel=channel)
+            return ImageEvaluator(checkpoint.codec, images, channel=channel)
+
+        def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
+            from deepsc.digital import Digital, image_versions
+
+            def answers(images: ImageSplit) -> NDArray[np.int64]:
+                return evaluate(checkpoint, None, images).measure(k=0, snr_db=0.0, seed=0)[0]
+
+            assert isinstance(checkpoint.codec.config, ImageCodecConfig)
+            bits, versions = image_versions(split)
+            grey = [np.full_like(image, 128) for image in split.images]
+            return Digital(
+                bits=bits,
+                counts=np.stack([answers(version) for version in versions], axis=1),
+                nothing=answers(ImageSplit(images=grey, labels=split.labels)),
+                tokens=np.full(len(split), checkpoint.codec.config.tokens),
+                channel=channel,
+            )
 
         return TestData(
             dataset=describe(images),
             items=len(split),
             fingerprint=hashlib.sha256(f"{dict(images.sha256)} {len(split)}".encode()).hexdigest(),
-            evaluator=evaluator,
+            scorer=RetrievalEvaluator if retrieval else ImageEvaluator,
+            evaluator=lambda checkpoint, channel: evaluate(checkpoint, channel, split),
+            digital=digital,
         )
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deepsc.channels import Channel
     from deepsc.checkpoint import Checkpoint
     from deepsc.codec import Codec
+    from deepsc.digital import Digital
     from deepsc.evaluation import TextEvaluator
 
 
@@ -85,6 +86,9 @@ class TextModality(Modality[TextRunConfig]):
         options: Mapping[str, Any],
     ) -> TestData:
         """Test pairs; the option "beams" is the width of the search."""
+        import numpy as np
+
+        from deepsc.evaluation import TextEvaluator
         from deepsc.text_run import load_corpus
 
         fields = dict(document["corpus"]) | {"data_dir": data_dir}
@@ -92,7 +96,6 @@ class TextModality(Modality[TextRunConfig]):
         pairs = corpus.test[:limit]
 
         def evaluator(checkpoint: Checkpoint, channel: Channel | None) -> TextEvaluator:
-            from deepsc.evaluation import TextEvaluator
             from deepsc.text import TextCodec
 
             assert isinstance(checkpoint.codec, TextCodec)
@@ -101,11 +104,29 @@ class TextModality(Modality[TextRunConfig]):
                 checkpoint.codec, checkpoint.tokenizer, pairs, channel=channel, beams=options["beams"]
             )
 
+        def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
+            from deepsc.digital import Digital, huffman_lengths, text_bits
+            from deepsc.evaluation import BleuStatistics
+
+            assert checkpoint.tokenizer is not None
+            sources = [source for source, _ in pairs]
+            counts, _ = evaluator(checkpoint, None).measure(k=0, snr_db=0.0, seed=0)
+            code = huffman_lengths(source for source, _ in corpus.train)
+            return Digital(
+                bits=text_bits(sources, code)[:, None],
+                counts=counts[:, None],
+                nothing=BleuStatistics([""] * len(pairs), [reference for _, reference in pairs]).counts,
+                tokens=np.array([len(ids) for ids in checkpoint.tokenizer.encode(sources)]),
+                channel=channel,
+            )
+
         return TestData(
             dataset=Dataset(name=corpus.name, synthetic=corpus.synthetic, sha256=corpus.sha256),
             items=len(pairs),
             fingerprint=hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
+            scorer=TextEvaluator,
             evaluator=evaluator,
+            digital=digital,
         )
 
 

@@ -39,7 +39,7 @@ class VQAModality(Modality[VQARunConfig]):
         model.add_argument("--image-size", type=positive_int, metavar="N", help="pixels a side")
         model.add_argument("--patch-size", type=positive_int, metavar="N", help="pixels a side of a token")
         data.add_argument("--dataset", choices=DATASETS, default="easy-vqa",
-                          help="easy-vqa: shapes, no download; others from --data-dir, as published")  # fmt: skip
+                          help="easy-vqa: shapes; the others as published, from --data-dir")  # fmt: skip
 
     def config_from_args(
         self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any
@@ -75,14 +75,13 @@ class VQAModality(Modality[VQARunConfig]):
     ) -> TestData:
         """Test images with their questions; `limit` counts images. No options."""
         from data.vqa import load_vqa
-        from deepsc.vqa_run import describe
+        from deepsc.vqa_run import VQAEvaluator, describe
 
         vqa = load_vqa(**dict(document["corpus"]) | {"data_dir": data_dir})
         split = vqa.test.head(limit)
 
         def evaluator(checkpoint: Checkpoint, channel: Channel | None) -> VQAEvaluator:
             from deepsc.vqa import VQACodec
-            from deepsc.vqa_run import VQAEvaluator
 
             assert isinstance(checkpoint.codec, VQACodec)
             assert checkpoint.tokenizer is not None
@@ -92,6 +91,7 @@ class VQAModality(Modality[VQARunConfig]):
             dataset=describe(vqa),
             items=len(split.questions),
             fingerprint=hashlib.sha256(f"{dict(vqa.sha256)} {len(split.questions)}".encode()).hexdigest(),
+            scorer=VQAEvaluator,
             evaluator=evaluator,
         )
 

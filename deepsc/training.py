@@ -222,7 +222,7 @@ def _bf16_helps(codec: Codec, device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    # Without the instructions bf16 is emulated, and slower; in a small model the casts cost more than they save.
+    # Without the instructions bf16 is emulated, and slower; a small model loses more by the casts.
     return bool(supported()) and sum(p.numel() for p in codec.parameters()) > 2_000_000
 
 

@@ -33,15 +33,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A trained local model and a channel codec that started from it. Read only: copy to change."""
     from micro_codec import MORE_CAPTIONS, run_config, use_micro_preset
 
-    from deepsc.text_run import train_text
+    from deepsc.run import train_codec
 
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         use_micro_preset(patch)
         training = {"epochs": 6, "batch_tokens": 256, "channel": "none"}
-        train_text(run_config(root / "local", corpus=MORE_CAPTIONS, training=training))
+        train_codec(run_config(root / "local", corpus=MORE_CAPTIONS, training=training))
         training = {"epochs": 10, "batch_tokens": 2048}
-        train_text(
+        train_codec(
             run_config(root / "codec", corpus=MORE_CAPTIONS, training=training, init_from=str(root / "local"))
         )
     return {"local": root / "local", "codec": root / "codec"}
