@@ -1,4 +1,4 @@
-"""Checkpoints: folders of config.json, tokenizer (if any), model.safetensors (best), state.safetensors (last).
+"""Checkpoints: folders of config.json, model.safetensors (best), state.safetensors (last), and any tokenizer.
 
 Each file is replaced atomically. Nothing is pickled, so a checkpoint from a stranger cannot run code.
 """

@@ -141,6 +141,7 @@ class ImageEvaluator(Evaluator):
         self._labels = torch.from_numpy(split.labels)
         self._features = encode_images(codec, split)
 
+    @torch.inference_mode()
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
         """Send every image once; see `Evaluator.measure`. Counts are (images, 2): right or not, and 1."""
         right = [
@@ -195,6 +196,7 @@ class RetrievalEvaluator(ImageEvaluator):
         self._gallery_labels = self._labels
         super().__init__(codec, split, channel=channel)
 
+    @torch.inference_mode()
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
         """Send every query once; see `Evaluator.measure`. Counts are (images, 2): recall@1, and 1."""
         similarity = _unit(self._embeddings(k, snr_db, seed)) @ self._gallery.T  # (queries, gallery)

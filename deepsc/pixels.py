@@ -98,7 +98,8 @@ class DeiTRecipe:
             mean=IMAGENET_DEFAULT_MEAN,
             std=IMAGENET_DEFAULT_STD,
         )
-        if image_size <= 32:
+        self._image_size, self._small = image_size, image_size <= 32
+        if self._small:
             self._transform.transforms[0] = RandomCrop(image_size, padding=4)
         self._mixup = Mixup(
             mixup_alpha=0.8,
@@ -108,6 +109,11 @@ class DeiTRecipe:
             label_smoothing=0.0,
             num_classes=classes,
         )
+
+    def _image(self, pixels: Pixels) -> Image.Image:
+        if self._small:  # the crop that shifts needs an image of its own size
+            pixels = _fitted(torch.from_numpy(pixels.copy()), self._image_size).numpy()
+        return Image.fromarray(pixels)
 
     def __call__(self, images: Sequence[Pixels], labels: Tensor, *, seed: int) -> tuple[Tensor, Tensor]:
         """Augment a batch.
@@ -122,7 +128,7 @@ class DeiTRecipe:
         """
         even = len(images) - len(images) % 2
         with _global_seed(seed):
-            batch = torch.stack([self._transform(Image.fromarray(image)) for image in images[:even]])
+            batch = torch.stack([self._transform(self._image(pixels)) for pixels in images[:even]])
             mixed, target = self._mixup(batch, labels[:even])
         return mixed, target
 

@@ -60,3 +60,37 @@ def trained(folders: dict[str, Path]) -> Checkpoint:
     from deepsc.checkpoint import from_pretrained
 
     return from_pretrained(folders["codec"])
+
+
+@pytest.fixture(scope="session")
+def clevr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with questions about coloured squares in CLEVR's layout."""
+    from micro_media import write_clevr
+
+    return write_clevr(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A local model of digits and a codec that started from it. Read only: copy to change."""
+    from micro_media import image_run
+
+    from deepsc.run import train_codec
+
+    root = tmp_path_factory.mktemp("image-runs")
+    train_codec(image_run(root / "local", training={"channel": "none", "epochs": 8}))
+    train_codec(image_run(root / "codec", training={"epochs": 4}, init_from=str(root / "local")))
+    return {"local": root / "local", "codec": root / "codec"}
+
+
+@pytest.fixture(scope="session")
+def vqa_folders(tmp_path_factory: pytest.TempPathFactory, clevr: Path) -> dict[str, Path]:
+    """A local model of coloured squares and a codec that started from it. Read only: copy to change."""
+    from micro_media import vqa_run
+
+    from deepsc.run import train_codec
+
+    root = tmp_path_factory.mktemp("vqa-runs")
+    train_codec(vqa_run(root / "local", clevr, training={"channel": "none", "epochs": 12}))
+    train_codec(vqa_run(root / "codec", clevr, training={"epochs": 4}, init_from=str(root / "local")))
+    return {"local": root / "local", "codec": root / "codec"}
