@@ -32,8 +32,15 @@ class BimodalMap(MeasuredGrid):
 
     @property
     def snr_db(self) -> tuple[float, ...]:
-        """SNRs of the diagonal: those that both axes have."""
-        return tuple(sorted(set(self.snr_text_db) & set(self.snr_image_db)))
+        """SNRs of the diagonal: those that both axes have.
+
+        Raises:
+            ToolkitError: if there are none.
+        """
+        shared = tuple(sorted(set(self.snr_text_db) & set(self.snr_image_db)))
+        if not shared:
+            raise ToolkitError("the map's two SNR axes have no SNR in common, so f^B is not on its grid")
+        return shared
 
     def on_diagonal(self, grid: Array) -> Array:
         """A grid where both transmissions see one SNR.
@@ -43,12 +50,7 @@ class BimodalMap(MeasuredGrid):
 
         Returns:
             (K^T, K^I, N), along `snr_db`.
-
-        Raises:
-            ToolkitError: if the SNR axes have nothing in common.
         """
-        if not self.snr_db:
-            raise ToolkitError("the map's two SNR axes have no SNR in common, so f^B is not on its grid")
         rows = [self.snr_text_db.index(snr) for snr in self.snr_db]
         columns = [self.snr_image_db.index(snr) for snr in self.snr_db]
         return grid[:, :, rows, columns]

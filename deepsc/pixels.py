@@ -79,6 +79,7 @@ class DeiTRecipe:
     """DeiT's augmentation (Touvron et al., 2021, table 9) by timm: RandAugment, erasing, mixup and cutmix.
 
     Left out: repeated augmentation, which pays off on batches of a thousand. Label smoothing is the loss's.
+    RandAugment's jitter stays below magnitude 9, beyond which timm posterizes to 0 bits, which Pillow refuses.
 
     Args:
         image_size: pixels a side; up to 32, the crop is a shift, as in DeiT's own code.
@@ -90,7 +91,7 @@ class DeiTRecipe:
             image_size,
             is_training=True,
             color_jitter=0.3,
-            auto_augment="rand-m9-mstd0.5-inc1",
+            auto_augment="rand-m9-mmax9-mstd0.5-inc1",
             interpolation="bicubic",
             re_prob=0.25,
             re_mode="pixel",

@@ -19,7 +19,7 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230)}
 def image_run(output: Path, *, training: dict[str, Any] | None = None, **changes: Any) -> ImageRunConfig:
     """Digits by preset tiny."""
     schedule: dict[str, Any] = {
-        "epochs": 1, "batch_tokens": 1088, "learning_rate": 2e-3, "warmup_steps": 10
+        "epochs": 1, "batch_tokens": 272, "learning_rate": 3e-3, "warmup_steps": 10
     }  # fmt: skip
     fields: dict[str, Any] = {
         "corpus": ImageSetConfig(dataset="digits"), "preset": "tiny", "k": (1, 4), "output": str(output)
