@@ -94,7 +94,8 @@ class BimodalMap(MeasuredGrid):
             if len(axes[number]) == 1:
                 axes[number] = np.array([low, low + 1])
                 grid = np.repeat(grid, 2, axis=number)
-        return np.asarray(RegularGridInterpolator(axes, grid)(np.stack(points, axis=-1)))
+        found = RegularGridInterpolator(axes, grid)(np.stack(points, axis=-1))
+        return np.asarray(found).reshape(wanted[0].shape)
 
 
 def load_map(path: str | os.PathLike[str]) -> AccuracyMap | BimodalMap:

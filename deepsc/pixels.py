@@ -79,7 +79,7 @@ class DeiTRecipe:
     """DeiT's augmentation (Touvron et al., 2021, table 9) by timm: RandAugment, erasing, mixup and cutmix.
 
     Left out: repeated augmentation, which pays off on batches of a thousand. Label smoothing is the loss's.
-    RandAugment's jitter stays below magnitude 9, beyond which timm posterizes to 0 bits, which Pillow refuses.
+    RandAugment's jitter stays below magnitude 9: beyond, timm posterizes to 0 bits, which Pillow refuses.
 
     Args:
         image_size: pixels a side; up to 32, the crop is a shift, as in DeiT's own code.

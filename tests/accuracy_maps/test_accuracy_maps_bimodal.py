@@ -89,8 +89,8 @@ def test_lookup_outside_clamps_and_says_so(caplog: pytest.LogCaptureFixture) -> 
 def test_an_axis_of_one_value_can_be_looked_up() -> None:
     accuracy = smooth()[:1, :, :, :1]
     fields = dict.fromkeys(("accuracy_low", "accuracy_high"), accuracy)
-    one = make(accuracy, k_text=(4,), snr_image_db=(0.0,), ratio_low=accuracy / 100, ratio_high=accuracy / 100,
-               **fields)  # fmt: skip
+    ratios = dict.fromkeys(("ratio_low", "ratio_high"), accuracy / 100)
+    one = make(accuracy, k_text=(4,), snr_image_db=(0.0,), **fields, **ratios)
     assert one.lookup(4, 8, 0.0) == pytest.approx(one.envelope[0, 1, 1, 0])
 
 
@@ -150,5 +150,5 @@ def test_plot_and_table(tmp_path: Path) -> None:
     plot_bimodal(one, tmp_path / "map.png")
     assert imread(tmp_path / "map.png")[..., :3].std() > 0.01
     table = format_map(one).splitlines()
-    assert table[3].split() == ["1,", "2", *(f"{value:.2f}" for value in one.on_diagonal(one.ratio)[0, 0])]
+    assert table[3].split() == ["1,", "2", *(f"{value:.3f}" for value in one.on_diagonal(one.ratio)[0, 0])]
     assert len(table) == 3 + 6
