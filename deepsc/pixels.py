@@ -21,17 +21,19 @@ _CROP_SHARE = 0.875
 """Of a larger image's shorter side, as DeiT is evaluated."""
 
 
-def to_tensor(images: Sequence[Pixels], *, image_size: int) -> Tensor:
+def to_tensor(images: Sequence[Pixels], *, image_size: int, whole: bool = False) -> Tensor:
     """Images as DeiT's evaluation has them: resized, cropped in the middle, normalised.
 
     Args:
         images: (H, W, 3) each, of any size; larger ones are resized to let the crop be 87.5 % of them.
         image_size: pixels a side.
+        whole: stretch images to the square instead and cut nothing off, as a question may be about the edge.
 
     Returns:
         (B, 3, image_size, image_size).
     """
-    return normalise(torch.stack([_fitted(torch.from_numpy(image.copy()), image_size) for image in images]))
+    fit = _stretched if whole else _fitted
+    return normalise(torch.stack([fit(torch.from_numpy(image.copy()), image_size) for image in images]))
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -52,6 +54,16 @@ def _fitted(pixels: Tensor, size: int) -> Tensor:
         antialias=True,
     )
     return transforms.center_crop(resized, [size, size]).permute(1, 2, 0)
+
+
+def _stretched(pixels: Tensor, size: int) -> Tensor:
+    """(H, W, 3), resized to (size, size, 3)."""
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    resized = transforms.resize(
+        pixels.permute(2, 0, 1), [size, size], interpolation=InterpolationMode.BICUBIC, antialias=True
+    )
+    return resized.permute(1, 2, 0)
 
 
 def shift_and_flip(images: Tensor, *, shift: int, generator: torch.Generator) -> Tensor:

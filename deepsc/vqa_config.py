@@ -52,10 +52,10 @@ VQA_PRESETS = {
         batch_tokens=2048, epochs=10,
     ),
     "easy": VQAPreset(
-        text_width=32, text_layers=1, text_heads=4, vocab_size=600, image_size=48, patch_size=6,
+        text_width=32, text_layers=1, text_heads=4, vocab_size=600, image_size=64, patch_size=8,
         image_width=64, image_layers=2, image_heads=4, fusion_width=64, fusion_layers=1, fusion_heads=4,
         dropout=0.0, augment="light", questions_per_image=3, learning_rate=2e-3, warmup_steps=200,
-        batch_tokens=2000, epochs=24,
+        batch_tokens=2000, epochs=30,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, image_size=224, patch_size=16,

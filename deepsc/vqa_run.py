@@ -84,7 +84,7 @@ class VQABatches:
     def _batch(self, images: Sequence[int], number: int) -> VQABatch:
         seed = (self._seed or 0) * 1_000_003 + number
         pixels = to_tensor(
-            [self._split.images[image] for image in images], image_size=self._config.image_size
+            [self._split.images[image] for image in images], image_size=self._config.image_size, whole=True
         )
         if self._light:
             generator = torch.Generator().manual_seed(seed)
@@ -222,7 +222,9 @@ class VQAEvaluator(Evaluator):
             chosen = [item for item in items if item[0] in images]
             if not chosen:
                 continue
-            pixels = to_tensor([split.images[image] for image in images], image_size=codec.config.image_size)
+            pixels = to_tensor(
+                [split.images[image] for image in images], image_size=codec.config.image_size, whole=True
+            )
             position = {image: row for row, image in enumerate(images)}
             self._batches.append(collate(chosen, position, pixels, pad_id=codec.config.pad_id).to(device))
             self._image_of.append(torch.tensor([image for image, _, _ in chosen]))

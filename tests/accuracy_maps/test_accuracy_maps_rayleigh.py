@@ -1,4 +1,4 @@
-"""With block Rayleigh fading and perfect CSI, f_Rayleigh(s) = E[f_AWGN(s g)], g ~ Exp(1): DESIGN.md's check."""
+"""With block Rayleigh fading and perfect CSI, f_Rayleigh(s) is the mean of f_AWGN(s g), g ~ Exp(1)."""
 
 from pathlib import Path
 

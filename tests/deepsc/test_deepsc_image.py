@@ -173,6 +173,8 @@ def test_larger_images_are_cropped_in_the_middle() -> None:
     assert tensor.shape == (3, 35, 35)
     assert tensor[0, 17, 17] > 2
     assert tensor[0, 17, 0] < -2
+    stretched = to_tensor([image], image_size=40, whole=True)[0]
+    assert [(column > 2).item() for column in stretched[0, 20, ::10]] == [False, False, True, False]
 
 
 def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
