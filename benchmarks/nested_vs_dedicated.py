@@ -3,10 +3,10 @@
     python benchmarks/nested_vs_dedicated.py --modality image --local runs/image-local --k 4,16,40 \\
         --output runs/nested-image -- --dataset digits --preset tiny --epochs 10
 
-trains, for each seed, a codec of all --k and dedicated ones of the smallest and the largest, all from the same
-local model, by `train-deepsc` with the flags after `--`; then measures each at the ends of the SNR range by
-`build-accuracy-map`, and prints the ratio of the nested codec less that of the dedicated. For vqa, --k counts for
-question and image alike. Training and sweeps resume: give the same command again.
+trains, for each seed, a codec of all --k and dedicated ones of the smallest and the largest, all from the
+same local model, by `train-deepsc` with the flags after `--`; then measures each at the ends of the SNR range
+by `build-accuracy-map`, and prints the ratio of the nested codec less that of the dedicated. For vqa, --k
+counts for question and image alike. Training and sweeps resume: give the same command again.
 """
 
 from __future__ import annotations

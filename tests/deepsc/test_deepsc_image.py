@@ -255,6 +255,12 @@ def test_a_run_refuses_what_it_cannot_do(tmp_path: Path, image_folders: dict[str
         image_run(tmp_path, preset="huge", task="paint", k=())
     with pytest.raises(ToolkitError, match="--augment"):
         image_run(tmp_path, augment="heavy")
+    local = str(image_folders["local"])
+    with pytest.raises(ToolkitError, match=f"--preset: 'deit-small' given, --init-from {local} has 'tiny'"):
+        train_codec(image_run(tmp_path / "run", init_from=local, preset="deit-small"))
+    with pytest.raises(ToolkitError, match="--depth: 6 given"):
+        train_codec(image_run(tmp_path / "run", init_from=local, depth=6))
+    assert not (tmp_path / "run").exists()
     with pytest.raises(ToolkitError, match="--init-from and --pretrained"):
         image_run(tmp_path, init_from="a", pretrained="b")
     assert ImageRunConfig.modality == "image"
