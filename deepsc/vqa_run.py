@@ -242,6 +242,7 @@ class VQAEvaluator(Evaluator):
             [codec.encode_image(batch.images) for batch in self._batches],
         )
 
+    @torch.inference_mode()
     def _receive_questions(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
         return [
             self._codec.transmit_question(
@@ -252,6 +253,7 @@ class VQAEvaluator(Evaluator):
             for number, (features, batch) in enumerate(zip(self._questions, self._batches, strict=True))
         ]
 
+    @torch.inference_mode()
     def _receive_images(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
         return [
             self._codec.transmit_image(
@@ -276,6 +278,8 @@ class VQAEvaluator(Evaluator):
             Counts, (images, 2): right answers, and questions.
         """
         counts = torch.zeros(self._images, 2, dtype=torch.long)
+        if self._channel is None:
+            k, snr_db = (0, 0), (0.0, 0.0)
         questions = self._received_questions(k[0], snr_db[0], seed)
         images = self._received_images(k[1], snr_db[1], seed)
         for number, batch in enumerate(self._batches):
