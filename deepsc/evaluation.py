@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -106,7 +107,9 @@ def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str,
     hypothesis_words = [sentence.split() for sentence in hypotheses]
     reference_words = [[sentence.split()] for sentence in references]
     weights = [tuple(1 / n for _ in range(n)) for n in range(1, 5)]
-    scores = nltk_corpus_bleu(reference_words, hypothesis_words, weights=weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no n-gram in common: 0, as it says
+        scores = nltk_corpus_bleu(reference_words, hypothesis_words, weights=weights)
     return {f"BLEU-{n}": float(score) for n, score in enumerate(scores, start=1)}
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from accuracy_maps import AccuracyMap
 from data.artifacts import ToolkitError
 from optimizer.config import CSI, EpisodeConfig
-from profiling import FlopsFile
+from profiling.flops_file import FlopsFile
 
 MODALITIES = ("text", "image", "bimodal")
 """Section II-A's Q: T, I and B. The order is the observation's one-hot."""
