@@ -53,9 +53,9 @@ VQA_PRESETS = {
     ),
     "easy": VQAPreset(
         text_width=32, text_layers=1, text_heads=4, vocab_size=600, image_size=64, patch_size=8,
-        image_width=64, image_layers=2, image_heads=4, fusion_width=64, fusion_layers=1, fusion_heads=4,
-        dropout=0.0, augment="light", questions_per_image=3, learning_rate=2e-3, warmup_steps=200,
-        batch_tokens=2000, epochs=30,
+        image_width=48, image_layers=4, image_heads=3, fusion_width=64, fusion_layers=1, fusion_heads=4,
+        dropout=0.0, augment="light", questions_per_image=3, learning_rate=1e-3, warmup_steps=200,
+        batch_tokens=4096, epochs=20,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, image_size=224, patch_size=16,
@@ -64,7 +64,8 @@ VQA_PRESETS = {
         warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
-"""easy: easy-VQA's 64-pixel images on a CPU; deit-small: encoders of the text codec's base and DeiT-small."""
+"""easy: easy-VQA's 64-pixel images on a CPU, encoded by the image preset tiny's DeiT, which can be trained first
+(--pretrained); deit-small: encoders of the text codec's base and DeiT-small."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,21 @@ def test_deit_small_preset_is_the_text_codecs_base_and_deit_smalls_first_half() 
     assert VQACodecConfig.from_dict(config.to_dict()) == config
 
 
+def test_the_image_encoder_can_start_from_an_image_codec(
+    image_folders: dict[str, Path], clevr: Path, tmp_path: Path
+) -> None:
+    weights = image_folders["local"] / "model.safetensors"
+    with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit the model: .*cls_token"):
+        wide = vqa_run(tmp_path / "wide", clevr, pretrained=str(weights), preset="deit-small")
+        train_codec(wide, stop_after_steps=0)
+    easy = vqa_run(tmp_path / "run", clevr, pretrained=str(weights), preset="easy", image_size=32,
+                   training={"channel": "none", "learning_rate": 1e-7})  # fmt: skip
+    ours = train_codec(easy).codec.state_dict()
+    theirs = from_pretrained(image_folders["local"]).codec.state_dict()
+    for name in ("blocks.3.mlp.fc1.weight", "pos_embed", "norm.weight"):
+        assert torch.allclose(ours[f"image_encoder.{name}"], theirs[f"vit.{name}"], atol=1e-4)
+
+
 def test_question_and_image_have_links_of_their_own(trained: Checkpoint, squares: VQASet) -> None:
     codec, _ = parts(trained)
     batch = batch_of(trained, squares)
