@@ -129,8 +129,8 @@ def pretrained_deit(name: str, model: VisionTransformer) -> dict[str, Tensor]:
     """Published DeiT weights, made to fit a model: position embedding and patches resampled, a slice taken.
 
     Args:
-        name: a file (.safetensors, .pth) of timm's layout or of an image codec's checkpoint, or timm's name on
-            the Hugging Face hub, such as "deit_small_patch16_224.fb_in1k".
+        name: a file (.safetensors, .pth) of timm's layout or of an image codec's checkpoint, or timm's name
+            on the Hugging Face hub, such as "deit_small_patch16_224.fb_in1k".
         model: where they will go; a classifier of other classes keeps its own weights.
 
     Returns:
@@ -144,9 +144,7 @@ def pretrained_deit(name: str, model: VisionTransformer) -> dict[str, Tensor]:
             state = timm.models.load_state_dict(name, use_ema=False, weights_only=True)
         else:
             state = timm.create_model(name, pretrained=True).state_dict()
-        state = {
-            key.removeprefix("vit."): value for key, value in state.items()
-        }  # our own codec's, or timm's
+        state = {key.removeprefix("vit."): value for key, value in state.items()}
         fitted = checkpoint_filter_fn(state, model)
     except Exception as error:  # the hub's, timm's and torch's many kinds
         raise ToolkitError(

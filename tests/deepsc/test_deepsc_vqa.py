@@ -62,8 +62,8 @@ def test_the_image_encoder_can_start_from_an_image_codec(
     image_folders: dict[str, Path], clevr: Path, tmp_path: Path
 ) -> None:
     weights = image_folders["local"] / "model.safetensors"
+    wide = vqa_run(tmp_path / "wide", clevr, pretrained=str(weights), preset="deit-small")
     with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit the model: .*cls_token"):
-        wide = vqa_run(tmp_path / "wide", clevr, pretrained=str(weights), preset="deit-small")
         train_codec(wide, stop_after_steps=0)
     easy = vqa_run(tmp_path / "run", clevr, pretrained=str(weights), preset="easy", image_size=32,
                    training={"channel": "none", "learning_rate": 1e-7})  # fmt: skip
