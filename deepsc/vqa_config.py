@@ -64,8 +64,8 @@ VQA_PRESETS = {
         warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
-"""easy: easy-VQA's 64-pixel images on a CPU, encoded by the DeiT of the image preset tiny, which can be trained
-first (--pretrained); deit-small: encoders of the text codec's base and DeiT-small."""
+"""easy: easy-VQA's 64-pixel images on a CPU; its image encoder is the image preset tiny's DeiT, which can be
+trained first (--pretrained). deit-small: encoders of the text codec's base and DeiT-small."""
 
 
 @dataclass(frozen=True, kw_only=True)
