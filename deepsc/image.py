@@ -112,7 +112,11 @@ class ImageCodec(Codec):
 def build_deit(
     *, classes: int, width: int, heads: int, depth: int, image_size: int, patch_size: int, drop_path: float
 ) -> VisionTransformer:
-    """timm's `deit_small_patch16_224` with these sizes, weights drawn from torch's global generator."""
+    """timm's `deit_small_patch16_224` with these sizes, weights drawn from torch's global generator.
+
+    Drawn as ViT's authors do (Xavier). With timm's default deviation of 0.02 a narrow model is almost linear at
+    first, and does not find shapes: a width of 48 stayed at chance on easy-VQA's for 6 epochs.
+    """
     return timm.create_model(
         "deit_small_patch16_224",
         num_classes=classes,
@@ -122,6 +126,7 @@ def build_deit(
         img_size=image_size,
         patch_size=patch_size,
         drop_path_rate=drop_path,
+        weight_init="jax",
     )
 
 

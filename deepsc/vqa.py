@@ -177,6 +177,7 @@ def _marian_config(config: VQACodecConfig) -> MarianConfig:
         activation_function="swish",
         max_position_embeddings=config.max_length,
         scale_embedding=True,
+        init_std=config.text_width**-0.5,  # embeddings of unit variance, as large as the positions
         pad_token_id=config.pad_id,
         eos_token_id=config.eos_id,
         decoder_start_token_id=config.pad_id,

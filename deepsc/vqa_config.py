@@ -55,7 +55,7 @@ VQA_PRESETS = {
         text_width=32, text_layers=1, text_heads=4, vocab_size=600, image_size=64, patch_size=8,
         image_width=48, image_layers=4, image_heads=3, fusion_width=64, fusion_layers=1, fusion_heads=4,
         dropout=0.0, augment="light", questions_per_image=3, learning_rate=1e-3, warmup_steps=200,
-        batch_tokens=4096, epochs=20,
+        batch_tokens=4096, epochs=30,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, image_size=224, patch_size=16,

@@ -10,7 +10,18 @@ from accuracy_maps.command import main as build_accuracy_map
 from deepsc.command import main as train_deepsc
 
 DATA = {
-    "text": ["--dataset", "captions", "--caption-count", "400", "--batch-tokens", "512", "--epochs", "3"],
+    "text": [
+        "--dataset",
+        "captions",
+        "--caption-count",
+        "800",
+        "--batch-tokens",
+        "256",
+        "--epochs",
+        "5",
+        "--learning-rate",
+        "1e-2",
+    ],
     "image": ["--dataset", "digits", "--batch-tokens", "272", "--epochs", "4"],
     "vqa": ["--dataset", "clevr", "--batch-tokens", "400", "--epochs", "8"],
 }
