@@ -265,6 +265,11 @@ class RunConfig:
         raise NotImplementedError
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that were given and replace the preset's, by the name of the codec config's field."""
+        return {}
+
+    @property
     def channel_fields(self) -> dict[str, Any]:
         """Fields of the codec's config that say what channel it is made for."""
         local = self.training.channel == "none"

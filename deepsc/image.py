@@ -114,8 +114,8 @@ def build_deit(
 ) -> VisionTransformer:
     """timm's `deit_small_patch16_224` with these sizes, weights drawn from torch's global generator.
 
-    Drawn as ViT's authors do (Xavier). With timm's default deviation of 0.02 a narrow model is almost linear at
-    first, and does not find shapes: a width of 48 stayed at chance on easy-VQA's for 6 epochs.
+    Drawn as ViT's authors do (Xavier). With timm's default deviation of 0.02 a narrow model is almost linear
+    at first, and does not find shapes: a width of 48 stayed at chance on easy-VQA's for 6 epochs.
     """
     return timm.create_model(
         "deit_small_patch16_224",

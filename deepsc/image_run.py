@@ -11,17 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.artifacts import ToolkitError
 from data.images import ImageSet, ImageSplit, load_images
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
-from deepsc.config import CodecConfig
 from deepsc.image import ImageBatch, ImageCodec, pretrained_deit
 from deepsc.image_config import IMAGE_PRESETS, ImageCodecConfig, ImageRunConfig
 from deepsc.link import link_at
 from deepsc.modality import Dataset, Evaluator, Material
 from deepsc.pixels import DeiTRecipe, shift_and_flip, to_tensor
-from deepsc.vqa_config import VQARunConfig
 
 GALLERY_IMAGES = 2000
 """Training images that retrieval ranks."""
@@ -96,7 +93,6 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
     images = load_images(**dataclasses.asdict(config.corpus))
     if initial is not None:
         assert isinstance(initial.codec.config, ImageCodecConfig)
-        require_same(initial.codec.config, config)
         codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
     else:
         codec_config = ImageCodecConfig.from_preset(
@@ -122,18 +118,6 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
         validation=lambda: ImageBatches(images.validation, seed=None, **options)(0),
         weights=weights,
     )
-
-
-def require_same(theirs: CodecConfig, ours: ImageRunConfig | VQARunConfig) -> None:
-    """Check that a run asks for the model that it starts from: its preset also brings the training schedule.
-
-    Raises:
-        ToolkitError: naming the flag.
-    """
-    for name, value in {"preset": ours.preset, **ours.sizes}.items():
-        if (found := getattr(theirs, name)) != value:
-            flag = "--" + name.replace("_", "-")
-            raise ToolkitError(f"{flag}: {value!r} given, --init-from {ours.init_from} has {found!r}")
 
 
 def describe(images: ImageSet) -> Dataset:

@@ -35,11 +35,8 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
     output = Path(config.output)
     kind = modality(config.modality)
     initial = from_pretrained(config.init_from) if config.init_from else None
-    if initial is not None and initial.document["modality"] != config.modality:
-        raise ToolkitError(
-            f"--init-from: {config.init_from} is of modality {initial.document['modality']}, "
-            f"{config.modality} is allowed"
-        )
+    if initial is not None:
+        _require_same_model(config, initial)
     material = kind.material(config, initial)
     fields = {
         "modality": config.modality,
@@ -76,6 +73,22 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
         stop_after_steps=stop_after_steps,
     )
     return from_pretrained(output, device=config.device)
+
+
+def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
+    """Check that a run asks for the model that it starts from; its preset also brings the training schedule."""
+    if (found := initial.document["modality"]) != config.modality:
+        raise ToolkitError(
+            f"--init-from: {config.init_from} is of modality {found}, {config.modality} is allowed"
+        )
+    theirs = initial.codec.config
+    wanted: dict[str, Any] = dict(config.sizes)
+    if theirs.preset in config.presets:  # else its name is that of pretrained weights
+        wanted["preset"] = config.preset
+    for name, value in wanted.items():
+        if (found := getattr(theirs, name)) != value:
+            flag = "--" + name.replace("_", "-")
+            raise ToolkitError(f"{flag}: {value!r} given, --init-from {config.init_from} has {found!r}")
 
 
 def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:

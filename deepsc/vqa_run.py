@@ -18,7 +18,7 @@ from data.vqa import VQASet, VQASplit, load_vqa
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
 from deepsc.image import pretrained_deit
-from deepsc.image_run import LazyBatches, require_same
+from deepsc.image_run import LazyBatches
 from deepsc.link import link_at
 from deepsc.modality import Dataset, Evaluator, Material
 from deepsc.pixels import shift_and_flip, to_tensor
@@ -146,7 +146,6 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
     tokenizer: TextTokenizer
     if initial is not None:
         assert isinstance(initial.codec.config, VQACodecConfig)
-        require_same(initial.codec.config, config)
         assert initial.tokenizer is not None
         codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
         tokenizer = initial.tokenizer
