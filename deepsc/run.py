@@ -76,7 +76,7 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
 
 
 def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
-    """Check that a run asks for the model that it starts from; its preset also brings the training schedule."""
+    """Check that a run asks for the model that it starts from; its preset brings the schedule, too."""
     if (found := initial.document["modality"]) != config.modality:
         raise ToolkitError(
             f"--init-from: {config.init_from} is of modality {found}, {config.modality} is allowed"
