@@ -81,11 +81,12 @@ class MapConfig:
             errors.append("--codec and --baseline: both given, one is allowed")
         for name in ("k", "k_text", "k_image"):
             ks = getattr(self, name)
-            if ks is not None and (not ks or min(ks) < 1):
+            if ks is not None and (not ks or min(ks) < 1 or list(ks) != sorted(set(ks))):
                 flag = "--" + name.replace("_", "-")
-                errors.append(f"{flag}: {ks} given, whole numbers of at least 1 are allowed")
-        if not self.snr_db or not all(map(math.isfinite, self.snr_db)):
-            errors.append(f"--snr-db: {self.snr_db} given, finite numbers are allowed")
+                errors.append(f"{flag}: {ks} given, rising whole numbers of at least 1 are allowed")
+        finite = all(map(math.isfinite, self.snr_db))
+        if not self.snr_db or not finite or list(self.snr_db) != sorted(set(self.snr_db)):
+            errors.append(f"--snr-db: {self.snr_db} given, rising finite numbers are allowed")
         if self.channel is not None and self.channel not in CHANNELS:
             errors.append(f"--channel: {self.channel!r} given, allowed: {', '.join(CHANNELS)}")
         for name in ("draws", "beams", "limit"):
@@ -104,6 +105,17 @@ class Cell:
     counts: Counts
     """(items, statistics), summed over the noise draws."""
     figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one evaluator measures."""
+
+    make: Callable[[], Measurer]
+    points: Sequence[tuple[Any, Any]]
+    """(k, SNR) of each cell, a tuple of both where there are several transmissions."""
+    draws: int | None
+    """Noise draws per test item and cell; None: of the local model, which has no noise."""
 
 
 def build_map(config: MapConfig) -> AccuracyMap | BimodalMap:
@@ -155,36 +167,16 @@ def build_map(config: MapConfig) -> AccuracyMap | BimodalMap:
         **({"baseline": config.baseline} if config.baseline else {}),
     }
     store = CellStore(output.with_name(f".{output.name}.cells"), plan)
-    snrs = list(itertools.product(snr_db, repeat=len(kind.transmissions)))
-    jobs: list[tuple[Callable[[], Measurer], bool, list[tuple[Any, Any]]]] = [
-        (lambda: test.evaluator(local, None), False, [(0, 0.0)])
-    ]
+    snrs = [_plain(snr) for snr in itertools.product(snr_db, repeat=len(kind.transmissions))]
+    jobs = [Job(make=lambda: test.evaluator(local, None), points=[(0, 0.0)], draws=None)]
     for checkpoint in codecs or [local]:
-        points = [
-            (_plain(ks), _plain(snr)) for ks, owner in owners.items() if owner is checkpoint for snr in snrs
-        ]
-        make: Callable[[Checkpoint, Channel], Measurer] = test.digital or test.evaluator
-        if config.baseline is None:
-            make = test.evaluator
-        jobs.append((functools.partial(make, checkpoint, channel), True, points))
-    cells: dict[tuple[Any, Any], Cell] = {}
-    with tqdm(total=1 + len(owners) * len(snrs), unit="cell", dynamic_ncols=True, disable=None) as bar:
-        for make_evaluator, crosses_channel, points in jobs:
-            evaluator: Measurer | None = None
-            for k, snr in points:
-                draws = config.draws if crosses_channel else 1
-                name = f"k{_joined(k)}_snr{_joined(snr)}_draws{draws}" if crosses_channel else "local"
-                cell = store.load(name)
-                if cell is None:
-                    if evaluator is None:
-                        evaluator = make_evaluator()
-                    cell = measure_cell(evaluator, k=k, snr_db=snr, draws=draws, seed=config.seed)
-                    store.save(name, cell)
-                cells[k, snr] = cell
-                logger.info(
-                    "%s: %s %.2f", name, test.scorer.metric, test.scorer.score(cell.counts.sum(axis=0))
-                )
-                bar.update()
+        ks = [_plain(k) for k, owner in owners.items() if owner is checkpoint]
+        make: Callable[[Checkpoint, Channel], Measurer] = test.evaluator
+        if config.baseline is not None and test.digital is not None:
+            make = test.digital
+        points = list(itertools.product(ks, snrs))
+        jobs.append(Job(make=functools.partial(make, checkpoint, channel), points=points, draws=config.draws))
+    cells = measure_cells(jobs, store, test.scorer, seed=config.seed)
     origin = provenance(
         config=dataclasses.asdict(config) | {"channel": channel.kind},
         seed=config.seed,
@@ -206,13 +198,12 @@ def build_map(config: MapConfig) -> AccuracyMap | BimodalMap:
         "provenance": origin,
     }
     result: AccuracyMap | BimodalMap
-    ks = tuple(sorted(owners))
+    every_k = tuple(sorted(owners))
+    axes: dict[str, Any] = {"snr_db": snr_db, "seed": config.seed}
     if len(kind.transmissions) == 1:
-        result = assemble_map(
-            cells, test.scorer, ks=tuple(k for (k,) in ks), snr_db=snr_db, seed=config.seed, **fields
-        )
+        result = assemble_map(cells, test.scorer, ks=tuple(k for (k,) in every_k), **axes, **fields)
     else:
-        result = assemble_bimodal(cells, test.scorer, ks=ks, snr_db=snr_db, seed=config.seed, **fields)
+        result = assemble_bimodal(cells, test.scorer, ks=every_k, **axes, **fields)
     result.save(output)
     result.save_csv(output.with_suffix(".csv"))
     if isinstance(result, BimodalMap):
@@ -225,6 +216,29 @@ def build_map(config: MapConfig) -> AccuracyMap | BimodalMap:
         save_mat(result, output.with_suffix(".mat"))
     store.remove()
     return result
+
+
+def measure_cells(
+    jobs: Sequence[Job], store: CellStore, scorer: type[Evaluator], *, seed: int
+) -> dict[tuple[Any, Any], Cell]:
+    """Measure every point of every job, or take it from the store; evaluators are made when first needed."""
+    cells: dict[tuple[Any, Any], Cell] = {}
+    total = sum(len(job.points) for job in jobs)
+    with tqdm(total=total, unit="cell", dynamic_ncols=True, disable=None) as bar:
+        for job in jobs:
+            evaluator: Measurer | None = None
+            for k, snr in job.points:
+                name = "local" if job.draws is None else f"k{_joined(k)}_snr{_joined(snr)}_draws{job.draws}"
+                cell = store.load(name)
+                if cell is None:
+                    if evaluator is None:
+                        evaluator = job.make()
+                    cell = measure_cell(evaluator, k=k, snr_db=snr, draws=job.draws or 1, seed=seed)
+                    store.save(name, cell)
+                cells[k, snr] = cell
+                logger.info("%s: %s %.2f", name, scorer.metric, scorer.score(cell.counts.sum(axis=0)))
+                bar.update()
+    return cells
 
 
 def _plain(values: tuple[Any, ...]) -> Any:
