@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from data.parallel import ParallelCorpus
     from deepsc.checkpoint import Checkpoint
+
+settings.register_profile("toolkit", derandomize=True, deadline=None, database=None)
+settings.load_profile("toolkit")
 
 
 @pytest.fixture(scope="session")
