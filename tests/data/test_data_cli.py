@@ -17,7 +17,7 @@ from data.cli import (
     positive_int,
     raise_config_errors,
     run_command,
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
