@@ -70,7 +70,8 @@ class AccuracyMap:
     def __post_init__(self) -> None:
         errors = []
         shape = (len(self.k), len(self.snr_db))
-        if 0 in shape or any(k % 1 != 0 for k in self.k) or any(np.diff(self.k) <= 0) or self.k[0] < 1:
+        steps = np.diff(np.asarray(self.k, dtype=np.float64))
+        if 0 in shape or any(k % 1 != 0 for k in self.k) or any(steps <= 0) or self.k[0] < 1:
             errors.append(f"k must be rising positive integers, found {list(self.k)}")
         if 0 in shape or not np.all(np.isfinite(self.snr_db)) or any(np.diff(self.snr_db) <= 0):
             errors.append(f"snr_db must be rising finite numbers, found {list(self.snr_db)}")
@@ -85,7 +86,7 @@ class AccuracyMap:
                 errors.append(f"{name} must be finite and at least 0")
         if not (np.isfinite(self.local_accuracy) and self.local_accuracy > 0):
             errors.append(f"local_accuracy must be above 0, found {self.local_accuracy}")
-        elif not self.local_low <= self.local_high:
+        elif not -np.inf < self.local_low <= self.local_high < np.inf:
             errors.append(f"local interval is [{self.local_low}, {self.local_high}]")
         if not errors:
             errors += [
