@@ -9,8 +9,9 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Counts = NDArray[np.int64]
 
+MAX_SEED = 10**9  # the seed of a batch's noise is up to 10^10 times as large, and torch takes 64 bits
 BOOTSTRAP_RESAMPLES = 1000
 CONFIDENCE = 0.95
 
@@ -63,19 +65,23 @@ class MapConfig:
         errors = []
         if not self.codecs:
             errors.append("--codec: none given, at least one checkpoint is needed")
-        if self.k is not None and (not self.k or min(self.k) < 1):
-            errors.append(f"--k: {self.k} given, whole numbers of at least 1 are allowed")
-        if not self.snr_db or not all(map(math.isfinite, self.snr_db)):
-            errors.append(f"--snr-db: {self.snr_db} given, finite numbers are allowed")
+        if self.k is not None and (not self.k or self.k[0] < 1 or not _rises(self.k)):
+            errors.append(f"--k: {self.k} given, rising whole numbers of at least 1 are allowed")
+        if not self.snr_db or not all(map(math.isfinite, self.snr_db)) or not _rises(self.snr_db):
+            errors.append(f"--snr-db: {self.snr_db} given, rising finite numbers are allowed")
         if self.channel is not None and self.channel not in CHANNELS:
             errors.append(f"--channel: {self.channel!r} given, allowed: {', '.join(CHANNELS)}")
         for name in ("draws", "beams", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 errors.append(f"--{name}: {value} given, at least 1 is allowed")
-        if self.seed < 0:
-            errors.append(f"--seed: {self.seed} given, at least 0 is allowed")
+        if not 0 <= self.seed <= MAX_SEED:
+            errors.append(f"--seed: {self.seed} given, 0 to {MAX_SEED} is allowed")
         raise_config_errors(errors)
+
+
+def _rises(values: Sequence[float]) -> bool:
+    return all(before < after for before, after in pairwise(values))
 
 
 class Evaluator(Protocol):
@@ -115,15 +121,14 @@ def build_map(config: MapConfig) -> AccuracyMap:
     """
     from accuracy_maps.plot import plot_map
     from deepsc.channels import Channel
-    from deepsc.checkpoint import from_pretrained
     from deepsc.config import CorpusConfig
     from deepsc.evaluation import TextEvaluator
     from deepsc.text_run import load_corpus
 
     start = time.monotonic()
     output = Path(config.output)
-    codecs = [from_pretrained(folder, device=config.device) for folder in config.codecs]
-    local = from_pretrained(config.local, device=config.device)
+    codecs = [_open(folder, config.device) for folder in config.codecs]
+    local = _open(config.local, config.device)
     owners = _owners(config, codecs, local)
     ks = tuple(sorted(owners))
     trained = codecs[0].document["training"]
@@ -323,6 +328,20 @@ class CellStore:
     def remove(self) -> None:
         """Forget the cells."""
         shutil.rmtree(self._folder)
+
+
+def _open(folder: str, device: str) -> Checkpoint:
+    """Load a checkpoint, and take its config apart now rather than after the sweep."""
+    from deepsc.checkpoint import from_pretrained
+    from deepsc.config import CorpusConfig, TrainConfig
+
+    checkpoint = from_pretrained(folder, device=device)
+    with parsing(Path(folder) / "config.json"):
+        _describe(checkpoint)
+        str(checkpoint.document["modality"])
+        CorpusConfig(**checkpoint.document["corpus"])
+        TrainConfig(**checkpoint.document["training"])
+    return checkpoint
 
 
 def _owners(config: MapConfig, codecs: list[Checkpoint], local: Checkpoint) -> dict[int, Checkpoint]:
