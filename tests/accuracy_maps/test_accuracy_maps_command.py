@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,15 +182,3 @@ def test_weights_of_another_model_are_refused(
 ) -> None:
     shutil.copy(folders["local"] / "model.safetensors", copies["codec"])
     assert "belongs to another model" in refused(codec=copies["codec"])
-
-
-def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, accuracy_maps.command as c\n"
-        "try: c.main(['--help'])\n"
-        "except SystemExit: print(*sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    loaded = {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
-    assert "accuracy_maps" in loaded
-    assert not {"torch", "transformers", "matplotlib", "sacrebleu"} & loaded
