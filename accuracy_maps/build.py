@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Counts = NDArray[np.int64]
 
+MAX_SEED = 10**9  # the seed of a batch's noise is up to 10^10 times as large, and torch takes 64 bits
 BOOTSTRAP_RESAMPLES = 1000
 CONFIDENCE = 0.95
 
@@ -81,11 +82,10 @@ class MapConfig:
             errors.append("--codec and --baseline: both given, one is allowed")
         for name in ("k", "k_text", "k_image"):
             ks = getattr(self, name)
-            if ks is not None and (not ks or min(ks) < 1 or list(ks) != sorted(set(ks))):
+            if ks is not None and (not ks or ks[0] < 1 or not _rises(ks)):
                 flag = "--" + name.replace("_", "-")
                 errors.append(f"{flag}: {ks} given, rising whole numbers of at least 1 are allowed")
-        finite = all(map(math.isfinite, self.snr_db))
-        if not self.snr_db or not finite or list(self.snr_db) != sorted(set(self.snr_db)):
+        if not self.snr_db or not all(map(math.isfinite, self.snr_db)) or not _rises(self.snr_db):
             errors.append(f"--snr-db: {self.snr_db} given, rising finite numbers are allowed")
         if self.channel is not None and self.channel not in CHANNELS:
             errors.append(f"--channel: {self.channel!r} given, allowed: {', '.join(CHANNELS)}")
@@ -93,9 +93,13 @@ class MapConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 errors.append(f"--{name}: {value} given, at least 1 is allowed")
-        if self.seed < 0:
-            errors.append(f"--seed: {self.seed} given, at least 0 is allowed")
+        if not 0 <= self.seed <= MAX_SEED:
+            errors.append(f"--seed: {self.seed} given, 0 to {MAX_SEED} is allowed")
         raise_config_errors(errors)
+
+
+def _rises(values: Sequence[float]) -> bool:
+    return all(before < after for before, after in itertools.pairwise(values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,14 +133,13 @@ def build_map(config: MapConfig) -> AccuracyMap | BimodalMap:
     """
     from accuracy_maps.plot import plot_bimodal, plot_map
     from deepsc.channels import Channel
-    from deepsc.checkpoint import from_pretrained
     from deepsc.modality import modality
 
     start = time.monotonic()
     output = Path(config.output)
     beside = AccuracyMap.load(config.beside) if config.beside else None
-    codecs = [from_pretrained(folder, device=config.device) for folder in config.codecs]
-    local = from_pretrained(config.local, device=config.device)
+    codecs = [_open(folder, config.device) for folder in config.codecs]
+    local = _open(config.local, config.device)
     kind = modality(local.document["modality"])
     if config.baseline is None:
         owners = _owners(config, codecs, local, kind.transmissions)
@@ -418,6 +421,20 @@ class CellStore:
     def remove(self) -> None:
         """Forget the cells."""
         shutil.rmtree(self._folder)
+
+
+def _open(folder: str, device: str) -> Checkpoint:
+    """Load a checkpoint, and take its config apart now rather than after the sweep."""
+    from deepsc.checkpoint import from_pretrained
+    from deepsc.config import TrainConfig
+    from deepsc.modality import modality
+
+    checkpoint = from_pretrained(folder, device=device)
+    with parsing(Path(folder) / "config.json"):
+        _describe(checkpoint)
+        modality(checkpoint.document["modality"]).corpus_config(**checkpoint.document["corpus"])
+        TrainConfig(**checkpoint.document["training"])
+    return checkpoint
 
 
 def _owners(

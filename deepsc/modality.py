@@ -119,6 +119,8 @@ class Modality(ABC, Generic[Config]):
     name: str
     run_config: type[Config]
     codec_config: type[CodecConfig]
+    corpus_config: type[Any]
+    """Type of the run config's `corpus`."""
     has_text: bool = False
     """Whether a tokenizer belongs to the checkpoint."""
     transmissions: tuple[str, ...] = ("",)

@@ -30,6 +30,7 @@ class ImageModality(Modality[ImageRunConfig]):
     name = "image"
     run_config = ImageRunConfig
     codec_config = ImageCodecConfig
+    corpus_config = ImageSetConfig
 
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
         """Add k, the sizes that go to timm, and the images."""

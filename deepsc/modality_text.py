@@ -28,6 +28,7 @@ class TextModality(Modality[TextRunConfig]):
     name = "text"
     run_config = TextRunConfig
     codec_config = TextCodecConfig
+    corpus_config = CorpusConfig
     has_text = True
 
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:

@@ -25,6 +25,7 @@ class VQAModality(Modality[VQARunConfig]):
     name = "vqa"
     run_config = VQARunConfig
     codec_config = VQACodecConfig
+    corpus_config = VQASetConfig
     has_text = True
     transmissions = ("text", "image")
 

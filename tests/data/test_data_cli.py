@@ -105,12 +105,15 @@ def test_a_parser_refuses_in_one_line_with_status_2(
 def test_help_shows_defaults_and_keeps_lines(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser(prog="some-command", description="one\n  two")
     parser.add_argument("--k", type=int_list, default=(4, 8), help="symbols")
+    parser.add_argument("--other", help="something")
+    parser.add_argument("--switch", action="store_true", help="something")
     with pytest.raises(SystemExit) as stop:
         parser.parse_args(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "one\n  two" in text
     assert "symbols (default: (4, 8))" in text
+    assert text.count("default") == 1, "none where there is none"
 
 
 def test_run_command_turns_a_mistake_into_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:

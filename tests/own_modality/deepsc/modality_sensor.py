@@ -131,6 +131,7 @@ class SensorModality(Modality[SensorRunConfig]):
     name = "sensor"
     run_config = SensorRunConfig
     codec_config = SensorCodecConfig
+    corpus_config = SensorSetConfig
 
     def add_flags(self, model: Any, data: Any) -> None:
         model.add_argument("--k", type=int_list, default=(2,))
