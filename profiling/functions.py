@@ -17,11 +17,12 @@ from torch.overrides import TorchFunctionMode
 
 from profiling.layers import ModuleMacs, convolution, linear, scores
 from profiling.measured import Workload, collapse
+from profiling.residuals import FUSED, MASKED, RECURRENT
 from profiling.units import Macs
 
-FUSED = "fused attention"
-"""Kind of `scaled_dot_product_attention`, which tools pass over where it is one kernel."""
-RECURRENT = "recurrent layer"
+
+
+
 
 
 class _Calls(TorchFunctionMode):
@@ -45,7 +46,7 @@ class _Calls(TorchFunctionMode):
             self.by_kind[_KINDS.get(func, "")] += macs
             if func is nn.functional.scaled_dot_product_attention and _is_causal(*args, **kwargs):
                 queries, keys = args[0].shape[-2], args[1].shape[-2]
-                self.by_kind["masked"] += macs * (queries - 1) // (2 * keys) if queries == keys else 0
+                self.by_kind[MASKED] += macs * (queries - 1) // (2 * keys) if queries == keys else 0
         return result
 
     def enter(self, module: nn.Module, inputs: object) -> None:

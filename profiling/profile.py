@@ -1,0 +1,236 @@
+"""Profiles: a codec or any module, counted by every method, checked, and ready to be shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from data.artifacts import ToolkitError
+from deepsc.config import CodecConfig, TextCodecConfig
+from deepsc.image_config import ImageCodecConfig
+from deepsc.vqa_config import VQACodecConfig
+from profiling import workloads
+from profiling.decoding import Decoding
+from profiling.functions import count_calls
+from profiling.image import image_parts
+from profiling.latency import Timing
+from profiling.measured import Workload, count_with_fvcore, count_with_torch
+from profiling.parts import Part
+from profiling.residuals import Counted, check
+from profiling.text import text_parts
+from profiling.vqa import vqa_parts
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelProfile:
+    """Any module, counted by every method."""
+
+    heading: str
+    counted: tuple[Counted, ...]
+    """One entry a part; a single one for a module of the user's."""
+    timings: tuple[Timing, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecProfile(ModelProfile):
+    """A split codec, counted by every method."""
+
+    modality: str
+    config: CodecConfig
+    sizes: Mapping[str, int]
+    """k and lengths the counts hold for, by the names of `FlopsFile`'s fields."""
+    decoding: str
+    """How the decoder runs: a `Decoding`, or "one pass"."""
+    parts: tuple[Part, ...]
+    """In the order of `counted`."""
+
+
+def profile_text(
+    config: TextCodecConfig,
+    *,
+    k: int,
+    source_length: int,
+    target_length: int,
+    beams: int = 1,
+    allow_uncounted: bool = False,
+) -> CodecProfile:
+    """Count one sentence through a text codec by every method. No weights are needed.
+
+    Of a generation, steps 1, 2 and T are run; the counts of the others lie on a line.
+
+    Args:
+        config: architecture.
+        k: complex symbols per token, one of `config.k`.
+        source_length: S, tokens, the end of sentence included.
+        target_length: T, tokens the decoder generates, the end of sentence included.
+        beams: 1 decodes greedily.
+        allow_uncounted: warn of what no method explains, instead of refusing it.
+
+    Raises:
+        ToolkitError: if k or a length does not fit the codec, or if a count is not explained.
+    """
+    errors = [*_k_errors("k", k, config.k)]
+    for flag, length in (("--source-length", source_length), ("--target-length", target_length)):
+        if not 1 <= length <= config.max_length:
+            errors.append(f"{flag}: {length} given, the codec allows 1 to {config.max_length} tokens")
+    _refuse(errors)
+    from deepsc.text import TextCodec
+    from profiling.text_decoder import cached_step, over_steps
+
+    decoding = Decoding.BEAM_KV_CACHE if beams > 1 else Decoding.GREEDY_KV_CACHE
+    lengths = {"source_length": source_length, "target_length": target_length}
+    parts = text_parts(config, **lengths, k=k, decoding=decoding, beams=beams)
+    codec = TextCodec(config)
+    workloads.on_meta(codec)
+    runs = workloads.text_workloads(codec, source_length=source_length, k=k)
+    counted = [_count(part, runs[part.name]) for part in parts[:-1]]
+    steps = [
+        cached_step(codec, source_length=source_length, position=position, beams=beams)
+        for position in (1, min(2, target_length), target_length)
+    ]
+    decoder = Counted(
+        name=parts[-1].name,
+        closed=parts[-1].modules,
+        torch=over_steps(*map(count_with_torch, steps), steps=target_length),
+        fvcore=over_steps(*map(count_with_fvcore, steps), steps=target_length),
+    )
+    check([*counted, decoder], allow_uncounted=allow_uncounted)
+    return CodecProfile(
+        heading=f"one sentence of {source_length} source and {target_length} target tokens, k = {k}",
+        counted=(*counted, decoder),
+        modality="text",
+        config=config,
+        sizes={"k": k, **lengths},
+        decoding=f"{decoding}, {beams} beams" if beams > 1 else str(decoding),
+        parts=parts,
+    )
+
+
+def profile_image(config: ImageCodecConfig, *, k: int, allow_uncounted: bool = False) -> CodecProfile:
+    """Count one image through an image codec by every method; arguments and errors as `profile_text`."""
+    _refuse(_k_errors("k", k, config.k))
+    from deepsc.image import ImageCodec
+
+    parts = image_parts(config, k=k)
+    codec = ImageCodec(config)
+    workloads.on_meta(codec)
+    counted = _count_all(parts, workloads.image_workloads(codec, k=k), allow_uncounted=allow_uncounted)
+    return CodecProfile(
+        heading=f"one image of {config.image_size} pixels a side, {config.tokens} tokens, k = {k}",
+        counted=counted,
+        modality="image",
+        config=config,
+        sizes={"k": k, "source_length": config.tokens},
+        decoding="one pass",
+        parts=parts,
+    )
+
+
+def profile_vqa(
+    config: VQACodecConfig, *, k_text: int, k_image: int, source_length: int, allow_uncounted: bool = False
+) -> CodecProfile:
+    """Count one question about one image by every method; arguments and errors as `profile_text`."""
+    errors = [*_k_errors("k-text", k_text, config.k_text), *_k_errors("k-image", k_image, config.k_image)]
+    if not 1 <= source_length <= config.max_length:
+        errors.append(f"--source-length: {source_length} given, the codec allows 1 to {config.max_length} tokens")
+    _refuse(errors)
+    from deepsc.vqa import VQACodec
+
+    sizes = {"source_length": source_length, "k_text": k_text, "k_image": k_image}
+    parts = vqa_parts(config, **sizes)
+    codec = VQACodec(config)
+    workloads.on_meta(codec)
+    counted = _count_all(parts, workloads.vqa_workloads(codec, **sizes), allow_uncounted=allow_uncounted)
+    return CodecProfile(
+        heading=f"a question of {source_length} tokens about an image of {config.image_size} pixels a side, "
+        f"{config.image_tokens} tokens, k = {k_text} and {k_image}",
+        counted=counted,
+        modality="vqa",
+        config=config,
+        sizes={**sizes, "image_length": config.image_tokens},
+        decoding="one pass",
+        parts=parts,
+    )
+
+
+def profile_model(
+    module: nn.Module, inputs: Sequence[Any], *, name: str | None = None, allow_uncounted: bool = False
+) -> ModelProfile:
+    """Count a forward pass of any module by every method, module by module.
+
+    The closed form applies the layers' formulas to each call of a torch function that multiplies. On the meta
+    device no weights are needed; elsewhere the module runs, in evaluation mode.
+
+    Args:
+        module: what to count.
+        inputs: positional arguments of its forward pass.
+        name: title, by default the class's name.
+        allow_uncounted: warn of what no method explains, instead of refusing it.
+
+    Raises:
+        ToolkitError: if a count is not explained.
+    """
+    training = module.training
+    workload = Workload(module=module.eval(), inputs=tuple(inputs))
+    try:
+        closed, kinds = count_calls(workload)
+        torch_count = count_with_torch(workload)
+        try:
+            fvcore_count = count_with_fvcore(workload)
+        except Exception as error:  # whatever jit finds it cannot trace; the table says that it did not
+            fvcore_count = None
+            logger.warning("fvcore cannot trace %s: %s", type(module).__name__, _first_line(error))
+    finally:
+        module.train(training)
+    title = name or type(module).__name__
+    counted = Counted(name=title, closed=closed, torch=torch_count, fvcore=fvcore_count, kinds=kinds)
+    check([counted], allow_uncounted=allow_uncounted)
+    return ModelProfile(heading=title, counted=(counted,))
+
+
+def with_timings(profile: CodecProfile, timings: Sequence[Timing]) -> CodecProfile:
+    """The same profile with its parts timed."""
+    return replace(profile, timings=tuple(timings))
+
+
+def _count(part: Part, workload: Workload) -> Counted:
+    return Counted(
+        name=part.name,
+        closed=part.modules,
+        torch=count_with_torch(workload),
+        fvcore=count_with_fvcore(workload),
+    )
+
+
+def _count_all(
+    parts: Sequence[Part], runs: workloads.Workloads, *, allow_uncounted: bool
+) -> tuple[Counted, ...]:
+    counted = tuple(_count(part, runs[part.name]) for part in parts)
+    check(counted, allow_uncounted=allow_uncounted)
+    return counted
+
+
+def _k_errors(flag: str, k: int, trained: Sequence[int]) -> list[str]:
+    if not trained:
+        return [
+            "--checkpoint: the local model has no JSC codec to count; give the codec's checkpoint, whose FLOPs "
+            "file holds the local count too"
+        ]
+    if k not in trained:
+        return [f"--{flag}: {k} given, the codec allows {', '.join(map(str, trained))}"]
+    return []
+
+
+def _refuse(errors: Sequence[str]) -> None:
+    if errors:
+        raise ToolkitError("; ".join(dict.fromkeys(errors)))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
