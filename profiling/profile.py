@@ -17,7 +17,7 @@ from profiling import workloads
 from profiling.decoding import Decoding
 from profiling.functions import count_calls
 from profiling.image import image_parts
-from profiling.latency import Timing
+from profiling.latency import Latency, LatencyConfig, check_device, time_workloads
 from profiling.measured import Workload, count_with_fvcore, count_with_torch
 from profiling.parts import Part
 from profiling.residuals import Counted, check
@@ -34,7 +34,8 @@ class ModelProfile:
     heading: str
     counted: tuple[Counted, ...]
     """One entry a part; a single one for a module of the user's."""
-    timings: tuple[Timing, ...] = ()
+    latency: Latency | None = None
+    """The parts timed on a device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,8 @@ class CodecProfile(ModelProfile):
     """How the decoder runs: a `Decoding`, or "one pass"."""
     parts: tuple[Part, ...]
     """In the order of `counted`."""
+    beams: int = 1
+    """Width of the decoder's search."""
 
 
 def profile_text(
@@ -109,6 +112,7 @@ def profile_text(
         sizes={"k": k, **lengths},
         decoding=f"{decoding}, {beams} beams" if beams > 1 else str(decoding),
         parts=parts,
+        beams=beams,
     )
 
 
@@ -194,9 +198,43 @@ def profile_model(
     return ModelProfile(heading=title, counted=(counted,))
 
 
-def with_timings(profile: CodecProfile, timings: Sequence[Timing]) -> CodecProfile:
-    """The same profile with its parts timed."""
-    return replace(profile, timings=tuple(timings))
+def time_codec(profile: CodecProfile, config: LatencyConfig) -> CodecProfile:
+    """The same profile with every part timed on a device, weights drawn at random.
+
+    Raises:
+        ToolkitError: if torch cannot use the device.
+    """
+    device = check_device(config.device)
+    sizes = dict(profile.sizes)
+    runs: dict[str, Workload]
+    codec: nn.Module
+    if isinstance(profile.config, TextCodecConfig):
+        from deepsc.text import TextCodec
+        from profiling.text_decoder import generation
+
+        codec = TextCodec(profile.config).to(device).eval()
+        target_length = sizes.pop("target_length")
+        runs = dict(workloads.text_workloads(codec, **sizes, batch=config.batch))
+        runs[profile.parts[-1].name] = generation(
+            codec,
+            source_length=sizes["source_length"],
+            target_length=target_length,
+            beams=profile.beams,
+            batch=config.batch,
+        )
+    elif isinstance(profile.config, ImageCodecConfig):
+        from deepsc.image import ImageCodec
+
+        codec = ImageCodec(profile.config).to(device).eval()
+        runs = dict(workloads.image_workloads(codec, k=sizes["k"], batch=config.batch))
+    elif isinstance(profile.config, VQACodecConfig):
+        from deepsc.vqa import VQACodec
+
+        codec = VQACodec(profile.config).to(device).eval()
+        del sizes["image_length"]
+        runs = dict(workloads.vqa_workloads(codec, **sizes, batch=config.batch))
+    flops = {part.name: part.corrected for part in profile.parts}
+    return replace(profile, latency=time_workloads(runs, flops, config))
 
 
 def _count(part: Part, workload: Workload) -> Counted:

@@ -1,0 +1,323 @@
+"""What a profile says: tables of counts, decoding modes, slips, residuals and latency, and the FLOPs file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from deepsc.config import TextCodecConfig
+from profiling import decoding
+from profiling.decoding import Decoding
+from profiling.flops_file import FlopsFile
+from profiling.latency import Latency
+from profiling.parts import split
+from profiling.profile import CodecProfile, ModelProfile
+from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, MASKED, Counted
+from profiling.tables import Table
+from profiling.units import Flops, Macs
+
+SPLIT_LABELS = {"local": "local task", "ue": "UE's share", "server": "server's share"}
+_BEAMS = 4
+"""Width of the search in the table of decoding modes."""
+
+
+def tables(profile: ModelProfile) -> list[Table]:
+    """All tables of a profile, counts in MFLOP. 1 multiply-add = 2 FLOPs."""
+    found = []
+    if isinstance(profile, CodecProfile):
+        found.append(_parts(profile))
+        if isinstance(profile.config, TextCodecConfig):
+            found.append(_decoding(profile.config, profile.sizes))
+        found.append(_slips(profile))
+    found += [_modules(profile), _residuals(profile), _elements(profile)]
+    if profile.latency is not None:
+        found.append(_latency(profile.latency))
+    return found
+
+
+def notes(profile: ModelProfile) -> list[str]:
+    """What the tables do not hold: lines of plain text."""
+    lines = []
+    if isinstance(profile, CodecProfile):
+        lines.append(
+            "A JSC codec computes all symbols of its nested code, "
+            f"{' and '.join(str(k[-1]) for k in profile.config.uplinks)} a token, whatever k is sent."
+        )
+    masked = Macs.total(counted.kinds.get(MASKED, Macs(0)) for counted in profile.counted)
+    if masked:
+        lines.append(
+            f"Causal mask counted dense: {masked.flops} of attention are computed and masked; a kernel that "
+            "knows the mask spares them."
+        )
+    if profile.latency is not None:
+        lines += _latency_notes(profile.latency)
+    return lines
+
+
+def flops_file(profile: CodecProfile, provenance: Mapping[str, Any]) -> FlopsFile:
+    """What the optimizer reads: the corrected counts, and all others under `breakdown`."""
+    corrected = split(profile.parts)
+    breakdown: dict[str, Any] = {
+        "jsc_symbols_computed": [k[-1] for k in profile.config.uplinks],
+        "as_printed": {name: getattr(split(profile.parts, printed=True), name).count for name in SPLIT_LABELS},
+        "parts": [
+            {
+                "name": part.name,
+                "place": str(part.place),
+                "local": part.local,
+                "as_printed": None if part.as_printed is None else part.as_printed.count,
+                "corrected": part.corrected.count,
+                "flop_counter_mode": counted.torch.total.count,
+                "fvcore_macs": None if counted.fvcore is None else counted.fvcore.total.count,
+                "modules": {path: macs.flops.count for path, macs in part.modules.items()},
+                "elements_not_counted": dict(counted.torch.elements),
+                "slips": [
+                    {"equation": slip.equation, "what": slip.what, "flops": slip.flops.count}
+                    for slip in part.slips
+                ],
+            }
+            for part, counted in zip(profile.parts, profile.counted, strict=True)
+        ],
+    }
+    if profile.latency is not None:
+        breakdown["latency"] = _latency_fields(profile.latency)
+    return FlopsFile(
+        modality=profile.modality,
+        model=profile.config.model_name,
+        decoding=profile.decoding,
+        local_flops=corrected.local.count,
+        ue_flops=corrected.ue.count,
+        server_flops=corrected.server.count,
+        breakdown=breakdown,
+        provenance=provenance,
+        **profile.sizes,
+    )
+
+
+def counts(profile: ModelProfile) -> Table:
+    """Every module's count as whole FLOPs, for CSV."""
+    places = {}
+    if isinstance(profile, CodecProfile):
+        places = {part.name: str(part.place) for part in profile.parts}
+    return Table(
+        title=profile.heading,
+        columns=("part", "place", "module", "corrected_flops", "flop_counter_mode_flops", "fvcore_flops"),
+        rows=tuple(
+            (counted.name, places.get(counted.name, ""), path, *(str(count.count) if count else "" for count in row))
+            for counted in profile.counted
+            for path, row in _module_rows(counted)
+        ),
+    )
+
+
+def _parts(profile: CodecProfile) -> Table:
+    def row(label: str, *flops: Flops | None) -> tuple[str, ...]:
+        return (label, *(_mflop(count) for count in flops))
+
+    rows = [
+        row(f"{part.name} ({part.place})", part.as_printed, part.corrected, *_measured([counted]))
+        for part, counted in zip(profile.parts, profile.counted, strict=True)
+    ]
+    corrected, printed = split(profile.parts), split(profile.parts, printed=True)
+    chosen = {
+        "local": [part.local for part in profile.parts],
+        "ue": [part.place == "UE" for part in profile.parts],
+        "server": [part.place == "server" for part in profile.parts],
+    }
+    for name, label in SPLIT_LABELS.items():
+        counted = [one for one, wanted in zip(profile.counted, chosen[name], strict=True) if wanted]
+        rows.append(row(label, getattr(printed, name), getattr(corrected, name), *_measured(counted)))
+    return Table(
+        title=f"{_model(profile)}: {profile.heading}, {profile.decoding}; MFLOP, 1 multiply-add = 2 FLOP",
+        columns=("part", "as printed", "corrected", FLOP_COUNTER_MODE, FVCORE),
+        rows=tuple(rows),
+    )
+
+
+def _modules(profile: ModelProfile) -> Table:
+    return Table(
+        title=f"{profile.heading}: matrix products by module, layers added up, MFLOP",
+        columns=("module", "corrected", FLOP_COUNTER_MODE, FVCORE),
+        rows=tuple(
+            row
+            for counted in profile.counted
+            for row in (
+                *(
+                    (path or "(the model itself)", *(_mflop(count) for count in counts))
+                    for path, counts in _module_rows(counted)
+                ),
+                (f"= {counted.name}", _mflop(counted.corrected), *map(_mflop, _measured([counted]))),
+            )
+        ),
+    )
+
+
+def _module_rows(counted: Counted) -> Iterator[tuple[str, tuple[Flops | None, Flops | None, Flops | None]]]:
+    fvcore = None if counted.fvcore is None else counted.fvcore.modules
+    paths = dict.fromkeys((*counted.closed, *counted.torch.modules, *(fvcore or ())))
+    for path in paths:
+        yield path, (
+            counted.closed.get(path, Macs(0)).flops,
+            counted.torch.modules.get(path, Flops(0)),
+            None if fvcore is None else fvcore.get(path, Macs(0)).flops,
+        )
+
+
+def _decoding(config: TextCodecConfig, sizes: Mapping[str, int]) -> Table:
+    lengths = {"source_length": sizes["source_length"], "target_length": sizes["target_length"]}
+
+    def cost(mode: Decoding) -> Flops:
+        return Macs.total(decoding.decoder(config, **lengths, decoding=mode, beams=_BEAMS).values()).flops
+
+    one_pass = cost(Decoding.TEACHER_FORCED)
+    rows = [
+        (f"{mode}, {_BEAMS} beams" if mode is Decoding.BEAM_KV_CACHE else str(mode), cost(mode))
+        for mode in Decoding
+    ]
+    source, last = lengths["source_length"], lengths["target_length"]
+    steps = [
+        ("  of the first, behind the causal mask", decoding.masked(config, target_length=last)),
+        ("  KV cache: prefill (K, V of the source)", decoding.prefill(config, source_length=source)),
+        ("  KV cache: step 1", decoding.step(config, source_length=source, position=1)),
+        (f"  KV cache: step {last}", decoding.step(config, source_length=source, position=last)),
+    ]
+    return Table(
+        title="Semantic decoder by mode, corrected",
+        columns=("mode", "MFLOP", "of one pass"),
+        rows=tuple(
+            (label, _mflop(flops), f"{flops / one_pass:.2f}")
+            for label, flops in (*rows, *((label, macs.flops) for label, macs in steps))
+        ),
+    )
+
+
+def _slips(profile: CodecProfile) -> Table:
+    return Table(
+        title="Corrected minus as printed, by cause, and its share of the corrected part",
+        columns=("part and cause", "where", "MFLOP", "share"),
+        rows=tuple(
+            (
+                f"{part.name}: {slip.what}",
+                f"eq. ({slip.equation})" if slip.equation[0].isdigit() else slip.equation,
+                _mflop(slip.flops),
+                f"{slip.flops / part.corrected:+.2%}",
+            )
+            for part in profile.parts
+            for slip in part.slips
+        ),
+    )
+
+
+def _residuals(profile: ModelProfile) -> Table:
+    causes: dict[tuple[str, str], Flops] = {}
+    for counted in profile.counted:
+        for residual in counted.residuals():
+            key = residual.tool, residual.cause
+            causes[key] = causes.get(key, Flops(0)) + residual.flops
+    corrected = Flops.total(counted.corrected for counted in profile.counted)
+    rows = []
+    for tool in (FLOP_COUNTER_MODE, FVCORE):
+        found = {cause: flops for (name, cause), flops in causes.items() if name == tool}
+        if tool == FVCORE and any(counted.fvcore is None for counted in profile.counted):
+            rows.append(("fvcore prints nothing: jit cannot trace the model", "", ""))
+            continue
+        printed = corrected - Flops.total(found.values())
+        rows.append((f"{tool} prints", _mflop(printed), f"{printed / corrected:.2%}"))
+        rows += [(f"  {cause}", _mflop(flops), f"{flops / corrected:+.2%}") for cause, flops in found.items()]
+    rows.append(("corrected", _mflop(corrected), "100.00%"))
+    return Table(
+        title="From what each tool prints to the corrected count, all parts together",
+        columns=("residual", "MFLOP", "share"),
+        rows=tuple(rows),
+    )
+
+
+def _elements(profile: ModelProfile) -> Table:
+    elements: Counter[str] = Counter()
+    for counted in profile.counted:
+        elements.update(counted.torch.elements)
+    uncounted = sum(sum(counted.torch.uncounted.values()) for counted in profile.counted)
+    rows = [(cause, f"{count / 1e6:.3f}") for cause, count in elements.most_common()]
+    if uncounted:
+        rows.append((f"unknown operators: {uncounted} calls", "not counted"))
+    return Table(
+        title="Not in any count: operators that are no matrix products, elements they write",
+        columns=("operators", "million elements"),
+        rows=tuple(rows),
+    )
+
+
+def _latency(latency: Latency) -> Table:
+    config = latency.config
+    theoretical = config.theoretical_flops_per_s
+
+    def row(label: str, flops: Flops, seconds: float, interval: str, energy: str) -> tuple[str, ...]:
+        rate = flops.count / seconds
+        return (label, f"{1e3 * seconds:.3f}", interval, f"{rate / 1e9:.3f}", f"{rate / theoretical:.2%}", energy)
+
+    rows = [
+        row(
+            timing.part,
+            timing.flops,
+            timing.median_s,
+            f"{1e3 * timing.low_s:.3f} to {1e3 * timing.high_s:.3f}",
+            "no meter" if timing.energy_j is None else f"{1e3 * timing.energy_j:.3f}",
+        )
+        for timing in latency.timings
+    ]
+    if len(rows) > 1:
+        flops = Flops.total(timing.flops for timing in latency.timings)
+        rows.append(row("all parts", flops, sum(timing.median_s for timing in latency.timings), "", ""))
+    return Table(
+        title=f"Latency and effective c of eq. (3) on {latency.device}: {latency.threads} threads, "
+        f"{config.dtype}, batch {config.batch}; n f = {theoretical / 1e9:.2f} GFLOP/s",
+        columns=("part", "median ms", "quartiles ms", "c, GFLOP/s", "of n f", "energy mJ"),
+        rows=tuple(rows),
+    )
+
+
+def _latency_notes(latency: Latency) -> list[str]:
+    config = latency.config
+    lines = [
+        f"n f: {config.flops_per_cycle:g} FLOP a cycle at {config.clock_hz / 1e9:g} GHz "
+        "(--flops-per-cycle, --clock-hz; the defaults are Table I's UE, not this device)."
+    ]
+    if latency.meter is None:
+        lines.append("Energy: this machine offers no meter (NVML, RAPL) that may be read, so none is given.")
+    else:
+        lines.append(f"Energy: {latency.meter}, idle draw included.")
+    lines.append(f"alpha of E = alpha t f^3: {latency.alpha.alpha:.3g} W/Hz^3, {latency.alpha.source}.")
+    return lines
+
+
+def _latency_fields(latency: Latency) -> dict[str, Any]:
+    return {
+        "config": asdict(latency.config),
+        "device": latency.device,
+        "threads": latency.threads,
+        "meter": latency.meter,
+        "alpha": asdict(latency.alpha),
+        "parts": [
+            asdict(timing) | {"flops": timing.flops.count, "flops_per_s": timing.flops_per_s}
+            for timing in latency.timings
+        ],
+    }
+
+
+def _measured(counted: list[Counted]) -> tuple[Flops, Flops | None]:
+    fvcore = [one.fvcore for one in counted if one.fvcore is not None]
+    return (
+        Flops.total(one.torch.total for one in counted),
+        Macs.total(one.total for one in fvcore).flops if len(fvcore) == len(counted) else None,
+    )
+
+
+def _model(profile: CodecProfile) -> str:
+    name = profile.config.model_name
+    return f"{name['name']} {name['preset']}"
+
+
+def _mflop(flops: Flops | None) -> str:
+    return "not counted" if flops is None else f"{flops.count / 1e6:.3f}"
