@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from profiling.decoding import Decoding
 from profiling.functions import count_calls
 from profiling.image import image_parts
 from profiling.latency import Latency, LatencyConfig, check_device, time_workloads
-from profiling.measured import Workload, count_with_fvcore, count_with_torch
+from profiling.measured import FvcoreCount, TorchCount, Workload, count_with_fvcore, count_with_torch
 from profiling.parts import Part
 from profiling.residuals import Counted, check
 from profiling.text import text_parts
@@ -90,23 +90,27 @@ def profile_text(
     lengths = {"source_length": source_length, "target_length": target_length}
     parts = text_parts(config, **lengths, k=k, decoding=decoding, beams=beams)
     codec = TextCodec(config)
-    workloads.on_meta(codec)
-    runs = workloads.text_workloads(codec, source_length=source_length, k=k)
-    counted = [_count(part, runs[part.name]) for part in parts[:-1]]
-    steps = [
-        cached_step(codec, source_length=source_length, position=position, beams=beams)
-        for position in (1, min(2, target_length), target_length)
-    ]
-    decoder = Counted(
-        name=parts[-1].name,
-        closed=parts[-1].modules,
-        torch=over_steps(*map(count_with_torch, steps), steps=target_length),
-        fvcore=over_steps(*map(count_with_fvcore, steps), steps=target_length),
-    )
-    check([*counted, decoder], allow_uncounted=allow_uncounted)
+    positions = (1, min(2, target_length), target_length)
+
+    def runs() -> dict[str, Workload]:
+        step_runs = {
+            f"step {position}": cached_step(
+                codec, source_length=source_length, position=position, beams=beams
+            )
+            for position in positions
+        }
+        return {**workloads.text_workloads(codec, source_length=source_length, k=k), **step_runs}
+
+    in_torch, in_fvcore = _measure(codec, runs)
+    first, second, last = (f"step {position}" for position in positions)
+    decoder = parts[-1].name
+    in_torch[decoder] = over_steps(in_torch[first], in_torch[second], in_torch[last], target_length)
+    in_fvcore[decoder] = over_steps(in_fvcore[first], in_fvcore[second], in_fvcore[last], target_length)
+    counted = _side_by_side(parts, in_torch, in_fvcore)
+    check(counted, allow_uncounted=allow_uncounted)
     return CodecProfile(
         heading=f"one sentence of {source_length} source and {target_length} target tokens, k = {k}",
-        counted=(*counted, decoder),
+        counted=counted,
         modality="text",
         config=config,
         sizes={"k": k, **lengths},
@@ -123,8 +127,8 @@ def profile_image(config: ImageCodecConfig, *, k: int, allow_uncounted: bool = F
 
     parts = image_parts(config, k=k)
     codec = ImageCodec(config)
-    workloads.on_meta(codec)
-    counted = _count_all(parts, workloads.image_workloads(codec, k=k), allow_uncounted=allow_uncounted)
+    counted = _side_by_side(parts, *_measure(codec, lambda: workloads.image_workloads(codec, k=k)))
+    check(counted, allow_uncounted=allow_uncounted)
     return CodecProfile(
         heading=f"one image of {config.image_size} pixels a side, {config.tokens} tokens, k = {k}",
         counted=counted,
@@ -149,8 +153,8 @@ def profile_vqa(
     sizes = {"source_length": source_length, "k_text": k_text, "k_image": k_image}
     parts = vqa_parts(config, **sizes)
     codec = VQACodec(config)
-    workloads.on_meta(codec)
-    counted = _count_all(parts, workloads.vqa_workloads(codec, **sizes), allow_uncounted=allow_uncounted)
+    counted = _side_by_side(parts, *_measure(codec, lambda: workloads.vqa_workloads(codec, **sizes)))
+    check(counted, allow_uncounted=allow_uncounted)
     return CodecProfile(
         heading=f"a question of {source_length} tokens about an image of {config.image_size} pixels a side, "
         f"{config.image_tokens} tokens, k = {k_text} and {k_image}",
@@ -237,21 +241,27 @@ def time_codec(profile: CodecProfile, config: LatencyConfig) -> CodecProfile:
     return replace(profile, latency=time_workloads(runs, flops, config))
 
 
-def _count(part: Part, workload: Workload) -> Counted:
-    return Counted(
-        name=part.name,
-        closed=part.modules,
-        torch=count_with_torch(workload),
-        fvcore=count_with_fvcore(workload),
-    )
+def _measure(
+    codec: nn.Module, runs: Callable[[], workloads.Workloads]
+) -> tuple[dict[str, TorchCount], dict[str, FvcoreCount]]:
+    """Count workloads made anew for each counter: FlopCounterMode's on the meta device, where shapes alone are
+    computed; fvcore's on the CPU, since jit traces no convolution on the meta device, and the rest twice as fast.
+    The codec ends up on the meta device."""
+    workloads.for_counting(codec)
+    in_fvcore = {name: count_with_fvcore(run) for name, run in runs().items()}
+    codec.to("meta")
+    return {name: count_with_torch(run) for name, run in runs().items()}, in_fvcore
 
 
-def _count_all(
-    parts: Sequence[Part], runs: workloads.Workloads, *, allow_uncounted: bool
+def _side_by_side(
+    parts: Sequence[Part], in_torch: Mapping[str, TorchCount], in_fvcore: Mapping[str, FvcoreCount]
 ) -> tuple[Counted, ...]:
-    counted = tuple(_count(part, runs[part.name]) for part in parts)
-    check(counted, allow_uncounted=allow_uncounted)
-    return counted
+    return tuple(
+        Counted(
+            name=part.name, closed=part.modules, torch=in_torch[part.name], fvcore=in_fvcore[part.name]
+        )
+        for part in parts
+    )
 
 
 def _k_errors(flag: str, k: int, trained: Sequence[int]) -> list[str]:

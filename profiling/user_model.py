@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from data.artifacts import ToolkitError, parsing, read_json
 from profiling.measured import Workload
-from profiling.workloads import Method, on_meta
+from profiling.workloads import Method, for_counting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +55,8 @@ def timm_model(
         raise ToolkitError(f"--image-size: {image_size} given, {name} refuses it: {error}") from error
     channels, height, width = model.pretrained_cfg["input_size"]
     shape = (batch, channels, image_size or height, image_size or width)
-    if device == "meta":
-        on_meta(model)
-    else:
-        model.to(device).eval()
+    for_counting(model)
+    model.to(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     workload = Workload(module=model, inputs=(torch.zeros(shape, device=device),))
     return UserModel(name=f"{name}, {shape[2]} x {shape[3]} pixels", parameters=parameters, workload=workload)
@@ -101,10 +99,8 @@ def hf_model(
     except (ValueError, TypeError, AttributeError) as error:
         raise ToolkitError(f"--hf-config: {path} gives no model: {error}") from error
     inputs = _hf_inputs(model, source_length, target_length, image_size, batch)
-    if device == "meta":
-        on_meta(model)
-    else:
-        model.to(device).eval()
+    for_counting(model)
+    model.to(device)
     options: dict[str, Any] = {"use_cache": False} if getattr(config, "use_cache", None) is not None else {}
 
     def run(*values: Tensor) -> tuple[Tensor, ...]:

@@ -37,12 +37,12 @@ class Method(nn.Module):
         return self.run(*inputs)
 
 
-def on_meta(codec: nn.Module) -> None:
-    """Turn a codec, in place, into one of shapes without weights, for inference."""
-    codec.to(torch.device("meta")).eval()  # built on the CPU: transformers' constructors look at values
-    for module in codec.modules():
+def for_counting(model: nn.Module) -> None:
+    """Set a model, in place, to inference, and transformers' attention in it to what runs on shapes alone."""
+    model.eval()
+    for module in model.modules():
         if hasattr(module, "set_attn_implementation"):
-            module.set_attn_implementation("eager")  # transformers' masks for the others look at values
+            module.set_attn_implementation("eager")  # masks of the others look at values
 
 
 def text_workloads(codec: TextCodec, *, source_length: int, k: int, batch: int = 1) -> Workloads:
