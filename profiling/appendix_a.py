@@ -1,8 +1,8 @@
 """Appendix A of the paper as printed, eqs (29) to (33).
 
 Notation is the paper's: batch size B, S words a sentence (or patches an image), h heads, H = d_model / h, L
-layers, vocabulary n_vocab (or classes). All counts are FLOPs, 1 multiply-add = 2 FLOPs, as in the paper. What its
-slips are worth is in `Part.slips`.
+layers, vocabulary n_vocab (or classes). All counts are FLOPs, 1 multiply-add = 2 FLOPs, as in the paper. What
+its slips are worth is in `Part.slips`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing, provenance
 from data.cli import Parser, finite_float, positive_int, run_command
@@ -46,12 +46,12 @@ Count the FLOPs of one task: locally, at the user equipment, and at the server. 
   profile-flops --hf-config config.json --source-length 128
 
 Side by side: the paper's Appendix A as printed, its corrected closed form, and the real model counted by
-torch's FlopCounterMode and by fvcore, module by module. The optimizer reads the corrected count; it equals both
-counters for every matrix product, or the command fails. Of a checkpoint only the config is read.
+torch's FlopCounterMode and by fvcore, module by module. The optimizer reads the corrected count; it equals
+both counters for every matrix product, or the command fails. Of a checkpoint only the config is read.
 
 A preset has a nested code of k = 4, 8, 12, 16, 20 (image: 8, 16, 24, 32), or for another k a code of that k
-alone. A nested code's JSC codec computes its largest k's symbols whatever k is sent, so its FLOPs do not depend
-on k.
+alone. A nested code's JSC codec computes its largest k's symbols whatever k is sent, so its FLOPs do not
+depend on k.
 """
 
 
@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     files = parser.add_argument_group("files")
     files.add_argument("--output", metavar="FILE", help=f"the FLOPs file, of a codec ({_OUTPUT})")
     files.add_argument("--table", metavar="FILE", action="append", default=[],
-                       help="all tables as .md or .tex, or the counts by module as .csv; may be given again")  # fmt: skip
+                       help="all tables as .md or .tex, or counts by module as .csv; repeatable")  # fmt: skip
     files.add_argument("--plot", metavar="FILE", help="stacked bars of a codec, as .png, .pdf or .svg")
     parser.add_argument("--allow-uncounted", action="store_true",
                         help="show what no method explains as unexplained, instead of failing")  # fmt: skip
@@ -214,7 +214,7 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
     from profiling.profile import profile_model
 
     def build(device: str, batch: int) -> user_model.UserModel:
-        where = {"image_size": config.image_size, "device": device, "batch": batch}
+        where: dict[str, Any] = {"image_size": config.image_size, "device": device, "batch": batch}
         if config.timm is not None:
             return user_model.timm_model(config.timm, **where)
         assert config.hf_config is not None

@@ -98,7 +98,11 @@ class ProfileConfig:
             for name in sorted(_PRESET_ONLY | {"preset"}):
                 if getattr(self, name) is not None:
                     errors.append(f"{_flag(name)}: given, the checkpoint says it already")
-        if self.modality is not None and self.preset is not None and self.preset not in PRESETS[self.modality]:
+        if (
+            self.modality is not None
+            and self.preset is not None
+            and self.preset not in PRESETS[self.modality]
+        ):
             errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(PRESETS[self.modality])}")
         raise_config_errors(errors)
 

@@ -30,7 +30,7 @@ class _Work:
     """What a mode runs through the decoder's layers."""
 
     positions: int
-    """Target tokens that pass through the layers and, as transformers' Marian does it, the vocabulary layer."""
+    """Target tokens through the layers and, as transformers' Marian does it, the vocabulary layer."""
     self_pairs: int
     """Pairs of a query and a key in the self-attention."""
     source_passes: int
@@ -67,7 +67,9 @@ def decoder(
 
 def prefill(config: TextCodecConfig, *, source_length: int) -> Macs:
     """What decoding with a KV cache does once: keys and values of the source, in each layer."""
-    return Macs.total(_decoder(config, source_length, _Work(positions=0, self_pairs=0, source_passes=1)).values())
+    return Macs.total(
+        _decoder(config, source_length, _Work(positions=0, self_pairs=0, source_passes=1)).values()
+    )
 
 
 def step(config: TextCodecConfig, *, source_length: int, position: int) -> Macs:
@@ -80,7 +82,7 @@ def step(config: TextCodecConfig, *, source_length: int, position: int) -> Macs:
 
 
 def masked(config: TextCodecConfig, *, target_length: int) -> Macs:
-    """The half of a teacher-forced pass's self-attention that the causal mask throws away, though computed."""
+    """The half of a teacher-forced self-attention that is computed, then thrown away by the mask."""
     return config.layers * scores(target_length * (target_length - 1) // 2, config.d_model)
 
 

@@ -126,7 +126,7 @@ class EnergyCoefficient:
 
 
 def energy_coefficient(points: Sequence[EnergyPoint]) -> EnergyCoefficient:
-    """Least squares through the origin where there are points, else the optimizer's value, tagged as assumed."""
+    """Least squares through the origin where there are points, else the optimizer's value, tagged so."""
     if not points:
         return EnergyCoefficient(
             alpha=ASSUMED_ALPHA, source="assumed, not measured: 10 W at 1.28 GHz as in the optimizer"

@@ -1,7 +1,7 @@
 """A closed form for any module: the layer formulas applied to every call of a torch function that multiplies.
 
-Where `profiling.measured` counts the operators a call ends up as, this counts the call itself, from the shapes it
-is given. The two share no code, so a layer that one of them does not know shows as a difference.
+Where `profiling.measured` counts the operators a call ends up as, this counts the call itself, from the
+shapes it is given. The two share no code, so a layer that one of them does not know shows as a difference.
 """
 
 from __future__ import annotations
@@ -19,10 +19,6 @@ from profiling.layers import ModuleMacs, convolution, linear, scores
 from profiling.measured import Workload, collapse
 from profiling.residuals import FUSED, MASKED, RECURRENT
 from profiling.units import Macs
-
-
-
-
 
 
 class _Calls(TorchFunctionMode):
@@ -102,7 +98,11 @@ def _einsum(result: Tensor, equation: str, *operands: Any) -> Macs:
     terms = equation.replace(" ", "").split("->")[0].split(",")
     if len(terms) != 2 or "." in equation:
         return Macs(0)  # the counters will disagree and say where
-    sizes = {label: size for term, x in zip(terms, tensors, strict=True) for label, size in zip(term, x.shape, strict=True)}
+    sizes = {
+        label: size
+        for term, x in zip(terms, tensors, strict=True)
+        for label, size in zip(term, x.shape, strict=True)
+    }
     return Macs(math.prod(sizes.values()))
 
 
@@ -123,7 +123,9 @@ def _attention(result: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: An
     return Macs(pairs * (query.shape[-1] + value.shape[-1]))
 
 
-def _multi_head(result: Any, query: Tensor, key: Tensor, value: Tensor, width: int, *_: Any, **__: Any) -> Macs:
+def _multi_head(
+    result: Any, query: Tensor, key: Tensor, value: Tensor, width: int, *_: Any, **__: Any
+) -> Macs:
     # (length, batch, width), or without batch
     queries, keys = query.numel() // width, key.numel() // key.shape[-1]
     length = key.shape[0]
@@ -136,7 +138,7 @@ def _multi_head(result: Any, query: Tensor, key: Tensor, value: Tensor, width: i
 
 
 def _recurrent(result: Any, x: Tensor, state: Any, weights: Any, *_: Any, **__: Any) -> Macs:
-    # Input-to-hidden and hidden-to-hidden matrices (and a projection) of each layer and direction, once a step
+    # Input-to-hidden, hidden-to-hidden and projection matrices of each layer and direction, once a step
     steps = x.numel() // x.shape[-1]
     return Macs(steps * sum(weight.numel() for weight in weights if weight.ndim == 2))
 
@@ -154,7 +156,8 @@ _KINDS: dict[Any, str] = {
 }
 _FORMULAS: dict[Any, Callable[..., Macs]] = {
     nn.functional.linear: _linear,
-    **dict.fromkeys((torch.matmul, torch.bmm, torch.mm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm, Tensor.mm), _matmul),
+    **dict.fromkeys((torch.matmul, torch.bmm, torch.mm), _matmul),
+    **dict.fromkeys((Tensor.matmul, Tensor.__matmul__, Tensor.bmm, Tensor.mm), _matmul),
     **dict.fromkeys((torch.addmm, torch.baddbmm, Tensor.addmm, Tensor.baddbmm), _addmm),
     torch.functional.einsum: _einsum,
     **dict.fromkeys((nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d), _convolve),

@@ -1,7 +1,7 @@
 """Closed forms of the layers every codec is made of, in multiply-adds.
 
-A part's count is a mapping from a module's path to the matrix products of that module alone; `*` stands for the
-index of every layer, so "blocks.*.mlp.fc1" holds all blocks together. `profiling.measured` makes the same keys.
+A part's count is a mapping from a module's path to the matrix products of that module alone; `*` stands for
+the index of every layer: "blocks.*.mlp.fc1" holds all blocks. `profiling.measured` has the same keys.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def scores(pairs: int, d_model: int) -> Macs:
 
 
 def convolution(positions: int, kernel: int, n_in: int, n_out: int) -> Macs:
-    """`positions` outputs of n_out channels, each over `kernel` inputs (height times width) of n_in channels."""
+    """`positions` outputs of n_out channels, each over `kernel` inputs (height times width) of n_in."""
     return Macs(positions * kernel * n_in * n_out)
 
 

@@ -1,8 +1,8 @@
 """Counting a module as it runs: torch's FlopCounterMode and fvcore's FlopCountAnalysis, side by side.
 
-Both count matrix products, by module. What else each counts, and what it passes over, is named: no tool's zero is
-taken for a cost of zero. Attention runs as plain products while it is counted, without the fast path and the
-fused kernels, some of which either tool counts as nothing.
+Both count matrix products, by module. What else each counts, and what it passes over, is named: no tool's
+zero is taken for a cost of zero. Attention runs as plain products while it is counted, without the fast path
+and the fused kernels, some of which either tool counts as nothing.
 """
 
 from __future__ import annotations
@@ -173,7 +173,9 @@ def _on_cpu(workload: Workload) -> Iterator[Workload]:
     for tensor in (*module.parameters(), *module.buffers()):
         tensor.zero_()
     try:
-        yield Workload(module=module, inputs=tuple(torch.zeros_like(x, device="cpu") for x in workload.inputs))
+        yield Workload(
+            module=module, inputs=tuple(torch.zeros_like(x, device="cpu") for x in workload.inputs)
+        )
     finally:
         module.to("meta")
 
@@ -213,7 +215,7 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """`torch.nn.functional.scaled_dot_product_attention` as its documentation spells it out, for inference."""
+    """`torch.nn.functional.scaled_dot_product_attention` as its documentation has it, for inference."""
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)

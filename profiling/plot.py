@@ -64,7 +64,9 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
     axes.set_ylabel("GFLOP a task (1 multiply-add = 2 FLOP)")
     axes.set_title(title, fontsize="medium")
     legend = [Patch(color=color, label=part.name) for part, color in zip(parts, colors, strict=True)]
-    legend.append(Patch(facecolor="lightgrey", edgecolor="white", hatch="///", label="as printed (Appendix A)"))
+    legend.append(
+        Patch(facecolor="lightgrey", edgecolor="white", hatch="///", label="as printed (Appendix A)")
+    )
     axes.legend(handles=legend, fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:

@@ -146,7 +146,9 @@ def profile_vqa(
     """Count one question about one image by every method; arguments and errors as `profile_text`."""
     errors = [*_k_errors("k-text", k_text, config.k_text), *_k_errors("k-image", k_image, config.k_image)]
     if not 1 <= source_length <= config.max_length:
-        errors.append(f"--source-length: {source_length} given, the codec allows 1 to {config.max_length} tokens")
+        errors.append(
+            f"--source-length: {source_length} given, the codec allows 1 to {config.max_length} tokens"
+        )
     _refuse(errors)
     from deepsc.vqa import VQACodec
 
@@ -244,9 +246,9 @@ def time_codec(profile: CodecProfile, config: LatencyConfig) -> CodecProfile:
 def _measure(
     codec: nn.Module, runs: Callable[[], workloads.Workloads]
 ) -> tuple[dict[str, TorchCount], dict[str, FvcoreCount]]:
-    """Count workloads made anew for each counter: FlopCounterMode's on the meta device, where shapes alone are
-    computed; fvcore's on the CPU, since jit traces no convolution on the meta device, and the rest twice as fast.
-    The codec ends up on the meta device."""
+    """Count workloads made anew for each counter: FlopCounterMode's on the meta device, where shapes alone
+    are computed; fvcore's on the CPU, since jit traces no convolution on the meta device, and the rest more
+    slowly. The codec ends up on the meta device."""
     workloads.for_counting(codec)
     in_fvcore = {name: count_with_fvcore(run) for name, run in runs().items()}
     codec.to("meta")
@@ -257,9 +259,7 @@ def _side_by_side(
     parts: Sequence[Part], in_torch: Mapping[str, TorchCount], in_fvcore: Mapping[str, FvcoreCount]
 ) -> tuple[Counted, ...]:
     return tuple(
-        Counted(
-            name=part.name, closed=part.modules, torch=in_torch[part.name], fvcore=in_fvcore[part.name]
-        )
+        Counted(name=part.name, closed=part.modules, torch=in_torch[part.name], fvcore=in_fvcore[part.name])
         for part in parts
     )
 
@@ -267,8 +267,8 @@ def _side_by_side(
 def _k_errors(flag: str, k: int, trained: Sequence[int]) -> list[str]:
     if not trained:
         return [
-            "--checkpoint: the local model has no JSC codec to count; give the codec's checkpoint, whose FLOPs "
-            "file holds the local count too"
+            "--checkpoint: the local model has no JSC codec to count; give the codec's checkpoint, whose "
+            "FLOPs file holds the local count too"
         ]
     if k not in trained:
         return [f"--{flag}: {k} given, the codec allows {', '.join(map(str, trained))}"]

@@ -61,7 +61,9 @@ def flops_file(profile: CodecProfile, provenance: Mapping[str, Any]) -> FlopsFil
     corrected = split(profile.parts)
     breakdown: dict[str, Any] = {
         "jsc_symbols_computed": [k[-1] for k in profile.config.uplinks],
-        "as_printed": {name: getattr(split(profile.parts, printed=True), name).count for name in SPLIT_LABELS},
+        "as_printed": {
+            name: getattr(split(profile.parts, printed=True), name).count for name in SPLIT_LABELS
+        },
         "parts": [
             {
                 "name": part.name,
@@ -105,7 +107,12 @@ def counts(profile: ModelProfile) -> Table:
         title=profile.heading,
         columns=("part", "place", "module", "corrected_flops", "flop_counter_mode_flops", "fvcore_flops"),
         rows=tuple(
-            (counted.name, places.get(counted.name, ""), path, *(str(count.count) if count else "" for count in row))
+            (
+                counted.name,
+                places.get(counted.name, ""),
+                path,
+                *(str(count.count) if count else "" for count in row),
+            )
             for counted in profile.counted
             for path, row in _module_rows(counted)
         ),
@@ -158,10 +165,13 @@ def _module_rows(counted: Counted) -> Iterator[tuple[str, tuple[Flops | None, Fl
     fvcore = None if counted.fvcore is None else counted.fvcore.modules
     paths = dict.fromkeys((*counted.closed, *counted.torch.modules, *(fvcore or ())))
     for path in paths:
-        yield path, (
-            counted.closed.get(path, Macs(0)).flops,
-            counted.torch.modules.get(path, Flops(0)),
-            None if fvcore is None else fvcore.get(path, Macs(0)).flops,
+        yield (
+            path,
+            (
+                counted.closed.get(path, Macs(0)).flops,
+                counted.torch.modules.get(path, Flops(0)),
+                None if fvcore is None else fvcore.get(path, Macs(0)).flops,
+            ),
         )
 
 
@@ -172,24 +182,21 @@ def _decoding(config: TextCodecConfig, sizes: Mapping[str, int]) -> Table:
         return Macs.total(decoding.decoder(config, **lengths, decoding=mode, beams=_BEAMS).values()).flops
 
     one_pass = cost(Decoding.TEACHER_FORCED)
-    rows = [
-        (f"{mode}, {_BEAMS} beams" if mode is Decoding.BEAM_KV_CACHE else str(mode), cost(mode))
-        for mode in Decoding
-    ]
     source, last = lengths["source_length"], lengths["target_length"]
-    steps = [
-        ("  of the first, behind the causal mask", decoding.masked(config, target_length=last)),
-        ("  KV cache: prefill (K, V of the source)", decoding.prefill(config, source_length=source)),
-        ("  KV cache: step 1", decoding.step(config, source_length=source, position=1)),
-        (f"  KV cache: step {last}", decoding.step(config, source_length=source, position=last)),
+    rows = [
+        (str(Decoding.TEACHER_FORCED), one_pass),
+        ("  of which behind the causal mask", decoding.masked(config, target_length=last).flops),
+        (str(Decoding.GREEDY_NO_CACHE), cost(Decoding.GREEDY_NO_CACHE)),
+        (str(Decoding.GREEDY_KV_CACHE), cost(Decoding.GREEDY_KV_CACHE)),
+        ("  prefill: keys and values of the source", decoding.prefill(config, source_length=source).flops),
+        ("  step 1", decoding.step(config, source_length=source, position=1).flops),
+        (f"  step {last}", decoding.step(config, source_length=source, position=last).flops),
+        (f"{Decoding.BEAM_KV_CACHE}, {_BEAMS} beams", cost(Decoding.BEAM_KV_CACHE)),
     ]
     return Table(
         title="Semantic decoder by mode, corrected",
         columns=("mode", "MFLOP", "of one pass"),
-        rows=tuple(
-            (label, _mflop(flops), f"{flops / one_pass:.2f}")
-            for label, flops in (*rows, *((label, macs.flops) for label, macs in steps))
-        ),
+        rows=tuple((label, _mflop(flops), f"{flops / one_pass:.2f}") for label, flops in rows),
     )
 
 
@@ -255,7 +262,14 @@ def _latency(latency: Latency) -> Table:
 
     def row(label: str, flops: Flops, seconds: float, interval: str, energy: str) -> tuple[str, ...]:
         rate = flops.count / seconds
-        return (label, f"{1e3 * seconds:.3f}", interval, f"{rate / 1e9:.3f}", f"{rate / theoretical:.2%}", energy)
+        return (
+            label,
+            f"{1e3 * seconds:.3f}",
+            interval,
+            f"{rate / 1e9:.3f}",
+            f"{rate / theoretical:.2%}",
+            energy,
+        )
 
     rows = [
         row(

@@ -1,7 +1,7 @@
 """Counts of one forward pass side by side, and the name of everything that separates them.
 
-A residual is what must be added to the number a tool prints to get the closed form. One that has no name, or an
-operator that nobody counts, is an error unless it is allowed.
+A residual is what must be added to the number a tool prints to get the closed form. One that has no name, or
+an operator that nobody counts, is an error unless it is allowed.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class Counted:
             path for path in sorted(closed.keys() | counted.keys()) if closed.get(path) != counted.get(path)
         ]
         differences = [
-            f"{path or '(the model itself)'}: the closed form gives {closed.get(path, Flops(0)).count} FLOPs, "
-            f"{tool} counts {counted.get(path, Flops(0)).count}"
+            f"{path or '(the model itself)'}: the closed form gives {closed.get(path, Flops(0)).count} "
+            f"FLOPs, {tool} counts {counted.get(path, Flops(0)).count}"
             for path in paths[:_SHOWN]
         ]
         more = f" and {len(paths) - _SHOWN} more modules" if len(paths) > _SHOWN else ""

@@ -79,7 +79,9 @@ def write_tables(path: str, tables: Sequence[Table], counts: Table) -> None:
     if suffix == ".csv":
         write_text(path, counts.csv())
     else:
-        write_text(path, "\n".join(table.markdown() if suffix == ".md" else table.latex() for table in tables))
+        write_text(
+            path, "\n".join(table.markdown() if suffix == ".md" else table.latex() for table in tables)
+        )
 
 
 def _escape(cell: str) -> str:

@@ -1,7 +1,8 @@
 """The text codec's FLOPs from its config: Appendix A as printed, the corrected closed form, and the slips.
 
-Counted: every product of matrices. Not counted, here or by torch's FlopCounterMode: biases, LayerNorm, softmax,
-activations, embeddings, power normalisation; `profiling.operators` names them all. One sentence without padding.
+Counted: every product of matrices. Not counted, here or by torch's FlopCounterMode: biases, LayerNorm,
+softmax, activations, embeddings, power normalisation; `profiling.operators` names them all. One sentence,
+without padding.
 """
 
 from __future__ import annotations

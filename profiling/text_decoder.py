@@ -1,7 +1,8 @@
-"""The text codec's decoder as workloads: a teacher-forced pass, single cached steps, and whole generations."""
+"""The text codec's decoder as workloads: a teacher-forced pass, single cached steps, whole generations."""
 
 from __future__ import annotations
 
+import copy
 from typing import TypeVar
 
 import torch
@@ -38,19 +39,14 @@ def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: i
 
     The first step has an empty cache, and so computes the keys and values of the source.
     """
-    config = codec.config
+    received = _received(codec, beams, source_length)
+    past = _filled_cache(codec, received, position - 1), _filled_cache(codec, received, source_length)
 
     def run(received: Tensor, token: Tensor) -> Tensor:
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        # Copies, since a step writes to its cache; copied shallowly, since that is no part of a step.
+        cache = EncoderDecoderCache(*(_shallow(one) if position > 1 else DynamicCache() for one in past))
         if position > 1:
-            past, source = (
-                received.new_empty(beams, config.heads, length, config.d_model // config.heads)
-                for length in (position - 1, source_length)
-            )  # (beams, heads, length, head width)
-            for layer in range(config.layers):
-                cache.self_attention_cache.update(past, past, layer)
-                cache.cross_attention_cache.update(source, source, layer)
-                cache.is_updated[layer] = True
+            cache.is_updated = dict.fromkeys(range(codec.config.layers), True)
         return codec.transformer(
             encoder_outputs=BaseModelOutput(last_hidden_state=received),
             decoder_input_ids=token,
@@ -58,16 +54,13 @@ def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: i
             use_cache=True,
         ).logits
 
-    return Workload(
-        module=Method(codec, run),
-        inputs=(_received(codec, beams, source_length), _ids(codec, beams, 1)),
-    )
+    return Workload(module=Method(codec, run), inputs=(received, _ids(codec, beams, 1)))
 
 
 def generation(
     codec: TextCodec, *, source_length: int, target_length: int, beams: int = 1, batch: int = 1
 ) -> Workload:
-    """All T steps by transformers' generate, for a device with memory: it looks at values for an early end."""
+    """All T steps by transformers' generate. It looks at values, which the meta device does not have."""
 
     def run(received: Tensor) -> Tensor:
         return codec.transformer.generate(
@@ -82,7 +75,7 @@ def generation(
 
 
 def over_steps(first: Count, second: Count, last: Count, steps: int) -> Count:
-    """A whole generation from its steps 1, 2 and T: from the second on a step's count is linear in its position.
+    """A whole generation from its steps 1, 2 and T: from step 2 on, the count is linear in the position.
 
     Args:
         first: step 1, which reads the source.
@@ -104,6 +97,21 @@ def over_steps(first: Count, second: Count, last: Count, steps: int) -> Count:
     fields = {name: total(name) for name in first.__dataclass_fields__}
     modules = {path: unit(count) for path, count in fields.pop("modules").items()}
     return type(first)(modules=modules, **fields)
+
+
+def _filled_cache(codec: TextCodec, like: Tensor, length: int) -> DynamicCache:
+    config = codec.config
+    cache = DynamicCache()
+    for layer in range(config.layers):
+        shape = (like.shape[0], config.heads, length, config.d_model // config.heads)
+        cache.update(like.new_zeros(shape), like.new_zeros(shape), layer)
+    return cache
+
+
+def _shallow(cache: DynamicCache) -> DynamicCache:
+    copied = copy.copy(cache)
+    copied.layers = [copy.copy(layer) for layer in cache.layers]
+    return copied
 
 
 def _received(codec: TextCodec, batch: int, length: int) -> Tensor:

@@ -44,7 +44,8 @@ def timm_model(
     if name not in timm.list_models():
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ToolkitError(
-            f"--timm: {name!r} given, timm has no such model" + (f"; close: {', '.join(near)}" if near else "")
+            f"--timm: {name!r} given, timm has no such model"
+            + (f"; close: {', '.join(near)}" if near else "")
         )
     try:
         size = {} if image_size is None else {"img_size": image_size}
@@ -125,13 +126,13 @@ def _hf_inputs(
     if name == "input_ids":
         inputs = {"input_ids": torch.zeros(batch, source_length, dtype=torch.long)}
     elif name == "pixel_values":
-        size = image_size or getattr(config, "image_size", 224)
-        height, width = (size, size) if isinstance(size, int) else size
+        size: Any = image_size or getattr(config, "image_size", 224)
+        height, width = (size, size) if isinstance(size, int) else tuple(size)
         inputs = {"pixel_values": torch.zeros(batch, getattr(config, "num_channels", 3), height, width)}
     else:
         raise ToolkitError(
-            f"--hf-config: {type(model).__name__} reads {name}; models that read input_ids or pixel_values are "
-            "allowed, others from Python with profiling.profile_model"
+            f"--hf-config: {type(model).__name__} reads {name}; models that read input_ids or pixel_values "
+            "are allowed, others from Python with profiling.profile_model"
         )
     if getattr(config, "is_encoder_decoder", False):
         inputs["decoder_input_ids"] = torch.zeros(batch, target_length, dtype=torch.long)

@@ -1,7 +1,7 @@
 """The VQA codec's FLOPs from its config: Appendix A as printed, the corrected closed form, and the slips.
 
-Section III has the cost of a VQA task as "the sum of the text and image tasks": as printed, two encoders (32) at
-the UE and two decoders (33) at the server, where the real codec fuses by cross-attention.
+Section III has the cost of a VQA task as "the sum of the text and image tasks": as printed, two encoders (32)
+at the UE and two decoders (33) at the server, where the real codec fuses by cross-attention.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The parts of real codecs as modules with inputs, ready to be counted or timed.
 
-On the meta device shapes alone are computed: no weights, no data, whatever the model's size. Module paths are the
-codec's own, so that they meet the closed form's.
+On the meta device shapes alone are computed: no weights, no data, whatever the model's size. Module paths are
+the codec's own, so that they meet the closed form's.
 """
 
 from __future__ import annotations
@@ -30,27 +30,31 @@ class Method(nn.Module):
         super().__init__()
         for name, module in codec.named_children():
             self.add_module(name, module)
-        self.run = run
+        self._method: Callable[..., Any] = run
 
     def forward(self, *inputs: Tensor) -> Any:
         """Run the method."""
-        return self.run(*inputs)
+        return self._method(*inputs)
 
 
 def for_counting(model: nn.Module) -> None:
     """Set a model, in place, to inference, and transformers' attention in it to what runs on shapes alone."""
     model.eval()
     for module in model.modules():
-        if hasattr(module, "set_attn_implementation"):
-            module.set_attn_implementation("eager")  # masks of the others look at values
+        set_attention: Any = getattr(module, "set_attn_implementation", None)
+        if set_attention is not None:
+            set_attention("eager")  # masks of the others look at values
 
 
 def text_workloads(codec: TextCodec, *, source_length: int, k: int, batch: int = 1) -> Workloads:
     """All parts of a text codec but the semantic decoder, which `profiling.text_decoder` runs by steps."""
-    device, dtype = _where(codec)
+    device, _ = _where(codec)
     # Without a mask, which transformers would look into, and meta tensors hold no values.
     source = torch.zeros(batch, source_length, dtype=torch.long, device=device)
-    encoder = Workload(module=Method(codec, lambda ids: codec.encode(ids, None)), inputs=(source,))
+    encoder = Workload(
+        module=Method(codec, lambda ids: codec.transformer.get_encoder()(input_ids=ids).last_hidden_state),
+        inputs=(source,),
+    )
     jsc = _jsc(codec, "", tokens=source_length, width=codec.config.d_model, k=k, batch=batch)
     return {"semantic encoder": encoder, "JSC encoder": jsc[0], "JSC decoder": jsc[1]}
 
@@ -83,15 +87,14 @@ def vqa_workloads(
     images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
     text = torch.zeros(batch, source_length, config.text_width, device=device, dtype=dtype)
     image = torch.zeros(batch, config.image_tokens, config.image_width, device=device, dtype=dtype)
-    text_jsc = _jsc(
-        codec, "text_", tokens=source_length, width=config.text_width, k=k_text, batch=batch
-    )
+    text_jsc = _jsc(codec, "text_", tokens=source_length, width=config.text_width, k=k_text, batch=batch)
     image_jsc = _jsc(
         codec, "image_", tokens=config.image_tokens, width=config.image_width, k=k_image, batch=batch
     )
     return {
         "text encoder": Workload(
-            module=Method(codec, lambda ids: codec.encode_question(ids, None)), inputs=(question,)
+            module=Method(codec, lambda ids: codec.text_encoder(input_ids=ids).last_hidden_state),
+            inputs=(question,),
         ),
         "text JSC encoder": text_jsc[0],
         "image encoder": Workload(module=Method(codec, codec.encode_image), inputs=(images,)),
