@@ -74,7 +74,7 @@ def test_one_head_has_no_slip_in_attention_and_vocabulary() -> None:
 
 
 def test_real_layers_contradict_that_attention_is_far_more_than_the_ffn() -> None:
-    # Appendix A after eq. (33): F_atten >> F_FFN. At S = 20 (text, 512 wide) and S = 197 (DeiT-small) it is less.
+    # Appendix A after eq. (33): F_atten >> F_FFN. At S = 20 (d = 512) and S = 197 (DeiT-small) it is less.
     text = text_parts(TextCodecConfig.from_preset("base", k=(16,)), source_length=20, target_length=20, k=16)[
         0
     ]
