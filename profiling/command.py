@@ -227,13 +227,22 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
 
     if config.latency is not None:
         check_device(config.latency.device)
-    model = build("meta", 1)
-    result = profile_model(
-        model.workload.module,
-        model.workload.inputs,
-        name=f"{model.name}, {model.parameters / 1e6:.2f} M parameters",
-        allow_uncounted=config.allow_uncounted,
-    )
+
+    def count(device: str) -> ModelProfile:
+        model = build(device, 1)
+        return profile_model(
+            model.workload.module,
+            model.workload.inputs,
+            name=f"{model.name}, {model.parameters / 1e6:.2f} M parameters",
+            allow_uncounted=config.allow_uncounted,
+        )
+
+    try:
+        result = count("meta")
+    except (RuntimeError, NotImplementedError) as error:
+        if "meta" not in str(error):
+            raise
+        result = count("cpu")  # the model looks at values, which shapes do not have
     if config.latency is not None:
         (counted,) = result.counted
         runs = {counted.name: build(config.latency.device, config.latency.batch).workload}

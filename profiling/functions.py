@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from profiling.layers import ModuleMacs, convolution, linear, scores
 from profiling.measured import Workload, collapse
-from profiling.residuals import FUSED, MASKED, RECURRENT
+from profiling.residuals import BADDBMM, FUSED, MASKED, RECURRENT
 from profiling.units import Macs
 
 
@@ -149,6 +149,8 @@ def _is_causal(*args: Any, is_causal: bool = False, **_: Any) -> bool:
 
 _KINDS: dict[Any, str] = {
     nn.functional.scaled_dot_product_attention: FUSED,
+    torch.baddbmm: BADDBMM,
+    Tensor.baddbmm: BADDBMM,
     torch.lstm: RECURRENT,
     torch.gru: RECURRENT,
     torch.rnn_tanh: RECURRENT,

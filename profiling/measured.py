@@ -88,7 +88,8 @@ class _Others(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        written = sum(leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, Tensor))
+        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        written = sum(tensor.numel() for tensor in tensors)
         if is_product(func):
             if has_bias(func, args):
                 self.elements["bias"] += written
@@ -96,8 +97,8 @@ class _Others(TorchDispatchMode):
             cause = cause_of(func)
             if cause is None:
                 self.uncounted[str(func._overloadpacket)] += 1
-            else:
-                self.elements[cause] += written
+            else:  # of a normalisation the result alone, not its means and deviations
+                self.elements[cause] += tensors[0].numel() if cause == "normalisation" else written
         return result
 
 

@@ -21,9 +21,11 @@ UNEXPLAINED = "unexplained"
 MASKED = "masked"
 FUSED = "fused attention"
 RECURRENT = "recurrent layer"
+BADDBMM = "baddbmm"
 PASSED_OVER = {
     FUSED: ("aten::scaled_dot_product_attention",),
     RECURRENT: ("aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"),
+    BADDBMM: ("aten::baddbmm",),
 }
 """Kinds of products that fvcore names as not counted, by its names for them."""
 _SHOWN = 3

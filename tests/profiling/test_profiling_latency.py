@@ -159,4 +159,4 @@ def test_the_assumed_alpha_is_the_optimizers() -> None:
     from optimizer.config import SystemConfig
 
     assert SystemConfig().local_energy_coefficient == ASSUMED_ALPHA
-    assert ASSUMED_ALPHA * 1.28e9**3 == pytest.approx(10, abs=0.01)
+    assert pytest.approx(10, abs=0.01) == ASSUMED_ALPHA * 1.28e9**3
