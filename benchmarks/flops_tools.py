@@ -1,10 +1,10 @@
-"""What FLOPs tools print for the same models, and what separates it from the closed form: docs/flops-tools.md.
+"""What FLOPs tools print for the same models, and what separates it from the closed form.
 
     pip install 'deepsc-toolkit[benchmark]'
     python benchmarks/flops_tools.py --output docs/flops-tools.md
 
-Each tool runs as its documentation shows it, on the CPU, one item a batch. What it misses is found by arithmetic:
-the choice of named work (attention products, convolutions, LayerNorm, ...) whose sum is the difference exactly.
+Each tool runs as its documentation shows it, on the CPU, one item a batch. What it misses is found by
+arithmetic: the choice of named work (attention's products, LayerNorm, ...) whose sum is the difference exactly.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def models() -> Iterator[Model]:
     image = (torch.randn(1, 3, 224, 224),)
     for name in ("deit_small_patch16_224", "resnet50"):
         yield Model(name=f"timm {name}, 224 px", module=timm.create_model(name).eval(), inputs=image)
+    ids = torch.zeros(1, 20, dtype=torch.long)
     yield Model(name="text codec base, encoder and one decoder pass, 20 tokens", module=TextOnePass().eval(),
-                inputs=(torch.zeros(1, 20, dtype=torch.long), torch.zeros(1, 20, dtype=torch.long)))  # fmt: skip
+                inputs=(ids, ids))  # fmt: skip
     yield Model(name="torch.nn.LSTM, 2 x 256, 50 steps", module=nn.LSTM(256, 256, 2).eval(),
                 inputs=(torch.randn(50, 1, 256),))  # fmt: skip
 
@@ -184,7 +185,8 @@ def table(model: Model) -> list[str]:
     corrected, candidates = work(model)
     lines = [
         f"## {model.name}", "", f"Closed form: {corrected.count / 1e6:.3f} MFLOP.", "",
-        "| tool | prints | unit | in MFLOP | of the closed form | misses or adds |", "|---|---:|---|---:|---:|---|",
+        "| tool | prints | unit | in MFLOP | of the closed form | misses or adds |",
+        "|---|---:|---|---:|---:|---|",
     ]  # fmt: skip
     for name, (run, unit, flops_a_unit, _) in TOOLS.items():
         try:
@@ -216,9 +218,9 @@ def main() -> None:
     )
     lines = [
         "# What FLOPs tools print", "",
-        "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU, one item.",
-        "The last column is the choice of at most three kinds of work whose sum is the difference to the closed form,",
-        "exactly; LayerNorm and the like count per element written.", "", f"Versions: {versions}.", "",
+        "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU, one",
+        "item. The last column is the choice of at most three kinds of work whose sum is the difference to the",
+        "closed form exactly; LayerNorm and the like count per element written.", "", f"Versions: {versions}.", "",
     ]  # fmt: skip
     for model in models():
         lines += table(model)
