@@ -4,7 +4,8 @@
     python benchmarks/flops_tools.py --output docs/flops-tools.md
 
 Each tool runs as its documentation shows it, on the CPU, one item a batch. What it misses is found by
-arithmetic: the choice of named work (attention's products, LayerNorm, ...) whose sum is the difference exactly.
+arithmetic: the choice of named work (attention's products, LayerNorm, ...) whose sum is the difference
+exactly.
 """
 
 from __future__ import annotations
@@ -218,9 +219,10 @@ def main() -> None:
     )
     lines = [
         "# What FLOPs tools print", "",
-        "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU, one",
-        "item. The last column is the choice of at most three kinds of work whose sum is the difference to the",
-        "closed form exactly; LayerNorm and the like count per element written.", "", f"Versions: {versions}.", "",
+        "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU,",
+        "one item. The last column is the choice of at most three kinds of work whose sum is the difference",
+        "to the closed form exactly; LayerNorm and the like count per element written.", "",
+        f"Versions: {versions}.", "",
     ]  # fmt: skip
     for model in models():
         lines += table(model)
