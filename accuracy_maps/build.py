@@ -5,23 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-import json
 import logging
 import math
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
+from accuracy_maps.assemble import assemble_bimodal, assemble_map
 from accuracy_maps.bimodal import BimodalMap
+from accuracy_maps.cells import Cell, CellStore
 from accuracy_maps.map import CHANNELS, AccuracyMap
-from data.artifacts import ToolkitError, atomic_path, parsing, provenance, read_json, write_json
+from data.artifacts import ToolkitError, parsing, provenance
 from data.cli import raise_config_errors
 
 if TYPE_CHECKING:
@@ -29,11 +28,8 @@ if TYPE_CHECKING:
     from deepsc.modality import Evaluator, Measurer
 
 logger = logging.getLogger(__name__)
-Counts = NDArray[np.int64]
 
 MAX_SEED = 10**9  # the seed of a batch's noise is up to 10^10 times as large, and torch takes 64 bits
-BOOTSTRAP_RESAMPLES = 1000
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,15 +96,6 @@ class MapConfig:
 
 def _rises(values: Sequence[float]) -> bool:
     return all(before < after for before, after in itertools.pairwise(values))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One measured grid point, or the local model."""
-
-    counts: Counts
-    """(items, statistics), summed over the noise draws."""
-    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,169 +245,6 @@ def measure_cell(evaluator: Measurer, *, k: int, snr_db: float, draws: int, seed
     measured = [evaluator.measure(k=k, snr_db=snr_db, seed=seed * 10_007 + draw) for draw in range(draws)]
     figures = {name: float(np.mean([one[name] for _, one in measured])) for name in measured[0][1]}
     return Cell(counts=np.sum([counts for counts, _ in measured], axis=0), figures=figures)
-
-
-def assemble_map(
-    cells: Mapping[tuple[int, float], Cell],
-    evaluator: type[Evaluator],
-    *,
-    ks: tuple[int, ...],
-    snr_db: tuple[float, ...],
-    seed: int,
-    **fields: Any,
-) -> AccuracyMap:
-    """Map of one transmission from counts; see `score_cells`.
-
-    Args:
-        cells: by (k, SNR), and the local model at (0, 0.0).
-        evaluator: scores summed counts.
-        ks: rising.
-        snr_db: rising.
-        seed: of the bootstrap.
-        fields: the map's other fields.
-    """
-    points = itertools.product(ks, snr_db)
-    scores = score_cells(cells, evaluator, list(points), shape=(len(ks), len(snr_db)), seed=seed)
-    return AccuracyMap(k=ks, snr_db=snr_db, **scores, **fields)
-
-
-def assemble_bimodal(
-    cells: Mapping[tuple[Any, Any], Cell],
-    evaluator: type[Evaluator],
-    *,
-    ks: tuple[tuple[int, ...], ...],
-    snr_db: tuple[float, ...],
-    seed: int,
-    **fields: Any,
-) -> BimodalMap:
-    """Map of two transmissions from counts; see `score_cells`.
-
-    Args:
-        cells: by ((k^T, k^I), (SNR_T, SNR_I)), and the local model at (0, 0.0).
-        evaluator: scores summed counts.
-        ks: every pair (k^T, k^I), in their order.
-        snr_db: rising, of both transmissions.
-        seed: of the bootstrap.
-        fields: the map's other fields.
-    """
-    k_text, k_image = (tuple(sorted(set(axis))) for axis in zip(*ks, strict=True))
-    points = list(itertools.product(itertools.product(k_text, k_image), itertools.product(snr_db, snr_db)))
-    shape = (len(k_text), len(k_image), len(snr_db), len(snr_db))
-    scores = score_cells(cells, evaluator, points, shape=shape, seed=seed)
-    return BimodalMap(
-        k_text=k_text, k_image=k_image, snr_text_db=snr_db, snr_image_db=snr_db, **scores, **fields
-    )
-
-
-def score_cells(
-    cells: Mapping[tuple[Any, Any], Cell],
-    evaluator: type[Evaluator],
-    points: Sequence[tuple[Any, Any]],
-    *,
-    shape: tuple[int, ...],
-    seed: int,
-) -> dict[str, Any]:
-    """Scores, ratios and their intervals from counts.
-
-    The bootstrap resamples test items with all their noise draws (a cluster bootstrap), the same items for
-    the codec and the local model, so that the ratio's interval is paired.
-
-    Args:
-        cells: by point, and the local model at (0, 0.0).
-        evaluator: scores summed counts.
-        points: of the grid, in row-major order.
-        shape: of the grid.
-        seed: of the bootstrap.
-
-    Returns:
-        Fields of a map.
-
-    Raises:
-        ToolkitError: if the local model answers nothing right.
-    """
-    local = cells[0, 0.0]
-    items = local.counts.shape[0]
-    draw = np.random.default_rng(seed)
-    weights = draw.multinomial(items, np.full(items, 1 / items), size=BOOTSTRAP_RESAMPLES)  # (R, items)
-    weights = weights.astype(np.float64)  # matrix products of integers are slow, and these are exact
-    tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
-
-    def resampled(cell: Cell) -> NDArray[np.float64]:
-        return np.array([evaluator.score(row) for row in weights @ cell.counts])  # (R,)
-
-    local_scores = resampled(local)
-    local_accuracy = evaluator.score(local.counts.sum(axis=0))
-    if local_accuracy <= 0 or local_scores.min() <= 0:
-        raise ToolkitError(
-            "the local model answers nothing right, so no ratio to it exists; train it longer (train-deepsc "
-            "--channel none --epochs ...)"
-        )
-    names = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
-    grids = {name: np.zeros(len(points)) for name in names}
-    figures = [name for name in local.figures if name in cells[points[0]].figures]
-    others = {name: np.zeros(len(points)) for name in figures}
-    for number, point in enumerate(points):
-        cell = cells[point]
-        scores = resampled(cell)
-        grids["accuracy"][number] = evaluator.score(cell.counts.sum(axis=0))
-        grids["accuracy_low"][number], grids["accuracy_high"][number] = np.percentile(scores, tails)
-        ratios = scores / local_scores
-        grids["ratio_low"][number], grids["ratio_high"][number] = np.percentile(ratios, tails)
-        for name, grid in others.items():
-            grid[number] = cell.figures[name]
-    local_low, local_high = (float(value) for value in np.percentile(local_scores, tails))
-    return {
-        **{name: grid.reshape(shape) for name, grid in grids.items()},
-        "metric": f"{evaluator.metric} {evaluator.signature()}",
-        "local_accuracy": local_accuracy,
-        "local_low": local_low,
-        "local_high": local_high,
-        "other_metrics": {
-            name: {"local": local.figures[name], "cells": grid.reshape(shape).tolist()}
-            for name, grid in others.items()
-        },
-    }
-
-
-class CellStore:
-    """Finished cells of a sweep, one file each, kept until the map is written.
-
-    Args:
-        folder: where.
-        plan: what the cells depend on.
-
-    Raises:
-        ToolkitError: if the folder holds cells of another plan.
-    """
-
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
-        self._folder = folder
-        path = folder / "plan.json"
-        if path.exists():
-            if read_json(path) != json.loads(json.dumps(plan)):
-                raise ToolkitError(
-                    f"{folder} holds cells of another sweep; remove it or choose another --output"
-                )
-            logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
-        else:
-            write_json(path, plan)
-
-    def load(self, name: str) -> Cell | None:
-        """A finished cell, or None."""
-        path = self._folder / f"{name}.npz"
-        if not path.exists():
-            return None
-        with parsing(path), np.load(path, allow_pickle=False) as stored:
-            return Cell(counts=stored["counts"], figures=json.loads(str(stored["figures"])))
-
-    def save(self, name: str, cell: Cell) -> None:
-        """Keep a finished cell."""
-        with atomic_path(self._folder / f"{name}.npz") as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, counts=cell.counts, figures=np.array(json.dumps(cell.figures)))
-
-    def remove(self) -> None:
-        """Forget the cells."""
-        shutil.rmtree(self._folder)
 
 
 def _open(folder: str, device: str) -> Checkpoint:

@@ -6,9 +6,10 @@ import argparse
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
 from deepsc.modality import modality_names
 
@@ -84,9 +85,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         fields = vars(args).copy()
         name = fields.pop("modality")
-        found = read_config(args.local).get("modality")
-        if found != name:
-            raise ToolkitError(f"--local: {args.local} is of modality {found!r}, --modality says {name!r}")
+        for flag, folder in (("--local", args.local), *(("--codec", folder) for folder in args.codec)):
+            document = read_config(folder)
+            with parsing(Path(folder) / "config.json"):
+                found = document["modality"]
+            if found != name:
+                raise ToolkitError(f"{flag}: {folder} is of modality {found!r}, --modality says {name!r}")
         fields |= {"codecs": tuple(fields.pop("codec")), "device": resolve_device(args.device)}
         config = MapConfig(**fields)
         print(format_map(build_map(config)))
