@@ -12,6 +12,8 @@ from optimizer.config import SystemConfig
 from optimizer.physics import Actions
 from optimizer.policies import clock_from_share, power_from_share
 
+REQUEST_HEAD = 5
+"""Where among the heads the mean of b-hat is."""
 HEADS = 6
 """Logit of rho, two Beta shapes each of p and f, mean of b-hat."""
 _MARGIN = 1e-5  # keeps Beta samples off 0 and 1, where the log-density may be infinite
@@ -56,7 +58,7 @@ class ActionDistribution:
     """
 
     def __init__(self, heads: Tensor, log_scale: Tensor, *, clock_when_offloading: bool) -> None:
-        self._logit, self._mean = heads[..., 0], heads[..., 5]
+        self._logit, self._mean = heads[..., 0], heads[..., REQUEST_HEAD]
         # concentrations above 1: one mode, inside the range
         shape = 1.0 + nn.functional.softplus(heads[..., 1:5])
         self._power_shape, self._clock_shape = shape[..., 0:2], shape[..., 2:4]

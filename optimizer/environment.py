@@ -20,6 +20,7 @@ from optimizer.physics import (
     execute,
     local_qoe,
     local_reference,
+    needed_snr_db,
     offloading_effort,
     offloading_qoe,
     standard_cost,
@@ -29,11 +30,14 @@ from optimizer.tasks import Tasks
 LOOKUPS = ((1, 1.0), (2, 0.75), (2, 0.5), (2, 0.25), (4, 0.25))
 """How many share the server, and shares of the band, at which a UE looks up what offloading would earn
 it."""
-FADING_COLUMNS = (6, *range(9, 9 + len(LOOKUPS)))
+SHARE_COLUMN = 9 + len(LOOKUPS)
+"""Column of the logarithm of the largest share of the band at which the UE meets epsilon_min at p_max, -3 to
+0."""
+FADING_COLUMNS = (6, *range(9, SHARE_COLUMN + 1))
 """Columns of the observation that |h|^2 decides: the channel, and what offloading would earn."""
-OBSERVATION_SIZE = 8 + len(MODALITIES) + 1 + len(LOOKUPS)
-"""Location 2, battery, queue, preference, last latency, channel, time; modality one-hot; what local execution
-and offloading as in LOOKUPS would earn."""
+OBSERVATION_SIZE = 8 + 1 + len(LOOKUPS) + 1 + len(MODALITIES)
+"""Location 2, battery, queue, preference, last latency, channel, time; what local execution
+and offloading as in LOOKUPS would earn; SHARE_COLUMN; modality one-hot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +96,10 @@ class View:
         system, tasks = self.system, self.tasks
         # the channel as the SNR at p_max on a quarter of the band: of order 1 at any noise level
         snr = self.channel_gain * system.power_max_w / (system.bandwidth_hz / 4 * system.noise_w_hz)
+        spare_db = 10.0 * torch.log10(snr.clamp_min(1e-9) / 4.0) - needed_snr_db(
+            system, tasks
+        )  # with all the band
+        largest = spare_db * (math.log(10.0) / 10.0)
         lookups = [self.local_qoe]
         for sharing, share in LOOKUPS:
             by_code = [
@@ -111,6 +119,7 @@ class View:
                 torch.log10(snr.clamp_min(1e-9)) / 2.0,
                 torch.full_like(self.queue, self.step / self.episode.steps),
                 *(torch.log1p(earned) for earned in lookups),
+                largest.clamp(-3.0, 0.0),
             ),
             dim=-1,
         )

@@ -40,7 +40,7 @@ class MappoConfig:
 
     episodes: int = 1000
     """Training episodes, each followed by one update. Table I. Flag --episodes."""
-    copies: int = 32
+    copies: int = 64
     """Independent copies of each training episode, played at once; the update learns from all of them."""
     batch_steps: int = 256
     """Environment steps in one minibatch. Table I's "batch step"."""

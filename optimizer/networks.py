@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from data.artifacts import ToolkitError, atomic_path, parsing
 from optimizer.config import SystemConfig
-from optimizer.distribution import HEADS, ActionDistribution
-from optimizer.environment import FADING_COLUMNS, OBSERVATION_SIZE, View
+from optimizer.distribution import HEADS, REQUEST_HEAD, ActionDistribution
+from optimizer.environment import FADING_COLUMNS, OBSERVATION_SIZE, SHARE_COLUMN, View
 from optimizer.physics import Actions
 
 KIND = "offloading-policy"
@@ -112,15 +112,24 @@ class ActorCritic(nn.Module):
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(hidden, generator)
         self.critic_ahead = Critic(hidden, generator)
-        self.log_scale = nn.Parameter(torch.zeros(()))
+        # b-hat scatters by a third at first, and powers lie near p_max: most offers then meet epsilon_min
+        self.log_scale = nn.Parameter(torch.full((), -1.0))
+        last = self.actor[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias[1:3] = torch.tensor([2.5, -1.0])
 
     def actions(self, observation: Tensor) -> ActionDistribution:
         """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""
         inputs = observation
         if self.others is not None:
             inputs = torch.cat((observation, self.others(observation)), dim=-1)
+        heads = self.actor(inputs)
+        # b-hat starts from the most a UE can use: who must not have much of the band asks for little
+        offset = torch.zeros_like(heads)
+        offset[..., REQUEST_HEAD] = observation[..., SHARE_COLUMN]
         return ActionDistribution(
-            self.actor(inputs), self.log_scale, clock_when_offloading=self._clock_when_offloading
+            heads + offset, self.log_scale, clock_when_offloading=self._clock_when_offloading
         )
 
     def value(self, observation: Tensor) -> Tensor:

@@ -115,6 +115,18 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
     return low + (snr - left_db) / (axis[right] - left_db) * (high - low)
 
 
+def needed_snr_db(system: SystemConfig, tasks: Tasks) -> Tensor:
+    """Least SNR at which each UE's first k meets epsilon_min (11b), inf where none does; (ues,)."""
+    axis, ratio = tasks.map_snr_db, tasks.map_ratio[:, 0]  # (points,), (ues, points)
+    first = (ratio >= system.accuracy_min).to(torch.int64).argmax(dim=-1)  # 0 where none does
+    reaches = ratio.gather(-1, first.unsqueeze(-1)).squeeze(-1) >= system.accuracy_min
+    before = (first - 1).clamp_min(0)
+    low, high = (ratio.gather(-1, at.unsqueeze(-1)).squeeze(-1) for at in (before, first))
+    share = torch.where(high > low, (system.accuracy_min - low) / (high - low).clamp_min(1e-12), 1.0)
+    needed = axis[before] + share * (axis[first] - axis[before])
+    return torch.where(reaches, torch.where(first == 0, -torch.inf, needed), torch.inf)
+
+
 def local_effort(
     system: SystemConfig, tasks: Tasks, *, queue: Tensor, clock_hz: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -17,6 +17,7 @@ from optimizer.physics import (
     local_qoe,
     local_reference,
     map_accuracy,
+    needed_snr_db,
     offloading_qoe,
     server_energy_j,
 )
@@ -261,3 +262,10 @@ def test_each_ue_sends_at_its_own_k():
     assert outcome.accuracy.tolist() == pytest.approx([0.5, 0.25])
     upload_s = outcome.latency_s - 4 * 25e9 * 2 / (13824 * 1.41e9) - 1e-3
     assert upload_s.tolist() == pytest.approx([4 * 3200 / (2.5e6 * 0.5), 4 * 1600 / (2.5e6 * 0.25)])
+
+
+def test_needed_snr_is_where_the_map_meets_epsilon_min():
+    assert needed_snr_db(SystemConfig(), simple_tasks(2)).tolist() == pytest.approx([18.0, 18.0])
+    always, never = tensor(0.95, 1.0), tensor(0.0, 0.8)
+    tasks = Tasks(**{**vars(simple_tasks(2)), "map_ratio": torch.stack((always, never)).unsqueeze(1)})
+    assert needed_snr_db(SystemConfig(), tasks).tolist() == [-math.inf, math.inf]
