@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from data.cli import raise_config_errors
 
@@ -49,8 +50,8 @@ TEXT_PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextCodecConfig:
-    """Architecture of a text codec: a Marian Transformer, and between its halves the JSC codec.
+class CodecConfig:
+    """What every codec's config has; a subclass adds the architecture of its modality.
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
@@ -58,6 +59,64 @@ class TextCodecConfig:
 
     preset: str
     """Name of the size, or of the pretrained weights: part of the model's name in maps and FLOPs files."""
+    snr_range_db: tuple[float, float] = SNR_RANGE_DB
+    """E_s/N_0 the codec is trained for."""
+
+    def __post_init__(self) -> None:
+        errors = self.architecture_errors()
+        for ks in self.uplinks:
+            if list(ks) != sorted(set(ks)) or any(k < 1 for k in ks):
+                errors.append(f"k: {list(ks)} given, rising whole numbers of at least 1 are allowed (--k)")
+        low, high = self.snr_range_db
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            errors.append(f"snr_range_db: {low}:{high} given, finite low <= high is allowed (--snr-db)")
+        raise_config_errors(errors)
+
+    @property
+    def uplinks(self) -> tuple[tuple[int, ...], ...]:
+        """Trained k of each transmission, in the order of the codec's links; () for the local model."""
+        raise NotImplementedError
+
+    @property
+    def model_name(self) -> dict[str, Any]:
+        """What tells this model from another where FLOPs and accuracy are concerned."""
+        raise NotImplementedError
+
+    def architecture_errors(self) -> list[str]:
+        """What is wrong with the subclass's own fields."""
+        raise NotImplementedError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON knows them."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(f"unknown codec fields {unknown}")
+        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return cls(**fields | lists)
+
+
+def below_one(config: object, *names: str) -> list[str]:
+    """An error for each whole number that is below 1."""
+    return [
+        f"{name}: {getattr(config, name)} given, at least 1 is allowed"
+        for name in names
+        if getattr(config, name) < 1
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextCodecConfig(CodecConfig):
+    """Architecture of a text codec: a Marian Transformer, and between its halves the JSC codec.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
     vocab_size: int
     d_model: int
     layers: int
@@ -70,24 +129,20 @@ class TextCodecConfig:
     """Most tokens of a sentence, the end of sentence included."""
     k: tuple[int, ...] = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
-    snr_range_db: tuple[float, float] = SNR_RANGE_DB
-    """E_s/N_0 the codec is trained for."""
 
-    def __post_init__(self) -> None:
-        errors = []
-        if list(self.k) != sorted(set(self.k)) or any(k < 1 for k in self.k):
-            errors.append(f"k: {list(self.k)} given, rising whole numbers of at least 1 are allowed (--k)")
-        low, high = self.snr_range_db
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            errors.append(f"snr_range_db: {low}:{high} given, finite low <= high is allowed (--snr-db)")
-        for name in ("vocab_size", "d_model", "layers", "heads", "d_ff", "max_length"):
-            if getattr(self, name) < 1:
-                errors.append(f"{name}: {getattr(self, name)} given, at least 1 is allowed")
+    @property
+    def uplinks(self) -> tuple[tuple[int, ...], ...]:
+        """One transmission: k."""
+        return (self.k,) if self.k else ()
+
+    def architecture_errors(self) -> list[str]:
+        """Sizes below 1, heads that do not divide the width, dropout outside [0, 1)."""
+        errors = below_one(self, "vocab_size", "d_model", "layers", "heads", "d_ff", "max_length")
         if self.heads >= 1 and self.d_model % self.heads:
             errors.append(f"d_model: {self.d_model} given, a multiple of the {self.heads} heads is allowed")
         if not 0 <= self.dropout < 1:
             errors.append(f"dropout: {self.dropout} given, [0, 1) is allowed")
-        raise_config_errors(errors)
+        return errors
 
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> TextCodecConfig:
@@ -101,19 +156,6 @@ class TextCodecConfig:
         """What tells this model from another where FLOPs and accuracy are concerned."""
         names = ("preset", "d_model", "layers", "heads", "d_ff", "vocab_size")
         return {"name": "text-marian", **{name: getattr(self, name) for name in names}}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as JSON knows them."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> TextCodecConfig:
-        """Inverse of `to_dict`."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(fields) - known):
-            raise ValueError(f"unknown codec fields {unknown}")
-        lists = {"k": tuple(fields["k"]), "snr_range_db": tuple(fields["snr_range_db"])}
-        return cls(**fields | lists)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,36 +218,84 @@ class CorpusConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRunConfig:
+class RunConfig:
+    """What `train-deepsc` does; a subclass adds the data and the k of its modality.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    modality: ClassVar[str]
+    presets: ClassVar[Mapping[str, Any]]
+    tasks: ClassVar[tuple[str, ...]]
+
+    corpus: Any
+    """Which data; a dataclass of JSON values with a field `data_dir`."""
+    training: TrainConfig
+    output: str
+    preset: str
+    task: str
+    snr_range_db: tuple[float, float] = SNR_RANGE_DB
+    init_from: str | None = None
+    """Folder of a checkpoint, such as the local model's, whose weights and tokenizer to start from."""
+    pretrained: str | None = None
+    """Published weights to start from: a folder or file, or a name on a hub."""
+    device: str = "cpu"
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        errors = []
+        if self.preset not in self.presets:
+            errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(self.presets)}")
+        if self.init_from and self.pretrained:
+            errors.append("--init-from and --pretrained: both given, one is allowed")
+        if self.task not in self.tasks:
+            errors.append(f"--task: {self.task!r} given, allowed: {', '.join(self.tasks)}")
+        if self.training.channel != "none":
+            errors += [
+                f"{_flag(name)}: none given, a channel needs at least one"
+                for name, ks in self.trained_k.items()
+                if not ks
+            ]
+        raise_config_errors(errors)
+
+    @property
+    def trained_k(self) -> dict[str, tuple[int, ...]]:
+        """k of each transmission, by the name of the codec config's field."""
+        raise NotImplementedError
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that were given and replace the preset's, by the name of the codec config's field."""
+        return {}
+
+    @property
+    def channel_fields(self) -> dict[str, Any]:
+        """Fields of the codec's config that say what channel it is made for."""
+        local = self.training.channel == "none"
+        ks = {name: () if local else ks for name, ks in self.trained_k.items()}
+        return {**ks, "snr_range_db": self.snr_range_db}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRunConfig(RunConfig):
     """What `train-deepsc --modality text` does.
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
     """
 
+    modality: ClassVar[str] = "text"
+    presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
+    tasks: ClassVar[tuple[str, ...]] = TASKS
+
     corpus: CorpusConfig
-    training: TrainConfig
-    output: str
     preset: str = "small"
     task: str = "translate"
     """"translate", or "reconstruct": the source sentence itself (DeepSC's own task)."""
     k: tuple[int, ...] = (16,)
-    snr_range_db: tuple[float, float] = SNR_RANGE_DB
-    init_from: str | None = None
-    """Folder of a checkpoint, such as the local model's, whose Transformer and tokenizer to start from."""
-    pretrained: str | None = None
-    """opus-mt weights to start from: a folder, or a name on the Hugging Face hub. They replace `preset`."""
-    device: str = "cpu"
-    resume: bool = False
 
-    def __post_init__(self) -> None:
-        errors = []
-        if self.preset not in TEXT_PRESETS:
-            errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(TEXT_PRESETS)}")
-        if self.init_from and self.pretrained:
-            errors.append("--init-from and --pretrained: both given, one is allowed")
-        if self.task not in TASKS:
-            errors.append(f"--task: {self.task!r} given, allowed: {', '.join(TASKS)}")
-        if self.training.channel != "none" and not self.k:
-            errors.append("--k: none given, a channel needs at least one")
-        raise_config_errors(errors)
+    @property
+    def trained_k(self) -> dict[str, tuple[int, ...]]:
+        """One transmission: k."""
+        return {"k": self.k}

@@ -14,7 +14,9 @@ from sacrebleu.metrics import BLEU
 from data.batching import token_batches
 from data.tokenizer import TextTokenizer
 from deepsc.channels import Channel
-from deepsc.text import Link, TextBatch, TextCodec, collate
+from deepsc.link import Link, link_at
+from deepsc.modality import Evaluator
+from deepsc.text import TextBatch, TextCodec, collate
 
 
 class EncodedBatch(NamedTuple):
@@ -111,7 +113,7 @@ def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str,
     return {f"BLEU-{n}": float(score) for n, score in enumerate(scores, start=1)}
 
 
-class TextEvaluator:
+class TextEvaluator(Evaluator):
     """Measures a text codec on test sentences; encoder features are computed once and serve every k and SNR.
 
     Args:
@@ -152,15 +154,7 @@ class TextEvaluator:
         """
         hypotheses = [""] * len(self._references)
         for number, batch in enumerate(self._batches):
-            link = None
-            if self._channel is not None:
-                size, device = len(batch.rows), batch.mask.device
-                link = Link(
-                    channel=self._channel,
-                    k=torch.full((size,), k, device=device),
-                    snr_db=torch.full((size,), snr_db, device=device),
-                    generator=torch.Generator().manual_seed(seed * 1_000_003 + number),
-                )
+            link = link_at(self._channel, k=k, snr_db=snr_db, like=batch.mask, seed=(seed, number))
             texts = decode_sentences(self._codec, self._tokenizer, batch, link, beams=self._beams)
             for row, text in zip(batch.rows, texts, strict=True):
                 hypotheses[row] = text

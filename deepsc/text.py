@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from transformers import MarianConfig, MarianMTModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from deepsc.channels import Channel
+from deepsc.codec import Codec
 from deepsc.config import TextCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
+from deepsc.link import Link, transmit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,33 +35,23 @@ class TextBatch:
     """(B, T), `target` shifted right behind the decoder's start token."""
 
     @property
-    def size(self) -> int:
-        """B."""
-        return self.source.shape[0]
+    def sizes(self) -> tuple[int]:
+        """Items in each transmission: (B,)."""
+        return (self.source.shape[0],)
 
     def to(self, device: torch.device) -> TextBatch:
         """The batch on another device."""
         return TextBatch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Link:
-    """How a batch crosses the channel."""
-
-    channel: Channel
-    k: Tensor
-    """(B,), complex symbols per token."""
-    snr_db: Tensor
-    """(B,), nominal E_s/N_0."""
-    generator: torch.Generator
-
-
-class TextCodec(nn.Module):
+class TextCodec(Codec):
     """Semantic encoder, JSC codec and semantic decoder for sentences.
 
     Args:
         config: architecture; without k it is the local model, which has no JSC codec.
     """
+
+    config: TextCodecConfig
 
     def __init__(self, config: TextCodecConfig) -> None:
         super().__init__()
@@ -80,32 +71,10 @@ class TextCodec(nn.Module):
         return self.transformer.get_encoder()(input_ids=source, attention_mask=mask).last_hidden_state
 
     def transmit(self, features: Tensor, mask: Tensor, link: Link | None) -> Tensor:
-        """JSC encoder, channel, JSC decoder.
+        """Features at the server, (B, S, d_model); see `deepsc.link.transmit`."""
+        return transmit(self.jsc_encoder, self.jsc_decoder, features, mask, link)
 
-        Args:
-            features: (B, S, d_model), as from `encode`.
-            mask: (B, S).
-            link: None for the local model, which hands the features through.
-
-        Returns:
-            Features at the server, (B, S, d_model).
-        """
-        if self.jsc_encoder is None or self.jsc_decoder is None:
-            return features
-        if link is None:
-            raise ValueError("a codec with a channel needs a link")
-        channel, generator = link.channel, link.generator
-        shape = (features.shape[0], features.shape[1], self.jsc_encoder.k_max)
-        gain = channel.draw_gain(shape, generator=generator, device=features.device)
-        known_snr_db = channel.known_snr_db(gain, link.snr_db)
-        symbols = self.jsc_encoder(features, mask, k=link.k, snr_db=known_snr_db)  # (B, S, K)
-        received = channel.receive(symbols, gain, link.snr_db, generator=generator)
-        equalised = channel.equalise(received, gain, link.snr_db)
-        # Nothing was sent on the unused symbols, so the receiver hears nothing there either.
-        equalised = equalised * (symbols != 0)
-        return self.jsc_decoder(equalised, k=link.k, snr_db=known_snr_db)
-
-    def loss(self, batch: TextBatch, link: Link | None, *, label_smoothing: float = 0.0) -> Tensor:
+    def loss(self, batch: TextBatch, link: Link | None = None, *, label_smoothing: float = 0.0) -> Tensor:
         """Teacher-forced cross-entropy per target token, in nats.
 
         Args:

@@ -457,13 +457,13 @@ class _Search:
         )
         shape = (_POWER_LEVELS, *shares_hz.shape)
         best = []
-        for code in range(tasks.codes):
+        for candidate in range(tasks.codes):
             earned = offloading_qoe(
                 system, tasks, queue=step.queue.clamp_min(1), channel_gain=step.channel_gain,
                 battery_j=step.battery_j, beta=step.beta_min, power_w=levels_w.expand(shape),
                 clock_hz=clock_hz,
                 bandwidth_hz=shares_hz.clamp_min(1.0), offloading=torch.full_like(shares_hz, n),
-                code=torch.full(shape, code, dtype=torch.long, device=clock_hz.device),
+                code=torch.full(shape, candidate, dtype=torch.long, device=clock_hz.device),
             )  # fmt: skip
             best.append((earned - step.price).clamp_min(0.0).max(dim=0))
         earned, code = torch.stack([found.values for found in best]).max(dim=0)

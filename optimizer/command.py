@@ -228,7 +228,7 @@ def _plan_flags(flags: Parser) -> None:
     add("--states", type=positive_int, default=64, metavar="N", help="steps the mean is over")
 
 
-def make_parts(options: argparse.Namespace, *kinds: tuple[str, type]) -> dict[str, Any]:
+def make_parts(options: argparse.Namespace, *kinds: tuple[str, Any]) -> dict[str, Any]:
     """Configs made from the flags that are their fields, all errors at once.
 
     Raises:

@@ -174,8 +174,6 @@ class EpisodeConfig:
     """d at the start, tasks a UE has to do. Section V-A: 10 paragraphs."""
     sentences_per_task: int = 10
     """Sentences in one text task, a paragraph. Section V-A."""
-    question_tokens: int = 20
-    """S^T of a VQA task's question, sent beside its image. Section V-A's average sentence."""
     steps: int = 20
     """T of eq. (14), steps after which an episode ends in any case."""
     preference: str = "fixed"
@@ -213,7 +211,6 @@ class EpisodeConfig:
         positive = (
             "queue_tasks",
             "sentences_per_task",
-            "question_tokens",
             "steps",
             "battery_queues",
             "penalty_max",

@@ -9,6 +9,7 @@ import copy
 import itertools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -226,7 +227,7 @@ class DqnTrainer:
         for _ in range(self._episode.steps):
             with torch.no_grad():
                 best = self.network(view.observation).argmax(dim=-1)
-            options = {"generator": generator, "device": generator.device}
+            options: dict[str, Any] = {"generator": generator, "device": generator.device}
             anything = torch.randint(self._levels.count, best.shape, **options)
             index = torch.where(torch.rand(best.shape, **options) < explore, anything, best)
             outcome, reward = environment.step(self._levels.actions(index))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -175,7 +176,7 @@ class OffloadingEnvironment:
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
-        options = {"dtype": torch.float64, "device": self.device}
+        options: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
         self._position_m = draw_positions(self.system, shape, self._generator)
         self._gain = draw_gain(self.system, self._position_m, self._generator)
         self._queue = torch.full(shape, float(self.episode.queue_tasks), **options)

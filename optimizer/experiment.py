@@ -8,7 +8,7 @@ import io
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -261,7 +261,7 @@ def results_csv(performance: Mapping[str, Performance]) -> str:
 
 def format_table(performance: Mapping[str, Performance], bound: float | None) -> str:
     """The table `optimize` prints: a line a policy, best QoE first."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("policy", "QoE", "95 % interval", "mean", "of bound", "finished", "steps", "offloaded", "(11b)",
          "(11g)",
          "(11h)", "sees")
@@ -288,7 +288,7 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
     return align(rows)
 
 
-def align(rows: list[tuple[str, ...]]) -> str:
+def align(rows: Sequence[tuple[str, ...]]) -> str:
     """Columns of equal width, the first and the last to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     inner = range(1, len(widths) - 1)

@@ -89,7 +89,8 @@ def figures(config: FiguresConfig) -> list[Path]:
             continue
         documents: dict[float, Mapping[str, Any]] = {}
         for value in axis_of_k(maps[0]):
-            inputs = replace(base.inputs, **{k: value})
+            changes: dict[str, Any] = {k: value}
+            inputs = replace(base.inputs, **changes)
             documents[value] = _run(
                 replace(sweep, inputs=inputs, output=base.output / f"{k.replace('_', '-')}-{value}")
             )

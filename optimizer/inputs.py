@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import accuracy_maps
-from accuracy_maps import AccuracyMap
+from accuracy_maps import load_map
 from data.artifacts import ToolkitError, read_json
 from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
 from optimizer.tasks import Tasks, Workload, make_tasks, workload
@@ -17,9 +17,6 @@ from profiling.flops_file import FlopsFile
 
 REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
 KINDS = {"map": "accuracy-map", "flops": "flops"}
-
-load_map = getattr(accuracy_maps, "load_map", AccuracyMap.load)
-"""Reads a map of any shape, once `accuracy_maps` knows more than one."""
 
 logger = logging.getLogger(__name__)
 

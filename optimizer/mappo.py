@@ -368,8 +368,8 @@ class MappoTrainer:
         digest = hashlib.sha256()
         for field in fields(tasks):
             digest.update(getattr(tasks, field.name).cpu().numpy().tobytes())
-        parts = {"mappo": self.config, "system": self.system, "episode": self.episode}
-        whole = {name: asdict(part) for name, part in parts.items()}
+        parts: dict[str, Any] = {"mappo": self.config, "system": self.system, "episode": self.episode}
+        whole: dict[str, Any] = {name: asdict(part) for name, part in parts.items()}
         whole |= {"tasks": digest.hexdigest(), "seed": self._generator.initial_seed()}
         return dict(json.loads(json.dumps(whole)))
 

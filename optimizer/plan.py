@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -102,7 +103,8 @@ def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple
     if not found:
         return
     for k in axis_of_k(found[0]):
-        inputs = replace(config.inputs, **{varied.replace("-", "_"): k}, joint_k=False)
+        changes: dict[str, Any] = {varied.replace("-", "_"): k}
+        inputs = replace(config.inputs, joint_k=False, **changes)
         try:
             yield k, system, load(inputs, system=system, episode=config.episode).tasks
         except ToolkitError:  # another modality's map does not hold this k

@@ -106,7 +106,7 @@ def workload(
         accuracy_map: f^Q, an `AccuracyMap` or, for VQA, a map with two axes of k.
         flops: cost per sentence, image or question; its `source_length` is S.
         modality: what both files must be of.
-        episode: sentences a paragraph, tokens a question, CSI and what offloading is charged.
+        episode: sentences a paragraph, CSI and what offloading is charged.
         k: choices of complex channel symbols per token, (k,) each, (k^T, k^I) for VQA.
 
     Raises:
@@ -137,10 +137,10 @@ def workload(
     if counted[-1] not in {values[-1] for values in k}:
         logger.warning(
             "the %s FLOPs file counts the channel codec at k = %d, --k-%s is %s",
-            modality, flops.k, "text" if modality == "text" else "image", " ".join(str(v[-1]) for v in k),
+            modality, counted[-1], "text" if modality == "text" else "image", " ".join(str(v[-1]) for v in k),
         )  # fmt: skip
     snr_db = np.array(accuracy_map.snr_db, dtype=np.float64)
-    lengths = _lengths(flops, modality, episode)
+    lengths = _lengths(flops, modality)
     repeats = episode.sentences_per_task if modality == "text" else 1
     split = episode.offload_cost == "split"
     return Workload(
@@ -172,21 +172,15 @@ def _row(accuracy_map: Any, modality: str, k: tuple[int, ...]) -> NDArray[np.flo
     return np.asarray(accuracy_map.row(*chosen))
 
 
-def _lengths(flops: FlopsFile, modality: str, episode: EpisodeConfig) -> tuple[int, ...]:
+def _lengths(flops: FlopsFile, modality: str) -> tuple[int, ...]:
     """S of each transmission: the source's, and for VQA the question's and the image's."""
-    if modality != "vqa":
-        return (flops.source_length,)
-    image_length = getattr(flops, "image_length", None)
-    if image_length is None:
-        return episode.question_tokens, flops.source_length
-    return flops.source_length, image_length
+    lengths = (flops.source_length, flops.image_length) if modality == "vqa" else (flops.source_length,)
+    return tuple(length for length in lengths if length is not None)
 
 
 def _counted_k(flops: FlopsFile) -> tuple[int, ...]:
     """What k a FLOPs file is counted at, (k,) or (k^T, k^I)."""
-    return tuple(
-        value for name in ("k", "k_text", "k_image") if (value := getattr(flops, name, None)) is not None
-    )
+    return tuple(value for value in (flops.k, flops.k_text, flops.k_image) if value is not None)
 
 
 def make_tasks(workloads: Mapping[str, Workload], mix: Sequence[str]) -> Tasks:

@@ -139,7 +139,7 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
         return dict(zip(self.agents, view.observation[0].numpy(), strict=True))
 
 
-class CentralOffloading(gymnasium.Env):  # type: ignore[misc]
+class CentralOffloading(gymnasium.Env):
     """One controller that sees and decides for all UEs.
 
     Args:

@@ -1,13 +1,11 @@
-"""FLOPs of the semantic codecs: Appendix A as printed and corrected, and measured.
+"""FLOPs of the semantic codecs, and of any model: Appendix A as printed and corrected, and measured.
 
-Importing this package, or reading a FLOPs file, loads neither torch nor transformers. `profiling.report`
-measures, and loads both.
+Importing this package, or reading a FLOPs file, loads nothing heavy. `profiling.profile` measures, and loads
+torch and transformers: `profile_text`, `profile_image`, `profile_vqa`, and `profile_model` for any module.
+The closed forms are `profiling.text.text_parts`, `profiling.image.image_parts` and `profiling.vqa.vqa_parts`.
 """
 
-from profiling.appendix_a import as_printed
-from profiling.closed_form import corrected
 from profiling.flops_file import FlopsFile
-from profiling.parts import Decoding, PartFlops
-from profiling.slips import Slip, slips
+from profiling.units import Flops, Macs
 
-__all__ = ["Decoding", "FlopsFile", "PartFlops", "Slip", "as_printed", "corrected", "slips"]
+__all__ = ["Flops", "FlopsFile", "Macs"]

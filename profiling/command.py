@@ -1,119 +1,265 @@
-"""profile-flops: count the FLOPs of a semantic codec, at the UE and at the server."""
+"""profile-flops: count the FLOPs of a semantic codec, at the UE and at the server, or of any model."""
 
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from data.artifacts import parsing, provenance
-from data.cli import Parser, positive_int, run_command
-from deepsc.config import TEXT_PRESETS, TextCodecConfig
+from data.artifacts import ToolkitError, parsing, provenance
+from data.cli import Parser, finite_float, positive_int, run_command
+from deepsc.config import CodecConfig, TextCodecConfig
+from deepsc.image_config import ImageCodecConfig
+from deepsc.vqa_config import VQACodecConfig
+from profiling import plot, tables
+from profiling.config import (
+    ANSWERS,
+    CLASSES,
+    CODEC_CONFIGS,
+    IMAGE_K,
+    LENGTH,
+    MODALITIES,
+    PRESETS,
+    TEXT_K,
+    ProfileConfig,
+    preset_config,
+)
+from profiling.latency import DTYPES, LatencyConfig
 
 if TYPE_CHECKING:
-    from profiling.report import TextProfile
+    from profiling.profile import CodecProfile, ModelProfile
 
 NAME = "profile-flops"
-PRESET_K = (4, 8, 12, 16, 20)
-"""k of a preset's codec: one nested code, as `train-deepsc --k 4,8,12,16,20` trains it."""
+_OUTPUT = "runs/flops.json"
 _DESCRIPTION = """\
 Count the FLOPs of one task: locally, at the user equipment, and at the server. 1 multiply-add = 2 FLOP.
 
   profile-flops --modality text --preset small --output runs/flops.json
-  profile-flops --modality text --checkpoint runs/codec --k 16
+  profile-flops --modality image --k 32 --plot flops.png --table flops.md --table flops.csv
+  profile-flops --modality vqa --checkpoint runs/vqa --k-text 8 --k-image 16
+  profile-flops --modality text --latency --threads 1
+  profile-flops --timm resnet50
+  profile-flops --hf-config config.json --source-length 128
 
 Side by side: the paper's Appendix A as printed, its corrected closed form, and the real model counted by
-torch's FlopCounterMode and by fvcore. The optimizer reads the corrected count, decoding greedily with a KV
-cache; it equals both counters for every matrix product, or the command fails. Of a checkpoint only the config
-is read.
+torch's FlopCounterMode and by fvcore, module by module. The optimizer reads the corrected count; it equals
+both counters for every matrix product, or the command fails. Of a checkpoint only the config is read.
 
-A preset has a nested code of k = 4, 8, 12, 16, 20, or for another --k a code of that k alone. A nested code's
-JSC codec computes its largest k's symbols whatever k is sent, so its FLOPs do not depend on --k.
+A preset has a nested code of k = 4, 8, 12, 16, 20 (image: 8, 16, 24, 32), or for another k a code of that k
+alone. A nested code's JSC codec computes its largest k's symbols whatever k is sent, so its FLOPs do not
+depend on k.
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfileConfig:
-    """What `profile-flops --modality text` does."""
-
-    output: str
-    checkpoint: str | None = None
-    """Folder of the codec's checkpoint; without one, `preset`."""
-    preset: str = "small"
-    k: int = 16
-    """Complex channel symbols per token."""
-    source_length: int = 20
-    """S^T of section V.A, in tokens."""
-    target_length: int = 20
-    """Tokens the decoder generates."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of profile-flops."""
     parser = Parser(prog=NAME, description=_DESCRIPTION)
-    parser.add_argument("--modality", choices=("text",), required=True, help="what crosses the channel")
-    model = parser.add_mutually_exclusive_group()
+    subject = parser.add_mutually_exclusive_group(required=True)
+    subject.add_argument("--modality", choices=MODALITIES, help="what crosses the channel")
+    subject.add_argument("--timm", metavar="NAME", help="a model of timm's instead of a codec")
+    subject.add_argument("--hf-config", metavar="FILE", help="a transformers config.json instead of a codec")
+
+    model = parser.add_argument_group("model")
     model.add_argument("--checkpoint", metavar="DIR", help="folder of a codec trained by train-deepsc")
-    model.add_argument("--preset", choices=tuple(TEXT_PRESETS), default="small", help="size of a codec")
-    parser.add_argument("--k", type=positive_int, default=16, help="complex channel symbols a token, eq. (4)")
-    for flag, letter, what in (
-        ("--source-length", "S", "tokens of a sentence, its end included"),
-        ("--target-length", "T", "tokens generated, the end included"),
+    presets = "; ".join(f"{modality}: {', '.join(names)}" for modality, names in PRESETS.items())
+    model.add_argument("--preset", metavar="NAME", help=f"size of a codec. {presets}")
+    for flag, metavar, what in (
+        ("--k", "K", f"complex channel symbols a token, eq. (4) (text: {TEXT_K}, image: {IMAGE_K})"),
+        ("--k-text", "K", f"the same for a VQA question ({TEXT_K})"),
+        ("--k-image", "K", f"the same for a VQA image ({IMAGE_K})"),
+        ("--source-length", "S", f"tokens of a sentence or question, its end included ({LENGTH})"),
+        ("--target-length", "T", f"tokens generated, the end included ({LENGTH})"),
+        ("--beams", "N", "width of the decoder's search (1: greedy)"),
+        ("--image-size", "PIXELS", "a side (the preset's or model's)"),
+        ("--classes", "N", f"classes of a preset's classifier ({CLASSES})"),
+        ("--answers", "N", f"answers of a preset's classifier ({ANSWERS})"),
     ):
-        parser.add_argument(flag, type=positive_int, default=20, metavar=letter, help=what)
-    parser.add_argument("--output", default="runs/flops.json", metavar="FILE", help="the FLOPs file")
+        model.add_argument(flag, type=positive_int, metavar=metavar, help=what)
+
+    files = parser.add_argument_group("files")
+    files.add_argument("--output", metavar="FILE", help=f"the FLOPs file, of a codec ({_OUTPUT})")
+    files.add_argument("--table", metavar="FILE", action="append", default=[],
+                       help="all tables as .md or .tex, or counts by module as .csv; repeatable")  # fmt: skip
+    files.add_argument("--plot", metavar="FILE", help="stacked bars of a codec, as .png, .pdf or .svg")
+    parser.add_argument("--allow-uncounted", action="store_true",
+                        help="show what no method explains as unexplained, instead of failing")  # fmt: skip
+
+    latency = parser.add_argument_group("latency")
+    latency.add_argument("--latency", action="store_true", help="time each part on this device too")
+    latency.add_argument("--device", help="cpu, cuda, cuda:1 (cpu)")
+    latency.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads (torch's choice)")
+    latency.add_argument("--dtype", choices=DTYPES, help="bfloat16 runs under autocast (float32)")
+    latency.add_argument("--batch", type=positive_int, metavar="B", help="tasks at once (1)")
+    latency.add_argument("--flops-per-cycle", type=finite_float, metavar="N",
+                         help="n of eq. (3) to compare with (Table I: 1024)")  # fmt: skip
+    latency.add_argument("--clock-hz", type=finite_float, metavar="F",
+                         help="f of eq. (3) to compare with (Table I: 1.28e9)")  # fmt: skip
     return parser
 
 
-def codec_config(config: ProfileConfig) -> tuple[TextCodecConfig, dict[str, str]]:
+def parse_config(argv: Sequence[str] | None) -> ProfileConfig:
+    """Flags to config.
+
+    Raises:
+        ToolkitError: if flags do not go together.
+    """
+    values = vars(build_parser().parse_args(argv))
+    timed = values.pop("latency")
+    names = {field.name for field in fields(LatencyConfig)} & values.keys()
+    chosen = {name: value for name in sorted(names) if (value := values.pop(name)) is not None}
+    if chosen and not timed:
+        flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
+        raise ToolkitError(f"{flags}: given, --latency is needed")
+    return ProfileConfig(
+        **values | {"table": tuple(values["table"])}, latency=LatencyConfig(**chosen) if timed else None
+    )
+
+
+def codec_config(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
     """The codec to count, and the SHA-256 of what it was read from.
 
     Raises:
-        ToolkitError: if the checkpoint is missing or damaged.
+        ToolkitError: if the checkpoint is missing or damaged, or a size does not fit the preset.
     """
+    assert config.modality is not None
     if config.checkpoint is None:
-        k = PRESET_K if config.k in PRESET_K else (config.k,)
-        return TextCodecConfig.from_preset(config.preset, k=k), {}
+        return preset_config(config), {}
     from deepsc.checkpoint import read_config
 
     document = read_config(config.checkpoint)
     path = Path(config.checkpoint) / "config.json"
     with parsing(path):
-        codec = TextCodecConfig.from_dict(document["codec"])
+        codec = CODEC_CONFIGS[config.modality].from_dict(document["codec"])
     return codec, {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def profile(config: ProfileConfig) -> TextProfile:
-    """Count, and write the FLOPs file.
+def profile(config: ProfileConfig) -> ModelProfile:
+    """Count, and write the files that are asked for, last of all.
 
     Raises:
-        ToolkitError: if checkpoint, k or a length is unfit, a counter disagrees, or writing fails.
+        ToolkitError: if the model, k or a length is unfit, a count is not explained, or writing fails.
     """
-    codec, data_sha256 = codec_config(config)
-    from profiling.report import profile_text
-
-    result = profile_text(
-        codec, k=config.k, source_length=config.source_length, target_length=config.target_length
-    )
-    full_config = asdict(config) | {"codec": codec.to_dict()}
-    source = provenance(config=full_config, seed=None, data_sha256=data_sha256)
-    result.flops_file(source).save(config.output)
+    for path in config.table:
+        tables.check_suffix(path)
+    if config.plot is not None:
+        plot.check_suffix(config.plot)
+    if config.modality is not None:
+        return _profile_codec(config)
+    result = _profile_model(config)
+    _write_tables(config, result)
     return result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    args = build_parser().parse_args(argv)
 
     def body() -> None:
-        fields = vars(args).copy()
-        fields.pop("modality")
-        print(profile(ProfileConfig(**fields)).table(), end="")
+        config = parse_config(argv)
+        result = profile(config)
+        from profiling import report
+
+        blocks = [table.text() for table in report.tables(result)]
+        print("\n".join([*blocks, *report.notes(result)]))
 
     return run_command(NAME, body)
+
+
+def _profile_codec(config: ProfileConfig) -> CodecProfile:
+    codec, data_sha256 = codec_config(config)
+    gc.disable()  # imports make many objects and no garbage: a tenth of the command's time is saved
+    from profiling import report
+    from profiling.profile import profile_image, profile_text, profile_vqa, time_codec
+
+    allow = config.allow_uncounted
+    source_length = config.source_length or LENGTH
+    if isinstance(codec, TextCodecConfig):
+        result = profile_text(
+            codec,
+            k=config.k or TEXT_K,
+            source_length=source_length,
+            target_length=config.target_length or LENGTH,
+            beams=config.beams or 1,
+            allow_uncounted=allow,
+        )
+    elif isinstance(codec, ImageCodecConfig):
+        result = profile_image(codec, k=config.k or IMAGE_K, allow_uncounted=allow)
+    else:
+        assert isinstance(codec, VQACodecConfig)
+        result = profile_vqa(
+            codec,
+            k_text=config.k_text or TEXT_K,
+            k_image=config.k_image or IMAGE_K,
+            source_length=source_length,
+            allow_uncounted=allow,
+        )
+    if config.latency is not None:
+        result = time_codec(result, config.latency)
+    full_config = asdict(config) | {"codec": codec.to_dict()}
+    source = provenance(config=full_config, seed=None, data_sha256=data_sha256)
+    report.flops_file(result, source).save(config.output or _OUTPUT)
+    _write_tables(config, result)
+    if config.plot is not None:
+        title = f"{codec.model_name['name']} {codec.model_name['preset']}: {result.heading}"
+        plot.plot_split(config.plot, result.parts, title=title)
+    return result
+
+
+def _profile_model(config: ProfileConfig) -> ModelProfile:
+    from profiling import user_model
+    from profiling.latency import check_device, time_workloads
+    from profiling.profile import profile_model
+
+    def build(device: str, batch: int) -> user_model.UserModel:
+        where: dict[str, Any] = {"image_size": config.image_size, "device": device, "batch": batch}
+        if config.timm is not None:
+            return user_model.timm_model(config.timm, **where)
+        assert config.hf_config is not None
+        return user_model.hf_model(
+            config.hf_config,
+            source_length=config.source_length or LENGTH,
+            target_length=config.target_length or LENGTH,
+            **where,
+        )
+
+    if config.latency is not None:
+        check_device(config.latency.device)
+
+    def count(device: str) -> ModelProfile:
+        model = build(device, 1)
+        return profile_model(
+            model.workload.module,
+            model.workload.inputs,
+            name=f"{model.name}, {model.parameters / 1e6:.2f} M parameters",
+            allow_uncounted=config.allow_uncounted,
+        )
+
+    try:
+        result = count("meta")
+    except (RuntimeError, NotImplementedError):  # the model looks at values, which shapes do not have
+        try:
+            result = count("cpu")
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ToolkitError(
+                f"--image-size, --source-length: the model does not run on inputs of this size: {reason}"
+            ) from error
+    if config.latency is not None:
+        (counted,) = result.counted
+        runs = {counted.name: build(config.latency.device, config.latency.batch).workload}
+        latency = time_workloads(runs, {counted.name: counted.corrected}, config.latency)
+        result = replace(result, latency=latency)
+    return result
+
+
+def _write_tables(config: ProfileConfig, result: ModelProfile) -> None:
+    from profiling import report
+
+    for path in config.table:
+        tables.write_tables(path, report.tables(result), report.counts(result))
 
 
 if __name__ == "__main__":

@@ -10,44 +10,60 @@ from typing import Any
 from data.artifacts import ToolkitError, parsing, read_document, write_json
 
 KIND = "flops"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 UNIT = "FLOP (1 multiply-add = 2 FLOP)"
+SIZES = {
+    "text": ("k", "source_length", "target_length"),
+    "image": ("k", "source_length"),
+    "vqa": ("k_text", "k_image", "source_length", "image_length"),
+}
+"""What the counts of a modality hold for."""
+_ALL_SIZES = ("k", "k_text", "k_image", "source_length", "image_length", "target_length")
+_COUNTS = ("local_flops", "ue_flops", "server_flops")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlopsFile:
-    """FLOPs per task, that is per sentence for text.
+    """FLOPs per task: a sentence, an image, or a question about an image.
 
     Raises:
-        ToolkitError: from the constructor, if a count is not above 0.
+        ToolkitError: from the constructor, if a count is not above 0, or a size of the modality is missing.
     """
 
     modality: str
-    """What crosses the channel: "text"."""
+    """What crosses the channel: "text", "image" or "vqa"."""
     model: Mapping[str, Any]
     """Names the model, as in an accuracy map."""
-    k: int
-    """Complex channel symbols per token the codec parts are counted at."""
+    k: int | None = None
+    """Complex channel symbols per token the codec parts are counted at; text and image."""
+    k_text: int | None = None
+    """The same for the question of a VQA task."""
+    k_image: int | None = None
+    """The same for the image of a VQA task."""
     source_length: int
-    """Tokens of one task's source."""
-    target_length: int
-    """Tokens the decoder generates for one task."""
+    """Tokens of one task's source: its sentence, image (patches and class token) or question."""
+    image_length: int | None = None
+    """Tokens of a VQA task's image, beside those of its question."""
+    target_length: int | None = None
+    """Tokens the decoder generates for one task; text alone."""
     decoding: str
-    """How the decoder is counted, such as "greedy, KV cache"."""
+    """How the decoder is counted, such as "greedy, KV cache"; "one pass" where it does not generate."""
     local_flops: float
     """Whole task at the UE without a channel: eq. (3)'s l."""
     ue_flops: float
-    """UE's share when offloaded: semantic encoder and JSC encoder."""
+    """UE's share when offloaded: semantic encoders and JSC encoders."""
     server_flops: float
-    """Server's share when offloaded: JSC decoder and semantic decoder."""
+    """Server's share when offloaded: JSC decoders and semantic decoder."""
     breakdown: Mapping[str, Any] = field(default_factory=dict)
-    """Parts side by side: as printed, corrected, measured."""
+    """Parts and modules side by side: as printed, corrected, measured."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("k", "source_length", "target_length", "local_flops", "ue_flops", "server_flops"):
+        if self.modality not in SIZES:
+            raise ToolkitError(f"FLOPs file: modality {self.modality!r}, allowed: {', '.join(SIZES)}")
+        for name in (*SIZES[self.modality], *_COUNTS):
             value = getattr(self, name)
-            if not 0 < value < float("inf"):
+            if value is None or not 0 < value < float("inf"):
                 raise ToolkitError(f"FLOPs file: {name} must be above 0 and finite, found {value}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -66,10 +82,11 @@ class FlopsFile:
         with parsing(path):
             if document["unit"] != UNIT:
                 raise ToolkitError(f"unit is {document['unit']!r}, expected {UNIT!r}")
+            sizes = {name: document[name] for name in _ALL_SIZES}
             fields: dict[str, Any] = {
                 **{name: str(document[name]) for name in ("modality", "decoding")},
-                **{name: int(document[name]) for name in ("k", "source_length", "target_length")},
-                **{name: float(document[name]) for name in ("local_flops", "ue_flops", "server_flops")},
+                **{name: None if value is None else int(value) for name, value in sizes.items()},
+                **{name: float(document[name]) for name in _COUNTS},
                 **{name: dict(document[name]) for name in ("model", "breakdown", "provenance")},
             }
             return cls(**fields)

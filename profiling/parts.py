@@ -1,48 +1,79 @@
-"""What is counted: the parts of a split codec, and the ways to run its decoder."""
+"""The parts of a split codec, where each runs, and what a task costs locally, at the UE and at the server."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-FLOPS_PER_MULTIPLY_ADD = 2
+from profiling.layers import ModuleMacs
+from profiling.units import Flops, Macs
 
 
-class Decoding(StrEnum):
-    """How the semantic decoder runs over the T target tokens."""
+class Place(StrEnum):
+    """Who runs a part of an offloaded task."""
 
-    TEACHER_FORCED = "teacher-forced"
-    """One pass over all T tokens, as in training; the masked half of the self-attention is computed too."""
-    GREEDY_NO_CACHE = "greedy, no cache"
-    """Step t runs the decoder over t tokens again, keys and values of the source included."""
-    GREEDY_KV_CACHE = "greedy, KV cache"
-    """`TextCodec.generate`: step t runs one token; keys and values of earlier tokens are kept."""
+    UE = "UE"
+    SERVER = "server"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartFlops:
-    """FLOPs per task (B = 1) of each part of a split codec."""
+class Slip:
+    """One cause of the difference between Appendix A as printed and the corrected count of a part."""
 
-    encoder: int
-    """Semantic encoder, at the UE."""
-    jsc_encoder: int
-    """JSC encoder, at the UE."""
-    jsc_decoder: int | None
-    """JSC decoder, at the server; None where the method leaves it out, as Appendix A does."""
-    decoder: int
-    """Semantic decoder with the vocabulary layer, at the server."""
+    equation: str
+    """Where in the paper."""
+    what: str
+    flops: Flops
+    """Corrected minus printed: above 0 where the paper counts too little."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part of a split codec, FLOPs per task (B = 1), from its config alone."""
+
+    name: str
+    place: Place
+    local: bool
+    """Whether the local task runs it too, as it does all but the JSC codec."""
+    modules: ModuleMacs
+    """Corrected count by module path, matrix products only."""
+    as_printed: Flops | None
+    """Appendix A; None where the paper has no term for this part."""
+    slips: tuple[Slip, ...]
+    """What separates `as_printed` from `corrected`, adding up exactly."""
 
     @property
-    def local(self) -> int:
-        """Whole task at the UE, which needs no JSC codec: eq. (3)'s l."""
-        return self.encoder + self.decoder
+    def corrected(self) -> Flops:
+        """All matrix products of the part."""
+        return Macs.total(self.modules.values()).flops
 
-    @property
-    def ue(self) -> int:
-        """UE's share of an offloaded task."""
-        return self.encoder + self.jsc_encoder
 
-    @property
-    def server(self) -> int:
-        """Server's share of an offloaded task, as far as the method counts it."""
-        return (self.jsc_decoder or 0) + self.decoder
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """What one task costs, and where: the l of eqs (3) and (5)."""
+
+    local: Flops
+    """Whole task at the UE, which needs no JSC codec."""
+    ue: Flops
+    """UE's share of an offloaded task."""
+    server: Flops
+    """Server's share of an offloaded task."""
+
+
+def split(parts: Sequence[Part], *, printed: bool = False) -> Split:
+    """Sum the parts by place.
+
+    Args:
+        parts: every part of one codec.
+        printed: sum Appendix A's counts instead of the corrected ones, what it leaves out as 0.
+    """
+
+    def total(chosen: list[Part]) -> Flops:
+        return Flops.total((part.as_printed or Flops(0)) if printed else part.corrected for part in chosen)
+
+    return Split(
+        local=total([part for part in parts if part.local]),
+        ue=total([part for part in parts if part.place is Place.UE]),
+        server=total([part for part in parts if part.place is Place.SERVER]),
+    )

@@ -1,198 +1,337 @@
-"""FLOPs of a text codec from every method side by side: measured, checked, tabulated, and as a FLOPs file."""
+"""What a profile says: tables of counts, decoding modes, slips, residuals and latency, and the FLOPs file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
-from data.artifacts import ToolkitError
 from deepsc.config import TextCodecConfig
-from profiling import measured, workloads
-from profiling.appendix_a import as_printed
-from profiling.closed_form import corrected, decoder_flops
+from profiling import decoding
+from profiling.decoding import Decoding
 from profiling.flops_file import FlopsFile
-from profiling.measured import Measurement
-from profiling.parts import Decoding, PartFlops
-from profiling.slips import Slip, slips
+from profiling.latency import Latency
+from profiling.parts import split
+from profiling.profile import CodecProfile, ModelProfile
+from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, MASKED, Counted
+from profiling.tables import Table
+from profiling.units import Flops, Macs
 
-_PART_LABELS = {
-    "encoder": "semantic encoder (UE)",
-    "jsc_encoder": "JSC encoder (UE)",
-    "jsc_decoder": "JSC decoder (server)",
-    "decoder": "semantic decoder (server)",
-}
-_SUM_LABELS = {"local": "local task", "ue": "UE's share", "server": "server's share"}
+SPLIT_LABELS = {"local": "local task", "ue": "UE's share", "server": "server's share"}
+_BEAMS = 4
+"""Width of the search in the table of decoding modes."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TextProfile:
-    """FLOPs of one sentence through a text codec, decoding greedily with a KV cache unless said otherwise."""
+def tables(profile: ModelProfile) -> list[Table]:
+    """All tables of a profile, counts in MFLOP. 1 multiply-add = 2 FLOPs."""
+    found = []
+    if isinstance(profile, CodecProfile):
+        found.append(_parts(profile))
+        if isinstance(profile.config, TextCodecConfig):
+            found.append(_decoding(profile.config, profile.sizes))
+        found.append(_slips(profile))
+    found += [_modules(profile), _residuals(profile), _elements(profile)]
+    if profile.latency is not None:
+        found.append(_latency(profile.latency))
+    return found
 
-    config: TextCodecConfig
-    k: int
-    source_length: int
-    target_length: int
-    as_printed: PartFlops
-    """Appendix A, eqs (29) to (33), literally."""
-    corrected: PartFlops
-    """Closed form; equals both counters' matrix products."""
-    flop_counter: Mapping[str, Measurement]
-    """torch's FlopCounterMode, by field of `PartFlops`."""
-    fvcore: Mapping[str, Measurement]
-    """fvcore's FlopCountAnalysis, by field of `PartFlops`."""
-    decoder_by_mode: Mapping[Decoding, int]
-    """Semantic decoder, FLOPs counted by FlopCounterMode; each equals its closed form."""
-    slips: list[Slip]
-    """What separates `as_printed` from `corrected`."""
 
-    def flops_file(self, provenance: Mapping[str, Any]) -> FlopsFile:
-        """What the optimizer reads: the corrected counts, and all others under `breakdown`."""
-        return FlopsFile(
-            modality="text",
-            model=self.config.model_name,
-            k=self.k,
-            source_length=self.source_length,
-            target_length=self.target_length,
-            decoding=str(Decoding.GREEDY_KV_CACHE),
-            local_flops=self.corrected.local,
-            ue_flops=self.corrected.ue,
-            server_flops=self.corrected.server,
-            breakdown={
-                "jsc_symbols_computed": self.config.k[-1],
-                "as_printed": _fields(self.as_printed),
-                "corrected": _fields(self.corrected),
-                "flop_counter_mode": {part: asdict(count) for part, count in self.flop_counter.items()},
-                "fvcore": {part: asdict(count) for part, count in self.fvcore.items()},
-                "decoder_by_mode": {str(mode): flops for mode, flops in self.decoder_by_mode.items()},
-                "slips": [asdict(slip) for slip in self.slips],
-            },
-            provenance=provenance,
+def notes(profile: ModelProfile) -> list[str]:
+    """What the tables do not hold: lines of plain text."""
+    lines = []
+    if isinstance(profile, CodecProfile):
+        lines.append(
+            "A JSC codec computes all symbols of its nested code, "
+            f"{' and '.join(str(k[-1]) for k in profile.config.uplinks)} a token, whatever k is sent."
         )
-
-    def table(self) -> str:
-        """Parts by methods in MFLOP, decoding modes, slips in per cent, and what no method counts."""
-        products = [_parts(self.flop_counter), _parts(self.fvcore)]
-        columns = [_fields(method) for method in (self.as_printed, self.corrected, *products)]
-        lines = [
-            f"{self.config.model_name['name']} {self.config.preset}: one sentence of {self.source_length} "
-            f"source and {self.target_length} target tokens, k = {self.k}, {Decoding.GREEDY_KV_CACHE}",
-            f"MFLOP, 1 multiply-add = 2 FLOP; the JSC codec computes all {self.config.k[-1]} symbols it has",
-            "",
-            _row("", ["as printed", "corrected", "FlopCounterMode", "fvcore"]),
-        ]
-        for name, label in (_PART_LABELS | _SUM_LABELS).items():
-            lines.append(_row(label, [_mflop(column[name]) for column in columns]))
-        lines += ["", _row("semantic decoder, by mode", ["", "corrected", "FlopCounterMode"])]
-        lengths = {"source_length": self.source_length, "target_length": self.target_length}
-        for mode, counted in self.decoder_by_mode.items():
-            closed = decoder_flops(self.config, **lengths, decoding=mode)
-            lines.append(_row(str(mode), ["", _mflop(closed), _mflop(counted)]))
-        lines += ["", "Corrected minus as printed, by cause, and its share of the corrected part"]
-        for slip in self.slips:
-            share = slip.flops / getattr(self.corrected, slip.part)
-            what = f"eq. ({slip.equation})" if slip.equation[0].isdigit() else slip.equation
-            label = f"  {_PART_LABELS[slip.part]:26}{what:14}{slip.what:40}"
-            lines.append(f"{label}{_mflop(slip.flops):>12}{share:>+10.2%}")
-        return "\n".join([*lines, "", *self._residuals()]) + "\n"
-
-    def _residuals(self) -> list[str]:
-        total = sum(count.matrix_flops for count in self.flop_counter.values())
-        elements = sum(sum(count.not_counted.values()) for count in self.flop_counter.values())
-        norm = sum(count.estimated.get("layer_norm", 0) for count in self.fvcore.values())
-        operators = sorted({name for count in self.flop_counter.values() for name in count.not_counted})
-        calls = sum(sum(count.not_counted.values()) for count in self.fvcore.values())
-        return [
-            "Not in the table: operators that are no matrix products. They write "
-            f"{elements / 1e6:.3f} M elements ({elements / total:.2%} of the FLOPs at one each):",
-            "  " + ", ".join(operators),
-            f"fvcore counts multiply-adds (doubled above). It adds {norm / 1e6:.3f} M for LayerNorm (5 per "
-            f"element, not in the table)\nand names {calls} calls of other operators that it does not count.",
-        ]
+    masked = Macs.total(counted.kinds.get(MASKED, Macs(0)) for counted in profile.counted)
+    if masked:
+        lines.append(
+            f"Causal mask counted dense: {masked.flops} of attention are computed and masked; a kernel that "
+            "knows the mask spares them."
+        )
+    if profile.latency is not None:
+        lines += _latency_notes(profile.latency)
+    return lines
 
 
-def profile_text(config: TextCodecConfig, *, k: int, source_length: int, target_length: int) -> TextProfile:
-    """Count one sentence through a text codec by every method. Takes seconds; no weights are needed.
-
-    Args:
-        config: architecture.
-        k: complex symbols per token, one of `config.k`.
-        source_length: S, tokens, the end of sentence included.
-        target_length: T, tokens the decoder generates, the end of sentence included.
-
-    Raises:
-        ToolkitError: if k or a length does not fit the codec, or if a counter and the closed form differ.
-    """
-    _validate(config, k=k, source_length=source_length, target_length=target_length)
-    codec = workloads.meta_codec(config)
-    lengths = {"source_length": source_length, "target_length": target_length}
-    closed = corrected(config, source_length=source_length, target_length=target_length)
-    parts = {
-        "encoder": workloads.encoder_workload(codec, source_length=source_length),
-        "jsc_encoder": workloads.jsc_encoder_workload(codec, source_length=source_length, k=k),
-        "jsc_decoder": workloads.jsc_decoder_workload(codec, source_length=source_length, k=k),
-        "decoder": workloads.decoder_workload(codec, **lengths, decoding=Decoding.GREEDY_KV_CACHE),
+def flops_file(profile: CodecProfile, provenance: Mapping[str, Any]) -> FlopsFile:
+    """What the optimizer reads: the corrected counts, and all others under `breakdown`."""
+    corrected = split(profile.parts)
+    breakdown: dict[str, Any] = {
+        "jsc_symbols_computed": [k[-1] for k in profile.config.uplinks],
+        "as_printed": {
+            name: getattr(split(profile.parts, printed=True), name).count for name in SPLIT_LABELS
+        },
+        "parts": [
+            {
+                "name": part.name,
+                "place": str(part.place),
+                "local": part.local,
+                "as_printed": None if part.as_printed is None else part.as_printed.count,
+                "corrected": part.corrected.count,
+                "flop_counter_mode": counted.torch.total.count,
+                "fvcore_macs": None if counted.fvcore is None else counted.fvcore.total.count,
+                "modules": {path: macs.flops.count for path, macs in part.modules.items()},
+                "elements_not_counted": dict(counted.torch.elements),
+                "slips": [
+                    {"equation": slip.equation, "what": slip.what, "flops": slip.flops.count}
+                    for slip in part.slips
+                ],
+            }
+            for part, counted in zip(profile.parts, profile.counted, strict=True)
+        ],
     }
-    flop_counter = {name: measured.count_with_torch(_run(workload)) for name, workload in parts.items()}
-    fvcore = {name: measured.count_with_fvcore(workload) for name, workload in parts.items()}
-    for name in parts:
-        for method, counts in (("FlopCounterMode", flop_counter), ("fvcore", fvcore)):
-            _check(name, getattr(closed, name), method, counts[name].matrix_flops)
-    decoder_by_mode = {Decoding.GREEDY_KV_CACHE: flop_counter["decoder"].matrix_flops}
-    for mode in (Decoding.TEACHER_FORCED, Decoding.GREEDY_NO_CACHE):
-        workload = workloads.decoder_workload(codec, **lengths, decoding=mode)
-        count = measured.count_with_torch(_run(workload)).matrix_flops
-        _check(f"decoder, {mode}", decoder_flops(config, **lengths, decoding=mode), "FlopCounterMode", count)
-        decoder_by_mode[mode] = count
-    return TextProfile(
-        config=config,
-        k=k,
-        **lengths,
-        as_printed=as_printed(config, source_length=source_length, k=k),
-        corrected=closed,
-        flop_counter=flop_counter,
-        fvcore=fvcore,
-        decoder_by_mode=decoder_by_mode,
-        slips=slips(config, **lengths, k=k),
+    if profile.latency is not None:
+        breakdown["latency"] = _latency_fields(profile.latency)
+    return FlopsFile(
+        modality=profile.modality,
+        model=profile.config.model_name,
+        decoding=profile.decoding,
+        local_flops=corrected.local.count,
+        ue_flops=corrected.ue.count,
+        server_flops=corrected.server.count,
+        breakdown=breakdown,
+        provenance=provenance,
+        **profile.sizes,
     )
 
 
-def _validate(config: TextCodecConfig, *, k: int, source_length: int, target_length: int) -> None:
-    if not config.k:
-        raise ToolkitError(
-            "--checkpoint: the local model has no JSC codec to count; give the codec's checkpoint, "
-            "whose FLOPs file holds the local count too"
+def counts(profile: ModelProfile) -> Table:
+    """Every module's count as whole FLOPs, for CSV."""
+    places = {}
+    if isinstance(profile, CodecProfile):
+        places = {part.name: str(part.place) for part in profile.parts}
+    return Table(
+        title=profile.heading,
+        columns=("part", "place", "module", "corrected_flops", "flop_counter_mode_flops", "fvcore_flops"),
+        rows=tuple(
+            (
+                counted.name,
+                places.get(counted.name, ""),
+                path,
+                *(str(count.count) if count else "" for count in row),
+            )
+            for counted in profile.counted
+            for path, row in _module_rows(counted)
+        ),
+    )
+
+
+def _parts(profile: CodecProfile) -> Table:
+    def row(label: str, *flops: Flops | None) -> tuple[str, ...]:
+        return (label, *(_mflop(count) for count in flops))
+
+    rows = [
+        row(f"{part.name} ({part.place})", part.as_printed, part.corrected, *_measured([counted]))
+        for part, counted in zip(profile.parts, profile.counted, strict=True)
+    ]
+    corrected, printed = split(profile.parts), split(profile.parts, printed=True)
+    chosen = {
+        "local": [part.local for part in profile.parts],
+        "ue": [part.place == "UE" for part in profile.parts],
+        "server": [part.place == "server" for part in profile.parts],
+    }
+    for name, label in SPLIT_LABELS.items():
+        counted = [one for one, wanted in zip(profile.counted, chosen[name], strict=True) if wanted]
+        rows.append(row(label, getattr(printed, name), getattr(corrected, name), *_measured(counted)))
+    return Table(
+        title=f"{_model(profile)}: {profile.heading}, {profile.decoding}; MFLOP, 1 multiply-add = 2 FLOP",
+        columns=("part", "as printed", "corrected", FLOP_COUNTER_MODE, FVCORE),
+        rows=tuple(rows),
+    )
+
+
+def _modules(profile: ModelProfile) -> Table:
+    return Table(
+        title=f"{profile.heading}: matrix products by module, layers added up, MFLOP",
+        columns=("module", "corrected", FLOP_COUNTER_MODE, FVCORE),
+        rows=tuple(
+            row
+            for counted in profile.counted
+            for row in (
+                *(
+                    (path or "(the model itself)", *(_mflop(count) for count in counts))
+                    for path, counts in _module_rows(counted)
+                ),
+                (f"= {counted.name}", _mflop(counted.corrected), *map(_mflop, _measured([counted]))),
+            )
+        ),
+    )
+
+
+def _module_rows(counted: Counted) -> Iterator[tuple[str, tuple[Flops | None, Flops | None, Flops | None]]]:
+    fvcore = None if counted.fvcore is None else counted.fvcore.modules
+    paths = dict.fromkeys((*counted.closed, *counted.torch.modules, *(fvcore or ())))
+    for path in paths:
+        yield (
+            path,
+            (
+                counted.closed.get(path, Macs(0)).flops,
+                counted.torch.modules.get(path, Flops(0)),
+                None if fvcore is None else fvcore.get(path, Macs(0)).flops,
+            ),
         )
-    if k not in config.k:
-        raise ToolkitError(f"--k: {k} given, the codec allows {', '.join(map(str, config.k))}")
-    for flag, length in (("--source-length", source_length), ("--target-length", target_length)):
-        if not 1 <= length <= config.max_length:
-            raise ToolkitError(f"{flag}: {length} given, the codec allows 1 to {config.max_length} tokens")
 
 
-def _check(part: str, expected: int, method: str, count: int) -> None:
-    if count != expected:
-        raise ToolkitError(
-            f"{part}: the closed form gives {expected} FLOPs, {method} counts {count}; "
-            "the model's code and profiling/closed_form.py no longer agree"
+def _decoding(config: TextCodecConfig, sizes: Mapping[str, int]) -> Table:
+    lengths = {"source_length": sizes["source_length"], "target_length": sizes["target_length"]}
+
+    def cost(mode: Decoding) -> Flops:
+        return Macs.total(decoding.decoder(config, **lengths, decoding=mode, beams=_BEAMS).values()).flops
+
+    one_pass = cost(Decoding.TEACHER_FORCED)
+    source, last = lengths["source_length"], lengths["target_length"]
+    rows = [
+        (str(Decoding.TEACHER_FORCED), one_pass),
+        ("  of which behind the causal mask", decoding.masked(config, target_length=last).flops),
+        (str(Decoding.GREEDY_NO_CACHE), cost(Decoding.GREEDY_NO_CACHE)),
+        (str(Decoding.GREEDY_KV_CACHE), cost(Decoding.GREEDY_KV_CACHE)),
+        ("  prefill: keys and values of the source", decoding.prefill(config, source_length=source).flops),
+        ("  step 1", decoding.step(config, source_length=source, position=1).flops),
+        (f"  step {last}", decoding.step(config, source_length=source, position=last).flops),
+        (f"{Decoding.BEAM_KV_CACHE}, {_BEAMS} beams", cost(Decoding.BEAM_KV_CACHE)),
+    ]
+    return Table(
+        title="Semantic decoder by mode, corrected",
+        columns=("mode", "MFLOP", "of one pass"),
+        rows=tuple((label, _mflop(flops), f"{flops / one_pass:.2f}") for label, flops in rows),
+    )
+
+
+def _slips(profile: CodecProfile) -> Table:
+    return Table(
+        title="Corrected minus as printed, by cause, and its share of the corrected part",
+        columns=("part and cause", "where", "MFLOP", "share"),
+        rows=tuple(
+            (
+                f"{part.name}: {slip.what}",
+                f"eq. ({slip.equation})" if slip.equation[0].isdigit() else slip.equation,
+                _mflop(slip.flops),
+                f"{slip.flops / part.corrected:+.2%}",
+            )
+            for part in profile.parts
+            for slip in part.slips
+        ),
+    )
+
+
+def _residuals(profile: ModelProfile) -> Table:
+    causes: dict[tuple[str, str], Flops] = {}
+    for counted in profile.counted:
+        for residual in counted.residuals():
+            key = residual.tool, residual.cause
+            causes[key] = causes.get(key, Flops(0)) + residual.flops
+    corrected = Flops.total(counted.corrected for counted in profile.counted)
+    rows = []
+    for tool in (FLOP_COUNTER_MODE, FVCORE):
+        found = {cause: flops for (name, cause), flops in causes.items() if name == tool}
+        if tool == FVCORE and any(counted.fvcore is None for counted in profile.counted):
+            rows.append(("fvcore prints nothing: jit cannot trace the model", "", ""))
+            continue
+        printed = corrected - Flops.total(found.values())
+        rows.append((f"{tool} prints", _mflop(printed), f"{printed / corrected:.2%}"))
+        rows += [(f"  {cause}", _mflop(flops), f"{flops / corrected:+.2%}") for cause, flops in found.items()]
+    rows.append(("corrected", _mflop(corrected), "100.00%"))
+    return Table(
+        title="From what each tool prints to the corrected count, all parts together",
+        columns=("residual", "MFLOP", "share"),
+        rows=tuple(rows),
+    )
+
+
+def _elements(profile: ModelProfile) -> Table:
+    elements: Counter[str] = Counter()
+    for counted in profile.counted:
+        elements.update(counted.torch.elements)
+    uncounted = sum(sum(counted.torch.uncounted.values()) for counted in profile.counted)
+    rows = [(cause, f"{count / 1e6:.3f}") for cause, count in elements.most_common()]
+    if uncounted:
+        rows.append((f"unknown operators: {uncounted} calls", "not counted"))
+    return Table(
+        title="Not in any count: operators that are no matrix products, elements they write",
+        columns=("operators", "million elements"),
+        rows=tuple(rows),
+    )
+
+
+def _latency(latency: Latency) -> Table:
+    config = latency.config
+    theoretical = config.theoretical_flops_per_s
+
+    def row(label: str, flops: Flops, seconds: float, interval: str, energy: str) -> tuple[str, ...]:
+        rate = flops.count / seconds
+        return (
+            label,
+            f"{1e3 * seconds:.3f}",
+            interval,
+            f"{rate / 1e9:.3f}",
+            f"{rate / theoretical:.2%}",
+            energy,
         )
 
+    rows = [
+        row(
+            timing.part,
+            timing.flops,
+            timing.median_s,
+            f"{1e3 * timing.low_s:.3f} to {1e3 * timing.high_s:.3f}",
+            "no meter" if timing.energy_j is None else f"{1e3 * timing.energy_j:.3f}",
+        )
+        for timing in latency.timings
+    ]
+    if len(rows) > 1:
+        flops = Flops.total(timing.flops for timing in latency.timings)
+        rows.append(row("all parts", flops, sum(timing.median_s for timing in latency.timings), "", ""))
+    return Table(
+        title=f"Latency and effective c of eq. (3) on {latency.device}: {latency.threads} threads, "
+        f"{config.dtype}, batch {config.batch}; n f = {theoretical / 1e9:.2f} GFLOP/s",
+        columns=("part", "median ms", "quartiles ms", "c, GFLOP/s", "of n f", "energy mJ"),
+        rows=tuple(rows),
+    )
 
-def _run(workload: workloads.Workload) -> Callable[[], object]:
-    return lambda: workload.module(*workload.inputs)
+
+def _latency_notes(latency: Latency) -> list[str]:
+    config = latency.config
+    lines = [
+        f"n f: {config.flops_per_cycle:g} FLOP a cycle at {config.clock_hz / 1e9:g} GHz "
+        "(--flops-per-cycle, --clock-hz; the defaults are Table I's UE, not this device)."
+    ]
+    if latency.meter is None:
+        lines.append("Energy: this machine offers no meter (NVML, RAPL) that may be read, so none is given.")
+    else:
+        lines.append(f"Energy: {latency.meter}, idle draw included.")
+    lines.append(f"alpha of E = alpha t f^3: {latency.alpha.alpha:.3g} W/Hz^3, {latency.alpha.source}.")
+    return lines
 
 
-def _parts(counts: Mapping[str, Measurement]) -> PartFlops:
-    return PartFlops(**{name: count.matrix_flops for name, count in counts.items()})
+def _latency_fields(latency: Latency) -> dict[str, Any]:
+    return {
+        "config": asdict(latency.config),
+        "device": latency.device,
+        "threads": latency.threads,
+        "meter": latency.meter,
+        "alpha": asdict(latency.alpha),
+        "parts": [
+            asdict(timing) | {"flops": timing.flops.count, "flops_per_s": timing.flops_per_s}
+            for timing in latency.timings
+        ],
+    }
 
 
-def _fields(parts: PartFlops) -> dict[str, int | None]:
-    return {name: getattr(parts, name) for name in (*_PART_LABELS, *_SUM_LABELS)}
+def _measured(counted: list[Counted]) -> tuple[Flops, Flops | None]:
+    fvcore = [one.fvcore for one in counted if one.fvcore is not None]
+    return (
+        Flops.total(one.torch.total for one in counted),
+        Macs.total(one.total for one in fvcore).flops if len(fvcore) == len(counted) else None,
+    )
 
 
-def _mflop(flops: int | None) -> str:
-    return "not counted" if flops is None else f"{flops / 1e6:.3f}"
+def _model(profile: CodecProfile) -> str:
+    name = profile.config.model_name
+    return f"{name['name']} {name['preset']}"
 
 
-def _row(label: str, cells: list[str]) -> str:
-    return f"{label:28}" + "".join(f"{cell:>17}" for cell in cells)
+def _mflop(flops: Flops | None) -> str:
+    return "not counted" if flops is None else f"{flops.count / 1e6:.3f}"

@@ -1,139 +1,134 @@
-"""The parts of a real text codec as modules with inputs on the meta device, ready for a counter to run.
+"""The parts of real codecs as modules with inputs, ready to be counted or timed.
 
-Shapes alone are computed: no weights, no data, whatever the model's size. Attention is transformers' eager
-one, whose matrix products both counters see; not all fused kernels are known to them. One sentence each.
+On the meta device shapes alone are computed: no weights, no data, whatever the model's size. Module paths are
+the codec's own, so that they meet the closed form's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import MarianMTModel
-from transformers.modeling_outputs import BaseModelOutput
 
-from deepsc.config import TextCodecConfig
-from deepsc.jsc import JSCDecoder, JSCEncoder
-from deepsc.text import TextCodec
-from profiling.parts import Decoding
+from profiling.measured import Workload
 
-_META = torch.device("meta")
+if TYPE_CHECKING:
+    from deepsc.image import ImageCodec
+    from deepsc.text import TextCodec
+    from deepsc.vqa import VQACodec
 
-
-@dataclass(frozen=True, kw_only=True)
-class Workload:
-    """A module and the inputs of one forward pass."""
-
-    module: nn.Module
-    inputs: tuple[Tensor, ...]
+Workloads = Mapping[str, Workload]
+"""By the name of the part."""
 
 
-def meta_codec(config: TextCodecConfig) -> TextCodec:
-    """A codec of shapes without weights, for inference, its attention eager."""
-    codec = TextCodec(config).to(_META).eval()  # built on the CPU: its constructor looks at values
-    codec.transformer.set_attn_implementation("eager")
-    return codec
+class Method(nn.Module):
+    """A codec's method as a module whose submodules are the codec's."""
 
-
-def encoder_workload(codec: TextCodec, *, source_length: int) -> Workload:
-    """Semantic encoder over S tokens."""
-    return Workload(module=_Encoder(codec.transformer), inputs=(_ids(source_length),))
-
-
-def jsc_encoder_workload(codec: TextCodec, *, source_length: int, k: int) -> Workload:
-    """JSC encoder over S tokens, k symbols of each sent."""
-    assert codec.jsc_encoder is not None
-    features = torch.empty(1, source_length, codec.config.d_model, device=_META)
-    mask = torch.ones(1, source_length, dtype=torch.long, device=_META)
-    return Workload(module=_JSCEncoder(codec.jsc_encoder), inputs=(features, mask, *_condition(k)))
-
-
-def jsc_decoder_workload(codec: TextCodec, *, source_length: int, k: int) -> Workload:
-    """JSC decoder over the symbols of S tokens, k of each sent."""
-    assert codec.jsc_decoder is not None
-    symbols = torch.empty(1, source_length, codec.config.k[-1], dtype=torch.complex64, device=_META)
-    return Workload(module=_JSCDecoder(codec.jsc_decoder), inputs=(symbols, *_condition(k)))
-
-
-def decoder_workload(
-    codec: TextCodec, *, source_length: int, target_length: int, decoding: Decoding
-) -> Workload:
-    """Semantic decoder for T target tokens over S received tokens; greedy decoding runs all T steps."""
-    received = torch.empty(1, source_length, codec.config.d_model, device=_META)
-    if decoding is Decoding.TEACHER_FORCED:
-        return Workload(module=_TeacherForced(codec.transformer), inputs=(received, _ids(target_length)))
-    greedy = _Greedy(codec.transformer, steps=target_length, cached=decoding is Decoding.GREEDY_KV_CACHE)
-    return Workload(module=greedy, inputs=(received, _ids(1)))
-
-
-def _ids(length: int) -> Tensor:
-    return torch.zeros(1, length, dtype=torch.long, device=_META)
-
-
-def _condition(k: int) -> tuple[Tensor, Tensor]:
-    return torch.full((1,), k, device=_META), torch.zeros(1, device=_META)
-
-
-class _Encoder(nn.Module):
-    def __init__(self, transformer: MarianMTModel) -> None:
+    def __init__(self, codec: nn.Module, run: Callable[..., Any]) -> None:
         super().__init__()
-        self.encoder = transformer.get_encoder()
+        for name, module in codec.named_children():
+            self.add_module(name, module)
+        self._method: Callable[..., Any] = run
 
-    def forward(self, source: Tensor) -> Tensor:
-        # Without a mask, which transformers would look into, and meta tensors hold no values.
-        return self.encoder(input_ids=source).last_hidden_state
-
-
-class _JSCEncoder(nn.Module):
-    def __init__(self, jsc_encoder: JSCEncoder) -> None:
-        super().__init__()
-        self.jsc_encoder = jsc_encoder
-
-    def forward(self, features: Tensor, mask: Tensor, k: Tensor, snr_db: Tensor) -> Tensor:
-        return self.jsc_encoder(features, mask, k=k, snr_db=snr_db)
+    def forward(self, *inputs: Tensor) -> Any:
+        """Run the method."""
+        return self._method(*inputs)
 
 
-class _JSCDecoder(nn.Module):
-    def __init__(self, jsc_decoder: JSCDecoder) -> None:
-        super().__init__()
-        self.jsc_decoder = jsc_decoder
-
-    def forward(self, symbols: Tensor, k: Tensor, snr_db: Tensor) -> Tensor:
-        return self.jsc_decoder(symbols, k=k, snr_db=snr_db)
-
-
-class _TeacherForced(nn.Module):
-    def __init__(self, transformer: MarianMTModel) -> None:
-        super().__init__()
-        self.transformer = transformer
-
-    def forward(self, received: Tensor, decoder_input: Tensor) -> Tensor:
-        return self.transformer(
-            encoder_outputs=BaseModelOutput(last_hidden_state=received),
-            decoder_input_ids=decoder_input,
-            use_cache=False,
-        ).logits
+def for_counting(model: nn.Module) -> None:
+    """Set a model, in place, to inference, and transformers' attention in it to what runs on shapes alone."""
+    model.eval()
+    for module in model.modules():
+        set_attention: Any = getattr(module, "set_attn_implementation", None)
+        if set_attention is not None:
+            set_attention("eager")  # masks of the others look at values
 
 
-class _Greedy(nn.Module):
-    """The steps of transformers' generate, without its look at values for an early end."""
+def text_workloads(codec: TextCodec, *, source_length: int, k: int, batch: int = 1) -> Workloads:
+    """All parts of a text codec but the semantic decoder, which `profiling.text_decoder` runs by steps."""
+    device, _ = _where(codec)
+    # Without a mask, which transformers would look into, and meta tensors hold no values.
+    source = torch.zeros(batch, source_length, dtype=torch.long, device=device)
+    encoder = Workload(
+        module=Method(codec, lambda ids: codec.transformer.get_encoder()(input_ids=ids).last_hidden_state),
+        inputs=(source,),
+    )
+    jsc = _jsc(codec, "", tokens=source_length, width=codec.config.d_model, k=k, batch=batch)
+    return {"semantic encoder": encoder, "JSC encoder": jsc[0], "JSC decoder": jsc[1]}
 
-    def __init__(self, transformer: MarianMTModel, *, steps: int, cached: bool) -> None:
-        super().__init__()
-        self.transformer = transformer
-        self.steps = steps
-        self.cached = cached
 
-    def forward(self, received: Tensor, start: Tensor) -> Tensor:
-        tokens, cache = start, None
-        for _ in range(self.steps):
-            output = self.transformer(
-                encoder_outputs=BaseModelOutput(last_hidden_state=received),
-                decoder_input_ids=tokens[:, -1:] if self.cached else tokens,
-                past_key_values=cache,
-                use_cache=self.cached,
-            )
-            cache = output.past_key_values
-            tokens = torch.cat((tokens, output.logits[:, -1].argmax(-1, keepdim=True)), dim=1)
-        return tokens  # (1, 1 + steps)
+def image_workloads(codec: ImageCodec, *, k: int, batch: int = 1) -> Workloads:
+    """All parts of an image codec."""
+    config = codec.config
+    device, dtype = _where(codec)
+    images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
+    features = torch.zeros(batch, config.tokens, config.width, device=device, dtype=dtype)
+    jsc = _jsc(codec, "", tokens=config.tokens, width=config.width, k=k, batch=batch)
+    return {
+        "semantic encoder": Workload(module=Method(codec, codec.encode), inputs=(images,)),
+        "JSC encoder": jsc[0],
+        "JSC decoder": jsc[1],
+        "semantic decoder": Workload(
+            module=Method(codec, lambda received: codec.classify(codec.embed(received))), inputs=(features,)
+        ),
+    }
+
+
+def vqa_workloads(
+    codec: VQACodec, *, source_length: int, k_text: int, k_image: int, batch: int = 1
+) -> Workloads:
+    """All parts of a VQA codec, one question about each image."""
+    config = codec.config
+    device, dtype = _where(codec)
+    question = torch.zeros(batch, source_length, dtype=torch.long, device=device)
+    mask = torch.ones(batch, source_length, dtype=torch.long, device=device)
+    images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
+    text = torch.zeros(batch, source_length, config.text_width, device=device, dtype=dtype)
+    image = torch.zeros(batch, config.image_tokens, config.image_width, device=device, dtype=dtype)
+    text_jsc = _jsc(codec, "text_", tokens=source_length, width=config.text_width, k=k_text, batch=batch)
+    image_jsc = _jsc(
+        codec, "image_", tokens=config.image_tokens, width=config.image_width, k=k_image, batch=batch
+    )
+    return {
+        "text encoder": Workload(
+            module=Method(codec, lambda ids: codec.text_encoder(input_ids=ids).last_hidden_state),
+            inputs=(question,),
+        ),
+        "text JSC encoder": text_jsc[0],
+        "image encoder": Workload(module=Method(codec, codec.encode_image), inputs=(images,)),
+        "image JSC encoder": image_jsc[0],
+        "text JSC decoder": text_jsc[1],
+        "image JSC decoder": image_jsc[1],
+        "fusion and answer": Workload(
+            module=Method(codec, codec.answer), inputs=(text, mask, image, torch.arange(batch, device=device))
+        ),
+    }
+
+
+def _jsc(
+    codec: nn.Module, prefix: str, *, tokens: int, width: int, k: int, batch: int
+) -> tuple[Workload, Workload]:
+    device, dtype = _where(codec)
+    encoder = getattr(codec, f"{prefix}jsc_encoder")
+    decoder = getattr(codec, f"{prefix}jsc_decoder")
+    features = torch.zeros(batch, tokens, width, device=device, dtype=dtype)
+    mask = torch.ones(batch, tokens, dtype=torch.long, device=device)
+    symbols = torch.zeros(batch, tokens, encoder.k_max, dtype=torch.complex64, device=device)
+    condition = (torch.full((batch,), k, device=device), torch.zeros(batch, device=device))
+    return (
+        Workload(
+            module=Method(codec, lambda x, m, k, snr_db: encoder(x, m, k=k, snr_db=snr_db)),
+            inputs=(features, mask, *condition),
+        ),
+        Workload(
+            module=Method(codec, lambda x, k, snr_db: decoder(x, k=k, snr_db=snr_db)),
+            inputs=(symbols, *condition),
+        ),
+    )
+
+
+def _where(codec: nn.Module) -> tuple[torch.device, torch.dtype]:
+    weight = next(codec.parameters())
+    return weight.device, weight.dtype

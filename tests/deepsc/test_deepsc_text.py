@@ -45,7 +45,7 @@ def test_padding_does_not_change_a_sentences_symbols() -> None:
 
     def symbols(batch: TextBatch) -> torch.Tensor:
         features = codec.encode(batch.source, batch.mask)
-        size = batch.size
+        (size,) = batch.sizes
         return codec.jsc_encoder(features, batch.mask, k=torch.full((size,), 4), snr_db=torch.zeros(size))
 
     alone = symbols(collate([SHORT], [SHORT], pad_id=0))[0]

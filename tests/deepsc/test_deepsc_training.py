@@ -15,8 +15,8 @@ from data.artifacts import ToolkitError
 from deepsc import training
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.config import TextRunConfig
-from deepsc.text_run import train_text
-from deepsc.training import draw_link, learning_rate_factor, sandwich_k
+from deepsc.run import train_codec
+from deepsc.training import draw_links, learning_rate_factor, sandwich_k
 
 MakeRun = Callable[..., TextRunConfig]
 
@@ -38,14 +38,14 @@ def test_resumed_run_equals_the_undisturbed_one_bit_for_bit(make_run: MakeRun, c
     schedule = {"channel": channel, "epochs": 3, "checkpoint_steps": 2}
     k = () if channel == "none" else (2, 4, 6)
     whole = make_run("whole", training=schedule, k=k)
-    train_text(whole)
+    train_codec(whole)
     broken = make_run("broken", training=schedule, k=k)
     with pytest.raises(ToolkitError, match="first epoch"):
-        train_text(broken, stop_after_steps=3)
+        train_codec(broken, stop_after_steps=3)
     resumed = make_run("broken", training=schedule, k=k, resume=True)
     steps = json.loads(_header(whole, "state.safetensors")["position"])["step"]
-    train_text(resumed, stop_after_steps=steps // 2)
-    train_text(resumed)
+    train_codec(resumed, stop_after_steps=steps // 2)
+    train_codec(resumed)
     for name in ("model.safetensors", "state.safetensors"):
         assert_equal_tensors(Path(whole.output) / name, Path(broken.output) / name)
     assert _header(whole, "state.safetensors") == _header(broken, "state.safetensors")
@@ -59,18 +59,18 @@ def _header(config: TextRunConfig, name: str) -> dict[str, str]:
 
 def test_seed_decides_the_run(make_run: MakeRun) -> None:
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        train_text(make_run(name, training={"epochs": 1, "seed": seed}))
+        train_codec(make_run(name, training={"epochs": 1, "seed": seed}))
     weights = {name: load_file(Path(make_run(name).output) / "model.safetensors") for name in "abc"}
     assert all(torch.equal(weights["a"][name], weights["b"][name]) for name in weights["a"])
     assert any(not torch.equal(weights["a"][name], weights["c"][name]) for name in weights["a"])
 
 
 def test_resume_of_another_run_is_refused_by_field(make_run: MakeRun) -> None:
-    train_text(make_run(training={"epochs": 1}))
+    train_codec(make_run(training={"epochs": 1}))
     with pytest.raises(ToolkitError, match=r"--output: .* holds a run already; give --resume"):
-        train_text(make_run(training={"epochs": 1}))
+        train_codec(make_run(training={"epochs": 1}))
     with pytest.raises(ToolkitError, match=r"training\.epochs was 1, is now 2$"):
-        train_text(make_run(training={"epochs": 2}, resume=True))
+        train_codec(make_run(training={"epochs": 2}, resume=True))
 
 
 def test_training_learns_and_keeps_the_best_epoch(trained: Checkpoint, folders: dict[str, Path]) -> None:
@@ -90,7 +90,7 @@ def test_best_weights_stay_when_validation_gets_worse(
     """Patience counts epochs since the best one; the weights kept are those of that epoch."""
     losses = iter([3.0, 2.0, 2.5, 2.1, 2.2, 0.1])
     monkeypatch.setattr(training, "validation_loss", lambda *_args, **_options: next(losses))
-    checkpoint = train_text(make_run(training={"epochs": 6, "patience": 3}))
+    checkpoint = train_codec(make_run(training={"epochs": 6, "patience": 3}))
     assert checkpoint.metrics["epoch"] == 1
     assert checkpoint.metrics["validation_loss"] == 2.0
     assert next(losses) == 0.1, "stopped three epochs after the best, before the sixth"
@@ -98,7 +98,7 @@ def test_best_weights_stay_when_validation_gets_worse(
 
 def test_local_weights_initialise_the_codec(make_run: MakeRun, local: Checkpoint, folders: dict[str, Path]):
     config = make_run("codec", training={"epochs": 1, "learning_rate": 1e-9}, init_from=str(folders["local"]))
-    codec = train_text(config).codec
+    codec = train_codec(config).codec
     for mine, theirs in zip(
         codec.transformer.parameters(), local.codec.transformer.parameters(), strict=True
     ):
@@ -121,15 +121,13 @@ def test_sandwich_rule_gives_a_third_each_to_the_ends() -> None:
 
 def test_link_draws_one_snr_an_item_uniform_in_db(trained: Checkpoint, make_run: MakeRun) -> None:
     config = make_run().training
-    link = draw_link(trained.codec, config, 20_000, seed=5, device=torch.device("cpu"))
-    assert link is not None
+    (link,) = draw_links(trained.codec, config, (20_000,), seed=5, device=torch.device("cpu"))
     low, high = trained.codec.config.snr_range_db
     assert low <= link.snr_db.min() < low + 0.1
     assert high - 0.1 < link.snr_db.max() <= high
     assert link.snr_db.mean().item() == pytest.approx((low + high) / 2, abs=0.2)
     assert link.snr_db.std().item() == pytest.approx((high - low) / 12**0.5, rel=0.02)
-    again = draw_link(trained.codec, config, 20_000, seed=5, device=torch.device("cpu"))
-    assert again is not None
+    (again,) = draw_links(trained.codec, config, (20_000,), seed=5, device=torch.device("cpu"))
     assert torch.equal(link.snr_db, again.snr_db)
     assert torch.equal(link.k, again.k)
 
@@ -147,12 +145,12 @@ def test_schedule_warms_up_then_falls_to_zero() -> None:
 
 def test_loss_that_is_not_finite_stops_the_run_and_names_the_flag(make_run: MakeRun) -> None:
     with pytest.raises(ToolkitError, match="--learning-rate"):
-        train_text(make_run(training={"learning_rate": 1e30, "clip_norm": 1e30}))
+        train_codec(make_run(training={"learning_rate": 1e30, "clip_norm": 1e30}))
 
 
 def test_truncated_state_is_refused_and_left_alone(make_run: MakeRun, tmp_path: Path) -> None:
     config = make_run(training={"epochs": 2})
-    train_text(config, stop_after_steps=10**6)
+    train_codec(config, stop_after_steps=10**6)
     state = Path(config.output) / "state.safetensors"
     stored = state.read_bytes()
     for length in (0, 7, 500, len(stored) // 2, len(stored) - 1):
@@ -160,5 +158,5 @@ def test_truncated_state_is_refused_and_left_alone(make_run: MakeRun, tmp_path: 
         damaged = tmp_path / "copy" / "state.safetensors"
         damaged.write_bytes(stored[:length])
         with pytest.raises(ToolkitError, match=r"state\.safetensors: damaged"):
-            train_text(make_run("copy", training={"epochs": 2}, resume=True))
+            train_codec(make_run("copy", training={"epochs": 2}, resume=True))
         assert damaged.read_bytes() == stored[:length]

@@ -51,6 +51,9 @@ def make_flops() -> Callable[..., FlopsFile]:
             "decoding": "greedy, KV cache",
             "local_flops": flops, "ue_flops": 0.4 * flops, "server_flops": 0.7 * flops,
         }  # fmt: skip
+        if changes.get("modality") == "vqa":  # the question is a sentence; the length given is the image's
+            image_length = changes.pop("source_length", 197)
+            fields |= {"k": None, "k_text": 16, "k_image": 16, "image_length": image_length}
         return FlopsFile(**fields | changes)
 
     return make

@@ -11,8 +11,11 @@ import pytest
 from data.artifacts import ToolkitError
 from deepsc.checkpoint import write_config
 from deepsc.config import TextCodecConfig
-from profiling import FlopsFile, corrected
-from profiling.command import PRESET_K, main
+from profiling import FlopsFile
+from profiling.command import main, parse_config
+from profiling.config import PRESET_K_TEXT, ProfileConfig
+from profiling.parts import split
+from profiling.text import text_parts
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = ["--source-length", "3", "--target-length", "2"]
@@ -31,13 +34,14 @@ def test_preset_is_written_to_a_file_that_loads(tmp_path: Path, capsys: pytest.C
     assert "FlopCounterMode" in output.out
     assert output.err == ""
     file = FlopsFile.load(path)
-    config = TextCodecConfig.from_preset("tiny", k=PRESET_K)
-    parts = corrected(config, source_length=3, target_length=2)
-    assert (file.local_flops, file.ue_flops, file.server_flops) == (parts.local, parts.ue, parts.server)
+    config = TextCodecConfig.from_preset("tiny", k=PRESET_K_TEXT)
+    shares = split(text_parts(config, source_length=3, target_length=2, k=16))
+    assert (file.local_flops, file.ue_flops, file.server_flops) == (
+        shares.local.count, shares.ue.count, shares.server.count,
+    )  # fmt: skip
     assert (file.k, file.source_length, file.target_length) == (16, 3, 2)
     assert file.model == config.model_name
-    assert file.breakdown["corrected"]["encoder"] == parts.encoder
-    assert file.provenance["config"]["codec"]["k"] == list(PRESET_K)
+    assert file.provenance["config"]["codec"]["k"] == list(PRESET_K_TEXT)
     assert [entry.name for entry in path.parent.iterdir()] == ["flops.json"]
 
 
@@ -47,7 +51,7 @@ def test_checkpoint_is_known_by_its_config_alone(tmp_path: Path) -> None:
     flags = ["--modality", "text", "--checkpoint", str(folder), "--k", "2", *LENGTHS, "--output", str(path)]
     assert main(flags) == 0
     file = FlopsFile.load(path)
-    assert file.breakdown["jsc_symbols_computed"] == 6
+    assert file.breakdown["jsc_symbols_computed"] == [6]
     assert len(file.provenance["data_sha256"][str(folder / "config.json")]) == 64
 
 
@@ -55,7 +59,7 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
     path = tmp_path / "flops.json"
     flags = ["--modality", "text", "--preset", "tiny", "--k", "7", *LENGTHS, "--output", str(path)]
     assert main(flags) == 0
-    assert FlopsFile.load(path).breakdown["jsc_symbols_computed"] == 7
+    assert FlopsFile.load(path).breakdown["jsc_symbols_computed"] == [7]
 
 
 @pytest.mark.parametrize(
@@ -66,10 +70,19 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
         (["--source-length", "-3"], "at least 1"),
         (["--source-length", "257"], "1 to 256"),
         (["--target-length", "257"], "1 to 256"),
-        (["--preset", "huge"], "huge"),
-        (["--beams", "4"], "--beams"),
+        (["--preset", "huge"], "--preset: 'huge' given, allowed: tiny, small, base"),
+        (["--beams", "0"], "at least 1"),
+        (["--k-image", "4"], "--k-image: given, --modality text has none"),
+        (["--image-size", "32"], "--image-size: given, --modality text has none"),
+        (["--timm", "resnet18"], "not allowed with"),
+        (["--table", "t.doc"], "--table: 't.doc' given, a name ending in .md, .tex, .csv"),
+        (["--plot", "p.gif"], "--plot: 'p.gif' given"),
+        (["--threads", "1", "--batch", "2"], "--batch, --threads: given, --latency is needed"),
+        (["--latency", "--dtype", "int8"], "int8"),
+        (["--latency", "--device", "meat"], "--device: 'meat' given"),
+        (["--latency", "--clock-hz", "-1"], "--clock-hz: -1.0 given"),
         (["--checkpoint", "missing"], "missing: not a checkpoint"),
-        (["--checkpoint", "codec", "--preset", "tiny"], "not allowed with"),
+        (["--checkpoint", "codec", "--preset", "tiny"], "--preset: given, the checkpoint says it"),
         (["--checkpoint", "codec", "--k", "5"], "the codec allows 2, 6"),
         (["--checkpoint", "local"], "the codec's checkpoint"),
         (["--checkpoint", "damaged"], "damaged"),
@@ -94,7 +107,7 @@ def test_errors_are_one_line_exit_2_and_leave_nothing(
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     try:
-        status = main(["--modality", "text", "--output", "flops.json", *flags])
+        status = main(["--modality", "text", "--output", "flops.json", *LENGTHS, *flags])
     except SystemExit as stop:
         status = stop.code  # type: ignore[assignment]
     output = capsys.readouterr()
@@ -122,6 +135,92 @@ def test_help_and_reading_load_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_image_and_vqa_are_written_with_their_own_sizes(tmp_path: Path) -> None:
+    path = tmp_path / "flops.json"
+    extra = ["--plot", str(tmp_path / "p.svg"), "--table", str(tmp_path / "t.md"), "--output", str(path)]
+    assert main(["--modality", "image", "--preset", "tiny", "--k", "8", "--image-size", "40", *extra]) == 0
+    file = FlopsFile.load(path)
+    assert (file.modality, file.k, file.source_length, file.target_length) == ("image", 8, 26, None)
+    assert file.model["image_size"] == 40
+    flags = ["--modality", "vqa", "--preset", "tiny", "--k-text", "5", "--k-image", "8", "--answers", "3"]
+    assert main([*flags, "--source-length", "7", *extra]) == 0
+    file = FlopsFile.load(path)
+    assert (file.modality, file.k, file.k_text, file.k_image) == ("vqa", None, 5, 8)
+    assert (file.source_length, file.image_length, file.model["answers"]) == (7, 17, 3)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["flops.json", "p.svg", "t.md"]
+
+
+def test_beams_are_counted_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "flops.json"
+    flags = ["--modality", "text", "--preset", "tiny", *LENGTHS, "--output", str(path)]
+    assert main(flags) == 0
+    greedy = FlopsFile.load(path)
+    assert main([*flags, "--beams", "4"]) == 0
+    beams = FlopsFile.load(path)
+    assert beams.decoding == "beam search, KV cache, 4 beams"
+    decoder = greedy.breakdown["parts"][-1]["corrected"]
+    assert beams.server_flops - greedy.server_flops == 3 * decoder
+
+
+def test_models_of_others_get_the_same_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--timm", "resnet18", "--image-size", "64", "--table", "t.csv"]) == 0
+    output = capsys.readouterr().out
+    assert "11.69 M parameters" in output
+    assert "MAC printed as one FLOP" in output
+    assert [entry.name for entry in tmp_path.iterdir()] == ["t.csv"]  # no FLOPs file: there is no split
+    config = {"model_type": "gpt2", "n_embd": 16, "n_layer": 1, "n_head": 2, "vocab_size": 50,
+              "bos_token_id": 1, "eos_token_id": 1}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert main(["--hf-config", "config.json", "--source-length", "5"]) == 0
+    assert "input_ids [5]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--timm", "resnet5000"], "timm has no such model; close: resnet"),
+        (["--timm", "resnet18", "--k", "4"], "--k: given, --timm has none"),
+        (["--timm", "resnet18", "--output", "f.json"], "--output: given, --timm has none"),
+        (["--timm", "deit_tiny_patch16_224", "--image-size", "7"], "--image-size"),
+        (["--hf-config", "missing.json"], "missing.json: no such file"),
+        (["--hf-config", "foreign.json"], "foreign.json"),
+        ([], "one of the arguments"),
+        (["--modality", "vqa", "--k", "4"], "--k: given, --modality vqa has none"),
+        (["--modality", "image", "--preset", "tiny", "--image-size", "33"], "--patch-size"),
+    ],
+)
+def test_errors_of_other_subjects_are_one_line(
+    flags: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "foreign.json").write_text('{"model_type": "shopping-list"}')
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(flags)
+    except SystemExit as stop:
+        status = stop.code  # type: ignore[assignment]
+    output = capsys.readouterr()
+    assert status == 2
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["foreign.json"]
+
+
+def test_flags_make_the_config() -> None:
+    config = parse_config(
+        ["--modality", "text", "--k", "8", "--latency", "--threads", "1", "--table", "a.md"]
+    )
+    assert config.latency is not None
+    assert config == ProfileConfig(modality="text", k=8, table=("a.md",), latency=config.latency)
+    assert (config.latency.threads, config.latency.batch) == (1, 1)
+
+
 def test_a_file_of_another_unit_or_without_a_count_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "flops.json"
     FlopsFile(
@@ -130,6 +229,11 @@ def test_a_file_of_another_unit_or_without_a_count_is_refused(tmp_path: Path) ->
     ).save(path)  # fmt: skip
     assert FlopsFile.load(path).local_flops == 3.0
     document = json.loads(path.read_text())
+    with pytest.raises(ToolkitError, match="k_image must be above 0"):
+        FlopsFile(
+            modality="vqa", model={}, k_text=16, source_length=20, image_length=17, decoding="one pass",
+            local_flops=3.0, ue_flops=1.0, server_flops=2.0,
+        )  # fmt: skip
     for change in ({"unit": "MAC"}, {"local_flops": 0}, {"server_flops": None}, {"schema_version": 99}):
         path.write_text(json.dumps(document | change))
         with pytest.raises(ToolkitError, match=r"flops\.json|FLOPs file"):

@@ -1,68 +1,120 @@
-"""Side by side: residuals are named, disagreement is an error."""
+"""Tables, FLOPs file and plot."""
 
+import csv
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from data.artifacts import ToolkitError
 from deepsc.config import TextCodecConfig
-from profiling import Decoding, closed_form, report
-from profiling.report import TextProfile, profile_text
+from profiling import FlopsFile, plot, report
+from profiling.measured import collapse
+from profiling.parts import split
+from profiling.profile import CodecProfile, profile_text
+from profiling.residuals import check
+from profiling.tables import Table, write_tables
 
 TINY = TextCodecConfig.from_preset("tiny", k=(4, 16))
 
 
 @pytest.fixture(scope="module")
-def profile() -> TextProfile:
+def profile() -> CodecProfile:
     return profile_text(TINY, k=4, source_length=5, target_length=3)
 
 
-def test_both_counters_agree_with_the_closed_form(profile: TextProfile) -> None:
-    for part in ("encoder", "jsc_encoder", "jsc_decoder", "decoder"):
-        assert profile.flop_counter[part].matrix_flops == getattr(profile.corrected, part)
-        assert profile.fvcore[part].matrix_flops == getattr(profile.corrected, part)
-        for counts in (profile.flop_counter[part], profile.fvcore[part]):
-            assert sum(counts.by_operator.values()) == counts.matrix_flops
-
-
-def test_fvcore_residual_is_layer_norm_at_5_per_element(profile: TextProfile) -> None:
-    assert profile.fvcore["encoder"].estimated == {"layer_norm": 5 * TINY.layers * 2 * 5 * TINY.d_model}
-    assert profile.fvcore["decoder"].estimated == {"layer_norm": 5 * TINY.layers * 3 * 3 * TINY.d_model}
-    assert profile.flop_counter["encoder"].estimated == {}
-
-
-def test_operators_passed_over_are_named_with_their_size(profile: TextProfile) -> None:
-    passed_over = profile.flop_counter["encoder"].not_counted
-    assert passed_over["aten._softmax"] == TINY.layers * TINY.heads * 5 * 5
-    assert passed_over["aten.silu"] == TINY.layers * 5 * TINY.d_ff
-    assert not any(word in name for name in passed_over for word in ("mm", "scaled_dot", "linear", "matmul"))
-    assert profile.fvcore["encoder"].not_counted["aten::softmax"] == TINY.layers
-
-
-def test_shares_are_sums_of_parts(profile: TextProfile) -> None:
-    file = profile.flops_file({})
-    parts = profile.corrected
-    assert parts.jsc_decoder is not None
-    assert file.local_flops == parts.encoder + parts.decoder
-    assert file.ue_flops == parts.encoder + parts.jsc_encoder
-    assert file.server_flops == parts.jsc_decoder + parts.decoder
+def test_file_holds_the_split_and_its_parts(profile: CodecProfile, tmp_path: Path) -> None:
+    path = tmp_path / "flops.json"
+    report.flops_file(profile, {}).save(path)
+    file = FlopsFile.load(path)
+    shares = split(profile.parts)
+    assert (file.local_flops, file.ue_flops, file.server_flops) == (
+        shares.local.count, shares.ue.count, shares.server.count,
+    )  # fmt: skip
     assert (file.decoding, file.k, file.model) == ("greedy, KV cache", 4, TINY.model_name)
-    for mode in Decoding:
-        closed = closed_form.decoder_flops(TINY, source_length=5, target_length=3, decoding=mode)
-        assert profile.decoder_by_mode[mode] == closed
+    assert (file.source_length, file.target_length, file.k_text, file.image_length) == (5, 3, None, None)
+    parts = file.breakdown["parts"]
+    for part in parts:
+        assert part["corrected"] == part["flop_counter_mode"] == 2 * part["fvcore_macs"]
+        assert part["corrected"] == sum(part["modules"].values())
+    assert sum(part["corrected"] for part in parts if part["local"]) == file.local_flops
+    assert parts[2]["as_printed"] is None
 
 
-def test_what_appendix_a_leaves_out_is_not_zero_in_the_table(profile: TextProfile) -> None:
-    row = next(line for line in profile.table().splitlines() if line.startswith("JSC decoder"))
-    assert "not counted" in row
-    assert profile.flops_file({}).breakdown["as_printed"]["jsc_decoder"] is None
+def test_what_appendix_a_leaves_out_is_not_zero_in_the_table(profile: CodecProfile) -> None:
+    row = next(row for row in report.tables(profile)[0].rows if row[0].startswith("JSC decoder"))
+    assert row[1] == "not counted"
 
 
-def test_a_count_that_differs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def off_by_two(*args: object, **kwargs: object) -> object:
-        parts = closed_form.corrected(*args, **kwargs)  # type: ignore[arg-type]
-        return replace(parts, encoder=parts.encoder + 2)
+def test_residuals_lead_from_each_tools_number_to_the_corrected_one(profile: CodecProfile) -> None:
+    table = next(table for table in report.tables(profile) if "each tool prints" in table.title)
+    rows = {row[0].strip(): float(row[1]) for row in table.rows}
+    norm = 5 * TINY.d_model * (TINY.layers * 2 * 5 + 3 * TINY.layers * 3) / 1e6  # fvcore's 5 an element
+    norm += 5 * TINY.d_model * 5 * (1 + 3) / 1e6  # of the JSC codec
+    assert rows["layer_norm counted"] == pytest.approx(-norm, abs=1e-3)
+    assert rows["FlopCounterMode prints"] == rows["corrected"]
+    explained = rows["fvcore prints"] + rows["MAC printed as one FLOP"] + rows["layer_norm counted"]
+    assert explained == pytest.approx(rows["corrected"], abs=2e-3)
 
-    monkeypatch.setattr(report, "corrected", off_by_two)
-    with pytest.raises(ToolkitError, match=r"encoder: the closed form gives .* FlopCounterMode counts"):
-        profile_text(TINY, k=4, source_length=2, target_length=1)
+
+def test_operators_passed_over_are_named_with_their_size(profile: CodecProfile) -> None:
+    elements = profile.counted[0].torch.elements
+    assert elements["softmax"] == TINY.layers * TINY.heads * 5 * 5
+    assert elements["activation"] == TINY.layers * 5 * TINY.d_ff
+    assert elements["bias"] == TINY.layers * 5 * (5 * TINY.d_model + TINY.d_ff)
+    assert elements["embedding"] == 2 * 5 * TINY.d_model  # words and positions
+
+
+def test_a_count_that_differs_is_an_error_that_names_the_module(profile: CodecProfile) -> None:
+    encoder = profile.counted[0]
+    path = "transformer.model.encoder.layers.*.fc1"
+    wrong = replace(encoder, closed=dict(encoder.closed) | {path: 2 * encoder.closed[path]})
+    with pytest.raises(ToolkitError, match=r"semantic encoder, transformer.*fc1: the closed form gives"):
+        check([wrong], allow_uncounted=False)
+    check([wrong], allow_uncounted=True)
+    check(profile.counted, allow_uncounted=False)
+
+
+def test_formats_hold_the_same_cells(profile: CodecProfile, tmp_path: Path) -> None:
+    for suffix in (".md", ".tex", ".csv"):
+        write_tables(str(tmp_path / f"t{suffix}"), report.tables(profile), report.counts(profile))
+    markdown, latex = ((tmp_path / f"t{suffix}").read_text() for suffix in (".md", ".tex"))
+    for table in report.tables(profile):
+        assert table.title in markdown
+        for cell in table.rows[0][1:]:
+            assert cell.replace("%", r"\%") in latex
+            assert cell in markdown
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == len(report.tables(profile))
+    with (tmp_path / "t.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sum(int(row["corrected_flops"]) for row in rows) == sum(
+        part.corrected.count for part in profile.parts
+    )
+    assert {row["place"] for row in rows} == {"UE", "server"}
+    assert all(row["corrected_flops"] == row["fvcore_flops"] for row in rows)
+
+
+def test_special_characters_are_escaped() -> None:
+    table = Table(title="a_b & 5 %", columns=("x|y", "n"), rows=(("$x^2$", "1"),))
+    assert r"a\_b \& 5 \%" in table.latex()
+    assert r"\$x\textasciicircum{}2\$ & 1" in table.latex()
+    assert r"| $x^2$ | 1 |" in table.markdown()
+    assert table.text() == "a_b & 5 %\nx|y    n\n$x^2$  1\n"
+    assert table.csv() == "x|y,n\n$x^2$,1\n"
+
+
+def test_plot_is_written_whole_or_not_at_all(profile: CodecProfile, tmp_path: Path) -> None:
+    for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
+        path = tmp_path / f"split{suffix}"
+        plot.plot_split(str(path), profile.parts, title="tiny")
+        assert path.read_bytes().startswith(magic)
+    with pytest.raises(ToolkitError, match=r"--plot.*\.png, \.pdf, \.svg"):
+        plot.plot_split(str(tmp_path / "split.bmp"), profile.parts, title="tiny")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_layers_are_collapsed() -> None:
+    assert collapse("a.layers.11.attn.q") == "a.layers.*.attn.q"
+    assert collapse("a.mlp.0") == "a.mlp.*"
+    assert collapse("0") == "0"
+    assert collapse("a.conv1.x2y") == "a.conv1.x2y"

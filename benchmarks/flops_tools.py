@@ -1,0 +1,234 @@
+"""What FLOPs tools print for the same models, and what separates it from the closed form.
+
+    pip install 'deepsc-toolkit[benchmark]'
+    python benchmarks/flops_tools.py --output docs/flops-tools.md
+
+Each tool runs as its documentation shows it, on the CPU, one item a batch. What it misses is found by
+arithmetic: the choice of named work (attention's products, LayerNorm, ...) whose sum is the difference
+exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import itertools
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from data.artifacts import write_text
+from profiling.functions import count_calls
+from profiling.measured import Workload, collapse, count_with_torch
+from profiling.units import Flops, Macs
+
+LAYERS = 6
+KINDS = {
+    "MultiheadAttention": "attention's score products", "Attention": "attention's score products",
+    "MarianAttention": "attention's score products", "NonDynamicallyQuantizableLinear": "Linear layers",
+    "Linear": "Linear layers", "Conv2d": "convolutions", "LSTM": "the LSTM",
+}  # fmt: skip
+"""Names for the products of modules, by class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A model on the CPU and its input."""
+
+    name: str
+    module: nn.Module
+    inputs: tuple[Tensor, ...]
+
+
+def models() -> Iterator[Model]:
+    """The models of the table."""
+    import timm
+
+    layer = nn.TransformerEncoderLayer(512, 8, 2048, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, LAYERS).eval()
+    yield Model(name="torch.nn.TransformerEncoder, 6 x 512/2048, 128 tokens", module=encoder,
+                inputs=(torch.randn(1, 128, 512),))  # fmt: skip
+    image = (torch.randn(1, 3, 224, 224),)
+    for name in ("deit_small_patch16_224", "resnet50"):
+        yield Model(name=f"timm {name}, 224 px", module=timm.create_model(name).eval(), inputs=image)
+    ids = torch.zeros(1, 20, dtype=torch.long)
+    yield Model(name="text codec base, encoder and one decoder pass, 20 tokens", module=TextOnePass().eval(),
+                inputs=(ids, ids))  # fmt: skip
+    yield Model(name="torch.nn.LSTM, 2 x 256, 50 steps", module=nn.LSTM(256, 256, 2).eval(),
+                inputs=(torch.randn(50, 1, 256),))  # fmt: skip
+
+
+class TextOnePass(nn.Module):
+    """The text codec's Transformer, teacher-forced: what a tool sees that runs one forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from deepsc.config import TextCodecConfig
+        from deepsc.text import TextCodec
+
+        self.transformer = TextCodec(TextCodecConfig.from_preset("base", k=(16,))).transformer
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        return self.transformer(input_ids=source, decoder_input_ids=target, use_cache=False).logits
+
+
+def fvcore(model: Model) -> int:
+    from fvcore.nn import FlopCountAnalysis
+
+    return int(FlopCountAnalysis(model.module, model.inputs).total())
+
+
+def flop_counter_mode(model: Model) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model.module(*model.inputs)
+    return counter.get_total_flops()
+
+
+def ptflops(model: Model, backend: str = "pytorch") -> int:
+    from ptflops import get_model_complexity_info
+
+    def constructor(_: object) -> dict[str, Tensor]:
+        import inspect
+
+        names = list(inspect.signature(model.module.forward).parameters)
+        return dict(zip(names, model.inputs, strict=False))
+
+    macs, _ = get_model_complexity_info(
+        model.module, (1,), as_strings=False, print_per_layer_stat=False, verbose=False, backend=backend,
+        input_constructor=constructor,
+    )  # fmt: skip
+    return int(macs)
+
+
+def calflops(model: Model) -> int:
+    from calflops import calculate_flops
+
+    flops, _, _ = calculate_flops(
+        model=model.module, args=list(model.inputs), print_results=False, output_as_string=False
+    )
+    return int(flops)
+
+
+def thop(model: Model) -> int:
+    from thop import profile
+
+    macs, _ = profile(model.module, inputs=model.inputs, verbose=False)
+    return int(macs)
+
+
+def torchinfo(model: Model) -> int:
+    from torchinfo import summary
+
+    return int(summary(model.module, input_data=list(model.inputs), verbose=0).total_mult_adds)
+
+
+TOOLS: dict[str, tuple[Callable[[Model], int], str, int, str]] = {
+    # name: (run, unit it prints, FLOPs a unit, distribution)
+    "fvcore": (fvcore, "MAC, named flops", 2, "fvcore"),
+    "FlopCounterMode": (flop_counter_mode, "FLOP", 1, "torch"),
+    "ptflops, pytorch": (ptflops, "MAC", 2, "ptflops"),
+    "ptflops, aten": (lambda model: ptflops(model, "aten"), "MAC", 2, "ptflops"),
+    "calflops": (calflops, "FLOP", 1, "calflops"),
+    "thop": (thop, "MAC", 2, "thop"),
+    "torchinfo": (torchinfo, "MAC", 2, "torchinfo"),
+}
+
+
+def work(model: Model) -> tuple[Flops, dict[str, int]]:
+    """Closed form, and the work in it and beside it that a tool may miss or add, in FLOPs by name."""
+    closed, _ = count_calls(Workload(module=model.module, inputs=model.inputs))
+    elements = count_with_torch(Workload(module=model.module, inputs=model.inputs)).elements
+    products: dict[str, int] = {}
+    modules = {collapse(path): module for path, module in model.module.named_modules()}
+    for path, macs in closed.items():
+        module = modules[path]
+        count = macs.flops.count
+        if isinstance(module, nn.MultiheadAttention):  # 4 S d^2 of projections, the rest are scores
+            share = 4 * model.inputs[0].shape[1] * module.embed_dim**2 * LAYERS * 2
+            products["attention's projections"] = products.get("attention's projections", 0) + share
+            count -= share
+        kind = KINDS.get(type(module).__name__, type(module).__name__)
+        products[kind] = products.get(kind, 0) + count
+    missing = {name: -count for name, count in products.items()}
+    added = {
+        f"{cause} at {times} an element": times * count
+        for cause, count in elements.items()
+        if cause in ("bias", "normalisation", "activation", "pooling", "softmax")
+        for times in (1, 2, 4, 5, 8, 10)
+    }
+    return Macs.total(closed.values()).flops, missing | added
+
+
+def explain(difference: int, candidates: dict[str, int], *, most: int = 3) -> str:
+    """The choice of candidates whose sum is `difference`, else how much is left unexplained."""
+    named = {name: flops for name, flops in candidates.items() if flops}
+    for count in range(most + 1):
+        for chosen in itertools.combinations(named, count):
+            if sum(named[name] for name in chosen) == difference:
+                return (
+                    "; ".join(f"{'without' if named[name] < 0 else 'with'} {name}" for name in chosen)
+                    or "nothing"
+                )
+    return f"{difference / 1e6:+.3f} MFLOP of other work"
+
+
+def table(model: Model) -> list[str]:
+    """Markdown of one model."""
+    corrected, candidates = work(model)
+    lines = [
+        f"## {model.name}", "", f"Closed form: {corrected.count / 1e6:.3f} MFLOP.", "",
+        "| tool | prints | unit | in MFLOP | of the closed form | misses or adds |",
+        "|---|---:|---|---:|---:|---|",
+    ]  # fmt: skip
+    for name, (run, unit, flops_a_unit, _) in TOOLS.items():
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                printed = run(model)
+        except Exception as error:  # the table says which tool cannot run the model
+            lines.append(
+                f"| {name} | fails | | | | {type(error).__name__}: {str(error).splitlines()[0][:80]} |"
+            )
+            continue
+        flops = flops_a_unit * printed
+        cause = explain(flops - corrected.count, candidates)
+        lines.append(
+            f"| {name} | {printed / 1e6:.3f} M | {unit} | {flops / 1e6:.3f} "
+            f"| {flops / corrected.count:.2%} | {cause} |"
+        )
+    return [*lines, ""]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", default="docs/flops-tools.md", help="Markdown file")
+    args = parser.parse_args()
+    logging.disable(logging.WARNING)
+    torch.manual_seed(0)
+    versions = ", ".join(
+        f"{name} {metadata.version(name)}" for name in dict.fromkeys(tool[3] for tool in TOOLS.values())
+    )
+    lines = [
+        "# What FLOPs tools print", "",
+        "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU,",
+        "one item. The last column is the choice of at most three kinds of work whose sum is the difference",
+        "to the closed form exactly; LayerNorm and the like count per element written.", "",
+        f"Versions: {versions}.", "",
+    ]  # fmt: skip
+    for model in models():
+        lines += table(model)
+        print("\n".join(lines[-12:]), flush=True)
+    write_text(Path(args.output), "\n".join(lines).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Configurations of image codecs; no torch here, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from data.artifacts import ToolkitError
+from deepsc.config import CodecConfig, RunConfig, below_one
+
+IMAGE_TASKS = ("classify", "retrieve")
+AUGMENTATIONS = ("deit", "light", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePreset:
+    """Size of an image codec and the training that suits it."""
+
+    width: int
+    heads: int
+    depth: int
+    image_size: int
+    """Pixels a side."""
+    patch_size: int
+    drop_path: float
+    augment: str
+    """"deit": RandAugment, mixup, cutmix, erasing; "light": shifts and flips; "none"."""
+    learning_rate: float
+    """Peak, after warm-up."""
+    warmup_steps: int
+    batch_tokens: int
+    """Largest number of tokens in a batch: images times patches and the class token."""
+    epochs: int
+
+
+IMAGE_PRESETS = {
+    "tiny": ImagePreset(
+        width=48, heads=3, depth=4, image_size=32, patch_size=8, drop_path=0.0, augment="none",
+        learning_rate=2e-3, warmup_steps=50, batch_tokens=1088, epochs=10,
+    ),
+    "deit-tiny": ImagePreset(
+        width=192, heads=3, depth=12, image_size=224, patch_size=16, drop_path=0.1, augment="deit",
+        learning_rate=1e-3, warmup_steps=2000, batch_tokens=12608, epochs=300,
+    ),
+    "deit-small": ImagePreset(
+        width=384, heads=6, depth=12, image_size=224, patch_size=16, drop_path=0.1, augment="deit",
+        learning_rate=5e-4, warmup_steps=2000, batch_tokens=12608, epochs=300,
+    ),
+}  # fmt: skip
+"""deit-tiny, deit-small: timm's deit_tiny_patch16_224, deit_small_patch16_224 (Touvron et al., 2021)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCodecConfig(CodecConfig):
+    """Architecture of an image codec: a DeiT cut after block `split`, and at the cut the JSC codec.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    classes: int
+    width: int
+    heads: int
+    depth: int
+    """Transformer blocks in all."""
+    split: int
+    """Blocks at the UE; the other depth - split run at the server (6 and 6: F^I of section V)."""
+    image_size: int
+    """Pixels a side."""
+    patch_size: int
+    drop_path: float = 0.0
+    k: tuple[int, ...] = ()
+    """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
+
+    @classmethod
+    def from_preset(cls, preset: str, **changes: Any) -> ImageCodecConfig:
+        """Config of a preset, with fields changed; the cut is in the middle unless `split` is among them."""
+        size = IMAGE_PRESETS[preset]
+        names = ("width", "heads", "depth", "image_size", "patch_size", "drop_path")
+        fields = {name: getattr(size, name) for name in names} | changes
+        fields.setdefault("split", fields["depth"] // 2)
+        return cls(preset=preset, **fields)
+
+    @property
+    def uplinks(self) -> tuple[tuple[int, ...], ...]:
+        """One transmission: k."""
+        return (self.k,) if self.k else ()
+
+    @property
+    def tokens(self) -> int:
+        """S^I: patches and the class token; all of them cross the channel."""
+        return (self.image_size // self.patch_size) ** 2 + 1
+
+    @property
+    def model_name(self) -> dict[str, Any]:
+        """What tells this model from another where FLOPs and accuracy are concerned."""
+        names = ("preset", "width", "heads", "depth", "split", "image_size", "patch_size", "classes")
+        return {"name": "image-deit", **{name: getattr(self, name) for name in names}}
+
+    def architecture_errors(self) -> list[str]:
+        """Sizes below 1, heads that do not divide the width, a cut outside the blocks, half patches."""
+        errors = below_one(self, "classes", "width", "heads", "depth", "image_size", "patch_size")
+        if not errors:
+            if self.width % self.heads:
+                errors.append(f"width: {self.width} given, a multiple of the {self.heads} heads is allowed")
+            if not 1 <= self.split < max(2, self.depth):
+                errors.append(f"--split: {self.split} given, 1 to {self.depth - 1} is allowed (--depth)")
+            errors += patch_errors(self.image_size, self.patch_size)
+        if not 0 <= self.drop_path < 1:
+            errors.append(f"drop_path: {self.drop_path} given, [0, 1) is allowed")
+        return errors
+
+
+def patch_errors(image_size: int, patch_size: int) -> list[str]:
+    """An error if patches do not tile the image."""
+    if image_size % patch_size == 0:
+        return []
+    return [f"--patch-size: {patch_size} given, a divisor of --image-size {image_size} is allowed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSetConfig:
+    """Which images; the arguments of `data.images.load_images`."""
+
+    dataset: str
+    """"cifar10", "easy-vqa", "digits", or "folder" for `folder`."""
+    data_dir: str | None = None
+    folder: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRunConfig(RunConfig):
+    """What `train-deepsc --modality image` does.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    modality: ClassVar[str] = "image"
+    presets: ClassVar[Mapping[str, ImagePreset]] = IMAGE_PRESETS
+    tasks: ClassVar[tuple[str, ...]] = IMAGE_TASKS
+
+    corpus: ImageSetConfig
+    preset: str = "deit-small"
+    task: str = "classify"
+    """"classify", or "retrieve": rank a gallery by the received embedding; both are trained by classes."""
+    k: tuple[int, ...] = (16,)
+    image_size: int | None = None
+    """Pixels a side; None: the preset's, as for the next three."""
+    patch_size: int | None = None
+    depth: int | None = None
+    """Transformer blocks in all; fewer than the preset's make a slice of its model."""
+    split: int | None = None
+    """Blocks at the UE; None: half of them."""
+    augment: str | None = None
+    """None: the preset's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.augment is not None and self.augment not in AUGMENTATIONS:
+            raise ToolkitError(f"--augment: {self.augment!r} given, allowed: {', '.join(AUGMENTATIONS)}")
+
+    @property
+    def trained_k(self) -> dict[str, tuple[int, ...]]:
+        """One transmission: k."""
+        return {"k": self.k}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that were given and replace the preset's."""
+        names = ("image_size", "patch_size", "depth", "split")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

@@ -1,0 +1,77 @@
+"""Stacked bars: what a task costs locally, at the UE and at the server, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.artifacts import ToolkitError, atomic_path
+from profiling.parts import Part, Place
+
+SUFFIXES = (".png", ".pdf", ".svg")
+_BARS = ("local task", "UE's share", "server's share")
+
+
+def check_suffix(path: str) -> None:
+    """Refuse a plot of unknown format.
+
+    Raises:
+        ToolkitError: naming the allowed suffixes.
+    """
+    if Path(path).suffix not in SUFFIXES:
+        raise ToolkitError(f"--plot: {path!r} given, a name ending in {', '.join(SUFFIXES)} is allowed")
+
+
+def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
+    """Draw the split, Appendix A as printed (hatched) beside the corrected count.
+
+    Args:
+        path: file to write, atomically; its suffix names the format.
+        parts: every part of one codec.
+        title: what was counted.
+
+    Raises:
+        ToolkitError: on another suffix, or if writing fails.
+    """
+    check_suffix(path)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    colors = [f"C{i}" for i in range(len(parts))]
+    for bar in range(len(_BARS)):
+        for printed in (False, True):
+            bottom = 0.0
+            for part, color in zip(parts, colors, strict=True):
+                flops = part.as_printed if printed else part.corrected
+                if flops is None or not _runs_in(part, bar):
+                    continue
+                axes.bar(
+                    bar + (-0.2 if printed else 0.2),
+                    flops.count / 1e9,
+                    bottom=bottom,
+                    width=0.36,
+                    color=color,
+                    alpha=0.55 if printed else 1.0,
+                    hatch="///" if printed else None,
+                    edgecolor="white",
+                )
+                bottom += flops.count / 1e9
+    axes.set_xticks(range(len(_BARS)), _BARS)
+    axes.set_ylabel("GFLOP a task (1 multiply-add = 2 FLOP)")
+    axes.set_title(title, fontsize="medium")
+    legend = [Patch(color=color, label=part.name) for part, color in zip(parts, colors, strict=True)]
+    legend.append(
+        Patch(facecolor="lightgrey", edgecolor="white", hatch="///", label="as printed (Appendix A)")
+    )
+    axes.legend(handles=legend, fontsize="small")
+    axes.spines[["top", "right"]].set_visible(False)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=Path(path).suffix[1:], dpi=150)
+
+
+def _runs_in(part: Part, bar: int) -> bool:
+    return (part.local, part.place is Place.UE, part.place is Place.SERVER)[bar]

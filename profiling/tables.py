@@ -1,0 +1,88 @@
+"""Tables as text for the terminal, Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.artifacts import ToolkitError, write_text
+
+SUFFIXES = (".md", ".tex", ".csv")
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Cells under a title; the first column is left-aligned, the others are right-aligned."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def text(self) -> str:
+        """For a terminal."""
+        widths = [max(len(row[i]) for row in (self.columns, *self.rows)) for i in range(len(self.columns))]
+        lines = [
+            "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(pairs))
+            for pairs in (zip(row, widths, strict=True) for row in (self.columns, *self.rows))
+        ]
+        return "\n".join([self.title, *(line.rstrip() for line in lines)]) + "\n"
+
+    def markdown(self) -> str:
+        """GitHub's tables."""
+        rule = "|---|" + "---:|" * (len(self.columns) - 1)
+        rows = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in self.rows]
+        return "\n".join([f"**{self.title}**", "", f"| {' | '.join(self.columns)} |", rule, *rows]) + "\n"
+
+    def latex(self) -> str:
+        """A `table` without packages."""
+        alignment = "l" + "r" * (len(self.columns) - 1)
+        head, *rows = (
+            " & ".join(_escape(cell) for cell in row) + r" \\" for row in (self.columns, *self.rows)
+        )
+        return "\n".join([
+            r"\begin{table}", rf"\caption{{{_escape(self.title)}}}", rf"\begin{{tabular}}{{{alignment}}}",
+            r"\hline", head, r"\hline", *rows, r"\hline", r"\end{tabular}", r"\end{table}", "",
+        ])  # fmt: skip
+
+    def csv(self) -> str:
+        """Comma-separated, with a head."""
+        stream = io.StringIO()
+        csv.writer(stream, lineterminator="\n").writerows((self.columns, *self.rows))
+        return stream.getvalue()
+
+
+def check_suffix(path: str) -> None:
+    """Refuse a table file of unknown format.
+
+    Raises:
+        ToolkitError: naming the allowed suffixes.
+    """
+    if Path(path).suffix not in SUFFIXES:
+        raise ToolkitError(f"--table: {path!r} given, a name ending in {', '.join(SUFFIXES)} is allowed")
+
+
+def write_tables(path: str, tables: Sequence[Table], counts: Table) -> None:
+    """Write all tables as Markdown or LaTeX, or `counts` alone as CSV, by the suffix of `path`.
+
+    Raises:
+        ToolkitError: on another suffix, or if writing fails.
+    """
+    check_suffix(path)
+    suffix = Path(path).suffix
+    if suffix == ".csv":
+        write_text(path, counts.csv())
+    else:
+        write_text(
+            path, "\n".join(table.markdown() if suffix == ".md" else table.latex() for table in tables)
+        )
+
+
+def _escape(cell: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in cell)

@@ -1,0 +1,123 @@
+"""The text codec's decoder as workloads: a teacher-forced pass, single cached steps, whole generations."""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from deepsc.text import TextCodec
+from profiling.measured import FvcoreCount, TorchCount, Workload
+from profiling.units import Flops, Macs
+from profiling.workloads import Method
+
+Count = TypeVar("Count", TorchCount, FvcoreCount)
+
+
+def teacher_forced(codec: TextCodec, *, source_length: int, target_length: int) -> Workload:
+    """One pass over T target tokens; step T of decoding without a cache, too."""
+
+    def run(received: Tensor, tokens: Tensor) -> Tensor:
+        return codec.transformer(
+            encoder_outputs=BaseModelOutput(last_hidden_state=received),
+            decoder_input_ids=tokens,
+            use_cache=False,
+        ).logits
+
+    return Workload(
+        module=Method(codec, run),
+        inputs=(_received(codec, 1, source_length), _ids(codec, 1, target_length)),
+    )
+
+
+def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: int = 1) -> Workload:
+    """The target token at `position`, from 1, of each beam; what came before it is in the cache.
+
+    The first step has an empty cache, and so computes the keys and values of the source.
+    """
+    received = _received(codec, beams, source_length)
+    past = _filled_cache(codec, received, position - 1), _filled_cache(codec, received, source_length)
+
+    def run(received: Tensor, token: Tensor) -> Tensor:
+        # Copies, since a step writes to its cache; copied shallowly, since that is no part of a step.
+        cache = EncoderDecoderCache(*(_shallow(one) if position > 1 else DynamicCache() for one in past))
+        if position > 1:
+            cache.is_updated = dict.fromkeys(range(codec.config.layers), True)
+        return codec.transformer(
+            encoder_outputs=BaseModelOutput(last_hidden_state=received),
+            decoder_input_ids=token,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+
+    return Workload(module=Method(codec, run), inputs=(received, _ids(codec, beams, 1)))
+
+
+def generation(
+    codec: TextCodec, *, source_length: int, target_length: int, beams: int = 1, batch: int = 1
+) -> Workload:
+    """All T steps by transformers' generate. It looks at values, which the meta device does not have."""
+
+    def run(received: Tensor) -> Tensor:
+        return codec.transformer.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=received),
+            num_beams=beams,
+            do_sample=False,
+            min_new_tokens=target_length,
+            max_new_tokens=target_length,
+        )
+
+    return Workload(module=Method(codec, run), inputs=(_received(codec, batch, source_length),))
+
+
+def over_steps(first: Count, second: Count, last: Count, steps: int) -> Count:
+    """A whole generation from its steps 1, 2 and T: from step 2 on, the count is linear in the position.
+
+    Args:
+        first: step 1, which reads the source.
+        second: step 2; any count where there is none.
+        last: step T.
+        steps: T.
+    """
+
+    def total(field: str) -> dict[str, int]:
+        counts = [
+            {key: getattr(count, "count", count) for key, count in getattr(step, field).items()}
+            for step in (first, second, last)
+        ]
+        keys = sorted(counts[0].keys() | counts[1].keys() | counts[2].keys())
+        a, b, c = ({key: count.get(key, 0) for key in keys} for count in counts)
+        return {key: a[key] + (steps - 1) * (b[key] + c[key]) // 2 for key in keys}
+
+    unit = Flops if isinstance(first, TorchCount) else Macs
+    fields = {name: total(name) for name in first.__dataclass_fields__}
+    modules = {path: unit(count) for path, count in fields.pop("modules").items()}
+    return type(first)(modules=modules, **fields)
+
+
+def _filled_cache(codec: TextCodec, like: Tensor, length: int) -> DynamicCache:
+    config = codec.config
+    cache = DynamicCache()
+    for layer in range(config.layers):
+        shape = (like.shape[0], config.heads, length, config.d_model // config.heads)
+        cache.update(like.new_zeros(shape), like.new_zeros(shape), layer)
+    return cache
+
+
+def _shallow(cache: DynamicCache) -> DynamicCache:
+    copied = copy.copy(cache)
+    copied.layers = [copy.copy(layer) for layer in cache.layers]
+    return copied
+
+
+def _received(codec: TextCodec, batch: int, length: int) -> Tensor:
+    weight = codec.transformer.lm_head.weight
+    return torch.zeros(batch, length, codec.config.d_model, device=weight.device, dtype=weight.dtype)
+
+
+def _ids(codec: TextCodec, batch: int, length: int) -> Tensor:
+    return torch.zeros(batch, length, dtype=torch.long, device=codec.transformer.lm_head.weight.device)

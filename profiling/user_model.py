@@ -1,0 +1,139 @@
+"""Models that are none of our codecs: by timm's name, or from a transformers config file."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from data.artifacts import ToolkitError, parsing, read_json
+from profiling.measured import Workload
+from profiling.workloads import Method, for_counting
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserModel:
+    """A model and what one forward pass of it takes."""
+
+    name: str
+    parameters: int
+    workload: Workload
+
+
+def timm_model(
+    name: str, *, image_size: int | None = None, device: str = "meta", batch: int = 1
+) -> UserModel:
+    """A model of timm's, weights drawn at random.
+
+    Args:
+        name: as in `timm.list_models()`.
+        image_size: pixels a side, by default the model's own.
+        device: "meta" for shapes alone.
+        batch: images.
+
+    Raises:
+        ToolkitError: if timm has no such model, or not of this size.
+    """
+    import timm
+
+    if name not in timm.list_models():
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        raise ToolkitError(
+            f"--timm: {name!r} given, timm has no such model"
+            + (f"; close: {', '.join(near)}" if near else "")
+        )
+    try:
+        size = {} if image_size is None else {"img_size": image_size}
+        model = timm.create_model(name, **size)
+    except TypeError:  # a convolutional model takes images of any size
+        model = timm.create_model(name)
+    except (AssertionError, ValueError) as error:
+        raise ToolkitError(f"--image-size: {image_size} given, {name} refuses it: {error}") from error
+    channels, height, width = model.pretrained_cfg["input_size"]
+    shape = (batch, channels, image_size or height, image_size or width)
+    for_counting(model)
+    model.to(device)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    workload = Workload(module=model, inputs=(torch.zeros(shape, device=device),))
+    return UserModel(name=f"{name}, {shape[2]} x {shape[3]} pixels", parameters=parameters, workload=workload)
+
+
+def hf_model(
+    path: str,
+    *,
+    source_length: int,
+    target_length: int,
+    image_size: int | None = None,
+    device: str = "meta",
+    batch: int = 1,
+) -> UserModel:
+    """A model of transformers' from a config file, weights drawn at random.
+
+    Args:
+        path: a config.json; its `architectures` names the class, else it is the bare model.
+        source_length: tokens of the input, of models that read text.
+        target_length: tokens of the decoder's input, of encoder-decoder models.
+        image_size: pixels a side, by default the config's.
+        device: "meta" for shapes alone.
+        batch: items.
+
+    Raises:
+        ToolkitError: if the file is no config of transformers', or of a model with other inputs.
+    """
+    fields = read_json(path)
+    import transformers
+
+    with parsing(path):
+        config = transformers.AutoConfig.for_model(**fields)
+    architecture = next(iter(config.architectures or []), None)
+    try:
+        if architecture and hasattr(transformers, architecture):
+            # Eager attention: the masks of the others look at values, and shapes have none.
+            model = getattr(transformers, architecture)._from_config(config, attn_implementation="eager")
+        else:
+            model = transformers.AutoModel.from_config(config, attn_implementation="eager")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ToolkitError(f"--hf-config: {path} gives no model: {error}") from error
+    inputs = _hf_inputs(model, source_length, target_length, image_size, batch)
+    for_counting(model)
+    model.to(device)
+    options: dict[str, Any] = {"use_cache": False} if getattr(config, "use_cache", None) is not None else {}
+
+    def run(*values: Tensor) -> tuple[Tensor, ...]:
+        output = model(**dict(zip(inputs, values, strict=True)), **options)
+        return tuple(leaf for leaf in tree_leaves(list(output.values())) if isinstance(leaf, Tensor))
+
+    shapes = ", ".join(f"{name} {list(value.shape[1:])}" for name, value in inputs.items())
+    return UserModel(
+        name=f"{Path(path).name} ({type(model).__name__}), {shapes}",
+        parameters=model.num_parameters(),
+        workload=Workload(
+            module=Method(model, run), inputs=tuple(value.to(device) for value in inputs.values())
+        ),
+    )
+
+
+def _hf_inputs(
+    model: nn.Module, source_length: int, target_length: int, image_size: int | None, batch: int
+) -> dict[str, Tensor]:
+    config: Any = model.config
+    name = str(model.main_input_name)
+    if name == "input_ids":
+        inputs = {"input_ids": torch.zeros(batch, source_length, dtype=torch.long)}
+    elif name == "pixel_values":
+        size: Any = image_size or getattr(config, "image_size", 224)
+        height, width = (size, size) if isinstance(size, int) else tuple(size)
+        inputs = {"pixel_values": torch.zeros(batch, getattr(config, "num_channels", 3), height, width)}
+    else:
+        raise ToolkitError(
+            f"--hf-config: {type(model).__name__} reads {name}; models that read input_ids or pixel_values "
+            "are allowed, others from Python with profiling.profile_model"
+        )
+    if getattr(config, "is_encoder_decoder", False):
+        inputs["decoder_input_ids"] = torch.zeros(batch, target_length, dtype=torch.long)
+    return inputs
