@@ -55,8 +55,8 @@ emptied every queue by T, "steps" how long they took; (11b) accuracy, (11g) late
 shares of executions that broke the constraint; "sees" is what the policy knows.
 """
 SHORT = """\
-Subcommands, each with its own --help; without one, `optimize train` with one seed and MAPPO alone:
-  optimize train      every learner, five seeds, the bound
+Subcommands, each with its own --help; without one, a short `optimize train` (MAPPO, 1 seed, 200 episodes):
+  optimize train      every learner, five seeds, 1000 episodes
   optimize figures    Figs. 2-7 of the paper
   optimize pareto     one policy for every beta: the energy-latency front
   optimize plan       how much bandwidth, server or which k a QoE needs, from the bound, in seconds
@@ -206,8 +206,8 @@ def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
             help="leave the certified bound out: it takes about as long as a training",
         )  # fmt: skip
     add(
-        "--episodes", type=positive_int, default=argparse.SUPPRESS, metavar="N",
-        help="training episodes, one MAPPO update after each (default: 1000)",
+        "--episodes", type=positive_int, default=200 if short else argparse.SUPPRESS, metavar="N",
+        help="training episodes, one MAPPO update after each" + ("" if short else " (default: 1000)"),
     )  # fmt: skip
     add(
         "--test-episodes", type=positive_int, default=100, metavar="N",

@@ -185,7 +185,7 @@ def test_mappo_learns(make_tasks, flops, reference, share):
     """A short training ends above the best policy that decides for itself, or close to it, far above
     random."""
     tasks = make_tasks(flops)
-    learner = trainer(tasks, episodes=50, copies=32)
+    learner = trainer(tasks, episodes=50, copies=32, batch_steps=128, hidden=64)
     curve = learner.train()
 
     def test(policy):
