@@ -56,15 +56,24 @@ class ActionDistribution:
         heads: the actor's output, (..., ues, HEADS), and the logits of k after it where there is a choice.
         log_scale: log standard deviation of b-hat, scalar.
         clock_when_offloading: whether f also acts when offloading (the UE pays for its encoder).
+        known_clock: share of the clock range that is taken, (..., ues); f is then no part of the
+            distribution.
     """
 
-    def __init__(self, heads: Tensor, log_scale: Tensor, *, clock_when_offloading: bool) -> None:
+    def __init__(
+        self,
+        heads: Tensor,
+        log_scale: Tensor,
+        *,
+        clock_when_offloading: bool,
+        known_clock: Tensor | None = None,
+    ) -> None:
         self._logit, self._mean = heads[..., 0], heads[..., REQUEST_HEAD]
         self.power_shape = _beta_shape(heads[..., POWER_HEAD : POWER_HEAD + 2])
         self.clock_shape = _beta_shape(heads[..., CLOCK_HEAD : CLOCK_HEAD + 2])
         self._log_scale = log_scale
         self._code = torch.log_softmax(heads[..., HEADS:], dim=-1) if heads.shape[-1] > HEADS else None
-        self._clock_when_offloading = clock_when_offloading
+        self._clock_when_offloading, self._known_clock = clock_when_offloading, known_clock
 
     def sample(self, generator: torch.Generator) -> RawActions:
         """Draw actions."""
@@ -85,7 +94,7 @@ class ActionDistribution:
         return RawActions(
             offload=coin < torch.sigmoid(self._logit),
             power=beta(self.power_shape),
-            clock=beta(self.clock_shape),
+            clock=beta(self.clock_shape) if self._known_clock is None else self._known_clock,
             request=self._mean + normal * self._log_scale.exp(),
             code=code,
         )
@@ -99,7 +108,7 @@ class ActionDistribution:
         return RawActions(
             offload=self._logit > 0,
             power=mode(self.power_shape).clamp(0.0, 1.0),
-            clock=mode(self.clock_shape).clamp(0.0, 1.0),
+            clock=mode(self.clock_shape).clamp(0.0, 1.0) if self._known_clock is None else self._known_clock,
             request=self._mean,
             code=torch.zeros_like(self._logit, dtype=torch.long)
             if self._code is None
@@ -111,13 +120,15 @@ class ActionDistribution:
         rho = actions.offload.float()
         coin = -nn.functional.binary_cross_entropy_with_logits(self._logit, rho, reduction="none")
         power = _beta_log_density(self.power_shape, actions.power)
-        clock = _beta_log_density(self.clock_shape, actions.clock)
         away = (actions.request - self._mean) * torch.exp(-self._log_scale)
         request = -0.5 * away**2 - self._log_scale - 0.5 * math.log(2.0 * math.pi)
         chosen = request + power
         if self._code is not None:
             chosen = chosen + self._code.gather(-1, actions.code.unsqueeze(-1)).squeeze(-1)
-        return coin + rho * chosen + self._clock_weight(rho) * clock
+        density = coin + rho * chosen
+        if self._known_clock is None:
+            density = density + self._clock_weight(rho) * _beta_log_density(self.clock_shape, actions.clock)
+        return density
 
     def entropy(self) -> Tensor:
         """Entropy, (..., ues): E of eq. (27)."""
@@ -127,7 +138,10 @@ class ActionDistribution:
         remote = _beta_entropy(self.power_shape) + request
         if self._code is not None:
             remote = remote - (self._code.exp() * self._code).sum(dim=-1)
-        return coin + rho * remote + self._clock_weight(rho) * _beta_entropy(self.clock_shape)
+        entropy = coin + rho * remote
+        if self._known_clock is None:
+            entropy = entropy + self._clock_weight(rho) * _beta_entropy(self.clock_shape)
+        return entropy
 
     def _clock_weight(self, rho: Tensor) -> Tensor:
         return torch.ones_like(rho) if self._clock_when_offloading else 1.0 - rho

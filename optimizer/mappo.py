@@ -51,8 +51,8 @@ class MappoConfig:
     discount: float = 0.95
     """gamma of eq. (15). Table I."""
     gae_lambda: float = 0.5
-    """lambda of eq. (23). Table I prints 0.98, which takes in the noise of ten later steps; with it the policy
-    stays about a hundredth behind after the same training (docs/reproduction.md)."""
+    """lambda of eq. (23). Table I prints 0.98, which takes in the noise of ten later steps; with it the
+    policy stays about a hundredth behind after the same training (docs/reproduction.md)."""
     clip: float = 0.3
     """delta of eq. (25). Table I."""
     critic_weight: float = 0.5
@@ -63,6 +63,9 @@ class MappoConfig:
     """Gradients longer than this are shortened to it."""
     hidden: int = 128
     """Width of the hidden layers."""
+    learn_clock: bool = False
+    """f is an action, as in section IV. It moves a UE's local QoE by a few hundredths, far below the noise
+    of the sum reward, and drifts; else the closed form is taken, which no action beats."""
     broadcast: bool = False
     """The station broadcasts every UE's observation, and the actors read it. Section IV's actors do not."""
 
@@ -243,6 +246,7 @@ class MappoTrainer:
             broadcast=config.broadcast,
             codes=tasks.codes,
             clock_when_offloading=bool((tasks.ue_flops > 0).any()),
+            learn_clock=config.learn_clock,
             generator=torch.Generator().manual_seed(_draw_seed(generator)),
         ).to(generator.device)
         self._environment = OffloadingEnvironment(

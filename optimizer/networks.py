@@ -95,6 +95,7 @@ class ActorCritic(nn.Module):
         broadcast: the actor also hears of the others; else it has its own observation alone.
         codes: choices of k.
         clock_when_offloading: see `ActionDistribution`.
+        learn_clock: f is an action; else the best local clock is taken.
         generator: draws the first weights.
     """
 
@@ -105,14 +106,16 @@ class ActorCritic(nn.Module):
         broadcast: bool,
         codes: int,
         clock_when_offloading: bool,
+        learn_clock: bool,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.sizes = {
             "hidden": hidden, "broadcast": broadcast, "codes": codes,
-            "clock_when_offloading": clock_when_offloading,
+            "clock_when_offloading": clock_when_offloading, "learn_clock": learn_clock,
         }  # fmt: skip
         self.broadcast, self._clock_when_offloading = broadcast, clock_when_offloading
+        self._learn_clock = learn_clock
         self.others = Others(hidden, generator) if broadcast else None
         inputs = OBSERVATION_SIZE + (2 * hidden if broadcast else 0)
         outputs = HEADS + (codes if codes > 1 else 0)
@@ -134,7 +137,10 @@ class ActorCritic(nn.Module):
         offset[..., CLOCK_HEAD] = mode_logit(observation[..., CLOCK_COLUMN])
         offset[..., REQUEST_HEAD] = observation[..., SHARE_COLUMN]
         return ActionDistribution(
-            heads + offset, self.log_scale, clock_when_offloading=self._clock_when_offloading
+            heads + offset,
+            self.log_scale,
+            clock_when_offloading=self._clock_when_offloading,
+            known_clock=None if self._learn_clock else observation[..., CLOCK_COLUMN],
         )
 
     def value(self, observation: Tensor) -> Tensor:
@@ -188,6 +194,7 @@ class LearnedPolicy:
                 broadcast=bool(head["broadcast"]),
                 codes=int(head["codes"]),
                 clock_when_offloading=bool(head["clock_when_offloading"]),
+                learn_clock=bool(head["learn_clock"]),
                 generator=torch.Generator(),
             )
             try:

@@ -146,6 +146,27 @@ def test_the_mode_is_where_the_density_is_highest():
         ).all()
 
 
+def test_a_known_clock_is_taken_and_is_no_part_of_the_distribution():
+    heads = torch.randn(50, 4, HEADS, generator=torch.Generator().manual_seed(0))
+    known = torch.rand(50, 4, generator=torch.Generator().manual_seed(1))
+    ours = ActionDistribution(heads, torch.tensor(0.0), clock_when_offloading=True, known_clock=known)
+    actions = ours.sample(torch.Generator().manual_seed(2))
+    assert torch.equal(actions.clock, known)
+    assert torch.equal(ours.mode().clock, known)
+    free = ActionDistribution(heads, torch.tensor(0.0), clock_when_offloading=False)
+    other = RawActions(**{**vars(actions), "offload": torch.ones_like(actions.offload)})
+    assert torch.allclose(ours.log_prob(other), free.log_prob(other))  # offloading, f is free of it too
+
+
+def test_unless_learned_the_clock_is_the_closed_form(make_tasks):
+    for learn_clock in (False, True):
+        learner = trainer(make_tasks(), copies=3, learn_clock=learn_clock)
+        view = learner._environment.view()
+        clock_hz = learner.policy.act(view, torch.Generator()).clock_hz
+        close = torch.allclose(clock_hz, view.clock_hz, rtol=1e-6)
+        assert close != learn_clock
+
+
 def test_what_is_heard_of_the_others_knows_no_order_and_no_count():
     others = Others(8, torch.Generator().manual_seed(0))
     observation = torch.randn(5, 4, OBSERVATION_SIZE, generator=torch.Generator().manual_seed(1))
@@ -258,7 +279,12 @@ def test_policy_file_round_trip(tmp_path, make_tasks):
 
 def test_unusable_policy_files_are_refused(tmp_path):
     network = ActorCritic(
-        hidden=8, broadcast=True, codes=1, clock_when_offloading=False, generator=torch.Generator()
+        hidden=8,
+        broadcast=True,
+        codes=1,
+        clock_when_offloading=False,
+        learn_clock=True,
+        generator=torch.Generator(),
     )
     good = tmp_path / "policy.safetensors"
     network.save(good)
