@@ -12,10 +12,11 @@ from optimizer.config import SystemConfig
 from optimizer.physics import Actions
 from optimizer.policies import clock_from_share, power_from_share
 
-REQUEST_HEAD = 5
-"""Where among the heads the mean of b-hat is."""
+POWER_HEAD, CLOCK_HEAD, REQUEST_HEAD = 1, 3, 5
+"""Where among the heads the modes of p and f and the mean of b-hat are."""
 HEADS = 6
-"""Logit of rho, two Beta shapes each of p and f, mean of b-hat."""
+"""Logit of rho; mode and concentration each of p and f; mean of b-hat."""
+_STRETCH = 1.1  # the modes' sigmoid is stretched by this and cut, so that they reach 0 and 1
 _MARGIN = 1e-5  # keeps Beta samples off 0 and 1, where the log-density may be infinite
 
 
@@ -59,9 +60,8 @@ class ActionDistribution:
 
     def __init__(self, heads: Tensor, log_scale: Tensor, *, clock_when_offloading: bool) -> None:
         self._logit, self._mean = heads[..., 0], heads[..., REQUEST_HEAD]
-        # concentrations above 1: one mode, inside the range
-        shape = 1.0 + nn.functional.softplus(heads[..., 1:5])
-        self._power_shape, self._clock_shape = shape[..., 0:2], shape[..., 2:4]
+        self.power_shape = _beta_shape(heads[..., POWER_HEAD : POWER_HEAD + 2])
+        self.clock_shape = _beta_shape(heads[..., CLOCK_HEAD : CLOCK_HEAD + 2])
         self._log_scale = log_scale
         self._code = torch.log_softmax(heads[..., HEADS:], dim=-1) if heads.shape[-1] > HEADS else None
         self._clock_when_offloading = clock_when_offloading
@@ -84,8 +84,8 @@ class ActionDistribution:
             )  # Gumbel
         return RawActions(
             offload=coin < torch.sigmoid(self._logit),
-            power=beta(self._power_shape),
-            clock=beta(self._clock_shape),
+            power=beta(self.power_shape),
+            clock=beta(self.clock_shape),
             request=self._mean + normal * self._log_scale.exp(),
             code=code,
         )
@@ -98,8 +98,8 @@ class ActionDistribution:
 
         return RawActions(
             offload=self._logit > 0,
-            power=mode(self._power_shape).clamp(0.0, 1.0),
-            clock=mode(self._clock_shape).clamp(0.0, 1.0),
+            power=mode(self.power_shape).clamp(0.0, 1.0),
+            clock=mode(self.clock_shape).clamp(0.0, 1.0),
             request=self._mean,
             code=torch.zeros_like(self._logit, dtype=torch.long)
             if self._code is None
@@ -110,8 +110,8 @@ class ActionDistribution:
         """Log-density of what acts, (..., ues)."""
         rho = actions.offload.float()
         coin = -nn.functional.binary_cross_entropy_with_logits(self._logit, rho, reduction="none")
-        power = _beta_log_density(self._power_shape, actions.power)
-        clock = _beta_log_density(self._clock_shape, actions.clock)
+        power = _beta_log_density(self.power_shape, actions.power)
+        clock = _beta_log_density(self.clock_shape, actions.clock)
         away = (actions.request - self._mean) * torch.exp(-self._log_scale)
         request = -0.5 * away**2 - self._log_scale - 0.5 * math.log(2.0 * math.pi)
         chosen = request + power
@@ -124,13 +124,25 @@ class ActionDistribution:
         rho = torch.sigmoid(self._logit)
         coin = nn.functional.binary_cross_entropy_with_logits(self._logit, rho, reduction="none")
         request = self._log_scale + 0.5 * math.log(2.0 * math.pi * math.e)
-        remote = _beta_entropy(self._power_shape) + request
+        remote = _beta_entropy(self.power_shape) + request
         if self._code is not None:
             remote = remote - (self._code.exp() * self._code).sum(dim=-1)
-        return coin + rho * remote + self._clock_weight(rho) * _beta_entropy(self._clock_shape)
+        return coin + rho * remote + self._clock_weight(rho) * _beta_entropy(self.clock_shape)
 
     def _clock_weight(self, rho: Tensor) -> Tensor:
         return torch.ones_like(rho) if self._clock_when_offloading else 1.0 - rho
+
+
+def mode_logit(mode: Tensor) -> Tensor:
+    """The head that makes a Beta's mode this, 0 to 1; of either shape."""
+    return torch.logit((mode - 0.5) / _STRETCH + 0.5)
+
+
+def _beta_shape(heads: Tensor) -> Tensor:
+    """Both shapes, at least 1, from mode and concentration: (..., 2) to (..., 2)."""
+    mode = ((torch.sigmoid(heads[..., 0]) - 0.5) * _STRETCH + 0.5).clamp(0.0, 1.0)
+    concentration = 4.0 * nn.functional.softplus(heads[..., 1] + 1.0)
+    return 1.0 + concentration.unsqueeze(-1) * torch.stack((mode, 1.0 - mode), dim=-1)
 
 
 def _log_beta(shape: Tensor) -> Tensor:

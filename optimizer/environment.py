@@ -33,11 +33,13 @@ it."""
 SHARE_COLUMN = 9 + len(LOOKUPS)
 """Column of the logarithm of the largest share of the band at which the UE meets epsilon_min at p_max, -3 to
 0."""
+CLOCK_COLUMN = SHARE_COLUMN + 1
+"""Column of where in its range the best local clock lies, 0 to 1."""
 FADING_COLUMNS = (6, *range(9, SHARE_COLUMN + 1))
 """Columns of the observation that |h|^2 decides: the channel, and what offloading would earn."""
-OBSERVATION_SIZE = 8 + 1 + len(LOOKUPS) + 1 + len(MODALITIES)
+OBSERVATION_SIZE = 8 + 1 + len(LOOKUPS) + 2 + len(MODALITIES)
 """Location 2, battery, queue, preference, last latency, channel, time; what local execution
-and offloading as in LOOKUPS would earn; SHARE_COLUMN; modality one-hot."""
+and offloading as in LOOKUPS would earn; SHARE_COLUMN; CLOCK_COLUMN; modality one-hot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,7 @@ class View:
             system, tasks
         )  # with all the band
         largest = spare_db * (math.log(10.0) / 10.0)
+        slowest = system.local_clock_min_hz
         lookups = [self.local_qoe]
         for sharing, share in LOOKUPS:
             by_code = [
@@ -120,6 +123,7 @@ class View:
                 torch.full_like(self.queue, self.step / self.episode.steps),
                 *(torch.log1p(earned) for earned in lookups),
                 largest.clamp(-3.0, 0.0),
+                (self.clock_hz - slowest) / (system.local_clock_max_hz - slowest),
             ),
             dim=-1,
         )

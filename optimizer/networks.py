@@ -17,8 +17,15 @@ from torch import Tensor, nn
 
 from data.artifacts import ToolkitError, atomic_path, parsing
 from optimizer.config import SystemConfig
-from optimizer.distribution import HEADS, REQUEST_HEAD, ActionDistribution
-from optimizer.environment import FADING_COLUMNS, OBSERVATION_SIZE, SHARE_COLUMN, View
+from optimizer.distribution import (
+    CLOCK_HEAD,
+    HEADS,
+    POWER_HEAD,
+    REQUEST_HEAD,
+    ActionDistribution,
+    mode_logit,
+)
+from optimizer.environment import CLOCK_COLUMN, FADING_COLUMNS, OBSERVATION_SIZE, SHARE_COLUMN, View
 from optimizer.physics import Actions
 
 KIND = "offloading-policy"
@@ -112,12 +119,7 @@ class ActorCritic(nn.Module):
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(hidden, generator)
         self.critic_ahead = Critic(hidden, generator)
-        # b-hat scatters by a third at first, and powers lie near p_max: most offers then meet epsilon_min
-        self.log_scale = nn.Parameter(torch.full((), -1.0))
-        last = self.actor[-1]
-        assert isinstance(last, nn.Linear)
-        with torch.no_grad():
-            last.bias[1:3] = torch.tensor([2.5, -1.0])
+        self.log_scale = nn.Parameter(torch.full((), -1.0))  # b-hat scatters by a third at first
 
     def actions(self, observation: Tensor) -> ActionDistribution:
         """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""
@@ -125,8 +127,11 @@ class ActorCritic(nn.Module):
         if self.others is not None:
             inputs = torch.cat((observation, self.others(observation)), dim=-1)
         heads = self.actor(inputs)
-        # b-hat starts from the most a UE can use: who must not have much of the band asks for little
+        # the heads start from what is known: p_max, the best local clock, and for b-hat the most of the band
+        # that the UE can use
         offset = torch.zeros_like(heads)
+        offset[..., POWER_HEAD] = 3.0
+        offset[..., CLOCK_HEAD] = mode_logit(observation[..., CLOCK_COLUMN])
         offset[..., REQUEST_HEAD] = observation[..., SHARE_COLUMN]
         return ActionDistribution(
             heads + offset, self.log_scale, clock_when_offloading=self._clock_when_offloading
