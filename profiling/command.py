@@ -203,7 +203,7 @@ def _profile_codec(config: ProfileConfig) -> CodecProfile:
     report.flops_file(result, source).save(config.output or _OUTPUT)
     _write_tables(config, result)
     if config.plot is not None:
-        title = f"{codec.model_name['name']} {codec.model_name['preset']}: {result.heading}"
+        title = f"{codec.model_name['name']} {codec.model_name['preset']}\n{result.heading}"
         plot.plot_split(config.plot, result.parts, title=title)
     return result
 

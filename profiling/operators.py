@@ -35,7 +35,8 @@ _NAMES = {
         "select_scatter slice_scatter constant_pad_nd pad repeat roll flip masked_select _unsafe_view "
         "masked_fill masked_fill_ where tril triu im2col upsample_nearest2d upsample_bilinear2d "
         "upsample_bicubic2d _upsample_bicubic2d_aa _upsample_bilinear2d_aa grid_sampler_2d one_hot "
-        "unsafe_split unsafe_chunk resolve_conj repeat_interleave unfold lift_fresh lift_fresh_copy channel_shuffle pixel_shuffle"
+        "unsafe_split unsafe_chunk resolve_conj repeat_interleave unfold lift_fresh lift_fresh_copy "
+        "channel_shuffle pixel_shuffle _local_scalar_dense equal"
     ),
     "creation": (
         "arange linspace full full_like ones ones_like zeros zeros_like empty empty_like empty_strided "
