@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
+from deepsc.modality import modality_names
 
 if TYPE_CHECKING:
-    from accuracy_maps.map import AccuracyMap
+    from accuracy_maps import AccuracyMap, BimodalMap
 
 NAME = "build-accuracy-map"
 _DESCRIPTION = """\
@@ -20,32 +23,48 @@ Measure f(k, SNR), accuracy over the channel / local accuracy, on test data; wri
   build-accuracy-map --modality text --codec runs/codec --local runs/local --output runs/text-map.json
 
 --codec takes one codec trained for many k, or one codec for each k. Encoder features are computed once and
-reused for every k and SNR. A sweep that was interrupted goes on when the same command is given again.
+reused for every k and SNR. A sweep that was interrupted goes on when the same command is given again. With
+--modality vqa question and image have their own k and SNR: f(k^T, k^I, SNR_T, SNR_I).
+
+  build-accuracy-map --modality text --baseline digital --beside runs/text-map.json --local runs/local \
+      --output runs/text-digital.json
+
+measures separate source and channel coding, by an idealised code that achieves capacity, in as many symbols.
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Flags of build-accuracy-map."""
     parser = Parser(prog=NAME, description=_DESCRIPTION)
-    parser.add_argument("--modality", choices=("text",), required=True, help="what crosses the channel")
     parser.add_argument(
-        "--codec", nargs="+", required=True, metavar="DIR", help="checkpoints from train-deepsc"
+        "--modality", choices=modality_names(), required=True, help="what crosses the channel"
     )
+    parser.add_argument("--codec", nargs="+", default=[], metavar="DIR", help="checkpoints from train-deepsc")
     parser.add_argument(
         "--local", required=True, metavar="DIR", help="checkpoint trained with --channel none"
     )
-    parser.add_argument("--output", default="runs/text-map.json", metavar="FILE",
+    parser.add_argument("--output", default="runs/map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
     parser.add_argument(
         "--k", type=int_list, metavar="K[,K...]", help="symbols per token (default: all trained)"
     )
+    for name, what in (("text", "question"), ("image", "image")):
+        parser.add_argument(f"--k-{name}", type=int_list, metavar="K[,K...]",
+                            help=f"vqa: symbols per token of the {what} (default: all trained)")  # fmt: skip
     parser.add_argument("--snr-db", type=float_grid, default="-6:18:3", metavar="START:STOP:STEP",
                         help="grid in dB, or a list; write --snr-db=-6:18:3")  # fmt: skip
     parser.add_argument("--channel", choices=("awgn", "rayleigh", "rician"), help="default: the codec's own")
-    parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per sentence and cell")
-    parser.add_argument("--beams", type=positive_int, default=1, help="beam search width, 1 is greedy")
     parser.add_argument(
-        "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences"
+        "--baseline", choices=("digital",), help="no codec: separate source and channel coding"
+    )
+    parser.add_argument(
+        "--beside", metavar="MAP", help="map to plot beside this one; --baseline takes its axes"
+    )
+    parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
+    parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
+    parser.add_argument("--beams", type=positive_int, default=1, help="text: beam search width, 1 is greedy")
+    parser.add_argument(
+        "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences or images"
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
     parser.add_argument("--seed", type=int, default=0, help="of fading, noise and bootstrap")
@@ -61,32 +80,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not args.output.endswith(".json"):
             raise ToolkitError(f"--output: {args.output!r} given, a name that ends in .json is allowed")
         from accuracy_maps.build import MapConfig, build_map
+        from deepsc.checkpoint import read_config
         from deepsc.device import resolve_device
 
-        fields = {
-            name: value for name, value in vars(args).items() if name not in ("modality", "codec", "device")
-        }
-        config = MapConfig(codecs=tuple(args.codec), device=resolve_device(args.device), **fields)
+        fields = vars(args).copy()
+        name = fields.pop("modality")
+        for flag, folder in (("--local", args.local), *(("--codec", folder) for folder in args.codec)):
+            document = read_config(folder)
+            with parsing(Path(folder) / "config.json"):
+                found = document["modality"]
+            if found != name:
+                raise ToolkitError(f"{flag}: {folder} is of modality {found!r}, --modality says {name!r}")
+        fields |= {"codecs": tuple(fields.pop("codec")), "device": resolve_device(args.device)}
+        config = MapConfig(**fields)
         print(format_map(build_map(config)))
 
     return run_command(NAME, body)
 
 
-def format_map(accuracy_map: AccuracyMap) -> str:
-    """Table of ratios, a line per k, for a terminal."""
+def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
+    """Table of ratios for a terminal: a line per k, or per pair of k with both at one SNR."""
+    from accuracy_maps.bimodal import BimodalMap  # scikit-learn and scipy: not for --help
+
     metric = accuracy_map.metric.split()[0]
     half_width = (accuracy_map.ratio_high - accuracy_map.ratio_low).max() / 2
     digits = max(2, -math.floor(math.log10(max(half_width, 1e-3))) + 1)
+    rows: list[tuple[str, Iterable[float]]]
+    if isinstance(accuracy_map, BimodalMap):
+        heading = "k^T, k^I"
+        pairs = itertools.product(accuracy_map.k_text, accuracy_map.k_image)
+        diagonal = accuracy_map.on_diagonal(accuracy_map.ratio).reshape(-1, len(accuracy_map.snr_db))
+        rows = [(f"{text}, {image}", row) for (text, image), row in zip(pairs, diagonal, strict=True)]
+    else:
+        heading = "k"
+        rows = [(str(k), row) for k, row in zip(accuracy_map.k, accuracy_map.ratio, strict=True)]
     lines = [
         f"{metric} over the channel / local, {accuracy_map.channel}, "
         f"{accuracy_map.provenance.get('dataset', '')}{'; synthetic data' if accuracy_map.synthetic else ''}",
         f"local {metric} {accuracy_map.local_accuracy:.2f} "
         f"[{accuracy_map.local_low:.2f}, {accuracy_map.local_high:.2f}]; "
         f"widest 95 % interval of a ratio: +-{half_width:.{digits}f}",
-        "  k \\ SNR dB" + "".join(f"{snr:>8g}" for snr in accuracy_map.snr_db),
+        f"{heading} \\ SNR dB".rjust(12) + "".join(f"{snr:>8g}" for snr in accuracy_map.snr_db),
     ]
-    for k, row in zip(accuracy_map.k, accuracy_map.ratio, strict=True):
-        lines.append(f"{k:>12}" + "".join(f"{value:>8.{digits}f}" for value in row))
+    lines += [f"{name:>12}" + "".join(f"{value:>8.{digits}f}" for value in row) for name, row in rows]
     return "\n".join(lines)
 
 

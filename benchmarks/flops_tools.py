@@ -169,31 +169,41 @@ def work(model: Model) -> tuple[Flops, dict[str, int], dict[str, int]]:
         if type(module) is nn.Linear  # not those that nn.MultiheadAttention reads without calling
     )
     products["all tokens but one in Linear layers"] = products["Linear layers"] - Macs(weights).flops.count
-    return Macs.total(closed.values()).flops, {name: count for name, count in products.items() if count}, elements
+    return (
+        Macs.total(closed.values()).flops,
+        {name: count for name, count in products.items() if count},
+        elements,
+    )
 
 
-def explain(difference: int, products: dict[str, int], elements: dict[str, int], *, most: int = 3) -> str:
-    """The fewest kinds of work that come closest to `difference`: products left out, and up to two other kinds
-    added at so many FLOPs an element; and the rest, if there is one."""
+def explain(difference: int, products: dict[str, int], elements: dict[str, int]) -> str:
+    """The fewest kinds of work, at most three, whose sum is `difference`: products left out, and up to two
+    other kinds added at so many FLOPs an element. Else the closest products left out, and the rest."""
+    if difference == 0:
+        return "nothing"
     added = [
-        (f"{cause} at {times} an element", times * elements[cause], cause)
+        (f"with {cause} at {times} an element", times * elements[cause], cause)
         for cause, choices in TIMES.items()
         if elements.get(cause)
         for times in choices
     ]
     best, words = abs(difference), list[str]()
-    for size in range(1, most + 1):
+    for size in range(1, 4):
         for extras in range(min(2, size) + 1):
             for missed in itertools.combinations(products, size - extras):
                 for chosen in itertools.combinations(added, extras):
+                    if len({cause for _, _, cause in chosen}) < extras:
+                        continue
                     total = sum(flops for _, flops, _ in chosen) - sum(products[name] for name in missed)
-                    rest = abs(difference - total)
-                    if rest < best and len({cause for _, _, cause in chosen}) == extras:
-                        best = rest
-                        words = [f"without {name}" for name in missed] + [f"with {name}" for name, _, _ in chosen]
-    if best > ROUGH * abs(difference):
-        return f"{difference / 1e6:+.3f} MFLOP, not explained"
-    return "; ".join(words + ([f"rest of {best / 1e6:.3f} MFLOP"] if best else [])) or "nothing"
+                    found = [f"without {name}" for name in missed] + [name for name, _, _ in chosen]
+                    if total == difference:
+                        return "; ".join(found)
+                    if not extras and abs(difference - total) < best:
+                        best, words = (
+                            abs(difference - total),
+                            [*found, f"rest {(difference - total) / 1e6:+.3f}"],
+                        )
+    return "; ".join(words) if best < ROUGH * abs(difference) else "not explained"
 
 
 def table(model: Model) -> list[str]:
@@ -234,9 +244,11 @@ def main() -> None:
     )
     lines = [
         "# What FLOPs tools print", "",
-        "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU, one",
-        "item. The last column is the choice of at most three kinds of work whose sum is the difference to the",
-        "closed form exactly; LayerNorm and the like count per element written.", "", f"Versions: {versions}.", "",
+        "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU,",
+        "one item. The last column is the choice of at most three kinds of work whose sum is the difference",
+        "exactly (LayerNorm and the like per element written), or else the products left out that come",
+        "closest, and the rest in MFLOP.", "",
+        f"Versions: {versions}.", "",
     ]  # fmt: skip
     for model in models():
         lines += table(model)

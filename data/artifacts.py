@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 _RECORDED_PACKAGES = (
-    "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "sacrebleu", "safetensors", "scikit-learn",
-    "timm", "tokenizers", "torch", "torchvision", "transformers",
+    "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "sacrebleu", "safetensors",
+    "scikit-learn", "timm", "tokenizers", "torch", "torchvision", "transformers",
 )  # fmt: skip
 
 

@@ -29,7 +29,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Defaults after each flag; description and examples as written."""
+    """Defaults after each flag that has one; description and examples as written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 def run_command(name: str, body: Callable[[], None]) -> int:
@@ -99,8 +102,9 @@ def float_grid(text: str) -> tuple[float, ...]:
         steps = (stop - start) / step + 1e-9
         if steps >= MAX_GRID_POINTS:
             raise argparse.ArgumentTypeError(f"{text!r} given, at most {MAX_GRID_POINTS} values are allowed")
-        return tuple(start + i * step for i in range(math.floor(steps) + 1))
-    values = tuple(finite_float(part) for part in text.split(","))
+        values = tuple(start + i * step for i in range(math.floor(steps) + 1))
+    else:
+        values = tuple(finite_float(part) for part in text.split(","))
     if list(values) != sorted(set(values)):
         raise argparse.ArgumentTypeError(f"{text!r} given, the values must rise, as in -6,0,6")
     return values

@@ -1,4 +1,4 @@
-"""Checkpoints: folders of config.json, the tokenizer, model.safetensors (best) and state.safetensors (last).
+"""Checkpoints: folders of config.json, model.safetensors (best), state.safetensors (last), and any tokenizer.
 
 Each file is replaced atomically. Nothing is pickled, so a checkpoint from a stranger cannot run code.
 """
@@ -20,8 +20,9 @@ from torch import Tensor
 
 from data.artifacts import ToolkitError, atomic_path, parsing, read_document, write_json
 from data.tokenizer import TextTokenizer, load_tokenizer
-from deepsc.config import TextCodecConfig
-from deepsc.text import TextCodec
+from deepsc.codec import Codec
+from deepsc.config import CodecConfig
+from deepsc.modality import modality
 
 KIND = "deepsc-checkpoint"
 SCHEMA_VERSION = 1
@@ -31,10 +32,11 @@ SCHEMA_VERSION = 1
 class Checkpoint:
     """A trained codec and what is needed to use it."""
 
-    codec: TextCodec
-    tokenizer: TextTokenizer
+    codec: Codec
+    tokenizer: TextTokenizer | None
+    """None where nothing is text."""
     document: Mapping[str, Any]
-    """config.json: task, codec, training, corpus, provenance."""
+    """config.json: modality, task, codec, training, corpus, provenance."""
     metrics: Mapping[str, Any]
     """What the weights' file says of itself: step, epoch, validation loss."""
     sha256: str
@@ -58,7 +60,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
 
 
-def save_best(folder: str | os.PathLike[str], codec: TextCodec, metrics: Mapping[str, Any]) -> None:
+def save_best(folder: str | os.PathLike[str], codec: Codec, metrics: Mapping[str, Any]) -> None:
     """Write model.safetensors; its header says which codec config it belongs to."""
     header = {"metrics": json.dumps(metrics), "codec": _fingerprint(codec.config)}
     with atomic_path(Path(folder) / "model.safetensors") as temporary:
@@ -78,14 +80,15 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     folder = Path(folder)
     document = read_config(folder)
     with parsing(folder / "config.json"):
-        config = TextCodecConfig.from_dict(document["codec"])
+        kind = modality(document["modality"])
+        config = kind.codec_config.from_dict(document["codec"])
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
     header = read_header(weights)
     if header.get("codec") != _fingerprint(config):
         raise ToolkitError(f"{weights}: belongs to another model than {folder / 'config.json'}")
-    codec = TextCodec(config)
+    codec = kind.codec(config)
     try:
         load_model(codec, weights)
     except (SafetensorError, RuntimeError, ValueError, OSError) as error:
@@ -94,7 +97,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         metrics = json.loads(header["metrics"])
     return Checkpoint(
         codec=codec.to(device).eval(),
-        tokenizer=load_tokenizer(folder),
+        tokenizer=load_tokenizer(folder) if kind.has_text else None,
         document=document,
         metrics=metrics,
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
@@ -103,7 +106,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
 
 def save_state(
     folder: str | os.PathLike[str],
-    codec: TextCodec,
+    codec: Codec,
     optimizer: torch.optim.Optimizer,
     position: Mapping[str, Any],
 ) -> None:
@@ -126,7 +129,7 @@ def save_state(
 
 
 def load_state(
-    folder: str | os.PathLike[str], codec: TextCodec, optimizer: torch.optim.Optimizer
+    folder: str | os.PathLike[str], codec: Codec, optimizer: torch.optim.Optimizer
 ) -> dict[str, Any]:
     """Put `save_state`'s tensors back in place.
 
@@ -168,5 +171,5 @@ def read_header(path: Path) -> dict[str, str]:
         raise ToolkitError(f"{path}: damaged or not a safetensors file ({error})") from error
 
 
-def _fingerprint(config: TextCodecConfig) -> str:
+def _fingerprint(config: CodecConfig) -> str:
     return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()

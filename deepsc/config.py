@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from data.cli import raise_config_errors
 
@@ -217,36 +218,84 @@ class CorpusConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRunConfig:
+class RunConfig:
+    """What `train-deepsc` does; a subclass adds the data and the k of its modality.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    modality: ClassVar[str]
+    presets: ClassVar[Mapping[str, Any]]
+    tasks: ClassVar[tuple[str, ...]]
+
+    corpus: Any
+    """Which data; a dataclass of JSON values with a field `data_dir`."""
+    training: TrainConfig
+    output: str
+    preset: str
+    task: str
+    snr_range_db: tuple[float, float] = SNR_RANGE_DB
+    init_from: str | None = None
+    """Folder of a checkpoint, such as the local model's, whose weights and tokenizer to start from."""
+    pretrained: str | None = None
+    """Published weights to start from: a folder or file, or a name on a hub."""
+    device: str = "cpu"
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        errors = []
+        if self.preset not in self.presets:
+            errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(self.presets)}")
+        if self.init_from and self.pretrained:
+            errors.append("--init-from and --pretrained: both given, one is allowed")
+        if self.task not in self.tasks:
+            errors.append(f"--task: {self.task!r} given, allowed: {', '.join(self.tasks)}")
+        if self.training.channel != "none":
+            errors += [
+                f"{_flag(name)}: none given, a channel needs at least one"
+                for name, ks in self.trained_k.items()
+                if not ks
+            ]
+        raise_config_errors(errors)
+
+    @property
+    def trained_k(self) -> dict[str, tuple[int, ...]]:
+        """k of each transmission, by the name of the codec config's field."""
+        raise NotImplementedError
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that were given and replace the preset's, by the name of the codec config's field."""
+        return {}
+
+    @property
+    def channel_fields(self) -> dict[str, Any]:
+        """Fields of the codec's config that say what channel it is made for."""
+        local = self.training.channel == "none"
+        ks = {name: () if local else ks for name, ks in self.trained_k.items()}
+        return {**ks, "snr_range_db": self.snr_range_db}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextRunConfig(RunConfig):
     """What `train-deepsc --modality text` does.
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
     """
 
+    modality: ClassVar[str] = "text"
+    presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
+    tasks: ClassVar[tuple[str, ...]] = TASKS
+
     corpus: CorpusConfig
-    training: TrainConfig
-    output: str
     preset: str = "small"
     task: str = "translate"
     """"translate", or "reconstruct": the source sentence itself (DeepSC's own task)."""
     k: tuple[int, ...] = (16,)
-    snr_range_db: tuple[float, float] = SNR_RANGE_DB
-    init_from: str | None = None
-    """Folder of a checkpoint, such as the local model's, whose Transformer and tokenizer to start from."""
-    pretrained: str | None = None
-    """opus-mt weights to start from: a folder, or a name on the Hugging Face hub. They replace `preset`."""
-    device: str = "cpu"
-    resume: bool = False
 
-    def __post_init__(self) -> None:
-        errors = []
-        if self.preset not in TEXT_PRESETS:
-            errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(TEXT_PRESETS)}")
-        if self.init_from and self.pretrained:
-            errors.append("--init-from and --pretrained: both given, one is allowed")
-        if self.task not in TASKS:
-            errors.append(f"--task: {self.task!r} given, allowed: {', '.join(TASKS)}")
-        if self.training.channel != "none" and not self.k:
-            errors.append("--k: none given, a channel needs at least one")
-        raise_config_errors(errors)
+    @property
+    def trained_k(self) -> dict[str, tuple[int, ...]]:
+        """One transmission: k."""
+        return {"k": self.k}

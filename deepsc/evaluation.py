@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ from sacrebleu.metrics import BLEU
 from data.batching import token_batches
 from data.tokenizer import TextTokenizer
 from deepsc.channels import Channel
-from deepsc.text import Link, TextBatch, TextCodec, collate
+from deepsc.link import Link, link_at
+from deepsc.modality import Evaluator
+from deepsc.text import TextBatch, TextCodec, collate
 
 
 class EncodedBatch(NamedTuple):
@@ -104,11 +107,13 @@ def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str,
     hypothesis_words = [sentence.split() for sentence in hypotheses]
     reference_words = [[sentence.split()] for sentence in references]
     weights = [tuple(1 / n for _ in range(n)) for n in range(1, 5)]
-    scores = nltk_corpus_bleu(reference_words, hypothesis_words, weights=weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # no n-gram in common: 0, as it says
+        scores = nltk_corpus_bleu(reference_words, hypothesis_words, weights=weights)
     return {f"BLEU-{n}": float(score) for n, score in enumerate(scores, start=1)}
 
 
-class TextEvaluator:
+class TextEvaluator(Evaluator):
     """Measures a text codec on test sentences; encoder features are computed once and serve every k and SNR.
 
     Args:
@@ -149,15 +154,7 @@ class TextEvaluator:
         """
         hypotheses = [""] * len(self._references)
         for number, batch in enumerate(self._batches):
-            link = None
-            if self._channel is not None:
-                size, device = len(batch.rows), batch.mask.device
-                link = Link(
-                    channel=self._channel,
-                    k=torch.full((size,), k, device=device),
-                    snr_db=torch.full((size,), snr_db, device=device),
-                    generator=torch.Generator().manual_seed(seed * 1_000_003 + number),
-                )
+            link = link_at(self._channel, k=k, snr_db=snr_db, like=batch.mask, seed=(seed, number))
             texts = decode_sentences(self._codec, self._tokenizer, batch, link, beams=self._beams)
             for row, text in zip(batch.rows, texts, strict=True):
                 hypotheses[row] = text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from deepsc.config import CodecConfig, below_one
+from data.artifacts import ToolkitError
+from deepsc.config import CodecConfig, RunConfig, below_one
 
 IMAGE_TASKS = ("classify", "retrieve")
 AUGMENTATIONS = ("deit", "light", "none")
@@ -46,7 +48,7 @@ IMAGE_PRESETS = {
         learning_rate=5e-4, warmup_steps=2000, batch_tokens=12608, epochs=300,
     ),
 }  # fmt: skip
-"""deit-tiny and deit-small are timm's deit_tiny_patch16_224 and deit_small_patch16_224 (Touvron et al., 2021)."""
+"""deit-tiny, deit-small: timm's deit_tiny_patch16_224, deit_small_patch16_224 (Touvron et al., 2021)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,3 +117,57 @@ def patch_errors(image_size: int, patch_size: int) -> list[str]:
     if image_size % patch_size == 0:
         return []
     return [f"--patch-size: {patch_size} given, a divisor of --image-size {image_size} is allowed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSetConfig:
+    """Which images; the arguments of `data.images.load_images`."""
+
+    dataset: str
+    """"cifar10", "easy-vqa", "digits", or "folder" for `folder`."""
+    data_dir: str | None = None
+    folder: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRunConfig(RunConfig):
+    """What `train-deepsc --modality image` does.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    modality: ClassVar[str] = "image"
+    presets: ClassVar[Mapping[str, ImagePreset]] = IMAGE_PRESETS
+    tasks: ClassVar[tuple[str, ...]] = IMAGE_TASKS
+
+    corpus: ImageSetConfig
+    preset: str = "deit-small"
+    task: str = "classify"
+    """"classify", or "retrieve": rank a gallery by the received embedding; both are trained by classes."""
+    k: tuple[int, ...] = (16,)
+    image_size: int | None = None
+    """Pixels a side; None: the preset's, as for the next three."""
+    patch_size: int | None = None
+    depth: int | None = None
+    """Transformer blocks in all; fewer than the preset's make a slice of its model."""
+    split: int | None = None
+    """Blocks at the UE; None: half of them."""
+    augment: str | None = None
+    """None: the preset's."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.augment is not None and self.augment not in AUGMENTATIONS:
+            raise ToolkitError(f"--augment: {self.augment!r} given, allowed: {', '.join(AUGMENTATIONS)}")
+
+    @property
+    def trained_k(self) -> dict[str, tuple[int, ...]]:
+        """One transmission: k."""
+        return {"k": self.k}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that were given and replace the preset's."""
+        names = ("image_size", "patch_size", "depth", "split")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}

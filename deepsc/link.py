@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from deepsc.channels import Channel
@@ -51,3 +52,29 @@ def transmit(
     # Nothing was sent on the unused symbols, so the receiver hears nothing there either.
     equalised = equalised * (symbols != 0)
     return decoder(equalised, k=link.k, snr_db=known_snr_db)
+
+
+def link_at(
+    channel: Channel | None, *, k: int, snr_db: float, like: Tensor, seed: tuple[int, int]
+) -> Link | None:
+    """A link at one k and SNR, for measuring.
+
+    The noise depends on the seed alone, not on k or SNR, so that cells are compared on common random numbers.
+
+    Args:
+        channel: None for the local model, which has no link.
+        k: complex symbols per token.
+        snr_db: nominal E_s/N_0.
+        like: (B, ...), features to be sent.
+        seed: of the draw, and number of the batch.
+    """
+    if channel is None:
+        return None
+    draw, number = seed
+    size, device = like.shape[0], like.device
+    return Link(
+        channel=channel,
+        k=torch.full((size,), k, device=device),
+        snr_db=torch.full((size,), snr_db, device=device),
+        generator=torch.Generator().manual_seed(draw * 1_000_003 + number),
+    )

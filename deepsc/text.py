@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import MarianConfig, MarianMTModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from deepsc.codec import Codec
 from deepsc.config import TextCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
@@ -34,21 +35,23 @@ class TextBatch:
     """(B, T), `target` shifted right behind the decoder's start token."""
 
     @property
-    def size(self) -> int:
-        """B."""
-        return self.source.shape[0]
+    def sizes(self) -> tuple[int]:
+        """Items in each transmission: (B,)."""
+        return (self.source.shape[0],)
 
     def to(self, device: torch.device) -> TextBatch:
         """The batch on another device."""
         return TextBatch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
 
 
-class TextCodec(nn.Module):
+class TextCodec(Codec):
     """Semantic encoder, JSC codec and semantic decoder for sentences.
 
     Args:
         config: architecture; without k it is the local model, which has no JSC codec.
     """
+
+    config: TextCodecConfig
 
     def __init__(self, config: TextCodecConfig) -> None:
         super().__init__()

@@ -1,26 +1,22 @@
-"""A training run of the text codec, from corpus to checkpoint."""
+"""What the text codec trains on: corpus, tokenizer, batches and starting weights."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import MarianMTModel
+from torch import Tensor
 
-from data.artifacts import ToolkitError, provenance
+from data.artifacts import ToolkitError
 from data.batching import token_batches
 from data.parallel import Pair, ParallelCorpus, load_parallel
 from data.tokenizer import JointBPE, TextTokenizer
-from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
+from deepsc.checkpoint import Checkpoint
 from deepsc.config import TEXT_PRESETS, CorpusConfig, TextCodecConfig, TextRunConfig
+from deepsc.modality import Dataset, Material
 from deepsc.opus_mt import load_opus_mt
-from deepsc.text import TextBatch, TextCodec, collate
-from deepsc.training import train, uplink
+from deepsc.text import TextBatch, collate
 
 logger = logging.getLogger(__name__)
 
@@ -77,99 +73,37 @@ class TextBatches:
         ]
 
 
-def train_text(config: TextRunConfig, *, stop_after_steps: int | None = None) -> Checkpoint:
-    """Train a text codec, or resume its training; see `TextRunConfig`.
-
-    Args:
-        config: the run.
-        stop_after_steps: leave off after so many steps, as a kill would.
-
-    Returns:
-        The best checkpoint so far.
-
-    Raises:
-        ToolkitError: on any mistake of the user's; then nothing half-written is left.
-    """
-    output = Path(config.output)
+def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
+    """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     corpus = load_corpus(config.corpus, task=config.task)
-    local = config.training.channel == "none"
-    size = TEXT_PRESETS[config.preset]
-    codec_fields: dict[str, Any] = {"k": () if local else config.k, "snr_range_db": config.snr_range_db}
-    initial = from_pretrained(config.init_from) if config.init_from else None
-    weights: MarianMTModel | None = None
+    weights: dict[str, Tensor] = {}
     tokenizer: TextTokenizer
     if initial is not None:
-        codec_config = dataclasses.replace(initial.codec.config, **codec_fields)
-        tokenizer, weights = initial.tokenizer, initial.codec.transformer
+        assert isinstance(initial.codec.config, TextCodecConfig)
+        assert initial.tokenizer is not None
+        codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
+        tokenizer = initial.tokenizer
     elif config.pretrained is not None:
         opus_mt = load_opus_mt(config.pretrained)
-        codec_config = dataclasses.replace(opus_mt.config, **codec_fields)
-        tokenizer, weights = opus_mt.tokenizer, opus_mt.transformer
+        codec_config = dataclasses.replace(opus_mt.config, **config.channel_fields)
+        tokenizer = opus_mt.tokenizer
+        weights = {f"transformer.{name}": t for name, t in opus_mt.transformer.state_dict().items()}
     else:
         sentences = (sentence for pair in corpus.train for sentence in pair)
-        tokenizer = JointBPE.train(sentences, vocab_size=size.vocab_size)
+        tokenizer = JointBPE.train(sentences, vocab_size=TEXT_PRESETS[config.preset].vocab_size)
         codec_config = TextCodecConfig.from_preset(
-            config.preset, vocab_size=tokenizer.vocab_size, **codec_fields
+            config.preset, vocab_size=tokenizer.vocab_size, **config.channel_fields
         )
-    fields = {
-        "modality": "text",
-        "task": config.task,
-        "dataset": corpus.name,
-        "synthetic": corpus.synthetic,
-        "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
-        "codec": codec_config.to_dict(),
-        "training": dataclasses.asdict(config.training),
-        "init_from": initial.sha256 if initial else config.pretrained,
-    }
-    _claim_output(output, fields, resume=config.resume)
-    uplink(config.training)  # a wrong channel shows before anything is written
     options: dict[str, Any] = {
         "tokenizer": tokenizer,
         "max_length": codec_config.max_length,
         "max_tokens": config.training.batch_tokens,
     }
-    batches = TextBatches(corpus.train, seed=config.training.seed, **options)
-    validation = TextBatches(corpus.validation, seed=None, **options)(0)
-    if not (output / "config.json").exists():
-        origin = provenance(
-            config=dataclasses.asdict(config), seed=config.training.seed, data_sha256=corpus.sha256
-        )
-        tokenizer.save(output)
-        write_config(output, fields | {"provenance": origin})
-    torch.manual_seed(config.training.seed)  # initial weights
-    codec = TextCodec(codec_config).to(config.device)
-    if weights is not None:
-        codec.transformer.load_state_dict(weights.state_dict())
-    train(
-        codec,
-        config=config.training,
-        batches=batches,
-        validation=validation,
-        output=output,
-        resume=config.resume,
-        stop_after_steps=stop_after_steps,
+    return Material(
+        dataset=Dataset(name=corpus.name, synthetic=corpus.synthetic, sha256=corpus.sha256),
+        codec_config=codec_config,
+        batches=lambda: TextBatches(corpus.train, seed=config.training.seed, **options),
+        validation=lambda: TextBatches(corpus.validation, seed=None, **options)(0),
+        tokenizer=tokenizer,
+        weights=weights,
     )
-    return from_pretrained(output, device=config.device)
-
-
-def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None:
-    """Make sure that `output` is free, or holds this very run and is to be resumed."""
-    if not (output / "config.json").exists():
-        return
-    if not resume:
-        raise ToolkitError(
-            f"--output: {output} holds a run already; give --resume to go on, or another folder"
-        )
-    stored, wanted = _flat(read_config(output)), _flat(json.loads(json.dumps(fields)))
-    changed = [name for name in wanted if stored.get(name) != wanted[name]]
-    if changed:
-        details = "; ".join(f"{name} was {stored.get(name)}, is now {wanted[name]}" for name in changed)
-        raise ToolkitError(f"--resume: {output} holds another run: {details}")
-
-
-def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for name, value in document.items():
-        flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-    return flat

@@ -12,7 +12,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,21 +22,11 @@ from tqdm import tqdm
 from data.artifacts import ToolkitError
 from deepsc.channels import Channel
 from deepsc.checkpoint import load_state, save_best, save_state
+from deepsc.codec import Batch, Codec
 from deepsc.config import TrainConfig
-from deepsc.text import Link, TextCodec
+from deepsc.link import Link
 
 logger = logging.getLogger(__name__)
-
-
-class Batch(Protocol):
-    """What the loop needs of a batch."""
-
-    @property
-    def size(self) -> int:
-        """Number of items."""
-
-    def to(self, device: torch.device) -> Any:
-        """The batch on another device."""
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:
@@ -73,22 +63,32 @@ def uplink(config: TrainConfig) -> Channel | None:
     )
 
 
-def draw_link(
-    codec: TextCodec, config: TrainConfig, size: int, *, seed: int, device: torch.device
-) -> Link | None:
-    """k by the sandwich rule and SNR uniform in dB, one each per item; None for the local model."""
-    ks, channel = codec.config.k, uplink(config)
-    if not ks or channel is None:
-        return None
+def draw_links(
+    codec: Codec, config: TrainConfig, sizes: Sequence[int], *, seed: int, device: torch.device
+) -> tuple[Link, ...]:
+    """A link for each transmission: k by the sandwich rule and SNR uniform in dB, one each per item.
+
+    Args:
+        codec: says what it is trained for.
+        config: the channel.
+        sizes: items in each transmission.
+        seed: of k, SNR, and then fading and noise.
+        device: where the codec is.
+
+    Returns:
+        As many links as `sizes`; none for the local model.
+    """
+    channel = uplink(config)
+    if channel is None:
+        return ()
     generator = torch.Generator().manual_seed(seed)
     low, high = codec.config.snr_range_db
-    snr_db = low + (high - low) * torch.rand(size, generator=generator)
-    return Link(
-        channel=channel,
-        k=sandwich_k(ks, size, generator=generator).to(device),
-        snr_db=snr_db.to(device),
-        generator=generator,
-    )
+    links = []
+    for ks, size in zip(codec.config.uplinks, sizes, strict=True):
+        snr_db = low + (high - low) * torch.rand(size, generator=generator)
+        k = sandwich_k(ks, size, generator=generator)
+        links.append(Link(channel=channel, k=k.to(device), snr_db=snr_db.to(device), generator=generator))
+    return tuple(links)
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
@@ -101,21 +101,21 @@ def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> f
 
 @torch.inference_mode()
 def validation_loss(
-    codec: TextCodec, batches: Sequence[Batch], config: TrainConfig, device: torch.device
+    codec: Codec, batches: Sequence[Batch], config: TrainConfig, device: torch.device
 ) -> float:
-    """Mean cross-entropy in nats per token, batches weighted by items; same k, SNR and noise each call."""
+    """Mean of the loss in nats, batches weighted by items; same k, SNR and noise each call."""
     codec.eval()
     total = items = 0.0
     for number, batch in enumerate(batches):
-        link = draw_link(codec, config, batch.size, seed=number, device=device)
-        total += codec.loss(batch.to(device), link).item() * batch.size
-        items += batch.size
+        links = draw_links(codec, config, batch.sizes, seed=number, device=device)
+        total += codec.loss(batch.to(device), *links).item() * batch.sizes[0]
+        items += batch.sizes[0]
     codec.train()
     return total / items
 
 
 def train(
-    codec: TextCodec,
+    codec: Codec,
     *,
     config: TrainConfig,
     batches: Callable[[int], Sequence[Batch]],
@@ -151,7 +151,7 @@ def train(
         position = load_state(output, codec, optimizer)
         logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
     total_steps = config.epochs * len(batches(0))
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(device))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(codec, device))
     writer = SummaryWriter(str(output / "tensorboard"), purge_step=position["step"])
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     codec.train()
@@ -166,9 +166,10 @@ def train(
             and position["epoch"] - position["best_epoch"] <= config.patience
         ):
             epoch_batches = batches(position["epoch"])
-            for batch in epoch_batches[position["batch"] :]:
+            for number in range(position["batch"], len(epoch_batches)):
                 if steps_left <= 0:
                     return position
+                batch = epoch_batches[number]
                 steps_left -= 1
                 step = position["step"]
                 step_seed = config.seed * 1_000_003 + step + 1
@@ -176,9 +177,9 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * factor
                 torch.manual_seed(step_seed)  # dropout has no generator argument
-                link = draw_link(codec, config, batch.size, seed=step_seed, device=device)
+                links = draw_links(codec, config, batch.sizes, seed=step_seed, device=device)
                 with autocast:
-                    loss = codec.loss(batch.to(device), link, label_smoothing=config.label_smoothing)
+                    loss = codec.loss(batch.to(device), *links, label_smoothing=config.label_smoothing)
                 _require_finite(loss.item(), f"loss at step {step}")
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -217,11 +218,12 @@ def _require_finite(value: float, what: str) -> None:
         raise ToolkitError(f"{what} is {value}; try a lower --learning-rate")
 
 
-def _bf16_helps(device: torch.device) -> bool:
+def _bf16_helps(codec: Codec, device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(supported())  # without the instructions bf16 is emulated, and slower
+    # Without the instructions bf16 is emulated, and slower; a small model loses more by the casts.
+    return bool(supported()) and sum(p.numel() for p in codec.parameters()) > 2_000_000
 
 
 def _keep_freed_memory() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import MarianConfig
 from transformers.models.marian.modeling_marian import MarianEncoder
 
+from deepsc.codec import Codec
 from deepsc.image import build_deit
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
@@ -47,12 +48,14 @@ class VQABatch:
         return VQABatch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
 
 
-class VQACodec(nn.Module):
+class VQACodec(Codec):
     """Two semantic encoders, two JSC codecs, fusion and answer classifier.
 
     Args:
         config: architecture; without k it is the local model, which has no JSC codecs.
     """
+
+    config: VQACodecConfig
 
     def __init__(self, config: VQACodecConfig) -> None:
         super().__init__()
@@ -111,20 +114,21 @@ class VQACodec(nn.Module):
         mask = torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
         return transmit(self.image_jsc_encoder, self.image_jsc_decoder, features, mask, link)
 
-    def answer(self, question: Tensor, mask: Tensor, image: Tensor) -> Tensor:
+    def answer(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor) -> Tensor:
         """Fusion and classifier, at the server.
 
         Args:
             question: (B, S, text_width), as received.
             mask: (B, S).
-            image: (B, S^I, image_width), as received, one for each question.
+            image: (M, S^I, image_width), as received.
+            image_of: (B,), which image each question is about.
 
         Returns:
             Logits, (B, answers).
         """
         fused = self.fusion(
             self.text_projection(question),
-            self.image_projection(image),
+            self.image_projection(image)[image_of],  # (B, S^I, fusion_width)
             tgt_key_padding_mask=mask == 0,
         )  # (B, S, fusion_width)
         valid = mask.unsqueeze(2).to(fused.dtype)  # (B, S, 1)
@@ -152,7 +156,7 @@ class VQACodec(nn.Module):
         question = self.encode_question(batch.question, batch.mask)
         question = self.transmit_question(question, batch.mask, text_link)
         image = self.transmit_image(self.encode_image(batch.images), image_link)
-        logits = self.answer(question, batch.mask, image[batch.image_of])  # (B, answers)
+        logits = self.answer(question, batch.mask, image, batch.image_of)  # (B, answers)
         return nn.functional.cross_entropy(logits, batch.target, label_smoothing=label_smoothing)
 
 
@@ -173,6 +177,7 @@ def _marian_config(config: VQACodecConfig) -> MarianConfig:
         activation_function="swish",
         max_position_embeddings=config.max_length,
         scale_embedding=True,
+        init_std=config.text_width**-0.5,  # embeddings of unit variance, as large as the positions
         pad_token_id=config.pad_id,
         eos_token_id=config.eos_id,
         decoder_start_token_id=config.pad_id,

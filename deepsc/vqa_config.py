@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from deepsc.config import CodecConfig, below_one
+from deepsc.config import CodecConfig, RunConfig, below_one
 from deepsc.image_config import patch_errors
+
+VQA_TASKS = ("answer",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,8 @@ class VQAPreset:
     dropout: float
     augment: str
     """"light": flips; "none". Neither turns an answer wrong as long as questions name no side."""
+    questions_per_image: int | None
+    """Questions of each image in an epoch, drawn anew; None: all. The image costs more than its questions."""
     learning_rate: float
     """Peak, after warm-up."""
     warmup_steps: int
@@ -43,20 +48,24 @@ VQA_PRESETS = {
     "tiny": VQAPreset(
         text_width=32, text_layers=1, text_heads=2, vocab_size=300, image_size=32, patch_size=8,
         image_width=48, image_layers=2, image_heads=3, fusion_width=32, fusion_layers=1, fusion_heads=2,
-        dropout=0.0, augment="none", learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=10,
+        dropout=0.0, augment="none", questions_per_image=None, learning_rate=3e-3, warmup_steps=50,
+        batch_tokens=2048, epochs=10,
     ),
     "easy": VQAPreset(
-        text_width=64, text_layers=2, text_heads=4, vocab_size=320, image_size=64, patch_size=8,
-        image_width=96, image_layers=4, image_heads=3, fusion_width=64, fusion_layers=2, fusion_heads=4,
-        dropout=0.0, augment="light", learning_rate=2e-3, warmup_steps=200, batch_tokens=4096, epochs=40,
+        text_width=32, text_layers=1, text_heads=4, vocab_size=600, image_size=64, patch_size=8,
+        image_width=48, image_layers=4, image_heads=3, fusion_width=64, fusion_layers=1, fusion_heads=4,
+        dropout=0.0, augment="light", questions_per_image=3, learning_rate=1e-3, warmup_steps=200,
+        batch_tokens=4096, epochs=30,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, image_size=224, patch_size=16,
         image_width=384, image_layers=6, image_heads=6, fusion_width=512, fusion_layers=6, fusion_heads=8,
-        dropout=0.1, augment="none", learning_rate=3e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
+        dropout=0.1, augment="none", questions_per_image=None, learning_rate=3e-4,
+        warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
-"""easy: reads easy-VQA's 64-pixel images on a CPU; deit-small: the text codec's base encoder and DeiT-small's."""
+"""easy: easy-VQA's 64-pixel images on a CPU; its image encoder is the image preset tiny's DeiT, which can be
+trained first (--pretrained). deit-small: encoders of the text codec's base and DeiT-small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,3 +150,45 @@ class VQACodecConfig(CodecConfig):
         if bool(self.k_text) != bool(self.k_image):
             errors.append("--k-text and --k-image: both or none of them are needed")
         return errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQASetConfig:
+    """Which questions and images; the arguments of `data.vqa.load_vqa`."""
+
+    dataset: str
+    """"easy-vqa", "vqa-v2" or "clevr"."""
+    data_dir: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQARunConfig(RunConfig):
+    """What `train-deepsc --modality vqa` does.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    modality: ClassVar[str] = "vqa"
+    presets: ClassVar[Mapping[str, VQAPreset]] = VQA_PRESETS
+    tasks: ClassVar[tuple[str, ...]] = VQA_TASKS
+
+    corpus: VQASetConfig
+    preset: str = "easy"
+    task: str = "answer"
+    k_text: tuple[int, ...] = (8,)
+    k_image: tuple[int, ...] = (16,)
+    image_size: int | None = None
+    """Pixels a side; None: the preset's."""
+    patch_size: int | None = None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes that were given and replace the preset's."""
+        names = ("image_size", "patch_size")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    @property
+    def trained_k(self) -> dict[str, tuple[int, ...]]:
+        """Two transmissions: the question's k^T, the image's k^I."""
+        return {"k_text": self.k_text, "k_image": self.k_image}

@@ -1,7 +1,8 @@
-"""Resource optimizer for task offloading: reads an accuracy map and a FLOPs file, knows nothing of the
-codecs.
+"""Resource optimizer for task offloading: reads accuracy maps and FLOPs files, knows nothing of the codecs.
 
 Importing this package loads nothing heavy. Its modules, in the order they build on each other: `config`,
-`tasks`, `pathloss`, `physics` (eqs. (1)-(10), (12), (28)), `environment`, `policies`, `evaluation`,
-`networks`, `mappo`, `plots`, `experiment` (the library call behind the command) and `command`.
+`tasks`, `inputs`, `pathloss`, `physics` (eqs. (1)-(10), (12), (28)), `bound` (of one step), `environment`,
+`policies`, `evaluation`, `episode_bound`; the learners `distribution`, `networks`, `mappo` and `dqn`;
+`views` for other libraries; `plots`; and what the subcommands of `command` call: `experiment`, `figures`,
+`pareto` and `plan`.
 """

@@ -1,4 +1,4 @@
-"""`optimize`: from an accuracy map and a FLOPs file to a policy that offloads well."""
+"""`optimize`: from accuracy maps and FLOPs files to a policy that offloads well."""
 
 from __future__ import annotations
 
@@ -9,168 +9,343 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError
-from data.cli import Parser, finite_float, positive_int, raise_config_errors, run_command
-from optimizer.config import CSI, OFFLOAD_COSTS, PREFERENCES, EpisodeConfig, RunFiles, SystemConfig
+from data.cli import (
+    Parser,
+    finite_float,
+    float_grid,
+    int_list,
+    positive_int,
+    raise_config_errors,
+    run_command,
+)
+from optimizer.config import CSI, MODALITIES, OFFLOAD_COSTS, PREFERENCES, EpisodeConfig, Inputs, SystemConfig
 
 if TYPE_CHECKING:
-    from optimizer.experiment import OptimizeConfig
+    from optimizer.experiment import TrainConfig
 
-DESCRIPTION = """\
-Train MAPPO to decide, for every UE and step, whether to offload, at which power, clock and bandwidth, and
-test it beside local, remote, greedy and random policies on the same episodes. Prints a table, writes
-results.json, results.csv, learning_curve.png and policy.safetensors.
-
-Where each symbol of the paper is set (names without -- are config dataclasses of optimizer.config, .mappo):
-  I          number of UEs                        --ues
-  f^T, k^T   accuracy map, symbols per token      --text-map, --k
-  l^T, S^T   FLOP and tokens per sentence         --flops
-  BW         sum bandwidth                        --bandwidth-hz
-  sigma^2    noise power spectral density         --noise-dbm-hz
-  beta^f     weight of energy in the cost (9)     --beta with --preference fixed
-  beta^d     the same from the battery (28)       --preference dynamic
-  h          small-scale fading, known or not     --csi
-  eqs. (3)-(8), encoder charged to the UE or not  --offload-cost
-  d^T = 10, 10 sentences a task, T = 20, xi_S, xi_F, B_max       EpisodeConfig
-  p, f, n, alpha, p^c, t^dl, t_max, epsilon_min, carrier         SystemConfig
-  lambda, gamma, delta, c^CR, c^E, batch step, learning rate     MappoConfig
+SYMBOLS = """\
+Where each symbol of the paper is set (names without -- are fields of the dataclass named at the right):
+  I, Q                    UEs and their modalities        --ues text:1,image:1,vqa:2
+  f^T, f^I, f^B           accuracy maps                   --text-map, --image-map, --vqa-map
+  k^T, k^I                symbols per token               --k-text, --k-image, --joint-k
+  l, S                    FLOP and tokens per task        --text-flops (--flops), --image-flops, --vqa-flops
+  BW                      sum bandwidth (11f)             --bandwidth-hz
+  sigma^2                 noise density (1)               --noise-dbm-hz
+  beta^f                  weight of energy (9)            --beta with --preference fixed
+  beta^d                  the same from the battery (28)  --preference dynamic
+  h                       fading (1), known or not        --csi
+  eqs. (3)-(8)            who pays for the encoder        --offload-cost
+  d = 10, T = 20, xi_S, xi_F, B_max, 10 sentences a task  optimizer.config.EpisodeConfig
+  p, f, n, alpha, p^c, t^dl, t_max, epsilon_min, carrier  optimizer.config.SystemConfig
+  lambda, gamma, delta, c^CR, c^E, learning rate          optimizer.mappo.MappoConfig
 """
-EPILOG = """\
-The table's columns: QoE is the sum over UEs of each UE's mean QoE (10) over the steps in which it had a task,
-failed executions counting 0; "finished" is the share of queues emptied by T, "steps" how long those took;
-(11b) accuracy, (11g) latency and (11h) battery are the shares of executions that broke the constraint; "sees"
-is what the policy knows.
+TRAIN = """\
+Train MAPPO (section IV), DDQN and DQN to decide, for every UE and step, whether to offload (rho), at which
+power (p), clock (f), bandwidth request (b-hat) and, on wish, k; test them beside a controller that knows
+every channel, exhaustive search on discrete levels, greedy, local, remote and random policies on the same
+episodes; and give every policy as a share of a certified upper bound (docs/bound.md). Prints a table, writes
+results.json, results.csv, learning_curve.png, policies, checkpoints and a TensorBoard log.
 
-example:
-  optimize --text-map runs/text-map.json --flops runs/flops.json
+"""
+TABLE = """\
+The table's columns: QoE (10) is summed over the UEs and averaged over the steps until every queue is empty,
+failed executions counting 0; its interquartile mean over episodes with a bootstrap interval, and its plain
+mean; "of bound" is the mean over the mean of the certified bound; "finished" is the share of episodes that
+emptied every queue by T, "steps" how long they took; (11b) accuracy, (11g) latency and (11h) battery are the
+shares of executions that broke the constraint; "sees" is what the policy knows.
+"""
+SHORT = """\
+Subcommands, each with its own --help; without one, `optimize train` with one seed and MAPPO alone:
+  optimize train      every learner, five seeds, the bound
+  optimize figures    Figs. 2-7 of the paper
+  optimize pareto     one policy for every beta: the energy-latency front
+  optimize plan       how much bandwidth, server or which k a QoE needs, from the bound, in seconds
+
+"""
+FIGURES = """\
+Redraw Figs. 2-7 of the paper as PNG, PDF and CSV. Each figure is drawn from runs of `optimize train` in
+folders of --output; a run that is there already is read, so that an interrupted call goes on.
+  2  reward, QoE and policy entropy in training, fixed and dynamic preference
+  3  tasks left by step, fixed preference          4  the same, dynamic
+  5  QoE against k^T    6  against k^I    7  against noise, -175 to -155 dBm/Hz (all dynamic)
+
+"""
+PARETO = """\
+Train one policy on preferences beta of (9) drawn from 0 to 1 and test it at each of --betas: its whole front
+of energy against latency, beside greedy and local. Writes front.png, .pdf, .csv, pareto.json and the policy.
+
+"""
+PLAN = """\
+How much bandwidth BW, server capacity c^rc or which k^T, k^I does a QoE need? Brackets the best mean QoE of
+a step between what a controller who knows every channel reaches and the certified bound, at several values,
+one of them varied at a time. Nothing is trained.
+
 """
 
 
-def parser() -> Parser:
-    """The command's flags."""
-    system, episode = SystemConfig(), EpisodeConfig()
-    files = {name: field.default for name, field in RunFiles.__dataclass_fields__.items()}
-    flags = Parser(prog="optimize", description=DESCRIPTION, epilog=EPILOG)
-    add: Callable[..., Any] = flags.add_argument
-    add(
-        "--text-map",
-        type=Path,
-        required=True,
-        default=argparse.SUPPRESS,
-        metavar="FILE",
-        help="accuracy map of the text codec (JSON)",
+def modality_mix(text: str) -> tuple[str, ...]:
+    """Flag type: "text:1,vqa:2", or a number of text UEs."""
+    if text.isdigit():
+        text = f"text:{text}"
+    mix: list[str] = []
+    for part in text.split(","):
+        modality, _, count = part.partition(":")
+        if modality not in MODALITIES or not (count or "1").isdigit() or int(count or "1") < 1:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} given, such as text:1,image:1,vqa:2 is allowed, or a number of text UEs"
+            )
+        mix += [modality] * int(count or "1")
+    return tuple(mix)
+
+
+def name_list(text: str) -> tuple[str, ...]:
+    """Flag type: names with commas between."""
+    return tuple(part for part in text.split(",") if part)
+
+
+def parser(name: str | None = None) -> Parser:
+    """The flags of a subcommand, or of `optimize` without one."""
+    texts = {
+        None: SHORT + TRAIN, "train": TRAIN, "figures": FIGURES, "pareto": PARETO, "plan": PLAN,
+    }  # fmt: skip
+    example = (
+        f"optimize{'' if name is None else ' ' + name} --text-map runs/text-map.json --flops runs/flops.json"
     )
-    add(
-        "--flops",
-        type=Path,
-        required=True,
-        default=argparse.SUPPRESS,
-        metavar="FILE",
-        help="FLOPs file of the text codec (JSON)",
+    if name == "plan":
+        example += " --qoe 6"
+    flags = Parser(
+        prog="optimize" if name is None else f"optimize {name}",
+        description=texts[name] + SYMBOLS,
+        epilog=("" if name in ("plan", "figures") else TABLE) + f"\nexample:\n  {example}\n",
     )
-    add("--output", type=Path, default=files["output"], metavar="DIR", help="folder for the results")
-    add(
-        "--ues",
-        type=positive_int,
-        default=episode.ues,
-        metavar="I",
-        help="number of UEs, all with text tasks",
-    )
-    add("--k", type=positive_int, default=files["k"], help="complex channel symbols per token")
-    add(
-        "--episodes",
-        type=positive_int,
-        default=argparse.SUPPRESS,
-        metavar="N",
-        help="training episodes of MAPPO, one update after each (default: 1000)",
-    )
-    add(
-        "--test-episodes",
-        type=positive_int,
-        default=files["test_episodes"],
-        metavar="N",
-        help="episodes every policy is tested on",
-    )
-    add(
-        "--preference",
-        choices=PREFERENCES,
-        default=episode.preference,
-        help="weight of energy against latency: --beta, or rising from 0.5 to 1 as the battery empties",
-    )
-    add("--beta", type=finite_float, default=episode.beta, help="the fixed weight, 0 to 1")
-    add(
-        "--csi",
-        choices=tuple(CSI),
-        default=episode.csi,
-        help="a UE knows g|h|^2 (reads an AWGN map) or only g (reads a Rayleigh map)",
-    )
-    add(
-        "--offload-cost",
-        choices=OFFLOAD_COSTS,
-        default=episode.offload_cost,
-        help="paper: the server runs the whole task; split: the UE pays for its encoder",
-    )
-    add("--bandwidth-hz", type=finite_float, default=system.bandwidth_hz, metavar="HZ", help="sum bandwidth")
-    add(
-        "--noise-dbm-hz",
-        type=finite_float,
-        default=system.noise_dbm_hz,
-        metavar="DBM",
-        help="noise power spectral density",
-    )
-    add("--seed", type=int, default=files["seed"], help="all randomness is drawn from it")
+    system_flags(flags)
+    if name == "plan":
+        _plan_flags(flags)
+        return flags
+    _training_flags(flags, short=name is None, pareto=name == "pareto")
+    if name == "figures":
+        flags.add_argument(
+            "--figures", type=int_list, default=(2, 3, 4, 5, 6, 7), metavar="LIST", help="which, as in 2,3,7"
+        )
+        flags.add_argument(
+            "--sweep-seeds", type=positive_int, default=1, metavar="N", help="trainings at each point of 5-7"
+        )
+    if name == "pareto":
+        flags.add_argument(
+            "--betas", type=float_grid, default=argparse.SUPPRESS, metavar="LIST",
+            help="preferences to test at, as in 0:1:0.1 (default)",
+        )  # fmt: skip
     return flags
 
 
-def to_config(options: argparse.Namespace) -> OptimizeConfig:
-    """The config the flags ask for.
+def system_flags(flags: Parser) -> None:
+    """Add the flags of files, UEs and Table I, which every subcommand has."""
+    system, episode, inputs = SystemConfig(), EpisodeConfig(), Inputs()
+    add: Callable[..., Any] = flags.add_argument
+    hidden = argparse.SUPPRESS
+    for modality in MODALITIES:
+        add(
+            f"--{modality}-map", type=Path, default=hidden, metavar="FILE",
+            help=f"accuracy map of the {modality} codec (default: the reference file)",
+        )  # fmt: skip
+        names = [f"--{modality}-flops", *(["--flops"] if modality == "text" else [])]
+        add(
+            *names, type=Path, default=hidden, metavar="FILE",
+            help=f"FLOPs file of the {modality} codec (default: the reference file)",
+        )  # fmt: skip
+    add(
+        "--ues", dest="mix", type=modality_mix, default=hidden, metavar="MIX",
+        help="UEs by modality (default: text:1,image:1,vqa:2; four of one where only its files are given)",
+    )  # fmt: skip
+    add("--k-text", "--k", type=positive_int, default=inputs.k_text, metavar="K", help="k^T")
+    add("--k-image", type=positive_int, default=inputs.k_image, metavar="K", help="k^I")
+    add(
+        "--joint-k",
+        action="store_true",
+        help="UEs also choose k, among those of the maps up to --k-text, --k-image",
+    )
+    add(
+        "--preference", choices=PREFERENCES, default=episode.preference,
+        help="weight of energy against latency: --beta, from the battery (28), or drawn each episode",
+    )  # fmt: skip
+    add("--beta", type=finite_float, default=episode.beta, help="the fixed weight, 0 to 1")
+    add(
+        "--csi", choices=tuple(CSI), default=episode.csi,
+        help="a UE knows g|h|^2 (reads AWGN maps) or only g (reads Rayleigh maps)",
+    )  # fmt: skip
+    add(
+        "--offload-cost", choices=OFFLOAD_COSTS, default=episode.offload_cost,
+        help="paper: the server runs the whole task; split: the UE pays for its encoder",
+    )  # fmt: skip
+    add("--bandwidth-hz", type=finite_float, default=system.bandwidth_hz, metavar="HZ", help="sum bandwidth")
+    add(
+        "--noise-dbm-hz", type=finite_float, default=system.noise_dbm_hz, metavar="DBM",
+        help="noise power spectral density",
+    )  # fmt: skip
+    add("--seed", type=int, default=0, help="all randomness is drawn from it")
+
+
+def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
+    add: Callable[..., Any] = flags.add_argument
+    add("--output", type=Path, default=Path("runs/optimize"), metavar="DIR", help="folder for the results")
+    learners = ("mappo",) if short or pareto else ("mappo", "mappo-broadcast", "ddqn", "dqn")
+    add(
+        "--learners", type=name_list, default=learners, metavar="LIST",
+        help="what is trained, of mappo, mappo-broadcast, ddqn, dqn",
+    )  # fmt: skip
+    if not pareto:
+        add(
+            "--seeds",
+            type=positive_int,
+            default=1 if short else 5,
+            metavar="N",
+            help="trainings of each learner",
+        )
+        add(
+            "--no-bound", dest="bound", action="store_false",
+            help="leave the certified bound out: it takes about as long as a training",
+        )  # fmt: skip
+    add(
+        "--episodes", type=positive_int, default=argparse.SUPPRESS, metavar="N",
+        help="training episodes, one MAPPO update after each (default: 1000)",
+    )  # fmt: skip
+    add(
+        "--test-episodes", type=positive_int, default=100, metavar="N",
+        help="episodes every policy is tested on with each seed",
+    )  # fmt: skip
+
+
+def _plan_flags(flags: Parser) -> None:
+    add: Callable[..., Any] = flags.add_argument
+    add(
+        "--qoe", type=finite_float, required=True, default=argparse.SUPPRESS, metavar="Q",
+        help="sum QoE per step that is wanted",
+    )  # fmt: skip
+    add(
+        "--vary", type=name_list, default=("bandwidth", "server", "k-text", "k-image"), metavar="LIST",
+        help="what is tried at several values",
+    )  # fmt: skip
+    add("--states", type=positive_int, default=64, metavar="N", help="steps the mean is over")
+
+
+def make_parts(options: argparse.Namespace, *kinds: tuple[str, Any]) -> dict[str, Any]:
+    """Configs made from the flags that are their fields, all errors at once.
 
     Raises:
-        ToolkitError: listing the errors of all its parts at once.
+        ToolkitError: listing the errors of all of them.
     """
-    from optimizer.experiment import OptimizeConfig  # loads torch
-    from optimizer.mappo import MappoConfig
-
+    given = dict(vars(options))
     parts: dict[str, Any] = {}
     errors = []
-    given = vars(options)
-    kinds = (
-        ("files", RunFiles),
-        ("system", SystemConfig),
-        ("episode", EpisodeConfig),
-        ("mappo", MappoConfig),
-    )
     for name, kind in kinds:
         try:
             parts[name] = kind(**{key: given[key] for key in kind.__dataclass_fields__ if key in given})
         except ToolkitError as error:
             errors.append(str(error))
+        if name == "inputs" and "inputs" in parts and "mix" not in given:
+            named = parts["inputs"].named()
+            if len(named) == 1:  # files of one modality alone: its UEs alone
+                given["mix"] = named * 4
     raise_config_errors(errors)
-    return OptimizeConfig(**parts)
+    return parts
+
+
+SHARED = (("inputs", Inputs), ("system", SystemConfig), ("episode", EpisodeConfig))
+"""The configs that `system_flags` fill."""
+
+
+def to_config(options: argparse.Namespace) -> TrainConfig:
+    """The training config the flags ask for.
+
+    Raises:
+        ToolkitError: listing the errors of all its parts at once.
+    """
+    from optimizer.experiment import TrainConfig  # loads torch
+    from optimizer.mappo import MappoConfig
+
+    names = ("learners", "seeds", "test_episodes", "bound", "output", "seed")
+    own = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    errors = []
+    parts = {}
+    for build in (
+        lambda: parts.update(make_parts(options, *SHARED, ("mappo", MappoConfig))),
+        lambda: TrainConfig(**own),
+    ):
+        try:
+            build()
+        except ToolkitError as error:
+            errors.append(str(error))
+    raise_config_errors(errors)
+    return TrainConfig(**parts, **own)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    options = parser().parse_args(arguments)
-    return run_command("optimize", lambda: _run(options))
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = given.pop(0) if given and given[0] in _RUN else None
+    options = parser(name).parse_args(given)
+    return run_command("optimize" if name is None else f"optimize {name}", lambda: _RUN[name](options))
 
 
-def _run(options: argparse.Namespace) -> None:
-    from optimizer.experiment import format_table, optimize
+def _train(options: argparse.Namespace) -> None:
+    from optimizer.experiment import format_table, train
 
-    config = to_config(options)
-    result = optimize(config)
-    episode, files = config.episode, config.files
-    preference = "beta^d of the battery" if episode.preference == "dynamic" else f"beta {episode.beta:g}"
-    channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
-    print(
-        f"{episode.ues} text UEs, k = {files.k}, {preference}, {files.test_episodes} test episodes; "
-        f"a UE's channel is {channel}"
-    )
-    print(format_table(result.performance))
-    if result.accuracy_map.synthetic:
-        print("The accuracy map was measured on synthetic data: these figures say nothing about real text.")
-    for path in result.written:
+    result = train(to_config(options))
+    print(result.setting)
+    print(format_table(result.performance, result.bound))
+    _close(result.synthetic, result.written)
+
+
+def _figures(options: argparse.Namespace) -> None:
+    from optimizer.figures import FiguresConfig, figures
+
+    config = FiguresConfig(train=to_config(options), figures=options.figures, sweep_seeds=options.sweep_seeds)
+    _close(False, figures(config))
+
+
+def _pareto(options: argparse.Namespace) -> None:
+    from optimizer.experiment import align
+    from optimizer.pareto import ParetoConfig, pareto
+
+    given = {"betas": options.betas} if hasattr(options, "betas") else {}
+    found, written = pareto(ParetoConfig(train=to_config(options), **given))
+    rows = [("beta", "t/t_0", "E/E_0", "QoE", "finished", "policy")]
+    for name, by_beta in found.items():
+        for beta, one in by_beta.items():
+            rows.append(
+                (f"{beta:g}", f"{one.latency:.3f}", f"{one.energy:.4f}", f"{one.qoe_mean:.3f}",
+                 f"{one.finished:.1%}", name)
+            )  # fmt: skip
+    print(align(rows))
+    _close(False, written)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from optimizer.experiment import align
+    from optimizer.plan import PlanConfig, plan
+
+    parts = make_parts(options, *SHARED)
+    config = PlanConfig(**parts, qoe=options.qoe, vary=options.vary, states=options.states, seed=options.seed)
+    units = {"bandwidth": "Hz", "server": "FLOP/s", "k-text": "symbols", "k-image": "symbols"}
+    rows = [("varied", "value", "reached", "bound", f"QoE {config.qoe:g}?")]
+    for choice in plan(config):
+        value = f"{choice.value:g} {units[choice.varied]}"
+        rows.append(
+            (choice.varied, value, f"{choice.reached:.3f}", f"{choice.bound:.3f}", choice.verdict(config.qoe))
+        )
+    print(align(rows))
+
+
+def _close(synthetic: bool, written: Sequence[Path]) -> None:
+    if synthetic:
+        print("An accuracy map was measured on synthetic data: these figures say nothing about real data.")
+    for path in written:
         print(f"wrote {path}")
+
+
+_RUN: dict[str | None, Callable[[argparse.Namespace], None]] = {
+    None: _train, "train": _train, "figures": _figures, "pareto": _pareto, "plan": _plan,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from typing import Any
 
 from data.cli import raise_config_errors
 
-PREFERENCES = ("fixed", "dynamic")
+MODALITIES = ("text", "image", "vqa")
+"""Section II-A's Q: T, I and B. The order is the observation's one-hot."""
+PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
 OFFLOAD_COSTS = ("paper", "split")
@@ -133,6 +135,11 @@ class SystemConfig:
         raise_config_errors(errors)
 
     @property
+    def remote_capacity_flops(self) -> float:
+        """c^rc of eq. (5) in FLOP/s, shared by the UEs that offload."""
+        return self.remote_flops_per_cycle * self.remote_clock_hz
+
+    @property
     def noise_w_hz(self) -> float:
         """sigma^2 of eq. (1) in W/Hz."""
         return dbm_to_watt(self.noise_dbm_hz)
@@ -161,8 +168,8 @@ class EpisodeConfig:
         ToolkitError: from the constructor, listing every error at once.
     """
 
-    ues: int = 4
-    """I, number of UEs. Table I. Flag --ues."""
+    mix: tuple[str, ...] = ("text", "image", "vqa", "vqa")
+    """The I UEs' modalities. Section V-A: one text, one image, two VQA. Flag --ues."""
     queue_tasks: int = 10
     """d at the start, tasks a UE has to do. Section V-A: 10 paragraphs."""
     sentences_per_task: int = 10
@@ -170,7 +177,9 @@ class EpisodeConfig:
     steps: int = 20
     """T of eq. (14), steps after which an episode ends in any case."""
     preference: str = "fixed"
-    """"fixed": beta of eq. (9) is `beta`. "dynamic": beta^d of eq. (28). Flag --preference."""
+    """"fixed": beta of eq. (9) is `beta`. "dynamic": beta^d of eq. (28). "drawn": one beta for all UEs,
+    uniform in 0 to 1, each episode; it trains one policy for the whole energy-latency front. Flag
+    --preference."""
     beta: float = 0.5
     """beta^f of section V-A, weight of energy against latency in eq. (9). Flag --beta."""
     csi: str = "instantaneous"
@@ -179,14 +188,18 @@ class EpisodeConfig:
     """"paper": eqs. (3)-(8) as printed, the server runs all of l and the UE's encoder is free. "split": the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only. Flag
     --offload-cost."""
-    battery_queues: float = 2.0
-    """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes."""
-    idle_drain: float = 1.0
-    """Share of B_max that the UE's other work drains over T steps. With `battery_queues` = 2 a UE that runs
-    all locally at f_max is empty when its queue is, and any other is when the episode ends: beta^d spans 0.5
-    to 1."""
-    success_bonus: float = 0.1
-    """xi_S of eq. (14), reward per step saved."""
+    battery_queues: float = 5000.0
+    """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes. A phone's 15 Wh are
+    some 5000 queues of the text task."""
+    battery_start_min: float = 0.1
+    """Each episode a UE's battery starts at a share of B_max drawn uniformly from this to 1, so that beta^d
+    spans 0.5 to 0.95 among the UEs."""
+    idle_drain: float = 0.0
+    """Share of B_max that the UE's other work drains over T steps. Above 0, beta^d rises with every step
+    waited and the sum of QoE is largest for a policy that lets tasks fail until the battery is low."""
+    success_bonus: float = 1.0
+    """xi_S of eq. (14), in units of the mean over UEs of the largest QoE that one step can earn them. A step
+    saved must be worth about what a step earns, or waiting for a better channel pays more than finishing."""
     failure_scale: float = 1.0
     """xi_F of eq. (14), in units of (largest QoE one step can earn the UE) / E_0 of one task. At 1, one task
     left undone costs as much as the best step earns."""
@@ -194,12 +207,24 @@ class EpisodeConfig:
     """Largest punishment of eq. (13). Its t_max - t_i has no lower end as epsilon goes to 0."""
 
     def __post_init__(self) -> None:
-        flags = ("ues", "preference", "beta", "csi", "offload_cost")
-        positive = ("ues", "queue_tasks", "sentences_per_task", "steps", "battery_queues", "penalty_max")
+        flags = ("preference", "beta", "csi", "offload_cost")
+        positive = (
+            "queue_tasks",
+            "sentences_per_task",
+            "steps",
+            "battery_queues",
+            "penalty_max",
+        )
         errors = config_errors(self, above_zero=positive, flags=flags)
         for name in ("idle_drain", "success_bonus", "failure_scale"):
             if getattr(self, name) < 0:
                 errors.append(f"{name} {getattr(self, name)} given, at least 0 is allowed")
+        if not self.mix or not set(self.mix) <= set(MODALITIES):
+            errors.append(
+                f"--ues {','.join(self.mix)!r} given, one or more of {', '.join(MODALITIES)} is allowed"
+            )
+        if not 0 < self.battery_start_min <= 1:
+            errors.append(f"battery_start_min {self.battery_start_min} given, above 0 up to 1 is allowed")
         if self.steps < self.queue_tasks:
             errors.append(f"steps {self.steps} given, at least queue_tasks {self.queue_tasks} is allowed")
         if not 0 <= self.beta <= 1:
@@ -216,34 +241,48 @@ class EpisodeConfig:
                 )
         raise_config_errors(errors)
 
+    @property
+    def ues(self) -> int:
+        """I, number of UEs. Table I."""
+        return len(self.mix)
+
 
 @dataclass(frozen=True, kw_only=True)
-class RunFiles:
-    """Files and sizes of one run of `optimize`.
+class Inputs:
+    """Files a run reads; what is None is looked for among the shipped reference files.
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
     """
 
-    text_map: Path
-    """Accuracy map of the text codec. Flag --text-map."""
-    flops: Path
-    """FLOPs file of the text codec. Flag --flops."""
-    output: Path = Path("runs/optimize")
-    """Folder the results are written to. Flag --output."""
-    k: int = 16
-    """k^T of eq. (2), complex channel symbols per token. Table I. Flag --k."""
-    test_episodes: int = 100
-    """Episodes every policy is tested on. Table I. Flag --test-episodes."""
-    seed: int = 0
-    """All randomness is drawn from it. Flag --seed."""
+    text_map: Path | None = None
+    """f^T of section III. Flag --text-map."""
+    text_flops: Path | None = None
+    """l^T and S^T. Flag --text-flops, or --flops."""
+    image_map: Path | None = None
+    """f^I of section III. Flag --image-map."""
+    image_flops: Path | None = None
+    """l^I and S^I. Flag --image-flops."""
+    vqa_map: Path | None = None
+    """f^B of section III, read where both transmissions have the same SNR. Flag --vqa-map."""
+    vqa_flops: Path | None = None
+    """l^B and S^I. Flag --vqa-flops."""
+    k_text: int = 16
+    """k^T of eq. (2), complex channel symbols per token. Table I. Flag --k-text, or --k."""
+    k_image: int = 32
+    """k^I. Table I. Flag --k-image."""
+    joint_k: bool = False
+    """k is an action: every k of the maps that `k_text` and `k_image` do not exceed. Flag --joint-k."""
 
     def __post_init__(self) -> None:
-        errors = config_errors(self, above_zero=("k",), flags=("k",))
-        if self.test_episodes < 2:
-            errors.append(
-                f"--test-episodes {self.test_episodes} given, at least 2 is allowed: an interval needs two"
-            )
-        if not 0 <= self.seed < 2**63:
-            errors.append(f"--seed {self.seed} given, 0 to 2^63 - 1 is allowed")
-        raise_config_errors(errors)
+        raise_config_errors(
+            config_errors(self, above_zero=("k_text", "k_image"), flags=("k_text", "k_image"))
+        )
+
+    def named(self) -> tuple[str, ...]:
+        """Modalities of which a file is given."""
+        return tuple(
+            modality
+            for modality in MODALITIES
+            if any(getattr(self, f"{modality}_{kind}") is not None for kind in ("map", "flops"))
+        )

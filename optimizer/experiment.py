@@ -1,132 +1,241 @@
-"""The library call behind `optimize`: train MAPPO, test every policy on the same episodes, write the
-results."""
+"""The library call behind `optimize train`: train the learners with every seed, test every policy on the same
+episodes, bound them, write the results."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import logging
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from accuracy_maps import AccuracyMap
-from data.artifacts import ToolkitError, provenance, write_json, write_text
-from optimizer.config import EpisodeConfig, RunFiles, SystemConfig
-from optimizer.evaluation import Performance, evaluate
+from data.artifacts import ToolkitError, provenance, read_document, write_json, write_text
+from data.cli import raise_config_errors
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.dqn import DqnConfig, DqnTrainer
+from optimizer.episode_bound import episode_bound
+from optimizer.evaluation import Performance, Scores, play, summarise
+from optimizer.inputs import Loaded, load
 from optimizer.mappo import LearningCurve, MappoConfig, MappoTrainer
-from optimizer.policies import POLICIES, Policy
-from optimizer.tasks import Tasks, load_text_tasks
+from optimizer.policies import POLICIES, ExhaustivePolicy, Policy
 
 KIND = "optimize-results"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+LEARNERS = ("mappo", "mappo-broadcast", "ddqn", "dqn")
+"""Policies that are trained, in the table's order. "mappo" is section IV's; with "mappo-broadcast" the
+station tells every UE the others' observations."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizeConfig:
-    """Everything a run of `optimize` depends on. Each part checks itself."""
+class TrainConfig:
+    """Everything a run of `optimize train` depends on.
 
-    files: RunFiles
-    """Inputs, output, k, seed, test size."""
+    Raises:
+        ToolkitError: from the constructor, listing every error at once; each part checks itself.
+    """
+
+    inputs: Inputs = field(default_factory=Inputs)
+    """Maps, FLOPs files, k."""
     system: SystemConfig = field(default_factory=SystemConfig)
     """Table I."""
     episode: EpisodeConfig = field(default_factory=EpisodeConfig)
     """UEs, horizon, reward, preference."""
     mappo: MappoConfig = field(default_factory=MappoConfig)
-    """Training."""
+    """Training; `episodes` holds for every learner."""
+    learners: tuple[str, ...] = LEARNERS
+    """Which policies are trained. Flag --learners."""
+    seeds: int = 5
+    """Trainings of each learner, each tested on its own episodes. Flag --seeds."""
+    test_episodes: int = 100
+    """Episodes every policy is tested on with each seed. Table I. Flag --test-episodes."""
+    bound: bool = True
+    """Whether the certified bound is computed. Flag --no-bound."""
+    output: Path = Path("runs/optimize")
+    """Folder the results are written to. Flag --output."""
+    seed: int = 0
+    """All randomness is drawn from it. Flag --seed."""
+
+    def __post_init__(self) -> None:
+        errors = []
+        if self.seeds < 1:
+            errors.append(f"--seeds {self.seeds} given, at least 1 is allowed")
+        if self.test_episodes < 4:
+            errors.append(
+                f"--test-episodes {self.test_episodes} given, at least 4 is allowed: "
+                "an interquartile mean needs them"
+            )
+        if not 0 <= self.seed < 2**63:
+            errors.append(f"--seed {self.seed} given, 0 to 2^63 - 1 is allowed")
+        if not set(self.learners) <= set(LEARNERS):
+            errors.append(
+                f"--learners {','.join(self.learners)} given, one or more of {', '.join(LEARNERS)} is allowed"
+            )
+        raise_config_errors(errors)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizeResult:
+class TrainResult:
     """What a run found."""
 
     performance: Mapping[str, Performance]
     """By policy, in the table's order."""
-    curve: LearningCurve
-    """Of MAPPO's training."""
-    accuracy_map: AccuracyMap
-    """The map that was read."""
+    bound: float | None
+    """Mean certified bound on the episodes' QoE, for any policy."""
+    curves: Mapping[str, LearningCurve]
+    """Of each learner's first seed."""
+    setting: str
+    """The setting in a line."""
+    synthetic: bool
+    """Whether any map was measured on generated data."""
     written: tuple[Path, ...]
     """Files of the run."""
 
 
-def optimize(config: OptimizeConfig) -> OptimizeResult:
-    """Train MAPPO, test it beside every policy of the registry, write results, table, plot and policy.
+def train(config: TrainConfig) -> TrainResult:
+    """Train, test, bound, and write results, table, plot and policies.
+
+    An interrupted run that is started again goes on: MAPPO from its last checkpoint.
 
     Raises:
         ToolkitError: if an input cannot be used or the output folder cannot be written; no file is
             written then.
     """
     started = time.monotonic()
-    files, system, episode = config.files, config.system, config.episode
-    tasks, accuracy_map, flops = load_text_tasks(files.text_map, files.flops, episode=episode, k=files.k)
-    _report_map(tasks, accuracy_map, system)
-    _check_writable(files.output)  # before training, not after
-    hashes = {str(path): _sha256(path) for path in (files.text_map, files.flops)}
-    train_seed, test_seed = torch.randint(
-        2**31, (2,), generator=torch.Generator().manual_seed(files.seed)
-    ).tolist()
-
-    trainer = MappoTrainer(
-        config.mappo,
-        system=system,
-        episode=episode,
-        tasks=tasks,
-        generator=torch.Generator().manual_seed(train_seed),
-    )
-    logger.info("training MAPPO: %d episodes in %d copies", config.mappo.episodes, config.mappo.copies)
-    curve = trainer.train()
-    policies: dict[str, Policy] = {"mappo": trainer.policy}
-    policies |= {name: make(system, tasks) for name, make in POLICIES.items()}
+    loaded = load(config.inputs, system=config.system, episode=config.episode)
+    check_writable(config.output)  # before training, not after
+    draws = torch.randint(2**31, (2, config.seeds), generator=torch.Generator().manual_seed(config.seed))
+    scores: dict[str, list[Scores]] = {}
+    sees: dict[str, str] = {}
+    bounds: list[torch.Tensor] = []
+    curves: dict[str, LearningCurve] = {}
+    written: list[Path] = []
+    for index, (train_seed, test_seed) in enumerate(draws.T.tolist()):
+        policies: dict[str, Policy] = {}
+        for name in config.learners:
+            path = config.output / f"{name}-{index}.safetensors"
+            policies[name], curve = _learn(name, config, loaded, train_seed, path)
+            curves.setdefault(name, curve)
+            written += [path] if path.exists() else []
+        for name, make in POLICIES.items():
+            if make is not ExhaustivePolicy or loaded.tasks.ues <= ExhaustivePolicy.ues_max:
+                policies[name] = make(config.system, loaded.tasks)
+        test: dict[str, Any] = {
+            "system": config.system, "episode": config.episode, "tasks": loaded.tasks,
+            "episodes": config.test_episodes, "seed": test_seed,
+        }  # fmt: skip
+        for name, policy in policies.items():
+            scores.setdefault(name, []).append(play(policy, **test))
+            sees[name] = policy.sees
+        if config.bound:
+            logger.info("seed %d: the bound of %d episodes", index, config.test_episodes)
+            bounds.append(episode_bound(**test))
     performance = {
-        name: evaluate(
-            policy, system=system, episode=episode, tasks=tasks, episodes=files.test_episodes, seed=test_seed
-        )
-        for name, policy in policies.items()
+        name: summarise(found, bounds or None, sees=sees[name], seed=config.seed)
+        for name, found in scores.items()
     }
+    bound = float(torch.stack(bounds).mean()) if bounds else None
+    wall_s = time.monotonic() - started
+    written += _write(config, loaded, performance, bound, curves, wall_s)
+    return TrainResult(
+        performance=performance,
+        bound=bound,
+        curves=curves,
+        setting=describe(config, loaded),
+        synthetic=loaded.synthetic,
+        written=tuple(written),
+    )
 
+
+def _learn(
+    name: str, config: TrainConfig, loaded: Loaded, seed: int, path: Path
+) -> tuple[Policy, LearningCurve]:
+    setting: dict[str, Any] = {
+        "system": config.system, "episode": config.episode, "tasks": loaded.tasks,
+        "generator": torch.Generator().manual_seed(seed),
+    }  # fmt: skip
+    logger.info("training %s: %d episodes", path.stem, config.mappo.episodes)
+    if name in ("dqn", "ddqn"):
+        learner = DqnTrainer(DqnConfig(double=name == "ddqn", episodes=config.mappo.episodes), **setting)
+        return learner.policy, learner.train()
+    trainer = MappoTrainer(replace(config.mappo, broadcast=name == "mappo-broadcast"), **setting)
+    curve = trainer.train(
+        checkpoint=config.output / "checkpoints" / f"{path.stem}-{trainer.digest}.safetensors",
+        log=config.output / "tensorboard" / path.stem,
+    )
+    trainer.network.save(path)
+    return trainer.policy, curve
+
+
+def _write(
+    config: TrainConfig,
+    loaded: Loaded,
+    performance: Mapping[str, Performance],
+    bound: float | None,
+    curves: Mapping[str, LearningCurve],
+    wall_s: float,
+) -> list[Path]:
     document = {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
+        "bound": bound,
         "policies": {name: asdict(tested) for name, tested in performance.items()},
-        "learning_curve": asdict(curve),
-        "accuracy_map": {
-            name: getattr(accuracy_map, name) for name in ("task", "channel", "metric", "model", "synthetic")
+        "learning_curves": {name: asdict(curve) for name, curve in curves.items()},
+        "accuracy_maps": {
+            modality: {
+                name: getattr(found, name) for name in ("task", "channel", "metric", "model", "synthetic")
+            }
+            for modality, found in loaded.maps.items()
         },
-        "flops": {name: getattr(flops, name) for name in ("model", "decoding", "local_flops", "k")},
+        "flops": {
+            modality: {name: getattr(found, name) for name in ("model", "decoding", "local_flops", "k")}
+            for modality, found in loaded.flops.items()
+        },
         "provenance": provenance(
-            config=_plain(asdict(config)),
-            seed=files.seed,
-            data_sha256=hashes,
-            wall_s=round(time.monotonic() - started, 1),
+            config=plain(asdict(config)), seed=config.seed, data_sha256=loaded.sha256, wall_s=round(wall_s, 1)
         ),
     }
-    written = {
-        name: files.output / name for name in ("policy.safetensors", "learning_curve.png", "results.csv")
-    }
-    trainer.network.save(written["policy.safetensors"])
-    from optimizer.plots import plot_learning_curve  # matplotlib takes a second, and only this step needs it
+    csv_path, results = config.output / "results.csv", config.output / "results.json"
+    written = [csv_path, results]
+    write_text(csv_path, results_csv(performance))
+    if curves:
+        from optimizer.plots import (
+            plot_learning_curve,
+        )  # matplotlib takes a second, and only this step needs it
 
-    plot_learning_curve(
-        written["learning_curve.png"],
-        curve,
-        performance,
-        title=f"{episode.ues} UEs, text, k = {files.k}, {episode.preference} preference, {episode.csi} CSI",
-    )
-    write_text(written["results.csv"], results_csv(performance))
-    results = files.output / "results.json"
+        written.append(config.output / "learning_curve.png")
+        plot_learning_curve(written[-1], curves, performance, bound, title=describe(config, loaded))
     write_json(results, document)
-    return OptimizeResult(
-        performance=performance, curve=curve, accuracy_map=accuracy_map, written=(*written.values(), results)
-    )
+    return written
+
+
+def describe(config: TrainConfig, loaded: Loaded) -> str:
+    """The setting in a line."""
+    episode, inputs = config.episode, config.inputs
+    counts = ", ".join(f"{episode.mix.count(modality)} {modality}" for modality in dict.fromkeys(episode.mix))
+    beta = {
+        "fixed": f"beta {episode.beta:g}", "dynamic": "beta^d of the battery", "drawn": "beta drawn",
+    }[episode.preference]  # fmt: skip
+    channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
+    k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
+    synthetic = "; synthetic maps" if loaded.synthetic else ""
+    return f"{episode.ues} UEs ({counts}); {k}; {beta}; a UE's channel is {channel}{synthetic}"
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The results document of a run's folder.
+
+    Raises:
+        ToolkitError: if it is missing, damaged or foreign.
+    """
+    return read_document(folder / "results.json", kind=KIND, schema_version=SCHEMA_VERSION)
 
 
 def results_csv(performance: Mapping[str, Performance]) -> str:
@@ -135,6 +244,8 @@ def results_csv(performance: Mapping[str, Performance]) -> str:
     for name, tested in performance.items():
         row: dict[str, Any] = {"policy": name}
         for key, value in asdict(tested).items():
+            if key == "queue":
+                continue
             row |= (
                 {f"{key}_{end}": number for end, number in value.items()}
                 if isinstance(value, dict)
@@ -148,29 +259,23 @@ def results_csv(performance: Mapping[str, Performance]) -> str:
     return stream.getvalue()
 
 
-def format_table(performance: Mapping[str, Performance]) -> str:
+def format_table(performance: Mapping[str, Performance], bound: float | None) -> str:
     """The table `optimize` prints: a line a policy, best QoE first."""
-    head = (
-        "policy",
-        "QoE",
-        "95 % interval",
-        "finished",
-        "steps",
-        "offloaded",
-        "(11b)",
-        "(11g)",
-        "(11h)",
-        "sees",
-    )
-    rows = [head]
-    for name, tested in sorted(performance.items(), key=lambda item: -item[1].qoe.mean):
+    rows: list[tuple[str, ...]] = [
+        ("policy", "QoE", "95 % interval", "mean", "of bound", "finished", "steps", "offloaded", "(11b)",
+         "(11g)",
+         "(11h)", "sees")
+    ]  # fmt: skip
+    for name, tested in sorted(performance.items(), key=lambda item: -item[1].qoe.value):
         rows.append(
             (
                 name,
-                f"{tested.qoe.mean:.3f}",
+                f"{tested.qoe.value:.3f}",
                 f"{tested.qoe.low:.3f} to {tested.qoe.high:.3f}",
+                f"{tested.qoe_mean:.3f}",
+                "-" if tested.of_bound is None else f"{tested.of_bound.value:.1%}",
                 f"{tested.finished:.1%}",
-                "-" if tested.steps_to_finish is None else f"{tested.steps_to_finish:.1f}",
+                f"{tested.steps:.1f}",
                 f"{tested.offloaded:.1%}",
                 f"{tested.violates_accuracy:.1%}",
                 f"{tested.violates_latency:.1%}",
@@ -178,31 +283,30 @@ def format_table(performance: Mapping[str, Performance]) -> str:
                 tested.sees,
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    right = range(1, len(head) - 1)
+    if bound is not None:
+        rows.insert(1, ("bound", "", "", f"{bound:.3f}", "100.0%", *[""] * 6, "the future"))
+    return align(rows)
+
+
+def align(rows: Sequence[tuple[str, ...]]) -> str:
+    """Columns of equal width, the first and the last to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    inner = range(1, len(widths) - 1)
     return "\n".join(
         "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
+            cell.rjust(width) if i in inner else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     )
 
 
-def _report_map(tasks: Tasks, accuracy_map: AccuracyMap, system: SystemConfig) -> None:
-    """Say what the map cannot tell: outside its SNRs the ends are read, and they may decide everything."""
-    low, high = accuracy_map.snr_db[0], accuracy_map.snr_db[-1]
-    logger.info("the map spans %g to %g dB; SNRs outside read its ends", low, high)
-    worst, best = float(tasks.map_ratio.min()), float(tasks.map_ratio.max())
-    if worst >= system.accuracy_min:
-        logger.warning(
-            "ratio %.3f at %g dB meets epsilon_min: the map is silent on the SNRs that fail", worst, low
-        )
-    if best < system.accuracy_min:
-        logger.warning("the map's best ratio %.3f is below epsilon_min: offloading can never succeed", best)
+def check_writable(folder: Path) -> None:
+    """Make a folder and try that it can be written.
 
-
-def _check_writable(folder: Path) -> None:
+    Raises:
+        ToolkitError: if it cannot.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -210,13 +314,10 @@ def _check_writable(folder: Path) -> None:
         raise ToolkitError(f"--output {folder}: cannot write there ({error.strerror or error})") from error
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    """Paths as text, for JSON."""
+def plain(value: Any) -> Any:
+    """Paths as text and tuples as lists, for JSON."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return [plain(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value

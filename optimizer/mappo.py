@@ -5,19 +5,29 @@ Decentralised actors with shared weights, a central critic, the sum reward for e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from data.artifacts import ToolkitError, parsing
 from data.cli import raise_config_errors
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors
+from optimizer.distribution import RawActions
 from optimizer.environment import OffloadingEnvironment
-from optimizer.evaluation import Tally
-from optimizer.networks import ActorCritic, LearnedPolicy, RawActions
+from optimizer.evaluation import Scores, Tally
+from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, write_tensors
 from optimizer.tasks import Tasks
+
+CHECKPOINT_KIND = "mappo-checkpoint"
+_SAVE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +46,8 @@ class MappoConfig:
     """Environment steps in one minibatch. Table I's "batch step"."""
     epochs: int = 4
     """Passes over an episode's experience per update."""
-    learning_rate: float = 3e-4
-    """Adam's. Table I prints 2e-7, with which the weights do not move."""
+    learning_rate: float = 1e-3
+    """Adam's, falling to 0 over the training. Table I prints 2e-7, with which the weights do not move."""
     discount: float = 0.95
     """gamma of eq. (15). Table I."""
     gae_lambda: float = 0.98
@@ -52,6 +62,8 @@ class MappoConfig:
     """Gradients longer than this are shortened to it."""
     hidden: int = 64
     """Width of the hidden layers."""
+    broadcast: bool = False
+    """The station broadcasts every UE's observation, and the actors read it. Section IV's actors do not."""
 
     def __post_init__(self) -> None:
         positive = (
@@ -81,9 +93,9 @@ class LearningCurve:
     reward: list[float]
     """Undiscounted sum of eqs. (13), (14)."""
     qoe: list[float]
-    """As `evaluation.Performance.qoe`."""
+    """As `evaluation.Scores.qoe`."""
     finished: list[float]
-    """Share of queues emptied."""
+    """Share of episodes in which every queue was emptied."""
     entropy: list[float]
     """Entropy of a UE's action, nat."""
 
@@ -97,9 +109,14 @@ class ValueNormaliser:
         decay: weight of the past at each update.
     """
 
-    def __init__(self, decay: float = 0.95) -> None:
-        self._decay = decay
-        self._weight = self._mean = self._square = 0.0
+    def __init__(
+        self, weight: float = 0.0, mean: float = 0.0, square: float = 0.0, *, decay: float = 0.95
+    ) -> None:
+        self._weight, self._mean, self._square, self._decay = weight, mean, square, decay
+
+    def state(self) -> tuple[float, float, float]:
+        """What the constructor makes it again from."""
+        return self._weight, self._mean, self._square
 
     def update(self, returns: Tensor) -> None:
         """Take in one update's returns, (n,)."""
@@ -133,8 +150,6 @@ class Experience:
 
     observation: Tensor
     """(..., ues, OBSERVATION_SIZE)."""
-    state: Tensor
-    """(..., state_size)."""
     actions: RawActions
     """(..., ues)."""
     log_prob: Tensor
@@ -142,9 +157,11 @@ class Experience:
     active: Tensor
     """The UE had a task, bool, (..., ues)."""
     reward: Tensor
-    """r_t, (...)."""
+    """r_t over `reward_scale`, (...)."""
     value: Tensor
     """V before the step in the rewards' unit, (...)."""
+    value_ahead: Tensor
+    """The same before the step's |h|^2 was drawn, (...)."""
 
     def select(self, index: Tensor) -> Experience:
         """Rows of the flattened leading axes."""
@@ -154,23 +171,33 @@ class Experience:
 
         return Experience(
             observation=pick(self.observation, 2),
-            state=pick(self.state, 1),
             actions=RawActions(**{name: pick(value, 1) for name, value in vars(self.actions).items()}),
             log_prob=pick(self.log_prob, 1),
             active=pick(self.active, 1),
             reward=pick(self.reward, 0),
             value=pick(self.value, 0),
+            value_ahead=pick(self.value_ahead, 0),
         )
 
 
 def advantages(
-    reward: Tensor, value: Tensor, running: Tensor, *, discount: float, gae_lambda: float
+    reward: Tensor,
+    value: Tensor,
+    value_ahead: Tensor,
+    running: Tensor,
+    *,
+    discount: float,
+    gae_lambda: float,
 ) -> Tensor:
-    """Eq. (23).
+    """Eq. (23), with delta_t = r_t + gamma V'(o_{t+1}) - V(o_t).
+
+    V' is the value before the next step's fading is drawn, the mean of V over it. The paper has V there; the
+    difference has mean 0 whatever the action, and is most of the variance: no action decides the next fading.
 
     Args:
         reward: r_t, (steps, copies).
         value: V(o_t), (steps, copies).
+        value_ahead: V'(o_t), (steps, copies); V itself makes it eq. (23) as printed.
         running: the episode was not over before step t, bool, (steps, copies). Nothing follows the last step:
             the horizon T ends the task, it is not cut off.
         discount: gamma.
@@ -184,7 +211,7 @@ def advantages(
     for t in reversed(range(reward.shape[0])):
         delta = reward[t] + discount * next_value - value[t]
         result[t] = torch.where(running[t], delta + discount * gae_lambda * next_advantage, 0.0)
-        next_value, next_advantage = torch.where(running[t], value[t], 0.0), result[t]
+        next_value, next_advantage = torch.where(running[t], value_ahead[t], 0.0), result[t]
     return result
 
 
@@ -196,7 +223,7 @@ class MappoTrainer:
         system: constants of Table I.
         episode: horizon, reward and preference.
         tasks: what each UE has to do.
-        generator: source of all draws: first weights, world, exploration, minibatches.
+        generator: source of all draws: first weights, world, exploration, minibatches. Its device is used.
     """
 
     def __init__(
@@ -210,42 +237,151 @@ class MappoTrainer:
     ) -> None:
         self.config, self.episode, self.system = config, episode, system
         self._generator = generator
+        self.network = ActorCritic(
+            hidden=config.hidden,
+            broadcast=config.broadcast,
+            codes=tasks.codes,
+            clock_when_offloading=bool((tasks.ue_flops > 0).any()),
+            generator=torch.Generator().manual_seed(_draw_seed(generator)),
+        ).to(generator.device)
         self._environment = OffloadingEnvironment(
             system=system, episode=episode, tasks=tasks, episodes=config.copies, generator=generator
         )
-        self.network = ActorCritic(
-            state_size=self._environment.state_size,
-            hidden=config.hidden,
-            clock_when_offloading=bool((tasks.ue_flops > 0).any()),
-            generator=generator,
-        )
         self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5)
         self._normaliser = ValueNormaliser()
+        self.curve = LearningCurve(reward=[], qoe=[], finished=[], entropy=[])
 
     @property
     def policy(self) -> LearnedPolicy:
         """The actor as trained so far, without exploration."""
         return LearnedPolicy(self.network, self.system)
 
-    def train(self) -> LearningCurve:
-        """Play and update `config.episodes` times, with progress on stderr."""
-        curve = LearningCurve(reward=[], qoe=[], finished=[], entropy=[])
+    def train(
+        self,
+        *,
+        checkpoint: Path | None = None,
+        log: Path | None = None,
+        watch: Callable[[MappoTrainer], None] | None = None,
+    ) -> LearningCurve:
+        """Play and update until `config.episodes` are done, with progress on stderr.
+
+        Args:
+            checkpoint: file to save to about every minute and at the end; where it holds a checkpoint of the
+                same config and seed, training goes on from it, bit for bit as if it had not stopped.
+            log: folder of a TensorBoard log.
+            watch: called after every update.
+
+        Raises:
+            ToolkitError: if the checkpoint is damaged, foreign or of another config.
+        """
+        if checkpoint is not None and checkpoint.exists():
+            self.restore(checkpoint)
+        writer = None
+        if log is not None:
+            from torch.utils.tensorboard import SummaryWriter  # takes a second to load
+
+            writer = SummaryWriter(str(log), purge_step=len(self.curve.qoe))
         bar = tqdm(
-            range(self.config.episodes), desc="MAPPO", unit="episode", dynamic_ncols=True, disable=None
-        )
-        for _ in bar:
-            experience, tally = self.play()
-            curve.entropy.append(self.update(experience))
-            curve.reward.append(float(tally.reward.mean()))
-            curve.qoe.append(float(tally.qoe.mean()))
-            curve.finished.append(float(tally.finished.mean()))
-            bar.set_postfix(qoe=f"{curve.qoe[-1]:.2f}", reward=f"{curve.reward[-1]:.1f}", refresh=False)
-        return curve
+            total=self.config.episodes, initial=len(self.curve.qoe), desc="MAPPO", unit="episode",
+            dynamic_ncols=True, disable=None,
+        )  # fmt: skip
+        saved = time.monotonic()
+        while len(self.curve.qoe) < self.config.episodes:
+            done = len(self.curve.qoe)
+            for group in self._optimiser.param_groups:
+                group["lr"] = self.config.learning_rate * (1.0 - done / self.config.episodes)
+            experience, scores = self.play()
+            entropy = self.update(experience)
+            values = {
+                "reward": float(scores.reward.mean()),
+                "qoe": float(scores.qoe.mean()),
+                "finished": float(scores.finished.double().mean()),
+                "entropy": entropy,
+            }
+            for name, value in values.items():
+                getattr(self.curve, name).append(value)
+                if writer is not None:
+                    writer.add_scalar(name, value, done + 1)
+            bar.update()
+            bar.set_postfix(qoe=f"{values['qoe']:.2f}", reward=f"{values['reward']:.1f}", refresh=False)
+            if watch is not None:
+                watch(self)
+            if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY_S:
+                self.save(checkpoint)
+                saved = time.monotonic()
+        if checkpoint is not None:
+            self.save(checkpoint)
+        bar.close()
+        if writer is not None:
+            writer.close()
+        return self.curve
+
+    def save(self, path: Path) -> None:
+        """Write everything that training goes on from, atomically."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for name, moments in self._optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{name}.{key}": value for key, value in moments.items()}
+        tensors["generator"] = self._generator.get_state()
+        write_tensors(
+            path,
+            tensors,
+            {
+                "kind": CHECKPOINT_KIND, "schema_version": 1, "config": self._identity(),
+                "curve": asdict(self.curve), "normaliser": self._normaliser.state(),
+            },
+        )  # fmt: skip
+
+    def restore(self, path: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            ToolkitError: if it is damaged, foreign or of another config.
+        """
+        tensors, head = read_tensors(path)
+        with parsing(path):
+            if head.get("kind") != CHECKPOINT_KIND or head.get("schema_version") != 1:
+                raise ToolkitError(f"kind {head.get('kind')!r} given, {CHECKPOINT_KIND!r} is allowed")
+            if head["config"] != self._identity():
+                differing = [
+                    name for name, value in self._identity().items() if head["config"].get(name) != value
+                ]
+                raise ToolkitError(
+                    f"is of another run: {', '.join(differing)} differ; remove it to start anew"
+                )
+            prefix = "network."
+            self.network.load_state_dict(
+                {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+            )
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, value in tensors.items():
+                if name.startswith("adam."):
+                    _, index, key = name.split(".")
+                    state.setdefault(int(index), {})[key] = value
+            self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
+            self._generator.set_state(tensors["generator"])
+            self._normaliser = ValueNormaliser(*head["normaliser"])
+            self.curve = LearningCurve(**head["curve"])
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree on, as JSON gives it back."""
+        tasks = self._environment.tasks
+        digest = hashlib.sha256()
+        for field in fields(tasks):
+            digest.update(getattr(tasks, field.name).cpu().numpy().tobytes())
+        parts: dict[str, Any] = {"mappo": self.config, "system": self.system, "episode": self.episode}
+        whole: dict[str, Any] = {name: asdict(part) for name, part in parts.items()}
+        whole |= {"tasks": digest.hexdigest(), "seed": self._generator.initial_seed()}
+        return dict(json.loads(json.dumps(whole)))
+
+    @property
+    def digest(self) -> str:
+        """Short hash of the config, tasks and seed: tells one training's checkpoint from another's."""
+        return hashlib.sha256(json.dumps(self._identity(), sort_keys=True).encode()).hexdigest()[:8]
 
     @torch.no_grad()
-    def play(self) -> tuple[Experience, Tally]:
+    def play(self) -> tuple[Experience, Scores]:
         """Play one episode in all copies, exploring."""
-        view, tally = self._environment.reset(), Tally()
+        view, tally = self._environment.reset(), Tally(self.system, self._environment.tasks)
         steps = []
         for _ in range(self.episode.steps):
             distribution = self.network.actions(view.observation)
@@ -255,16 +391,16 @@ class MappoTrainer:
             steps.append(
                 Experience(
                     observation=view.observation,
-                    state=view.state,
                     actions=actions,
                     log_prob=distribution.log_prob(actions),
                     active=view.queue > 0,
-                    reward=reward.float(),
-                    value=self._normaliser.restore(self.network.value(view.state)),
+                    reward=(reward / self._environment.reward_scale).float(),
+                    value=self._normaliser.restore(self.network.value(view.observation)),
+                    value_ahead=self._normaliser.restore(self.network.value_ahead(view.observation)),
                 )
             )
             view = self._environment.view()
-        return _stack(steps), tally
+        return _stack(steps), tally.scores()
 
     def update(self, experience: Experience) -> float:
         """Improve the network on one episode's experience.
@@ -274,16 +410,12 @@ class MappoTrainer:
         """
         config = self.config
         running = experience.active.any(dim=-1)
-        advantage = advantages(
-            experience.reward,
-            experience.value,
-            running,
-            discount=config.discount,
-            gae_lambda=config.gae_lambda,
-        )
+        reward, value = experience.reward, experience.value
+        factors = {"discount": config.discount, "gae_lambda": config.gae_lambda}
         rows = running.flatten().nonzero().squeeze(-1)
-        flat_advantage = advantage.flatten()
-        returns = flat_advantage + experience.value.flatten()  # lambda-return: R_t of (26) with less variance
+        flat_advantage = advantages(reward, value, experience.value_ahead, running, **factors).flatten()
+        # lambda-return, R_t of (26) with less variance; the fading is part of what the critic must predict
+        returns = (advantages(reward, value, value, running, **factors) + value).flatten()
         self._normaliser.update(returns[rows])
         targets = self._normaliser.normalise(returns)
         chosen = flat_advantage[rows]
@@ -302,7 +434,7 @@ class MappoTrainer:
 
     def _minibatches(self, rows: Tensor) -> Iterator[Tensor]:
         for _ in range(self.config.epochs):
-            order = torch.randperm(rows.numel(), generator=self._generator)
+            order = torch.randperm(rows.numel(), generator=self._generator, device=rows.device)
             yield from rows[order].split(self.config.batch_steps)
 
     def _loss(self, part: Experience, advantage: Tensor, target: Tensor) -> tuple[Tensor, float]:
@@ -314,7 +446,9 @@ class MappoTrainer:
         gain = advantage.unsqueeze(-1)  # the same for every UE: the reward is the sum
         clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * gain
         actor = (torch.minimum(ratio * gain, clipped) * weight).sum()  # (24), (25)
-        critic = ((self.network.value(part.state) - target) ** 2).mean()  # (26)
+        critic = ((self.network.value(part.observation) - target) ** 2).mean()  # (26)
+        drawn = self._normaliser.normalise(part.value)
+        critic = critic + ((self.network.value_ahead(part.observation) - drawn) ** 2).mean()  # V' is V's mean
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
@@ -330,3 +464,7 @@ def _stack(steps: list[Experience]) -> Experience:
         actions=RawActions(**actions),
         **{name: torch.stack([getattr(step, name) for step in steps]) for name in names},
     )
+
+
+def _draw_seed(generator: torch.Generator) -> int:
+    return int(torch.randint(2**62, (), generator=generator, device=generator.device))

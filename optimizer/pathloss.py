@@ -25,9 +25,7 @@ def distance_3d_m(system: SystemConfig, distance_m: Tensor) -> Tensor:
         system: gives the heights.
         distance_m: distance on the ground, any shape.
     """
-    return torch.hypot(
-        distance_m, torch.tensor(system.station_height_m - system.ue_height_m, dtype=distance_m.dtype)
-    )
+    return torch.hypot(distance_m, torch.full_like(distance_m, system.station_height_m - system.ue_height_m))
 
 
 def breakpoint_m(system: SystemConfig) -> float:
@@ -84,7 +82,7 @@ def draw_positions(system: SystemConfig, shape: tuple[int, ...], generator: torc
     Returns:
         x and y in m, the station at the origin; shape (*shape, 2).
     """
-    along, turn = torch.rand((2, *shape), generator=generator, dtype=torch.float64)
+    along, turn = torch.rand((2, *shape), generator=generator, dtype=torch.float64, device=generator.device)
     radius = system.radius_min_m + (system.radius_max_m - system.radius_min_m) * along
     angle = 2.0 * math.pi * turn
     return torch.stack((radius * torch.cos(angle), radius * torch.sin(angle)), dim=-1)
@@ -103,8 +101,10 @@ def draw_gain(system: SystemConfig, position_m: Tensor, generator: torch.Generat
     """
     distance_m = torch.linalg.vector_norm(position_m, dim=-1)
     shape = distance_m.shape
-    sight = torch.rand(shape, generator=generator, dtype=torch.float64) < los_probability(distance_m)
-    shadow = torch.randn(shape, generator=generator, dtype=torch.float64)
+    sight = torch.rand(
+        shape, generator=generator, dtype=torch.float64, device=generator.device
+    ) < los_probability(distance_m)
+    shadow = torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
     los_db = pathloss_los_db(system, distance_m) + SHADOWING_LOS_DB * shadow
     nlos_db = pathloss_nlos_db(system, distance_m) + SHADOWING_NLOS_DB * shadow
     return 10.0 ** (-torch.where(sight, los_db, nlos_db) / 10.0)

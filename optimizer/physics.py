@@ -1,7 +1,9 @@
 """The physics of one step: eqs. (1)-(10), (11b), (11g), (11h), (12) and (28) on batched tensors.
 
-The environment, every policy, the exhaustive search and the bound call `execute`; none has formulas of its
-own. Shapes: `(..., ues)`, any number of leading axes; the last axis is what eqs. (5), (6) and (12) sum over.
+`execute` is one step of all UEs. It is put together from `allocate_bandwidth`, `snr_db`, `map_accuracy`,
+`local_effort`, `offloading_effort` and `standard_cost`, which the bound and the look-ups call on their own;
+nobody has formulas of their own. Shapes: `(..., ues)`, any number of leading axes; the last axis is what
+eqs. (5), (6) and (12) sum over.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ class Actions:
     """f. Read where the UE computes."""
     bandwidth_request: Tensor
     """b-hat of eq. (12), any real number. Read where the UE offloads."""
+    code: Tensor | None = None
+    """Index of k among `Tasks.symbols`, int64; None is 0. Read where the UE offloads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +49,6 @@ class Outcome:
     """t of eq. (7)."""
     energy_j: Tensor
     """E of eq. (8), UE side."""
-    server_energy_j: Tensor
-    """E^rc of eq. (6). Not part of the cost."""
     cost: Tensor
     """Eq. (9)."""
     qoe: Tensor
@@ -86,23 +88,85 @@ def allocate_bandwidth(system: SystemConfig, request: Tensor, offload: Tensor) -
     return system.bandwidth_hz * weight / weight.sum(dim=-1, keepdim=True).clamp_min(1.0)
 
 
-def map_accuracy(tasks: Tasks, snr_db: Tensor) -> Tensor:
+def snr_db(system: SystemConfig, *, power_w: Tensor, channel_gain: Tensor, bandwidth_hz: Tensor) -> Tensor:
+    """gamma of eq. (1) in dB, where the UE offloads; any broadcastable shapes."""
+    return 10.0 * torch.log10(power_w * channel_gain / (bandwidth_hz * system.noise_w_hz))
+
+
+def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Tensor:
     """f^Q(k, SNR) of section III: linear in dB between the map's points, clamped to its ends.
 
     Args:
-        tasks: each UE's row of its map.
-        snr_db: (..., ues); -inf reads the map's lower end.
+        tasks: each UE's rows of its map.
+        snr_db: (..., ues); -inf reads the map's lower end, inf its upper one.
+        code: index of k, (..., ues); None is 0.
 
     Returns:
         epsilon / epsilon_0 in [0, 1], (..., ues).
     """
     axis = tasks.map_snr_db
     snr = snr_db.clamp(axis[0], axis[-1])
-    right = torch.searchsorted(axis, snr.contiguous()).clamp(1, axis.numel() - 1)
-    ue = torch.arange(tasks.ues).expand(snr.shape)
-    low, high = tasks.map_ratio[ue, right - 1], tasks.map_ratio[ue, right]
-    share = (snr - axis[right - 1]) / (axis[right] - axis[right - 1])
-    return low + share * (high - low)
+    right = torch.searchsorted(axis, snr.contiguous()).clamp_(1, axis.numel() - 1)
+    first = tasks.map_row_start if code is None else tasks.map_row_start + code * axis.numel()
+    at = first + right
+    table = tasks.map_ratio.flatten()
+    low, high = table[at - 1], table[at]
+    left_db = axis[right - 1]
+    return low + (snr - left_db) / (axis[right] - left_db) * (high - low)
+
+
+def local_effort(
+    system: SystemConfig, tasks: Tasks, *, queue: Tensor, clock_hz: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Latency and energy of local execution, eqs. (3), (7), (8) at rho = 0.
+
+    Returns:
+        t in s and E in J, (..., ues).
+    """
+    latency_s = queue * tasks.flops / (system.local_flops_per_cycle * clock_hz)  # (3)
+    return latency_s, latency_s * (
+        system.local_energy_coefficient * clock_hz**3 + system.circuit_power_w
+    )  # (8)
+
+
+def offloading_effort(
+    system: SystemConfig,
+    tasks: Tasks,
+    *,
+    queue: Tensor,
+    power_w: Tensor,
+    clock_hz: Tensor,
+    bandwidth_hz: Tensor,
+    accuracy: Tensor,
+    offloading: Tensor,
+    code: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Latency and energy of offloading, eqs. (2), (4), (5), (7), (8) at rho = 1.
+
+    Both fall with `bandwidth_hz` and `accuracy`, and rise with `offloading`; latency does not depend on
+    `power_w`, energy rises with it. The bound rests on this.
+
+    Args:
+        system: constants of Table I.
+        tasks: what a task of each UE costs.
+        queue: d.
+        power_w: p.
+        clock_hz: f, at which the UE runs what it is charged of the encoder.
+        bandwidth_hz: b, above 0.
+        accuracy: epsilon / epsilon_0.
+        offloading: number of UEs that share the server.
+        code: index of k; None is 0.
+
+    Returns:
+        t in s and E in J, (..., ues).
+    """
+    encode_s = queue * tasks.ue_flops / (system.local_flops_per_cycle * clock_hz)
+    rate = bandwidth_hz * accuracy.clamp_min(system.accuracy_floor) / tasks.symbols_of(code)  # (2) over A
+    upload_s = queue / rate  # (4)
+    remote_s = queue * tasks.server_flops * offloading / system.remote_capacity_flops  # (5)
+    latency_s = encode_s + upload_s + remote_s + system.download_latency_s  # (7)
+    compute_j = encode_s * system.local_energy_coefficient * clock_hz**3
+    return latency_s, compute_j + power_w * upload_s + latency_s * system.circuit_power_w  # (8)
 
 
 def local_reference(system: SystemConfig, tasks: Tasks, queue: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,9 +175,17 @@ def local_reference(system: SystemConfig, tasks: Tasks, queue: Tensor) -> tuple[
     Returns:
         Energy in J and latency in s, both of `queue`'s shape.
     """
-    latency_s = queue * tasks.flops / (system.local_flops_per_cycle * system.local_clock_max_hz)
-    power_w = system.local_energy_coefficient * system.local_clock_max_hz**3 + system.circuit_power_w
-    return power_w * latency_s, latency_s
+    f_max = torch.full_like(queue, system.local_clock_max_hz)
+    latency_s, energy_j = local_effort(system, tasks, queue=queue, clock_hz=f_max)
+    return energy_j, latency_s
+
+
+def standard_cost(
+    system: SystemConfig, tasks: Tasks, *, queue: Tensor, beta: Tensor, latency_s: Tensor, energy_j: Tensor
+) -> Tensor:
+    """Eq. (9), (..., ues). A queue of 0 is judged as one of 1."""
+    energy_0_j, latency_0_s = local_reference(system, tasks, queue.clamp_min(1))
+    return beta * energy_j / energy_0_j + (1.0 - beta) * latency_s / latency_0_s
 
 
 def battery_beta(battery_j: Tensor, battery_max_j: Tensor) -> Tensor:
@@ -121,12 +193,29 @@ def battery_beta(battery_j: Tensor, battery_max_j: Tensor) -> Tensor:
     return 1.0 - battery_j / (2.0 * battery_max_j)
 
 
-def best_local_clock(system: SystemConfig, tasks: Tasks, queue: Tensor, beta: Tensor) -> Tensor:
-    """Clock that minimises eq. (9) locally, within its range and, if that allows it, t_max.
+def best_clock(system: SystemConfig, beta: Tensor) -> Tensor:
+    """Clock within its range that minimises eq. (9) of whatever the UE computes.
 
     Eq. (9) goes as beta (alpha f^3 + p^c) / (P_0 f) + (1 - beta) / f with P_0 = alpha f_max^3 + p^c. Its
     derivative is 0 at f^3 = (beta p^c + (1 - beta) P_0) / (2 alpha beta), which without static power is
-    f = ((1 - beta) / (2 beta))^(1/3) f_max.
+    f = ((1 - beta) / (2 beta))^(1/3) f_max; it falls before and rises after.
+
+    Args:
+        system: clock range, energy coefficient, static power.
+        beta: any shape.
+
+    Returns:
+        f in Hz, of `beta`'s shape.
+    """
+    alpha, static_w = system.local_energy_coefficient, system.circuit_power_w
+    full_w = alpha * system.local_clock_max_hz**3 + static_w
+    beta = beta.clamp_min(1e-12)  # beta = 0 wants an infinite clock, which the range then cuts
+    free = ((beta * static_w + (1.0 - beta) * full_w) / (2.0 * alpha * beta)) ** (1.0 / 3.0)
+    return free.clamp(system.local_clock_min_hz, system.local_clock_max_hz)
+
+
+def best_local_clock(system: SystemConfig, tasks: Tasks, queue: Tensor, beta: Tensor) -> Tensor:
+    """Clock that minimises eq. (9) of local execution, within its range and, if that allows it, t_max.
 
     Args:
         system: clock range, energy coefficient, static power, t_max.
@@ -137,12 +226,15 @@ def best_local_clock(system: SystemConfig, tasks: Tasks, queue: Tensor, beta: Te
     Returns:
         f in Hz, (..., ues).
     """
-    alpha, static_w = system.local_energy_coefficient, system.circuit_power_w
-    full_w = alpha * system.local_clock_max_hz**3 + static_w
-    beta = beta.clamp_min(1e-12)  # beta = 0 wants an infinite clock, which the range then cuts
-    free = ((beta * static_w + (1.0 - beta) * full_w) / (2.0 * alpha * beta)) ** (1.0 / 3.0)
     needed = queue * tasks.flops / (system.local_flops_per_cycle * system.latency_max_s)
-    return torch.maximum(free, needed).clamp(system.local_clock_min_hz, system.local_clock_max_hz)
+    return torch.maximum(best_clock(system, beta), needed.clamp_max(system.local_clock_max_hz))
+
+
+def meets_limits(
+    system: SystemConfig, *, accuracy: Tensor, latency_s: Tensor, energy_j: Tensor, battery_j: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(11b), (11g), (11h): whether each holds, bool, (..., ues)."""
+    return accuracy >= system.accuracy_min, latency_s <= system.latency_max_s, energy_j <= battery_j
 
 
 def execute(
@@ -171,47 +263,87 @@ def execute(
     """
     active = queue > 0
     offload = actions.offload & active
-    rho = offload.to(queue.dtype)
-    offloading = rho.sum(dim=-1, keepdim=True)
+    offloading = offload.sum(dim=-1, keepdim=True)
 
     bandwidth_hz = allocate_bandwidth(system, actions.bandwidth_request, offload)  # (12)
-    width = torch.where(offload, bandwidth_hz, 1.0)  # a stand-in where eqs. (1), (4) would divide 0 by 0
-    snr = rho * actions.power_w * channel_gain / (width * system.noise_w_hz)  # (1)
-    snr_db = 10.0 * torch.log10(snr)
-    accuracy = torch.where(offload, map_accuracy(tasks, snr_db), 1.0)
+    width = torch.where(offload, bandwidth_hz, 1.0)  # a stand-in where eqs. (1), (4) would divide by 0
+    received_db = snr_db(
+        system, power_w=actions.power_w, channel_gain=channel_gain, bandwidth_hz=width
+    )  # (1)
+    accuracy = torch.where(offload, map_accuracy(tasks, received_db, actions.code), 1.0)
 
-    capacity = system.local_flops_per_cycle * actions.clock_hz  # c of (3), FLOP/s
-    local_s = (1.0 - rho) * queue * tasks.flops / capacity  # (3)
-    encode_s = rho * queue * tasks.ue_flops / capacity
-    rate = width * accuracy.clamp_min(system.accuracy_floor) / tasks.symbols  # (2) over A: tasks a second
-    upload_s = rho * queue / rate  # (4)
-    remote_capacity = system.remote_flops_per_cycle * system.remote_clock_hz
-    remote_s = rho * queue * tasks.server_flops * offloading / remote_capacity  # (5)
-    latency_s = local_s + encode_s + upload_s + remote_s + rho * system.download_latency_s  # (7)
+    remote_s, remote_j = offloading_effort(
+        system, tasks, queue=queue, power_w=actions.power_w, clock_hz=actions.clock_hz, bandwidth_hz=width,
+        accuracy=accuracy, offloading=offloading, code=actions.code,
+    )  # fmt: skip
+    local_s, local_j = local_effort(system, tasks, queue=queue, clock_hz=actions.clock_hz)
+    latency_s = torch.where(offload, remote_s, local_s)
+    energy_j = torch.where(offload, remote_j, local_j)
 
-    compute_j = system.local_energy_coefficient * (local_s + encode_s) * actions.clock_hz**3
-    energy_j = compute_j + actions.power_w * upload_s + latency_s * system.circuit_power_w  # (8)
-    remote_clock = system.remote_clock_hz / offloading.clamp_min(1.0)
-    server_j = system.remote_energy_coefficient * remote_s * remote_clock**3  # (6)
-
-    energy_0_j, latency_0_s = local_reference(system, tasks, queue.clamp_min(1))
-    cost = beta * energy_j / energy_0_j + (1.0 - beta) * latency_s / latency_0_s  # (9)
-    qoe = accuracy / torch.where(active, cost, 1.0)  # (10)
-
-    def mask(value: Tensor) -> Tensor:
-        return torch.where(active, value, 0.0)
-
+    cost = standard_cost(system, tasks, queue=queue, beta=beta, latency_s=latency_s, energy_j=energy_j)
+    accurate, in_time, charged = meets_limits(
+        system, accuracy=accuracy, latency_s=latency_s, energy_j=energy_j, battery_j=battery_j
+    )
+    zero = torch.zeros((), dtype=queue.dtype, device=queue.device)
     return Outcome(
         offloaded=offload,
         bandwidth_hz=bandwidth_hz,
-        snr_db=mask(snr_db),
-        accuracy=mask(accuracy),
-        latency_s=mask(latency_s),
-        energy_j=mask(energy_j),
-        server_energy_j=mask(server_j),
-        cost=mask(cost),
-        qoe=mask(qoe),
-        accurate=active & (accuracy >= system.accuracy_min),
-        in_time=active & (latency_s <= system.latency_max_s),
-        charged=active & (energy_j <= battery_j),
+        snr_db=torch.where(offload, received_db, torch.where(active, -torch.inf, zero)),
+        accuracy=torch.where(active, accuracy, zero),
+        latency_s=torch.where(active, latency_s, zero),
+        energy_j=torch.where(active, energy_j, zero),
+        cost=torch.where(active, cost, zero),
+        qoe=torch.where(active, accuracy / cost, zero),  # (10)
+        accurate=active & accurate,
+        in_time=active & in_time,
+        charged=active & charged,
     )
+
+
+def local_qoe(
+    system: SystemConfig, tasks: Tasks, *, queue: Tensor, battery_j: Tensor, beta: Tensor, clock_hz: Tensor
+) -> Tensor:
+    """QoE a UE with a task earns locally, 0 where (11g) or (11h) fails; (..., ues)."""
+    latency_s, energy_j = local_effort(system, tasks, queue=queue, clock_hz=clock_hz)
+    cost = standard_cost(system, tasks, queue=queue, beta=beta, latency_s=latency_s, energy_j=energy_j)
+    return torch.where((latency_s <= system.latency_max_s) & (energy_j <= battery_j), 1.0 / cost, 0.0)
+
+
+def offloading_qoe(
+    system: SystemConfig,
+    tasks: Tasks,
+    *,
+    queue: Tensor,
+    channel_gain: Tensor,
+    battery_j: Tensor,
+    beta: Tensor,
+    power_w: Tensor,
+    clock_hz: Tensor,
+    bandwidth_hz: Tensor,
+    offloading: Tensor,
+    code: Tensor | None = None,
+) -> Tensor:
+    """QoE a UE with a task earns by offloading, given its share b and how many offload; 0 where it fails.
+
+    Arguments as `offloading_effort` and `execute`; (..., ues).
+    """
+    received_db = snr_db(system, power_w=power_w, channel_gain=channel_gain, bandwidth_hz=bandwidth_hz)
+    accuracy = map_accuracy(tasks, received_db, code)
+    latency_s, energy_j = offloading_effort(
+        system, tasks, queue=queue, power_w=power_w, clock_hz=clock_hz, bandwidth_hz=bandwidth_hz,
+        accuracy=accuracy, offloading=offloading, code=code,
+    )  # fmt: skip
+    cost = standard_cost(system, tasks, queue=queue, beta=beta, latency_s=latency_s, energy_j=energy_j)
+    accurate, in_time, charged = meets_limits(
+        system, accuracy=accuracy, latency_s=latency_s, energy_j=energy_j, battery_j=battery_j
+    )
+    return torch.where(accurate & in_time & charged, accuracy / cost, 0.0)
+
+
+def server_energy_j(system: SystemConfig, tasks: Tasks, queue: Tensor, offloaded: Tensor) -> Tensor:
+    """E^rc of eq. (6), (..., ues). Eq. (8) leaves it out of the cost, so that no decision depends on it."""
+    rho = offloaded.to(queue.dtype)
+    offloading = rho.sum(dim=-1, keepdim=True)
+    remote_s = rho * queue * tasks.server_flops * offloading / system.remote_capacity_flops  # (5)
+    clock_hz = system.remote_clock_hz / offloading.clamp_min(1.0)
+    return system.remote_energy_coefficient * remote_s * clock_hz**3

@@ -1,7 +1,9 @@
-"""Policies that are not learned: local, remote, random and greedy, and the registry they stand in."""
+"""Policies that are not learned, and the registry they stand in."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
@@ -9,9 +11,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from data.artifacts import ToolkitError
+from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import SystemConfig, dbm_to_watt
 from optimizer.environment import View
-from optimizer.physics import Actions, best_local_clock, execute
+from optimizer.physics import Actions, execute
 from optimizer.tasks import Tasks
 
 
@@ -58,7 +62,7 @@ class _Fixed:
         return Actions(
             offload=torch.full_like(view.queue, self.offload, dtype=torch.bool),
             power_w=torch.full_like(view.queue, self._system.power_max_w),
-            clock_hz=best_local_clock(self._system, self._tasks, view.queue, view.beta),
+            clock_hz=view.clock_hz,
             bandwidth_request=torch.zeros_like(view.queue),
         )
 
@@ -78,12 +82,12 @@ class RemotePolicy(_Fixed):
 
 
 class RandomPolicy:
-    """Section V-A's Random: rho fair, p (in dBm) and f uniform over their ranges, b-hat standard normal."""
+    """Section V-A's Random: rho fair, p (in dBm), f and k uniform, b-hat standard normal."""
 
     sees = "nothing"
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system = system
+        self._system, self._codes = system, tasks.codes
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Draw actions."""
@@ -94,6 +98,7 @@ class RandomPolicy:
             power_w=power_from_share(self._system, power),
             clock_hz=clock_from_share(self._system, clock),
             bandwidth_request=torch.randn(shape, generator=generator, dtype=torch.float64),
+            code=torch.randint(self._codes, shape, generator=generator),
         )
 
 
@@ -101,8 +106,8 @@ class GreedyPolicy:
     """Each UE takes what earns it most this step if all I UEs offload with equal requests.
 
     It compares local execution at the best clock with offloading at `levels` powers from p_min to p_max,
-    equally spaced in dBm; an execution that would fail counts as nothing. It knows neither what the others do
-    nor how many of them still have tasks.
+    equally spaced in dBm, and every k; an execution that would fail counts as nothing. It knows neither what
+    the others do nor how many of them still have tasks.
     """
 
     sees = "own channel, queue, battery, beta; I"
@@ -113,41 +118,128 @@ class GreedyPolicy:
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        system = self._system
-        clock_hz = best_local_clock(system, self._tasks, view.queue, view.beta)
-        queue = view.queue.clamp_min(1)  # so that a UE that is done still counts among the I
-
-        def earned(offload: bool, power_w: float) -> Tensor:
-            actions = Actions(
-                offload=torch.full_like(queue, offload, dtype=torch.bool),
-                power_w=torch.full_like(queue, power_w),
-                clock_hz=clock_hz,
-                bandwidth_request=torch.zeros_like(queue),
-            )
-            return execute(
-                system,
-                self._tasks,
-                actions,
-                queue=queue,
-                channel_gain=view.channel_gain,
-                battery_j=view.battery_j,
-                beta=view.beta,
-            ).earned_qoe
-
-        levels_dbm = torch.linspace(
-            system.power_min_dbm, system.power_max_dbm, self.levels, dtype=torch.float64
+        earned, power_w, code = best_offer(
+            view, power_levels_w(self._system, self.levels), offloading=self._tasks.ues
         )
-        powers = [dbm_to_watt(dbm) for dbm in levels_dbm.tolist()]
-        remote, level = torch.stack([earned(True, power) for power in powers]).max(dim=0)
         return Actions(
-            offload=remote > earned(False, powers[0]),
-            power_w=torch.tensor(powers, dtype=torch.float64)[level],
-            clock_hz=clock_hz,
-            bandwidth_request=torch.zeros_like(queue),
+            offload=earned > view.local_qoe,
+            power_w=power_w,
+            clock_hz=view.clock_hz,
+            bandwidth_request=torch.zeros_like(view.queue),
+            code=code,
         )
+
+
+def power_levels_w(system: SystemConfig, levels: int) -> list[float]:
+    """Powers from p_min to p_max in W, equally spaced in dBm."""
+    levels_dbm = torch.linspace(system.power_min_dbm, system.power_max_dbm, levels, dtype=torch.float64)
+    return [dbm_to_watt(dbm) for dbm in levels_dbm.tolist()]
+
+
+def best_offer(view: View, powers_w: list[float], *, offloading: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What offloading on an equal share earns each UE at the best of some powers and of every k.
+
+    Returns:
+        QoE, power in W and index of k, (episodes, ues) each.
+    """
+    best = torch.full_like(view.queue, -1.0)
+    power_w, code = torch.full_like(view.queue, powers_w[0]), torch.zeros_like(view.queue, dtype=torch.long)
+    for choice in range(view.tasks.codes):
+        index = torch.full_like(code, choice)
+        for power in powers_w:
+            earned = view.offloading_qoe(offloading, 1.0 / offloading, power, index)
+            better = earned > best
+            best = torch.where(better, earned, best)
+            power_w, code = torch.where(better, power, power_w), torch.where(better, index, code)
+    return best, power_w, code
+
+
+class ExhaustivePolicy:
+    """Section V-A's exhaustive search of one step over discrete levels: a lower bound on (P0)'s optimum.
+
+    Every set of offloading UEs, every combination of four requests b-hat, 0 to 3 ln 2, and for each UE every
+    of five powers and every k; the clock is the best. The shares depend on the requests alone, so that each
+    UE's power and k are searched by themselves without missing a combination.
+    """
+
+    sees = "all channels, queues, batteries, betas"
+    requests = (0.0, math.log(2.0), 2.0 * math.log(2.0), 3.0 * math.log(2.0))
+    levels = 5
+    ues_max = 6
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        if tasks.ues > self.ues_max:
+            raise ToolkitError(
+                f"--ues {tasks.ues} given, exhaustive search is for at most {self.ues_max}: leave it out"
+            )
+        self._system, self._tasks = system, tasks
+        choices = (None, *self.requests)
+        combinations = list(itertools.product(choices, repeat=tasks.ues))
+        offload = torch.tensor([[request is not None for request in row] for row in combinations])
+        request = torch.tensor(
+            [[request or 0.0 for request in row] for row in combinations], dtype=torch.float64
+        )
+        self._offload = offload.unsqueeze(1)  # (combinations, 1, ues)
+        self._request = request.unsqueeze(1)
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        system, tasks = self._system, self._tasks
+        shape = (self._offload.shape[0], *view.queue.shape)
+        best = torch.full(shape, -1.0, dtype=torch.float64)
+        power_w, code = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.long)
+        for choice, power in itertools.product(range(tasks.codes), power_levels_w(system, self.levels)):
+            actions = Actions(
+                offload=self._offload.expand(shape),
+                power_w=torch.full(shape, power, dtype=torch.float64),
+                clock_hz=view.clock_hz.expand(shape),
+                bandwidth_request=self._request.expand(shape),
+                code=torch.full(shape, choice),
+            )
+            earned = execute(
+                system, tasks, actions, queue=view.queue.expand(shape),
+                channel_gain=view.channel_gain.expand(shape), battery_j=view.battery_j.expand(shape),
+                beta=view.beta.expand(shape),
+            ).earned_qoe  # fmt: skip
+            better = earned > best
+            best = torch.where(better, earned, best)
+            power_w, code = torch.where(better, power, power_w), torch.where(better, choice, code)
+        row = best.sum(dim=-1).argmax(dim=0)  # (episodes,)
+        at = row.view(1, -1, 1).expand(1, *view.queue.shape)
+        return Actions(
+            offload=self._offload[row, 0],
+            power_w=power_w.gather(0, at)[0],
+            clock_hz=view.clock_hz,
+            bandwidth_request=self._request[row, 0],
+            code=code.gather(0, at)[0],
+        )
+
+
+class CentralPolicy:
+    """The feasible solution that `bound.bracket` finds below the bound of each step: what a controller that
+    knows every channel can do."""
+
+    sees = "all channels, queues, batteries, betas"
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._tasks = system, tasks
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        step = Step.known(
+            queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta
+        )
+        return bracket(self._system, self._tasks, step, grids=GRIDS[:1]).actions
 
 
 POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(
-    {"local": LocalPolicy, "remote": RemotePolicy, "greedy": GreedyPolicy, "random": RandomPolicy}
+    {
+        "central": CentralPolicy,
+        "exhaustive": ExhaustivePolicy,
+        "local": LocalPolicy,
+        "remote": RemotePolicy,
+        "greedy": GreedyPolicy,
+        "random": RandomPolicy,
+    }
 )
 """Every policy that needs no training, by its name in the table."""

@@ -1,28 +1,28 @@
-"""What each UE has to do, as tensors with one entry per UE, made from an accuracy map and a FLOPs file."""
+"""What each UE has to do, as tensors with one entry per UE, made from accuracy maps and FLOPs files."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from accuracy_maps import AccuracyMap
 from data.artifacts import ToolkitError
-from optimizer.config import CSI, EpisodeConfig
-from profiling import FlopsFile
-
-MODALITIES = ("text", "image", "bimodal")
-"""Section II-A's Q: T, I and B. The order is the observation's one-hot."""
+from optimizer.config import CSI, MODALITIES, EpisodeConfig
+from profiling.flops_file import FlopsFile
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
-    """One task of each UE. All tensors are float64 unless said, with `ues` entries."""
+    """One task of each UE. All tensors are float64 unless said."""
 
     modality: Tensor
     """Index into MODALITIES, int64, (ues,)."""
@@ -33,82 +33,190 @@ class Tasks:
     server_flops: Tensor
     """l of eq. (5), FLOP the server is charged for an offloaded task, (ues,)."""
     symbols: Tensor
-    """S k of eq. (4), complex channel symbols of a task, (ues,)."""
+    """S k of eq. (4), complex channel symbols of a task at each choice of k, (ues, codes). One choice unless
+    k is chosen jointly with the rest."""
     map_snr_db: Tensor
     """SNR axis of all maps, rising, at least two points, (points,). Maps with different axes go on their
     union, which leaves a piecewise linear function what it is."""
     map_ratio: Tensor
-    """epsilon / epsilon_0 on that axis, the maps' monotone envelopes at the UEs' k, (ues, points)."""
+    """epsilon / epsilon_0 on that axis, the maps' monotone envelopes at each choice of k, (ues, codes,
+    points)."""
 
     @property
     def ues(self) -> int:
         """Number of UEs."""
         return self.flops.shape[0]
 
+    @property
+    def codes(self) -> int:
+        """Number of choices of k."""
+        return self.symbols.shape[1]
 
-def text_tasks(accuracy_map: AccuracyMap, flops: FlopsFile, *, episode: EpisodeConfig, k: int) -> Tasks:
-    """Tasks of UEs that all translate text: a task is a paragraph of `episode.sentences_per_task` sentences.
+    @cached_property
+    def map_row_start(self) -> Tensor:
+        """Where each UE's first row begins in the flattened `map_ratio`, int64, (ues,)."""
+        row = self.map_ratio[0].numel()
+        return torch.arange(self.ues, device=self.flops.device) * row
+
+    def symbols_of(self, code: Tensor | None) -> Tensor:
+        """S k at a choice of k.
+
+        Args:
+            code: (..., ues), int64; None is 0 for all.
+
+        Returns:
+            `code`'s shape, or (ues,).
+        """
+        if code is None:
+            return self.symbols[:, 0]
+        return self.symbols.flatten()[torch.arange(self.ues, device=code.device) * self.codes + code]
+
+    def to(self, device: torch.device | str) -> Tasks:
+        """The same on another device."""
+        return Tasks(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """One modality's task and the choices of k it may be sent with."""
+
+    modality: str
+    flops: float
+    ue_flops: float
+    server_flops: float
+    symbols: tuple[float, ...]
+    """One per choice of k."""
+    snr_db: NDArray[np.float64]
+    """(points,)."""
+    ratio: NDArray[np.float64]
+    """(codes, points)."""
+
+
+def workload(
+    accuracy_map: Any,
+    flops: FlopsFile,
+    *,
+    modality: str,
+    episode: EpisodeConfig,
+    k: Sequence[tuple[int, ...]],
+) -> Workload:
+    """One modality's task: a paragraph of text, an image, or an image with a question.
 
     Args:
-        accuracy_map: f^T(k, SNR).
-        flops: cost per sentence; its `source_length` is S.
-        episode: number of UEs, sentences a task, CSI and what offloading is charged.
-        k: complex channel symbols per token.
+        accuracy_map: f^Q, an `AccuracyMap` or, for VQA, a map with two axes of k.
+        flops: cost per sentence, image or question; its `source_length` is S.
+        modality: what both files must be of.
+        episode: sentences a paragraph, CSI and what offloading is charged.
+        k: choices of complex channel symbols per token, (k,) each, (k^T, k^I) for VQA.
 
     Raises:
-        ToolkitError: if a file is not of text, if the map's channel does not go with the CSI, or if k lies
-            outside the map.
+        ToolkitError: if a file is of another modality, if the map's channel does not go with the CSI, or if
+            a k lies outside the map.
     """
-    for name, modality in (("--text-map", accuracy_map.modality), ("--flops", flops.modality)):
-        if modality != "text":
-            raise ToolkitError(f"{name} is of modality {modality!r}, 'text' is allowed")
+    for flag, found in (
+        (f"--{modality}-map", accuracy_map.modality),
+        (f"--{modality}-flops", flops.modality),
+    ):
+        if found != modality:
+            raise ToolkitError(f"{flag} is of modality {found!r}, {modality!r} is allowed")
     wanted = CSI[episode.csi]
     if accuracy_map.channel != wanted:
         raise ToolkitError(
-            f"--text-map is of channel {accuracy_map.channel!r}, --csi {episode.csi} reads {wanted!r} only: "
+            f"--{modality}-map is of channel {accuracy_map.channel!r}, "
+            f"--csi {episode.csi} reads {wanted!r} only: "
             "eq. (1) holds |h|^2 already, a fading map at the instantaneous SNR would count fading twice, "
             "and an AWGN map at the mean SNR not at all"
         )
-    if (
-        not accuracy_map.k[0] <= k <= accuracy_map.k[-1]
-    ):  # clamping would send fewer symbols for the same accuracy
-        raise ToolkitError(f"--k {k} given, the map holds {accuracy_map.k[0]} to {accuracy_map.k[-1]}")
+    rows = [_row(accuracy_map, modality, values) for values in k]
     if dict(accuracy_map.model) != dict(flops.model):
         logger.warning(
-            "the accuracy map is of model %s, the FLOPs file of model %s: the table mixes two models",
-            dict(accuracy_map.model),
-            dict(flops.model),
-        )
-    if flops.k != k:
-        logger.warning("the FLOPs file counts the channel codec at k = %d, --k is %d", flops.k, k)
-
-    def per_ue(value: float) -> Tensor:
-        return torch.full((episode.ues,), float(value), dtype=torch.float64)
-
-    sentences = episode.sentences_per_task
+            "the %s map is of model %s, its FLOPs file of model %s: the table mixes two models",
+            modality, dict(accuracy_map.model), dict(flops.model),
+        )  # fmt: skip
+    counted = _counted_k(flops)
+    if counted[-1] not in {values[-1] for values in k}:
+        logger.warning(
+            "the %s FLOPs file counts the channel codec at k = %d, --k-%s is %s",
+            modality, counted[-1], "text" if modality == "text" else "image", " ".join(str(v[-1]) for v in k),
+        )  # fmt: skip
+    snr_db = np.array(accuracy_map.snr_db, dtype=np.float64)
+    lengths = _lengths(flops, modality)
+    repeats = episode.sentences_per_task if modality == "text" else 1
     split = episode.offload_cost == "split"
-    snr_db = torch.tensor(accuracy_map.snr_db, dtype=torch.float64)
-    ratio = torch.as_tensor(accuracy_map.row(k), dtype=torch.float64)
-    if snr_db.numel() == 1:  # a flat line through the only point, so that the lookup always has a segment
-        snr_db, ratio = torch.cat((snr_db, snr_db + 1.0)), ratio.repeat(2)
-    return Tasks(
-        modality=torch.full((episode.ues,), MODALITIES.index("text")),
-        flops=per_ue(sentences * flops.local_flops),
-        ue_flops=per_ue(sentences * flops.ue_flops if split else 0.0),
-        server_flops=per_ue(sentences * (flops.server_flops if split else flops.local_flops)),
-        symbols=per_ue(sentences * flops.source_length * k),
-        map_snr_db=snr_db,
-        map_ratio=ratio.expand(episode.ues, -1),
+    return Workload(
+        modality=modality,
+        flops=repeats * flops.local_flops,
+        ue_flops=repeats * flops.ue_flops if split else 0.0,
+        server_flops=repeats * (flops.server_flops if split else flops.local_flops),
+        symbols=tuple(
+            float(repeats * sum(s * v for s, v in zip(lengths, values, strict=True))) for values in k
+        ),
+        snr_db=snr_db,
+        ratio=np.stack(rows),
     )
 
 
-def load_text_tasks(
-    map_path: Path, flops_path: Path, *, episode: EpisodeConfig, k: int
-) -> tuple[Tasks, AccuracyMap, FlopsFile]:
-    """Read both files and make the tasks.
+def _row(accuracy_map: Any, modality: str, k: tuple[int, ...]) -> NDArray[np.float64]:
+    """f^Q against the map's SNR axis at one k: all that is read of a map, and the only code that knows its
+    axes.
 
-    Raises:
-        ToolkitError: as `text_tasks`, or if a file is missing, truncated or foreign.
+    A VQA map has two axes of k; one with a single axis is read at k^I.
     """
-    accuracy_map, flops = AccuracyMap.load(map_path), FlopsFile.load(flops_path)
-    return text_tasks(accuracy_map, flops, episode=episode, k=k), accuracy_map, flops
+    two = hasattr(accuracy_map, "k_image")
+    chosen = k if two else k[-1:]
+    axes = (accuracy_map.k_text, accuracy_map.k_image) if two else (accuracy_map.k,)
+    names = ("text", "image") if two else ("text" if modality == "text" else "image",)
+    for name, value, axis in zip(names, chosen, axes, strict=True):
+        if not axis[0] <= value <= axis[-1]:  # clamping would send fewer symbols for the same accuracy
+            raise ToolkitError(f"--k-{name} {value} given, the {modality} map holds {axis[0]} to {axis[-1]}")
+    return np.asarray(accuracy_map.row(*chosen))
+
+
+def _lengths(flops: FlopsFile, modality: str) -> tuple[int, ...]:
+    """S of each transmission: the source's, and for VQA the question's and the image's."""
+    lengths = (flops.source_length, flops.image_length) if modality == "vqa" else (flops.source_length,)
+    return tuple(length for length in lengths if length is not None)
+
+
+def _counted_k(flops: FlopsFile) -> tuple[int, ...]:
+    """What k a FLOPs file is counted at, (k,) or (k^T, k^I)."""
+    return tuple(value for value in (flops.k, flops.k_text, flops.k_image) if value is not None)
+
+
+def make_tasks(workloads: Mapping[str, Workload], mix: Sequence[str]) -> Tasks:
+    """Tasks of UEs of any mix of modalities.
+
+    Args:
+        workloads: by modality, every one that is in `mix`.
+        mix: the UEs' modalities.
+    """
+    chosen = [workloads[modality] for modality in mix]
+    axis = np.unique(np.concatenate([work.snr_db for work in chosen]))
+    if axis.size == 1:  # a flat line through the only point, so that the lookup always has a segment
+        axis = np.array([axis[0], axis[0] + 1.0])
+    codes = max(len(work.symbols) for work in chosen)
+
+    def per_ue(values: Sequence[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float64)
+
+    # a UE with fewer choices of k than another has its last one several times
+    at = [[min(code, len(work.symbols) - 1) for code in range(codes)] for work in chosen]
+    return Tasks(
+        modality=torch.tensor([MODALITIES.index(modality) for modality in mix]),
+        flops=per_ue([work.flops for work in chosen]),
+        ue_flops=per_ue([work.ue_flops for work in chosen]),
+        server_flops=per_ue([work.server_flops for work in chosen]),
+        symbols=torch.tensor(
+            [[work.symbols[code] for code in own] for work, own in zip(chosen, at, strict=True)],
+            dtype=torch.float64,
+        ),
+        map_snr_db=torch.from_numpy(axis),
+        map_ratio=torch.from_numpy(
+            np.stack(
+                [
+                    np.stack([np.interp(axis, work.snr_db, work.ratio[code]) for code in own])
+                    for work, own in zip(chosen, at, strict=True)
+                ]
+            )
+        ),
+    )

@@ -239,10 +239,14 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
 
     try:
         result = count("meta")
-    except (RuntimeError, NotImplementedError) as error:
-        if "meta" not in str(error):
-            raise
-        result = count("cpu")  # the model looks at values, which shapes do not have
+    except (RuntimeError, NotImplementedError):  # the model looks at values, which shapes do not have
+        try:
+            result = count("cpu")
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ToolkitError(
+                f"--image-size, --source-length: the model does not run on inputs of this size: {reason}"
+            ) from error
     if config.latency is not None:
         (counted,) = result.counted
         runs = {counted.name: build(config.latency.device, config.latency.batch).workload}

@@ -101,7 +101,9 @@ def vqa_workloads(
         "image JSC encoder": image_jsc[0],
         "text JSC decoder": text_jsc[1],
         "image JSC decoder": image_jsc[1],
-        "fusion and answer": Workload(module=Method(codec, codec.answer), inputs=(text, mask, image)),
+        "fusion and answer": Workload(
+            module=Method(codec, codec.answer), inputs=(text, mask, image, torch.arange(batch, device=device))
+        ),
     }
 
 

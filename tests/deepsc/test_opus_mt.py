@@ -14,8 +14,8 @@ from deepsc.command import main
 from deepsc.config import CorpusConfig, TextRunConfig, TrainConfig
 from deepsc.evaluation import decode_sentences, encode_sentences
 from deepsc.opus_mt import load_opus_mt
+from deepsc.run import train_codec
 from deepsc.text import TextCodec
-from deepsc.text_run import train_text
 
 
 def write_opus_mt(folder, **changes):
@@ -78,8 +78,8 @@ def run_config(folder, output, **changes):
 def test_codec_starts_from_the_weights_bias_and_tokenizer(opus_mt, tmp_path):
     reference = MarianMTModel.from_pretrained(opus_mt)
     with pytest.raises(ToolkitError, match="first epoch"):  # killed before a step: nothing learned yet
-        train_text(run_config(opus_mt, tmp_path / "codec"), stop_after_steps=0)
-    codec = train_text(run_config(opus_mt, tmp_path / "codec", resume=True)).codec
+        train_codec(run_config(opus_mt, tmp_path / "codec"), stop_after_steps=0)
+    codec = train_codec(run_config(opus_mt, tmp_path / "codec", resume=True)).codec
     assert codec.config.preset == "opus-mt-en-de"
     assert (codec.config.pad_id, codec.config.eos_id) == (reference.config.pad_token_id, 0)
     assert torch.equal(

@@ -1,4 +1,5 @@
-"""Synthetic inputs: a logistic accuracy map and FLOPs files of a large and a small text model."""
+"""Synthetic inputs: logistic accuracy maps and FLOPs files of a large and a small text model, an image and a
+VQA model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,14 @@ import torch
 
 from accuracy_maps import AccuracyMap
 from optimizer.config import EpisodeConfig
-from optimizer.tasks import Tasks, text_tasks
+from optimizer.tasks import Tasks, workload
+from optimizer.tasks import make_tasks as tasks_of
 from profiling import FlopsFile
 
 LARGE, SMALL = 2.5e9, 2e7
 """FLOP a sentence: a Transformer-base, for which offloading pays, and a toy, for which it does not."""
+IMAGE, VQA = 9.2e9, 11.5e9
+"""FLOP an image of a DeiT-small, and with a question."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +51,9 @@ def make_flops() -> Callable[..., FlopsFile]:
             "decoding": "greedy, KV cache",
             "local_flops": flops, "ue_flops": 0.4 * flops, "server_flops": 0.7 * flops,
         }  # fmt: skip
+        if changes.get("modality") == "vqa":  # the question is a sentence; the length given is the image's
+            image_length = changes.pop("source_length", 197)
+            fields |= {"k": None, "k_text": 16, "k_image": 16, "image_length": image_length}
         return FlopsFile(**fields | changes)
 
     return make
@@ -56,10 +63,29 @@ def make_flops() -> Callable[..., FlopsFile]:
 def make_tasks(
     make_map: Callable[..., AccuracyMap], make_flops: Callable[..., FlopsFile]
 ) -> Callable[..., Tasks]:
-    def make(flops: float = LARGE, *, k: int = 16, **episode: Any) -> Tasks:
-        config = EpisodeConfig(**episode)
+    """Tasks of four text UEs, or of `mix`; a text model of `flops` a sentence."""
+
+    def make(
+        flops: float = LARGE,
+        *,
+        mix: tuple[str, ...] = ("text",) * 4,
+        k: tuple[int, ...] = (16,),
+        **episode: Any,
+    ) -> Tasks:
+        config = EpisodeConfig(mix=mix, **episode)
         channel = "rayleigh" if config.csi == "statistical" else "awgn"
-        return text_tasks(make_map(channel=channel), make_flops(flops), episode=config, k=k)
+        sizes = {"text": (flops, 20), "image": (IMAGE, 197), "vqa": (VQA, 197)}
+        workloads = {
+            modality: workload(
+                make_map(channel=channel, modality=modality),
+                make_flops(sizes[modality][0], modality=modality, source_length=sizes[modality][1]),
+                modality=modality,
+                episode=config,
+                k=[(16, own) if modality == "vqa" else (own,) for own in k],
+            )
+            for modality in set(mix)
+        }
+        return tasks_of(workloads, mix)
 
     return make
 
@@ -68,7 +94,7 @@ def make_tasks(
 def files(
     tmp_path: Path, make_map: Callable[..., AccuracyMap], make_flops: Callable[..., FlopsFile]
 ) -> tuple[Path, Path]:
-    """An accuracy map and a FLOPs file on disk."""
+    """An accuracy map and a FLOPs file of text on disk."""
     make_map().save(tmp_path / "map.json")
     make_flops().save(tmp_path / "flops.json")
     return tmp_path / "map.json", tmp_path / "flops.json"

@@ -10,11 +10,17 @@ import pytest
 import optimizer
 from data.artifacts import ToolkitError
 from optimizer.command import main, parser, to_config
-from optimizer.config import EpisodeConfig, RunFiles, SystemConfig
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.dqn import DqnConfig
+from optimizer.experiment import TrainConfig
+from optimizer.figures import FiguresConfig
 from optimizer.mappo import MappoConfig
+from optimizer.pareto import ParetoConfig
+from optimizer.plan import PlanConfig
 from optimizer.policies import POLICIES
 
-QUICK = ("--episodes", "2", "--test-episodes", "4")
+QUICK = ("--episodes", "2", "--test-episodes", "4", "--no-bound")
+SUBCOMMANDS = (None, "train", "figures", "pareto", "plan")
 MODULES = sorted(path.stem for path in Path(optimizer.__file__).parent.glob("[a-z]*.py"))
 
 
@@ -22,20 +28,22 @@ def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-def test_a_run_writes_and_prints_everything(files, tmp_path, capsys):
+def test_the_short_call_writes_and_prints_everything(files, tmp_path, capsys):
+    """Issue 2's call: text files alone, four text UEs, MAPPO with one seed."""
     out = tmp_path / "out"
     arguments = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), *QUICK]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    for name in ("mappo", *POLICIES, "sees", "95 % interval", "synthetic data"):
+    for name in ("mappo", *POLICIES, "sees", "95 % interval", "synthetic data", "4 UEs (4 text)"):
         assert name in printed
     assert sorted(path.name for path in out.iterdir()) == [
-        "learning_curve.png", "policy.safetensors", "results.csv", "results.json",
+        "checkpoints", "learning_curve.png", "mappo-0.safetensors", "results.csv", "results.json",
+        "tensorboard",
     ]  # fmt: skip
     document = json.loads((out / "results.json").read_text())
     assert document["kind"] == "optimize-results"
     assert set(document["policies"]) == {"mappo", *POLICIES}
-    assert len(document["learning_curve"]["qoe"]) == 2
+    assert len(document["learning_curves"]["mappo"]["qoe"]) == 2
     provenance = document["provenance"]
     assert provenance["seed"] == 0
     assert provenance["config"]["system"]["bandwidth_hz"] == 5e6
@@ -46,29 +54,112 @@ def test_a_run_writes_and_prints_everything(files, tmp_path, capsys):
     again = tmp_path / "again"
     assert main([*arguments, "--output", str(again)]) == 0
     repeated = json.loads((again / "results.json").read_text())
-    for key in ("policies", "learning_curve"):
+    for key in ("policies", "learning_curves"):
         assert repeated[key] == document[key]
+
+
+def test_train_with_the_bound_and_every_learner(files, tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:2"]
+    assert main(["train", *flags, "--seeds", "2", "--episodes", "1", "--test-episodes", "4"]) == 0
+    printed = capsys.readouterr().out
+    assert "100.0%" in printed
+    document = json.loads((out / "results.json").read_text())
+    assert set(document["learning_curves"]) == {"mappo", "mappo-broadcast", "ddqn", "dqn"}
+    for tested in document["policies"].values():
+        assert 0 < tested["of_bound"]["value"] <= 1
+        assert tested["qoe_mean"] == pytest.approx(tested["of_bound"]["value"] * document["bound"])
+        assert len(tested["queue"]) == 21
+
+
+def test_figures_are_drawn_from_runs_that_are_read_again(files, tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:1"]
+    call = ["figures", *flags, *QUICK, "--episodes", "1", "--learners", "mappo", "--seeds", "1"]
+    assert main([*call, "--figures", "2,3,5"]) == 0
+    names = {path.name for path in out.iterdir() if path.is_file()}
+    assert names == {f"fig{n}.{suffix}" for n in (2, 3, 5) for suffix in ("png", "pdf", "csv")}
+    assert len((out / "fig5.csv").read_text().splitlines()) == 1 + 2 * (1 + len(POLICIES) - 1)  # not central
+    results = out / "preference-fixed" / "results.json"
+    before = results.stat().st_mtime_ns
+    assert main([*call, "--figures", "3"]) == 0
+    assert results.stat().st_mtime_ns == before
+    assert main([*call, "--figures", "3", "--beta", "0.4"]) == 2
+    assert "another config" in capsys.readouterr().err
+
+
+def test_pareto_draws_a_front(files, tmp_path, capsys):
+    out = tmp_path / "out"
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:2"]
+    assert main(["pareto", *flags, "--episodes", "1", "--test-episodes", "4", "--betas", "0,1"]) == 0
+    document = json.loads((out / "pareto.json").read_text())
+    assert set(document["policies"]["mappo"]) == {"0.0", "1.0"}
+    local = document["policies"]["local"]
+    assert local["0.0"]["latency"] == pytest.approx(1.0)  # f_max
+    assert local["1.0"]["energy"] < local["0.0"]["energy"]
+    assert {"front.png", "front.pdf", "front.csv", "front-policy.safetensors"} <= {
+        p.name for p in out.iterdir()
+    }
+
+
+def test_plan_answers_from_the_bound(files, capsys):
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:2"]
+    assert main(["plan", *flags, "--qoe", "8", "--states", "4", "--vary", "server,k-text"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    servers = [row for row in rows if row[0] == "server"]
+    assert [row[-1] for row in servers] == sorted((row[-1] for row in servers), key=["no", "yes"].index)
+    assert {row[-1] for row in servers} == {"no", "yes"}  # a slow server is not enough, a fast one is
+    assert [row[1] for row in rows if row[0] == "k-text"] == ["8", "16"]
+    assert all(float(row[3]) <= float(row[4]) for row in servers)
 
 
 def test_flags_reach_the_config(files):
     flags = (
-        "--ues 2 --k 12 --episodes 7 --test-episodes 9 --seed 3 --beta 0.25 --preference dynamic "
-        "--csi statistical --offload-cost split --bandwidth-hz 1e6 --noise-dbm-hz -170 --output there"
+        "--ues text:1,vqa:2 --k 12 --k-image 8 --joint-k --episodes 7 --test-episodes 9 --seed 3 --beta 0.25 "
+        "--preference dynamic --csi statistical --offload-cost split --bandwidth-hz 1e6 --noise-dbm-hz -170 "
+        "--output there --learners dqn,mappo --seeds 2"
     )
-    options = parser().parse_args(["--text-map", str(files[0]), "--flops", str(files[1]), *flags.split()])
-    config = to_config(options)
-    assert config.files == RunFiles(
-        text_map=files[0], flops=files[1], output=Path("there"), k=12, test_episodes=9, seed=3
+    options = parser("train").parse_args(
+        ["--text-map", str(files[0]), "--flops", str(files[1]), *flags.split()]
     )
-    assert config.system == SystemConfig(bandwidth_hz=1e6, noise_dbm_hz=-170.0)
-    assert config.episode == EpisodeConfig(
-        ues=2, beta=0.25, preference="dynamic", csi="statistical", offload_cost="split"
-    )
-    assert config.mappo == MappoConfig(episodes=7)
+    assert to_config(options) == TrainConfig(
+        inputs=Inputs(text_map=files[0], text_flops=files[1], k_text=12, k_image=8, joint_k=True),
+        system=SystemConfig(bandwidth_hz=1e6, noise_dbm_hz=-170.0),
+        episode=EpisodeConfig(
+            mix=("text", "vqa", "vqa"), beta=0.25, preference="dynamic", csi="statistical",
+            offload_cost="split",
+        ),
+        mappo=MappoConfig(episodes=7),
+        output=Path("there"), test_episodes=9, seed=3, seeds=2, learners=("dqn", "mappo"),
+    )  # fmt: skip
 
 
-def test_help_states_the_default_it_cannot_import():
+def test_whose_files_are_given_decides_the_default_mix(files):
+    own = parser().parse_args(["--text-map", str(files[0])])
+    assert to_config(own).episode.mix == ("text",) * 4
+    assert to_config(parser().parse_args([])).episode.mix == ("text", "image", "vqa", "vqa")
+    both = parser().parse_args(["--text-map", str(files[0]), "--vqa-map", str(files[0])])
+    assert to_config(both).episode.mix == ("text", "image", "vqa", "vqa")
+    assert to_config(parser().parse_args(["--ues", "3"])).episode.mix == ("text",) * 3
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_help_says_where_each_symbol_is_set(name):
+    text = parser(name).format_help()
+    for symbol in ("BW", "sigma^2", "beta^f", "beta^d", "k^T, k^I", "f^B", "xi_S", "lambda, gamma", "(28)"):
+        assert symbol in text
+
+
+def test_help_states_the_defaults_it_cannot_import():
     assert f"(default: {MappoConfig().episodes})" in " ".join(parser().format_help().split())
+    full = TrainConfig()
+    options = parser("train").parse_args([])
+    assert (options.learners, options.seeds, options.test_episodes) == (
+        full.learners, full.seeds, full.test_episodes,
+    )  # fmt: skip
+    plan = parser("plan").parse_args(["--qoe", "1"])
+    assert (plan.vary, plan.states) == (PlanConfig(qoe=1.0).vary, PlanConfig(qoe=1.0).states)
+    assert parser("figures").parse_args([]).figures == FiguresConfig(train=full).figures
 
 
 @pytest.mark.parametrize(
@@ -82,9 +173,13 @@ def test_help_states_the_default_it_cannot_import():
         (["--ues", "0"], "--ues"),
         (["--csi", "perfect"], "--csi"),
         (["--csi", "statistical"], "fading twice"),
-        (["--k", "4"], "--k 4 given, the map holds 8 to 16"),
+        (["--k", "4"], "--k-text 4 given, the text map holds 8 to 16"),
         (["--text-map", "missing.json"], "missing.json: no such file"),
         (["--tex-map", "x"], "--tex-map"),
+        (["--ues", "text:0"], "--ues"),
+        (["--ues", "sound:2"], "--ues"),
+        (["--ues", "image:1"], "--image-map is missing"),
+        (["--learners", "ppo"], "--learners ppo given"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, message):
@@ -151,7 +246,11 @@ def test_configs_list_all_their_errors():
         EpisodeConfig(steps=5)
 
 
-@pytest.mark.parametrize("config", [SystemConfig, EpisodeConfig, MappoConfig, RunFiles])
+@pytest.mark.parametrize(
+    "config",
+    [SystemConfig, EpisodeConfig, MappoConfig, Inputs, DqnConfig, TrainConfig, PlanConfig, ParetoConfig,
+     FiguresConfig],
+)  # fmt: skip
 def test_every_field_has_a_docstring(config):
     source = Path(sys.modules[config.__module__].__file__).read_text().split(f"class {config.__name__}:")[1]
     lines = source.splitlines()
@@ -161,29 +260,34 @@ def test_every_field_has_a_docstring(config):
 
 
 def test_table_one_is_in_the_configs():
-    system, mappo, files = SystemConfig(), MappoConfig(), RunFiles(text_map=Path("m"), flops=Path("f"))
+    system, mappo, run = SystemConfig(), MappoConfig(), TrainConfig()
     assert (EpisodeConfig().ues, system.carrier_hz, system.bandwidth_hz) == (4, 6e9, 5e6)
     assert (system.noise_dbm_hz, system.power_min_dbm, system.power_max_dbm) == (-160, 18, 24)
     assert system.circuit_power_w == pytest.approx(10 ** (20 / 10 - 3))
-    assert files.k == 16
+    assert (run.inputs.k_text, run.inputs.k_image) == (16, 32)
+    assert run.episode.mix == ("text", "image", "vqa", "vqa")
     assert (system.local_flops_per_cycle, system.remote_flops_per_cycle) == (1024, 13824)
     assert (system.local_clock_min_hz, system.local_clock_max_hz) == (0.64e9, 1.28e9)
     assert system.remote_clock_hz == 1.41e9
     assert (system.accuracy_min, system.latency_max_s) == (0.9, 1)
-    assert (mappo.episodes, files.test_episodes, mappo.batch_steps) == (1000, 100, 256)
+    assert (mappo.episodes, run.test_episodes, mappo.batch_steps) == (1000, 100, 256)
     assert (mappo.gae_lambda, mappo.discount, mappo.clip) == (0.98, 0.95, 0.3)
     assert (mappo.critic_weight, mappo.entropy_weight) == (0.5, 0.005)
 
 
 def test_optimizer_never_imports_the_codecs():
-    imports = "; ".join(f"import optimizer.{name}" for name in MODULES if name != "__init__")
+    imports = "; ".join(f"import optimizer.{name}" for name in MODULES if name not in ("__init__", "views"))
     loaded = run_python(f"import sys; {imports}; print(*sys.modules)").split()
     assert "optimizer.mappo" in loaded
-    forbidden = {"deepsc", "timm", "transformers"}
-    assert not forbidden & {name.split(".")[0] for name in loaded}
+    assert not {"timm", "transformers", "torchvision"} & {name.split(".")[0] for name in loaded}
+    # `profiling` names its models by deepsc's configs; no model itself is loaded
+    assert {name for name in loaded if name.startswith("deepsc")} <= {"deepsc", "deepsc.config"}
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys, optimizer.command as c; c.parser().format_help(); print(*sys.modules)"
+    code = (
+        "import sys, optimizer.command as c; [c.parser(name).format_help() for name in c._RUN]; "
+        "print(*sys.modules)"
+    )
     loaded = {name.split(".")[0] for name in run_python(code).split()}
     assert not {"torch", "matplotlib", "numpy", "sklearn", "safetensors"} & loaded

@@ -14,8 +14,11 @@ from optimizer.physics import (
     battery_beta,
     best_local_clock,
     execute,
+    local_qoe,
     local_reference,
     map_accuracy,
+    offloading_qoe,
+    server_energy_j,
 )
 from optimizer.tasks import Tasks
 
@@ -31,9 +34,9 @@ def simple_tasks(ues: int, *, ue_flops: float = 0.0) -> Tasks:
         flops=torch.full((ues,), 25e9, dtype=torch.float64),
         ue_flops=torch.full((ues,), ue_flops, dtype=torch.float64),
         server_flops=torch.full((ues,), 25e9, dtype=torch.float64),
-        symbols=torch.full((ues,), 3200.0, dtype=torch.float64),
+        symbols=torch.full((ues, 1), 3200.0, dtype=torch.float64),
         map_snr_db=tensor(0.0, 20.0),
-        map_ratio=tensor(0.0, 1.0).expand(ues, 2),
+        map_ratio=tensor(0.0, 1.0).expand(ues, 1, 2),
     )
 
 
@@ -76,7 +79,7 @@ def test_local_execution_by_hand():
     close(outcome.qoe, 1 / cost)
     close(outcome.accuracy, 1.0)
     close(outcome.bandwidth_hz, 0.0)
-    close(outcome.server_energy_j, 0.0)
+    close(server_energy_j(SystemConfig(), simple_tasks(1), tensor(4.0), torch.tensor([False])), 0.0)
     assert outcome.success.all()
 
 
@@ -92,7 +95,8 @@ def test_offloading_by_hand():
     close(outcome.latency_s, latency_s)
     energy_j = 0.25 * upload_s + 0.1 * latency_s  # (8)
     close(outcome.energy_j, energy_j)
-    close(outcome.server_energy_j, 6.44e-26 * remote_s * (1.41e9 / 2) ** 3)  # (6)
+    server_j = server_energy_j(SystemConfig(), simple_tasks(2), tensor(4.0, 4.0), torch.tensor([True, True]))
+    close(server_j, 6.44e-26 * remote_s * (1.41e9 / 2) ** 3)  # (6)
     latency_0_s = 4 * 25e9 / (1024 * 1.28e9)
     energy_0_j = (4.77e-27 * 1.28e9**3 + 0.1) * latency_0_s
     cost = 0.5 * energy_j / energy_0_j + 0.5 * latency_s / latency_0_s
@@ -221,3 +225,39 @@ def test_any_input_is_finite_and_batched_equals_scalar(batch):
     assert (together.bandwidth_hz[together.offloaded] > 0).all()
     idle = queue == 0
     assert all((value[idle] == 0).all() for value in vars(together).values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(UE, min_size=3, max_size=3))
+def test_the_look_ups_are_the_step(row):
+    """`local_qoe` and `offloading_qoe`, which the bound and the policies call, agree with `execute`."""
+    system, tasks = SystemConfig(), simple_tasks(3)
+    offload, queue, gain, power_w, clock_hz, request, battery_j, beta = torch.tensor(
+        row, dtype=torch.float64
+    ).unbind(dim=-1)
+    chosen = Actions(offload=offload.bool(), power_w=power_w, clock_hz=clock_hz, bandwidth_request=request)
+    state = {"queue": queue, "battery_j": battery_j, "beta": beta}
+    outcome = execute(system, tasks, chosen, channel_gain=gain, **state)
+    local = local_qoe(system, tasks, clock_hz=clock_hz, **state)
+    remote = offloading_qoe(
+        system, tasks, channel_gain=gain, power_w=power_w, clock_hz=clock_hz,
+        bandwidth_hz=outcome.bandwidth_hz.clamp_min(1.0), offloading=outcome.offloaded.sum(), **state,
+    )  # fmt: skip
+    expected = torch.where(queue > 0, torch.where(outcome.offloaded, remote, local), 0.0)
+    assert torch.allclose(outcome.earned_qoe, expected, rtol=1e-12, atol=0)
+
+
+def test_each_ue_sends_at_its_own_k():
+    tasks = Tasks(
+        **{
+            **vars(simple_tasks(2)),
+            "symbols": tensor(3200.0, 1600.0).expand(2, 2),
+            "map_ratio": torch.stack((tensor(0.0, 1.0), tensor(0.0, 0.5))).expand(2, 2, 2),
+        }
+    )
+    chosen = actions([True, True])
+    chosen = Actions(**{**vars(chosen), "code": torch.tensor([0, 1])})
+    outcome = run(SystemConfig(), tasks, chosen)
+    assert outcome.accuracy.tolist() == pytest.approx([0.5, 0.25])
+    upload_s = outcome.latency_s - 4 * 25e9 * 2 / (13824 * 1.41e9) - 1e-3
+    assert upload_s.tolist() == pytest.approx([4 * 3200 / (2.5e6 * 0.5), 4 * 1600 / (2.5e6 * 0.25)])

@@ -1,43 +1,84 @@
-"""From the two files to tensors, and which pairs of files are refused."""
+"""From maps and FLOPs files to tensors, and which pairs of files are refused."""
 
 import logging
 
 import pytest
 
 from data.artifacts import ToolkitError
-from optimizer.config import EpisodeConfig
-from optimizer.tasks import text_tasks
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.inputs import choices_of_k, load
+from optimizer.tasks import make_tasks, workload
 
 
-def test_a_task_is_a_paragraph_of_ten_sentences(make_map, make_flops):
+def text(accuracy_map, flops, *, k=16, **episode):
+    return workload(accuracy_map, flops, modality="text", episode=EpisodeConfig(**episode), k=[(k,)])
+
+
+def test_a_text_task_is_a_paragraph_of_ten_sentences(make_map, make_flops):
     accuracy_map = make_map()
-    tasks = text_tasks(accuracy_map, make_flops(2e9), episode=EpisodeConfig(ues=3), k=16)
+    tasks = make_tasks({"text": text(accuracy_map, make_flops(2e9))}, ("text",) * 3)
     assert tasks.ues == 3
     assert tasks.flops.tolist() == [2e10] * 3
     assert tasks.server_flops.tolist() == [2e10] * 3  # "paper": the server runs all of l
     assert tasks.ue_flops.tolist() == [0.0] * 3
-    assert tasks.symbols.tolist() == [10 * 20 * 16.0] * 3
-    assert tasks.map_ratio[1].tolist() == pytest.approx(accuracy_map.envelope[1].tolist())
+    assert tasks.symbols.tolist() == [[10 * 20 * 16.0]] * 3
+    assert tasks.map_ratio[1, 0].tolist() == pytest.approx(accuracy_map.envelope[1].tolist())
+
+
+def test_the_papers_mix(make_tasks):
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    assert tasks.modality.tolist() == [0, 1, 2, 2]
+    assert tasks.flops.tolist() == [25e9, 9.2e9, 11.5e9, 11.5e9]
+    both = 20 * 16.0 + 197 * 16.0  # the question, then the image
+    assert tasks.symbols.tolist() == [[3200.0], [197 * 16.0], [both], [both]]
+
+
+def test_maps_on_different_axes_stay_what_they_are(make_map, make_flops):
+    long = make_map()
+    point = {name: [[3.0, 30.0]] * 2 for name in ("accuracy", "accuracy_low", "accuracy_high")}
+    ratios = {name: [[0.1, 1.0]] * 2 for name in ("ratio_low", "ratio_high")}
+    short = make_map(modality="image", snr_db=(0.5, 9.5), **point, **ratios)
+    works = {
+        "text": text(long, make_flops()),
+        "image": workload(
+            short, make_flops(modality="image"), modality="image", episode=EpisodeConfig(), k=[(16,)]
+        ),
+    }
+    tasks = make_tasks(works, ("text", "image"))
+    axis = tasks.map_snr_db.tolist()
+    assert axis == sorted({*long.snr_db, 0.5, 9.5})
+    assert tasks.map_ratio[0, 0].tolist() == pytest.approx(long.lookup(16, axis).tolist())
+    assert tasks.map_ratio[1, 0, axis.index(2.0)] == pytest.approx(0.1 + 0.9 * 1.5 / 9)
+    assert tasks.map_ratio[1, 0, 0] == 0.1
 
 
 def test_split_charges_each_side_its_share(make_map, make_flops):
-    tasks = text_tasks(make_map(), make_flops(2e9), episode=EpisodeConfig(offload_cost="split"), k=16)
-    assert tasks.ue_flops[0] == pytest.approx(0.4 * 2e10)
-    assert tasks.server_flops[0] == pytest.approx(0.7 * 2e10)
+    work = text(make_map(), make_flops(2e9), offload_cost="split")
+    assert work.ue_flops == pytest.approx(0.4 * 2e10)
+    assert work.server_flops == pytest.approx(0.7 * 2e10)
 
 
 def test_k_between_the_maps_is_interpolated(make_map, make_flops):
     accuracy_map = make_map()
-    tasks = text_tasks(accuracy_map, make_flops(k=12), episode=EpisodeConfig(), k=12)
-    assert tasks.map_ratio[0].tolist() == pytest.approx(accuracy_map.envelope.mean(axis=0).tolist())
-    assert tasks.symbols[0] == 10 * 20 * 12
+    work = text(accuracy_map, make_flops(k=12), k=12)
+    assert work.ratio[0].tolist() == pytest.approx(accuracy_map.envelope.mean(axis=0).tolist())
+    assert work.symbols == (10 * 20 * 12,)
 
 
 def test_map_of_a_single_snr_is_flat(make_map, make_flops):
     point = {name: [[30.0], [27.0]] for name in ("accuracy", "accuracy_low", "accuracy_high")}
     accuracy_map = make_map(snr_db=(5.0,), ratio_low=[[1.0], [0.9]], ratio_high=[[1.0], [0.9]], **point)
-    tasks = text_tasks(accuracy_map, make_flops(), episode=EpisodeConfig(), k=16)
-    assert tasks.map_ratio[0].tolist() == pytest.approx(accuracy_map.row(16).tolist() * 2)
+    tasks = make_tasks({"text": text(accuracy_map, make_flops())}, ("text",))
+    assert tasks.map_ratio[0, 0].tolist() == pytest.approx(accuracy_map.row(16).tolist() * 2)
+
+
+def test_joint_k_offers_the_maps_k_up_to_the_configured(make_map, make_tasks):
+    accuracy_map = make_map()
+    assert choices_of_k(Inputs(k_text=16, joint_k=True), "text", accuracy_map) == [(16,), (8,)]
+    assert choices_of_k(Inputs(k_text=12, k_image=16), "vqa", accuracy_map) == [(12, 16)]
+    tasks = make_tasks(mix=("text", "image"), k=(16, 8))
+    assert tasks.symbols.tolist() == [[3200.0, 1600.0], [197 * 16.0, 197 * 8.0]]
+    assert (tasks.map_ratio[:, 0] >= tasks.map_ratio[:, 1]).all()
 
 
 @pytest.mark.parametrize(
@@ -45,28 +86,45 @@ def test_map_of_a_single_snr_is_flat(make_map, make_flops):
 )
 def test_a_map_of_the_wrong_channel_is_refused(make_map, make_flops, csi, channel):
     with pytest.raises(ToolkitError, match=rf"'{channel}'.*--csi {csi}.*fading twice"):
-        text_tasks(make_map(channel=channel), make_flops(), episode=EpisodeConfig(csi=csi), k=16)
+        text(make_map(channel=channel), make_flops(), csi=csi)
 
 
 def test_k_outside_the_map_is_refused(make_map, make_flops):
-    with pytest.raises(ToolkitError, match="--k 4 given, the map holds 8 to 16"):
-        text_tasks(make_map(), make_flops(), episode=EpisodeConfig(), k=4)
+    with pytest.raises(ToolkitError, match="--k-text 4 given, the text map holds 8 to 16"):
+        text(make_map(), make_flops(), k=4)
 
 
 def test_other_modalities_are_refused(make_map, make_flops):
-    with pytest.raises(ToolkitError, match="--flops is of modality 'image'"):
-        text_tasks(make_map(), make_flops(modality="image"), episode=EpisodeConfig(), k=16)
+    with pytest.raises(ToolkitError, match="--text-flops is of modality 'image'"):
+        text(make_map(), make_flops(modality="image"))
     with pytest.raises(ToolkitError, match="--text-map is of modality 'image'"):
-        text_tasks(make_map(modality="image"), make_flops(), episode=EpisodeConfig(), k=16)
+        text(make_map(modality="image"), make_flops())
 
 
 def test_two_models_or_two_k_are_warned_about(make_map, make_flops, caplog):
     with caplog.at_level(logging.WARNING):
-        text_tasks(make_map(), make_flops(), episode=EpisodeConfig(), k=16)
+        text(make_map(), make_flops())
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        text_tasks(make_map(), make_flops(model={"name": "other"}, k=8), episode=EpisodeConfig(), k=16)
-    text = caplog.text
-    assert "'toy'" in text
-    assert "'other'" in text
-    assert "k = 8, --k is 16" in text
+        text(make_map(), make_flops(model={"name": "other"}, k=8))
+    assert "'toy'" in caplog.text
+    assert "'other'" in caplog.text
+    assert "k = 8, --k-text is 16" in caplog.text
+
+
+def test_what_is_missing_is_named(files, tmp_path, monkeypatch):
+    monkeypatch.setattr("optimizer.inputs.REFERENCE", tmp_path / "empty")
+    inputs = Inputs(text_map=files[0], text_flops=files[1])
+    with pytest.raises(ToolkitError, match="--image-map is missing: an accuracy map of channel 'awgn'"):
+        load(inputs, system=SystemConfig(), episode=EpisodeConfig())
+
+
+def test_reference_files_are_found_by_modality_and_channel(make_map, make_flops, tmp_path, monkeypatch):
+    monkeypatch.setattr("optimizer.inputs.REFERENCE", tmp_path)
+    make_map(channel="rayleigh").save(tmp_path / "a.json")
+    make_map(modality="image").save(tmp_path / "b.json")
+    make_map(local_accuracy=31.0, local_high=32.0).save(tmp_path / "c.json")
+    make_flops(3e9).save(tmp_path / "d.json")
+    loaded = load(Inputs(), system=SystemConfig(), episode=EpisodeConfig(mix=("text",)))
+    assert loaded.maps["text"].local_accuracy == 31.0
+    assert loaded.tasks.flops.tolist() == [3e10]

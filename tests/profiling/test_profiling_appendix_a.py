@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from deepsc.config import TextCodecConfig
 from deepsc.image_config import ImageCodecConfig
 from deepsc.vqa_config import VQACodecConfig
-from profiling import Decoding, Flops, Part, appendix_a, image_parts, split, text_parts, vqa_parts
+from profiling import Flops, appendix_a
+from profiling.decoding import Decoding
+from profiling.image import image_parts
+from profiling.parts import Part, split
+from profiling.text import text_parts
+from profiling.vqa import vqa_parts
 
 # d_model = h H = 6
 SIZE = {"B": 1, "S": 2, "h": 2, "H": 3}

@@ -16,14 +16,17 @@ from deepsc.link import Link
 from deepsc.text import TextCodec, collate
 from deepsc.vqa import VQABatch, VQACodec
 from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig
-from profiling import Decoding, Flops, Macs, Part, image_parts, split, text_parts, vqa_parts
-from profiling.decoding import decoder, masked, prefill, step
+from profiling import Flops, Macs
+from profiling.decoding import Decoding, decoder, masked, prefill, step
+from profiling.image import image_parts
 from profiling.measured import Workload, count_with_fvcore, count_with_torch
+from profiling.parts import Part, split
 from profiling.profile import CodecProfile, profile_image, profile_text, profile_vqa
 from profiling.residuals import UNEXPLAINED
-from profiling.text import encoder
+from profiling.text import encoder, text_parts
 from profiling.text_decoder import generation, teacher_forced
 from profiling.user_model import timm_model
+from profiling.vqa import vqa_parts
 from profiling.workloads import Method, for_counting, text_workloads
 
 TINY = TextCodecConfig.from_preset("tiny", k=(4, 8, 16))

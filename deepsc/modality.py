@@ -1,0 +1,194 @@
+"""What a modality is, and which there are: every module `deepsc.modality_NAME` holds one as `MODALITY`.
+
+Commands, training, checkpoints and maps know modalities by this interface alone. No torch here, nor at the
+top of those modules, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import deepsc
+from data.artifacts import ToolkitError
+from deepsc.config import CodecConfig, RunConfig, TrainConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from data.tokenizer import TextTokenizer
+    from deepsc.channels import Channel
+    from deepsc.checkpoint import Checkpoint
+    from deepsc.codec import Batch, Codec
+
+_PREFIX = "modality_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What is said of data in checkpoints and maps."""
+
+    name: str
+    synthetic: bool
+    sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What a modality brings to a training run."""
+
+    dataset: Dataset
+    codec_config: CodecConfig
+    batches: Callable[[], Callable[[int], Sequence[Batch]]]
+    """Makes the training batches: by epoch, the same whenever asked for the same epoch."""
+    validation: Callable[[], Sequence[Batch]]
+    tokenizer: TextTokenizer | None = None
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    """Published weights to start from, by name of the codec's parameters."""
+
+
+class Measurer(Protocol):
+    """Sends test items over the channel and counts what arrives."""
+
+    def measure(self, *, k: Any, snr_db: Any, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
+        """Send every test item once.
+
+        Args:
+            k: complex symbols per token; one a transmission where there are several. The local model reads
+                neither this nor the SNR.
+            snr_db: nominal E_s/N_0, likewise.
+            seed: of fading and noise.
+
+        Returns:
+            Counts, (items, statistics), and further figures by name.
+        """
+
+
+class Evaluator(ABC):
+    """Measures one model on test items; what need not be done for every k and SNR is done once."""
+
+    metric: str
+    """Name of the accuracy."""
+
+    @abstractmethod
+    def measure(self, *, k: Any, snr_db: Any, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
+        """Send every test item once; see `Measurer.measure`."""
+
+    @staticmethod
+    @abstractmethod
+    def score(counts: NDArray[np.int64]) -> float:
+        """Accuracy of counts summed over items, (statistics,)."""
+
+    @staticmethod
+    @abstractmethod
+    def signature() -> str:
+        """Exact definition of the metric."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestData:
+    """What a map is measured on."""
+
+    __test__ = False  # no test class, whatever pytest may think
+
+    dataset: Dataset
+    items: int
+    fingerprint: str
+    """Changes when the items do."""
+    scorer: type[Evaluator]
+    """Class of the evaluators, which scores their counts."""
+    evaluator: Callable[[Checkpoint, Channel | None], Evaluator]
+    """Makes the evaluator of a model; channel None: of the local model."""
+    digital: Callable[[Checkpoint, Channel], Measurer] | None = None
+    """What `--baseline digital` measures with the local model, where there is one; see `deepsc.digital`."""
+
+
+Config = TypeVar("Config", bound=RunConfig)
+
+
+class Modality(ABC, Generic[Config]):
+    """One modality. A subclass imports whatever is heavy inside its methods."""
+
+    name: str
+    run_config: type[Config]
+    codec_config: type[CodecConfig]
+    corpus_config: type[Any]
+    """Type of the run config's `corpus`."""
+    has_text: bool = False
+    """Whether a tokenizer belongs to the checkpoint."""
+    transmissions: tuple[str, ...] = ("",)
+    """Names of what is sent, the empty one where it is one thing: a map has axes k and SNR for each."""
+
+    @abstractmethod
+    def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
+        """Add the flags that this modality alone has; their names are fields of `run_config`."""
+
+    @abstractmethod
+    def config_from_args(self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any) -> Config:
+        """Flags to config."""
+
+    @abstractmethod
+    def codec(self, config: Any) -> Codec:
+        """The model, its weights drawn from torch's global generator."""
+
+    @abstractmethod
+    def material(self, config: Config, initial: Checkpoint | None) -> Material:
+        """Load the data and decide on the model.
+
+        Args:
+            config: the run.
+            initial: checkpoint to start from, if any.
+        """
+
+    @abstractmethod
+    def test_data(
+        self,
+        document: Mapping[str, Any],
+        *,
+        data_dir: str | None,
+        limit: int | None,
+        options: Mapping[str, Any],
+    ) -> TestData:
+        """Load what a map is measured on.
+
+        Args:
+            document: the local model's config.json.
+            data_dir: folder that holds the data.
+            limit: first so many test items only.
+            options: further settings of the sweep that this modality may read.
+        """
+
+
+def modality_names() -> tuple[str, ...]:
+    """Names of all modalities, sorted."""
+    names = (module.name for module in pkgutil.iter_modules(deepsc.__path__))
+    return tuple(sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)))
+
+
+def modality(name: str) -> Modality[Any]:
+    """A modality by its name.
+
+    Raises:
+        ToolkitError: if there is none of this name.
+    """
+    if name not in modality_names():
+        raise ToolkitError(f"--modality: {name!r} given, allowed: {', '.join(modality_names())}")
+    found: Modality[Any] = importlib.import_module(f"deepsc.{_PREFIX}{name}").MODALITY
+    return found
+
+
+def modality_in(arguments: Sequence[str]) -> str | None:
+    """The value of `--modality` on a command line, which decides what other flags there are."""
+    for number, argument in enumerate(arguments):
+        if argument.startswith("--modality="):
+            return argument.partition("=")[2]
+        if argument == "--modality" and number + 1 < len(arguments):
+            return arguments[number + 1]
+    return None

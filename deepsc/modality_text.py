@@ -1,0 +1,134 @@
+"""Text: sentences, translated or reconstructed."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from data.artifacts import ToolkitError
+from data.cli import int_list, positive_int
+from data.parallel import DATASETS
+from deepsc.config import CorpusConfig, TextCodecConfig, TextRunConfig, TrainConfig
+from deepsc.modality import Dataset, Material, Modality, TestData
+
+if TYPE_CHECKING:
+    from deepsc.channels import Channel
+    from deepsc.checkpoint import Checkpoint
+    from deepsc.codec import Codec
+    from deepsc.digital import Digital
+    from deepsc.evaluation import TextEvaluator
+
+
+class TextModality(Modality[TextRunConfig]):
+    """A Marian Transformer, cut between encoder and decoder."""
+
+    name = "text"
+    run_config = TextRunConfig
+    codec_config = TextCodecConfig
+    corpus_config = CorpusConfig
+    has_text = True
+
+    def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
+        """Add k and the corpus."""
+        model.add_argument("--k", type=int_list, default=(16,), metavar="K[,K...]",
+                           help="complex channel symbols per token, eq. (4)'s k")  # fmt: skip
+        data.add_argument("--dataset", choices=DATASETS, default="multi30k",
+                          help="captions: synthetic, no download; europarl: nltk's comtrans")  # fmt: skip
+        data.add_argument(
+            "--pair", default="en-de", metavar="SRC-TGT", help="languages, such as en-de or en-fr"
+        )
+        data.add_argument(
+            "--caption-count", type=positive_int, default=8000, help="training pairs of captions"
+        )
+        data.add_argument(
+            "--source", metavar="FILE", help="own corpus: source sentences, one a line, plain or .gz"
+        )
+        data.add_argument(
+            "--target", metavar="FILE", help="own corpus: target sentences, aligned with --source"
+        )
+
+    def config_from_args(
+        self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any
+    ) -> TextRunConfig:
+        """Flags to config."""
+        if (args.source is None) != (args.target is None):
+            raise ToolkitError("--source and --target must be given together")
+        corpus = CorpusConfig(
+            dataset="files" if args.source else args.dataset,
+            pair=args.pair,
+            data_dir=args.data_dir,
+            caption_count=args.caption_count,
+            source=args.source,
+            target=args.target,
+        )
+        return TextRunConfig(corpus=corpus, training=training, k=args.k, **shared)
+
+    def codec(self, config: TextCodecConfig) -> Codec:
+        """The model."""
+        from deepsc.text import TextCodec
+
+        return TextCodec(config)
+
+    def material(self, config: TextRunConfig, initial: Checkpoint | None) -> Material:
+        """Corpus, tokenizer and starting weights."""
+        from deepsc.text_run import text_material
+
+        return text_material(config, initial)
+
+    def test_data(
+        self,
+        document: Mapping[str, Any],
+        *,
+        data_dir: str | None,
+        limit: int | None,
+        options: Mapping[str, Any],
+    ) -> TestData:
+        """Test pairs; the option "beams" is the width of the search."""
+        import numpy as np
+
+        from deepsc.evaluation import TextEvaluator
+        from deepsc.text_run import load_corpus
+
+        fields = dict(document["corpus"]) | {"data_dir": data_dir}
+        corpus = load_corpus(CorpusConfig(**fields), task=str(document["task"]))
+        pairs = corpus.test[:limit]
+
+        def evaluator(checkpoint: Checkpoint, channel: Channel | None) -> TextEvaluator:
+            from deepsc.text import TextCodec
+
+            assert isinstance(checkpoint.codec, TextCodec)
+            assert checkpoint.tokenizer is not None
+            return TextEvaluator(
+                checkpoint.codec, checkpoint.tokenizer, pairs, channel=channel, beams=options["beams"]
+            )
+
+        def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
+            from deepsc.digital import Digital, huffman_lengths, text_bits
+            from deepsc.evaluation import BleuStatistics
+
+            assert checkpoint.tokenizer is not None
+            sources = [source for source, _ in pairs]
+            counts, _ = evaluator(checkpoint, None).measure(k=0, snr_db=0.0, seed=0)
+            code = huffman_lengths(source for source, _ in corpus.train)
+            return Digital(
+                bits=text_bits(sources, code)[:, None],
+                counts=counts[:, None],
+                nothing=BleuStatistics([""] * len(pairs), [reference for _, reference in pairs]).counts,
+                tokens=np.array([len(ids) for ids in checkpoint.tokenizer.encode(sources)]),
+                channel=channel,
+            )
+
+        return TestData(
+            dataset=Dataset(name=corpus.name, synthetic=corpus.synthetic, sha256=corpus.sha256),
+            items=len(pairs),
+            fingerprint=hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
+            scorer=TextEvaluator,
+            evaluator=evaluator,
+            digital=digital,
+        )
+
+
+MODALITY = TextModality()

@@ -1,0 +1,129 @@
+"""A training run of any codec, from data to checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.artifacts import ToolkitError, provenance
+from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
+from deepsc.codec import Codec
+from deepsc.config import RunConfig
+from deepsc.modality import modality
+from deepsc.training import train, uplink
+
+
+def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Checkpoint:
+    """Train a codec, or resume its training; see `RunConfig`.
+
+    Args:
+        config: the run.
+        stop_after_steps: leave off after so many steps, as a kill would.
+
+    Returns:
+        The best checkpoint so far.
+
+    Raises:
+        ToolkitError: on any mistake of the user's; then nothing half-written is left.
+    """
+    output = Path(config.output)
+    kind = modality(config.modality)
+    initial = from_pretrained(config.init_from) if config.init_from else None
+    if initial is not None:
+        _require_same_model(config, initial)
+    material = kind.material(config, initial)
+    fields = {
+        "modality": config.modality,
+        "task": config.task,
+        "dataset": material.dataset.name,
+        "synthetic": material.dataset.synthetic,
+        "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
+        "codec": material.codec_config.to_dict(),
+        "training": dataclasses.asdict(config.training),
+        "init_from": initial.sha256 if initial else config.pretrained,
+    }
+    _claim_output(output, fields, resume=config.resume)
+    uplink(config.training)  # a wrong channel shows before anything is written
+    batches, validation = material.batches(), material.validation()
+    if not (output / "config.json").exists():
+        origin = provenance(
+            config=dataclasses.asdict(config),
+            seed=config.training.seed,
+            data_sha256=material.dataset.sha256,
+        )
+        if material.tokenizer is not None:
+            material.tokenizer.save(output)
+        write_config(output, fields | {"provenance": origin})
+    torch.manual_seed(config.training.seed)  # initial weights
+    codec = kind.codec(material.codec_config)
+    start_from(codec, initial.codec.state_dict() if initial else material.weights)
+    train(
+        codec.to(config.device),
+        config=config.training,
+        batches=batches,
+        validation=validation,
+        output=output,
+        resume=config.resume,
+        stop_after_steps=stop_after_steps,
+    )
+    return from_pretrained(output, device=config.device)
+
+
+def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
+    """Check that a run asks for the model that it starts from; its preset brings the schedule, too."""
+    if (found := initial.document["modality"]) != config.modality:
+        raise ToolkitError(
+            f"--init-from: {config.init_from} is of modality {found}, {config.modality} is allowed"
+        )
+    theirs = initial.codec.config
+    wanted: dict[str, Any] = dict(config.sizes)
+    if theirs.preset in config.presets:  # else its name is that of pretrained weights
+        wanted["preset"] = config.preset
+    for name, value in wanted.items():
+        if (found := getattr(theirs, name)) != value:
+            flag = "--" + name.replace("_", "-")
+            raise ToolkitError(f"{flag}: {value!r} given, --init-from {config.init_from} has {found!r}")
+
+
+def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:
+    """Put weights in place, all but those of JSC codecs, which belong to their own k and SNRs.
+
+    Raises:
+        ToolkitError: if they do not fit.
+    """
+    wanted = {name: tensor for name, tensor in weights.items() if "jsc_" not in name}
+    try:
+        unexpected = codec.load_state_dict(wanted, strict=False).unexpected_keys
+    except RuntimeError as error:
+        raise ToolkitError(f"the weights to start from do not fit the model ({error})") from error
+    if unexpected:
+        raise ToolkitError(f"the weights to start from have no place in the model: {', '.join(unexpected)}")
+
+
+def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None:
+    """Make sure that `output` is free, or holds this very run and is to be resumed."""
+    if not (output / "config.json").exists():
+        return
+    if not resume:
+        raise ToolkitError(
+            f"--output: {output} holds a run already; give --resume to go on, or another folder"
+        )
+    stored, wanted = _flat(read_config(output)), _flat(json.loads(json.dumps(fields)))
+    changed = [name for name in wanted if stored.get(name) != wanted[name]]
+    if changed:
+        details = "; ".join(f"{name} was {stored.get(name)}, is now {wanted[name]}" for name in changed)
+        raise ToolkitError(f"--resume: {output} holds another run: {details}")
+
+
+def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat

@@ -1,0 +1,299 @@
+"""What the VQA codec trains on, and how it is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data.artifacts import ToolkitError
+from data.tokenizer import JointBPE, TextTokenizer
+from data.vqa import VQASet, VQASplit, load_vqa
+from deepsc.channels import Channel
+from deepsc.checkpoint import Checkpoint
+from deepsc.image import pretrained_deit
+from deepsc.image_run import LazyBatches
+from deepsc.link import link_at
+from deepsc.modality import Dataset, Evaluator, Material
+from deepsc.pixels import shift_and_flip, to_tensor
+from deepsc.vqa import VQABatch, VQACodec
+from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig, VQARunConfig
+
+_EVALUATION_IMAGES = 100
+
+
+class VQABatches:
+    """Images with all their questions, dealt to batches.
+
+    Args:
+        split: images and questions; questions with an answer that `answers` lacks are refused.
+        tokenizer: of the checkpoint.
+        config: the codec's.
+        max_tokens: most question and image tokens of a batch, padding included.
+        augment: "light" or "none".
+        per_image: questions of each image in an epoch, drawn anew; None: all.
+        seed: of shuffling and augmentation; None keeps the images in order and as they are.
+    """
+
+    def __init__(
+        self,
+        split: VQASplit,
+        tokenizer: TextTokenizer,
+        *,
+        config: VQACodecConfig,
+        max_tokens: int,
+        augment: str,
+        seed: int | None,
+        per_image: int | None = None,
+    ) -> None:
+        self._per_image = per_image if seed is not None else None
+        self._split, self._tokenizer, self._config, self._seed = split, tokenizer, config, seed
+        self._light = augment == "light" and seed is not None
+        self._items = encode_questions(split, tokenizer, config)
+        longest = max(len(ids) for _, ids, _ in self._items)
+        self._by_image: dict[int, list[int]] = {}
+        for item, (image, _, _) in enumerate(self._items):
+            self._by_image.setdefault(image, []).append(item)
+        self._tokens = {
+            image: min(len(items), self._per_image or len(items)) * longest + config.image_tokens
+            for image, items in self._by_image.items()
+        }
+        self._max_tokens = max_tokens
+
+    def __call__(self, epoch: int) -> Sequence[VQABatch]:
+        """Batches of an epoch, the same whenever asked for the same epoch."""
+        order = np.array(sorted(self._by_image))
+        if self._seed is not None:
+            np.random.default_rng((self._seed, epoch)).shuffle(order)
+        rows: list[list[int]] = [[]]
+        tokens = 0
+        for image in order.tolist():
+            if rows[-1] and tokens + self._tokens[image] > self._max_tokens:
+                rows.append([])
+                tokens = 0
+            rows[-1].append(image)
+            tokens += self._tokens[image]
+        return LazyBatches(rows, lambda row, number: self._batch(row, epoch * len(rows) + number))
+
+    def _batch(self, images: Sequence[int], number: int) -> VQABatch:
+        seed = (self._seed or 0) * 1_000_003 + number
+        pixels = to_tensor(
+            [self._split.images[image] for image in images], image_size=self._config.image_size, whole=True
+        )
+        if self._light:
+            generator = torch.Generator().manual_seed(seed)
+            pixels = shift_and_flip(pixels, shift=0, generator=generator)
+        position = {image: row for row, image in enumerate(images)}
+        draw = np.random.default_rng(seed)
+        items = []
+        for image in images:
+            asked = self._by_image[image]
+            if self._per_image is not None and len(asked) > self._per_image:
+                asked = sorted(draw.choice(asked, self._per_image, replace=False).tolist())
+            items += [self._items[item] for item in asked]
+        return collate(items, position, pixels, pad_id=self._config.pad_id)
+
+
+def encode_questions(
+    split: VQASplit, tokenizer: TextTokenizer, config: VQACodecConfig
+) -> list[tuple[int, list[int], int]]:
+    """Image, token ids and answer of each question; -1 for an answer that the classifier lacks.
+
+    Questions longer than the codec's `max_length` are cut to it.
+    """
+    ids = tokenizer.encode([question.text for question in split.questions])
+    longest = config.max_length
+    cut = [row if len(row) <= longest else [*row[: longest - 1], tokenizer.eos_id] for row in ids]
+    index = {answer: number for number, answer in enumerate(config.answers)}
+    return [
+        (question.image, row, index.get(question.answer, -1))
+        for question, row in zip(split.questions, cut, strict=True)
+    ]
+
+
+def collate(
+    items: Sequence[tuple[int, list[int], int]], position: dict[int, int], pixels: Tensor, *, pad_id: int
+) -> VQABatch:
+    """Pad questions to one batch.
+
+    Args:
+        items: image, token ids and answer of each question.
+        position: row of each image in `pixels`.
+        pixels: (M, 3, H, W).
+        pad_id: fills short questions.
+    """
+    rows = [torch.tensor(ids) for _, ids, _ in items]
+    question = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_id)  # (B, S)
+    lengths = torch.tensor([len(row) for row in rows])
+    return VQABatch(
+        images=pixels,
+        question=question,
+        mask=(torch.arange(question.shape[1]) < lengths.unsqueeze(1)).long(),
+        image_of=torch.tensor([position[image] for image, _, _ in items]),
+        target=torch.tensor([answer for _, _, answer in items]),
+    )
+
+
+def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
+    """Images, questions, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
+    vqa = load_vqa(**dataclasses.asdict(config.corpus))
+    tokenizer: TextTokenizer
+    if initial is not None:
+        assert isinstance(initial.codec.config, VQACodecConfig)
+        assert initial.tokenizer is not None
+        codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
+        tokenizer = initial.tokenizer
+        if codec_config.answers != vqa.answers:
+            raise ToolkitError(f"--init-from: {config.init_from} was trained for other answers")
+    else:
+        size = VQA_PRESETS[config.preset]
+        questions = (question.text for question in vqa.train.questions)
+        tokenizer = JointBPE.train(questions, vocab_size=size.vocab_size)
+        codec_config = VQACodecConfig.from_preset(
+            config.preset,
+            answers=vqa.answers,
+            vocab_size=tokenizer.vocab_size,
+            **config.sizes,
+            **config.channel_fields,
+        )
+    weights: dict[str, Tensor] = {}
+    if config.pretrained is not None:
+        reference = VQACodec(dataclasses.replace(codec_config, k_text=(), k_image=()))
+        deit = pretrained_deit(config.pretrained, reference.image_encoder)
+        weights = {f"image_encoder.{name}": tensor for name, tensor in deit.items()}
+    options: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "config": codec_config,
+        "max_tokens": config.training.batch_tokens,
+        "augment": VQA_PRESETS[config.preset].augment,
+    }
+    return Material(
+        dataset=describe(vqa),
+        codec_config=codec_config,
+        batches=lambda: VQABatches(
+            vqa.train,
+            seed=config.training.seed,
+            per_image=VQA_PRESETS[config.preset].questions_per_image,
+            **options,
+        ),
+        validation=lambda: VQABatches(vqa.validation, seed=None, **options)(0),
+        tokenizer=tokenizer,
+        weights=weights,
+    )
+
+
+def describe(vqa: VQASet) -> Dataset:
+    """What checkpoints and maps say of a set."""
+    return Dataset(name=vqa.name, synthetic=vqa.synthetic, sha256=vqa.sha256)
+
+
+class VQAEvaluator(Evaluator):
+    """Accuracy on test questions; encoder features are computed once and serve every k and SNR.
+
+    An image crosses the channel once and serves all its questions, as in training; test items are therefore
+    images with their questions, and intervals are over images.
+
+    Args:
+        codec: the codec, or the local model.
+        tokenizer: the codec's.
+        split: test images and questions.
+        channel: what lies between UE and server; None for the local model.
+    """
+
+    metric = "accuracy"
+
+    def __init__(
+        self, codec: VQACodec, tokenizer: TextTokenizer, split: VQASplit, *, channel: Channel | None
+    ) -> None:
+        self._codec, self._channel = codec.eval(), channel
+        self._images = len(split.images)
+        self._image_of: list[Tensor] = []
+        self._batches: list[VQABatch] = []
+        items = encode_questions(split, tokenizer, codec.config)
+        device = next(codec.parameters()).device
+        for start in range(0, self._images, _EVALUATION_IMAGES):
+            images = range(start, min(start + _EVALUATION_IMAGES, self._images))
+            chosen = [item for item in items if item[0] in images]
+            if not chosen:
+                continue
+            pixels = to_tensor(
+                [split.images[image] for image in images], image_size=codec.config.image_size, whole=True
+            )
+            position = {image: row for row, image in enumerate(images)}
+            self._batches.append(collate(chosen, position, pixels, pad_id=codec.config.pad_id).to(device))
+            self._image_of.append(torch.tensor([image for image, _, _ in chosen]))
+        self._questions, self._features = self._encode()
+        # A sweep asks for each question and each image many times over.
+        self._received_questions = lru_cache(maxsize=16)(self._receive_questions)
+        self._received_images = lru_cache(maxsize=64)(self._receive_images)
+
+    @torch.inference_mode()
+    def _encode(self) -> tuple[list[Tensor], list[Tensor]]:
+        codec = self._codec
+        return (
+            [codec.encode_question(batch.question, batch.mask) for batch in self._batches],
+            [codec.encode_image(batch.images) for batch in self._batches],
+        )
+
+    @torch.inference_mode()
+    def _receive_questions(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
+        return [
+            self._codec.transmit_question(
+                features,
+                batch.mask,
+                link_at(self._channel, k=k, snr_db=snr_db, like=features, seed=(2 * seed, number)),
+            )
+            for number, (features, batch) in enumerate(zip(self._questions, self._batches, strict=True))
+        ]
+
+    @torch.inference_mode()
+    def _receive_images(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
+        return [
+            self._codec.transmit_image(
+                features,
+                link_at(self._channel, k=k, snr_db=snr_db, like=features, seed=(2 * seed + 1, number)),
+            )
+            for number, features in enumerate(self._features)
+        ]
+
+    @torch.inference_mode()
+    def measure(
+        self, *, k: tuple[int, int], snr_db: tuple[float, float], seed: int
+    ) -> tuple[NDArray[np.int64], dict[str, float]]:
+        """Send every question and image once; see `Evaluator.measure`.
+
+        Args:
+            k: complex symbols per token of the question and of the image.
+            snr_db: nominal E_s/N_0 of the two.
+            seed: of fading and noise, which are drawn apart.
+
+        Returns:
+            Counts, (images, 2): right answers, and questions.
+        """
+        counts = torch.zeros(self._images, 2, dtype=torch.long)
+        if self._channel is None:
+            k, snr_db = (0, 0), (0.0, 0.0)
+        questions = self._received_questions(k[0], snr_db[0], seed)
+        images = self._received_images(k[1], snr_db[1], seed)
+        for number, batch in enumerate(self._batches):
+            logits = self._codec.answer(questions[number], batch.mask, images[number], batch.image_of)
+            right = (logits.argmax(dim=1) == batch.target).long().cpu()
+            counts[:, 0].index_add_(0, self._image_of[number], right)
+            counts[:, 1].index_add_(0, self._image_of[number], torch.ones_like(right))
+        return counts.numpy(), {}
+
+    @staticmethod
+    def score(counts: NDArray[np.int64]) -> float:
+        """Accuracy of summed counts, in per cent."""
+        return 100 * float(counts[0]) / float(counts[1])
+
+    @staticmethod
+    def signature() -> str:
+        """Definition of the metric."""
+        return "% of test questions answered with the reference's words"

@@ -1,0 +1,194 @@
+"""`optimize figures`: Figs. 2-7 of the paper, each from runs of `optimize train`, as PNG, PDF and CSV."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data.artifacts import ToolkitError
+from data.cli import raise_config_errors
+from optimizer.experiment import TrainConfig, check_writable, plain, read_results, train
+from optimizer.inputs import axis_of_k, load
+from optimizer.plots import new_figure, save_with_data
+
+NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
+"""Fig. 7's axis."""
+FIGURES = (2, 3, 4, 5, 6, 7)
+HIDDEN = ("central",)
+"""Policies the paper's figures have no room for."""
+
+logger = logging.getLogger(__name__)
+Documents = Mapping[float, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FiguresConfig:
+    """Which figures, from what runs.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    train: TrainConfig
+    """Every run's config but for what its figure varies; `output` is where figures and the runs' folders
+    go."""
+    figures: tuple[int, ...] = FIGURES
+    """Numbers of the paper's figures. Flag --figures."""
+    sweep_seeds: int = 1
+    """Trainings at each point of Figs. 5-7. Flag --sweep-seeds."""
+
+    def __post_init__(self) -> None:
+        errors = []
+        if not set(self.figures) <= set(FIGURES):
+            errors.append(f"--figures {','.join(map(str, self.figures))} given, 2 to 7 is allowed")
+        if self.sweep_seeds < 1:
+            errors.append(f"--sweep-seeds {self.sweep_seeds} given, at least 1 is allowed")
+        raise_config_errors(errors)
+
+
+def figures(config: FiguresConfig) -> list[Path]:
+    """Make the runs that are missing, then draw.
+
+    A run whose results are already in its folder, of the same config, is read instead of made.
+
+    Returns:
+        The files drawn.
+
+    Raises:
+        ToolkitError: if an input cannot be used or a folder cannot be written.
+    """
+    base, wanted = config.train, set(config.figures)
+    loaded = load(base.inputs, system=base.system, episode=base.episode)
+    check_writable(base.output)
+    written: list[Path] = []
+
+    def preference(name: str) -> Mapping[str, Any]:
+        episode = replace(base.episode, preference=name)
+        return _run(replace(base, episode=episode, output=base.output / f"preference-{name}"))
+
+    if 2 in wanted:
+        written += _convergence(
+            {name: preference(name) for name in ("fixed", "dynamic")}, base.output / "fig2"
+        )
+    for number, name in ((3, "fixed"), (4, "dynamic")):
+        if number in wanted:
+            written += _queues(preference(name), base.episode.mix, base.output / f"fig{number}", name)
+
+    dynamic = replace(base.episode, preference="dynamic")  # as section V-B has it
+    sweep = replace(base, episode=dynamic, seeds=config.sweep_seeds)
+    for number, k, modalities in ((5, "k_text", ("text",)), (6, "k_image", ("image", "vqa"))):
+        if number not in wanted:
+            continue
+        maps = [loaded.maps[modality] for modality in modalities if modality in loaded.maps]
+        if not maps:
+            logger.warning("Fig. %d is left out: no UE has tasks of modality %s", number, modalities[0])
+            continue
+        documents: dict[float, Mapping[str, Any]] = {}
+        for value in axis_of_k(maps[0]):
+            changes: dict[str, Any] = {k: value}
+            inputs = replace(base.inputs, **changes)
+            documents[value] = _run(
+                replace(sweep, inputs=inputs, output=base.output / f"{k.replace('_', '-')}-{value}")
+            )
+        written += _sweep(documents, base.output / f"fig{number}", f"${k[0]}^{{{k[2:]}}}$, symbols per token")
+    if 7 in wanted:
+        documents = {}
+        for noise in NOISES_DBM_HZ:
+            system = replace(base.system, noise_dbm_hz=noise)
+            documents[noise] = _run(replace(sweep, system=system, output=base.output / f"noise{noise:g}"))
+        written += _sweep(documents, base.output / "fig7", "noise power spectral density, dBm/Hz")
+    return written
+
+
+def _run(config: TrainConfig) -> Mapping[str, Any]:
+    """Results of a run, made only where its folder does not hold them."""
+    if (config.output / "results.json").exists():
+        document = read_results(config.output)
+        if document["provenance"]["config"] == json.loads(json.dumps(plain(asdict(config)))):
+            return document
+        raise ToolkitError(
+            f"{config.output}: holds the results of another config; remove it or give another --output"
+        )
+    train(config)
+    return read_results(config.output)
+
+
+def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path) -> list[Path]:
+    """Fig. 2: reward, QoE and entropy of every learner over training episodes."""
+    figure = new_figure(9.0, 7.0)
+    panels = figure.subplots(3, len(documents), sharex=True, squeeze=False)
+    rows = []
+    for column, (name, document) in enumerate(documents.items()):
+        for learner, curve in document["learning_curves"].items():
+            episodes = range(1, len(curve["qoe"]) + 1)
+            for row, key in enumerate(("reward", "qoe", "entropy")):
+                if key != "entropy" or learner.startswith("mappo"):
+                    panels[row, column].plot(episodes, curve[key], linewidth=0.8, label=learner)
+            rows += [
+                (name, learner, episode, *values)
+                for episode, *values in zip(
+                    episodes, curve["reward"], curve["qoe"], curve["entropy"], strict=True
+                )
+            ]
+        panels[0, column].set_title(f"{name} preference", fontsize="medium")
+        panels[2, column].set_xlabel("training episode")
+        panels[0, column].legend(fontsize="x-small")
+    for row, label in enumerate(("reward of an episode", "QoE per step", "entropy of MAPPO, nat")):
+        panels[row, 0].set_ylabel(label)
+        for axes in panels[row]:
+            axes.grid(alpha=0.3)
+    return save_with_data(
+        figure, stem, ("preference", "learner", "episode", "reward", "qoe", "entropy"), rows
+    )
+
+
+def _queues(document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: str) -> list[Path]:
+    """Figs. 3, 4: mean tasks left by step, one panel a modality."""
+    modalities = list(dict.fromkeys(mix))
+    figure = new_figure(4.0 * len(modalities), 4.0)
+    panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
+    rows = []
+    for axes, modality in zip(panels, modalities, strict=True):
+        ues = [i for i, own in enumerate(mix) if own == modality]
+        for policy, tested in document["policies"].items():
+            if policy in HIDDEN:
+                continue
+            left = [sum(step[i] for i in ues) / len(ues) for step in tested["queue"]]
+            axes.plot(range(len(left)), left, linewidth=1.2, label=policy)
+            rows += [(modality, policy, step, value) for step, value in enumerate(left)]
+        axes.set_title(f"{modality}, {name} preference", fontsize="medium")
+        axes.set_xlabel("steps played")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("mean tasks left")
+    panels[-1].legend(fontsize="x-small")
+    return save_with_data(figure, stem, ("modality", "policy", "steps", "tasks left"), rows)
+
+
+def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
+    """Figs. 5-7: QoE of every policy against what is varied, and the certified bound."""
+    figure = new_figure()
+    axes = figure.subplots()
+    values, rows = list(documents), []
+    for policy in next(iter(documents.values()))["policies"]:
+        if policy in HIDDEN:
+            continue
+        tested = [documents[value]["policies"][policy] for value in values]
+        means = [one["qoe_mean"] for one in tested]
+        axes.plot(values, means, marker="o", markersize=4, label=policy)
+        rows += [
+            (policy, value, one["qoe_mean"], one["qoe"]["value"], one["qoe"]["low"], one["qoe"]["high"])
+            for value, one in zip(values, tested, strict=True)
+        ]
+    bounds = [documents[value]["bound"] for value in values]
+    if None not in bounds:
+        axes.plot(values, bounds, color="black", label="certified bound")
+        rows += [("bound", value, bound, "", "", "") for value, bound in zip(values, bounds, strict=True)]
+    axes.set_xlabel(label)
+    axes.set_ylabel("sum QoE of the UEs per step, mean")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small")
+    return save_with_data(figure, stem, ("policy", "value", "mean", "iqm", "iqm_low", "iqm_high"), rows)

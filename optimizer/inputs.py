@@ -1,0 +1,116 @@
+"""From the files of a run to `Tasks`: the user's, or those shipped in accuracy_maps/reference."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import accuracy_maps
+from accuracy_maps import load_map
+from data.artifacts import ToolkitError, read_json
+from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
+from optimizer.tasks import Tasks, Workload, make_tasks, workload
+from profiling.flops_file import FlopsFile
+
+REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
+KINDS = {"map": "accuracy-map", "flops": "flops"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What a run's files hold."""
+
+    tasks: Tasks
+    maps: dict[str, Any]
+    """By modality."""
+    flops: dict[str, FlopsFile]
+    """By modality."""
+    sha256: dict[str, str]
+    """Of every file, by path."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any map was measured on generated data."""
+        return any(accuracy_map.synthetic for accuracy_map in self.maps.values())
+
+
+def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loaded:
+    """Read the files of every modality that has a UE.
+
+    Raises:
+        ToolkitError: naming what is missing, damaged or does not fit.
+    """
+    maps: dict[str, Any] = {}
+    flops: dict[str, FlopsFile] = {}
+    hashes: dict[str, str] = {}
+    workloads: dict[str, Workload] = {}
+    for modality in dict.fromkeys(episode.mix):
+        map_path, flops_path = (_path(inputs, modality, kind, CSI[episode.csi]) for kind in KINDS)
+        maps[modality], flops[modality] = load_map(map_path), FlopsFile.load(flops_path)
+        hashes |= {str(path): _sha256(path) for path in (map_path, flops_path)}
+        workloads[modality] = workload(
+            maps[modality], flops[modality], modality=modality, episode=episode,
+            k=choices_of_k(inputs, modality, maps[modality]),
+        )  # fmt: skip
+        _report(workloads[modality], system)
+    return Loaded(tasks=make_tasks(workloads, episode.mix), maps=maps, flops=flops, sha256=hashes)
+
+
+def choices_of_k(inputs: Inputs, modality: str, accuracy_map: Any) -> list[tuple[int, ...]]:
+    """k or (k^T, k^I) that a UE may send with, the config's own first."""
+    by_modality = {"text": (inputs.k_text,), "image": (inputs.k_image,)}
+    most = by_modality.get(modality, (inputs.k_text, inputs.k_image))
+    if not inputs.joint_k:
+        return [most]
+    fewer = [(*most[:-1], k) for k in axis_of_k(accuracy_map) if k < most[-1]]
+    return [most, *reversed(fewer)]
+
+
+def axis_of_k(accuracy_map: Any) -> tuple[int, ...]:
+    """A map's k, of VQA maps k^I."""
+    return tuple(getattr(accuracy_map, "k_image", None) or accuracy_map.k)
+
+
+def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
+    given = getattr(inputs, f"{modality}_{kind}")
+    if given is not None:
+        return Path(given)
+    for path in sorted(REFERENCE.glob("*.json")):
+        document = read_json(path)
+        fits = document.get("kind") == KINDS[kind] and document.get("modality") == modality
+        if fits and (kind == "flops" or document.get("channel") == channel):
+            logger.info("--%s-%s: the reference file %s", modality, kind, path.name)
+            return path
+    what = f"an accuracy map of channel {channel!r}" if kind == "map" else "a FLOPs file"
+    raise ToolkitError(
+        f"--{modality}-{kind} is missing: {what} for the {modality} UEs is needed and none "
+        f"ships in {REFERENCE}; "
+        f"give one, or leave the {modality} UEs out with --ues"
+    )
+
+
+def _report(work: Workload, system: SystemConfig) -> None:
+    """Say what the map cannot tell: outside its SNRs the ends are read, and they may decide everything."""
+    low, high = work.snr_db[0], work.snr_db[-1]
+    logger.info("the %s map spans %g to %g dB; SNRs outside read its ends", work.modality, low, high)
+    worst, best = float(work.ratio.min()), float(work.ratio.max())
+    if worst >= system.accuracy_min:
+        logger.warning(
+            "%s: ratio %.3f at %g dB meets epsilon_min: the map is silent on the SNRs that fail",
+            work.modality, worst, low,
+        )  # fmt: skip
+    if best < system.accuracy_min:
+        logger.warning(
+            "%s: the map's best ratio %.3f is below epsilon_min: offloading can never succeed",
+            work.modality, best,
+        )  # fmt: skip
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

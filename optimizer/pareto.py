@@ -1,0 +1,133 @@
+"""`optimize pareto`: one policy conditioned on beta, and the energy-latency front it spans."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from data.artifacts import provenance, write_json
+from data.cli import raise_config_errors
+from optimizer.evaluation import Performance, play, summarise
+from optimizer.experiment import TrainConfig, check_writable, plain
+from optimizer.inputs import load
+from optimizer.mappo import MappoTrainer
+from optimizer.plots import new_figure, save_with_data
+from optimizer.policies import GreedyPolicy, LocalPolicy, Policy
+
+BETAS = tuple(round(0.1 * step, 1) for step in range(11))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParetoConfig:
+    """A front.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    train: TrainConfig
+    """Of the one policy; its preference is drawn anew each episode, whatever it says."""
+    betas: tuple[float, ...] = BETAS
+    """Preferences the policy is tested at. Flag --betas."""
+
+    def __post_init__(self) -> None:
+        wrong = [beta for beta in self.betas if not 0 <= beta <= 1]
+        raise_config_errors([f"--betas {beta} given, 0 to 1 is allowed" for beta in wrong])
+
+
+def pareto(config: ParetoConfig) -> tuple[dict[str, dict[float, Performance]], list[Path]]:
+    """Train one policy on preferences drawn from 0 to 1, and test it at each of `betas`.
+
+    Returns:
+        Performance by policy and beta, and the files written: front.png, .pdf, .csv and pareto.json.
+
+    Raises:
+        ToolkitError: if an input cannot be used or the output cannot be written.
+    """
+    started = time.monotonic()
+    run = config.train
+    episode = replace(run.episode, preference="drawn")
+    loaded = load(run.inputs, system=run.system, episode=episode)
+    check_writable(run.output)
+    train_seed, test_seed = torch.randint(
+        2**31, (2,), generator=torch.Generator().manual_seed(run.seed)
+    ).tolist()
+    broadcast = "mappo-broadcast" in run.learners
+    trainer = MappoTrainer(
+        replace(run.mappo, broadcast=broadcast), system=run.system, episode=episode, tasks=loaded.tasks,
+        generator=torch.Generator().manual_seed(train_seed),
+    )  # fmt: skip
+    trainer.train(
+        checkpoint=run.output / "checkpoints" / f"front-{trainer.digest}.safetensors",
+        log=run.output / "tensorboard",
+    )
+    policy_path = run.output / "front-policy.safetensors"
+    trainer.network.save(policy_path)
+
+    policies: dict[str, Policy] = {
+        "mappo-broadcast" if broadcast else "mappo": trainer.policy,
+        "greedy": GreedyPolicy(run.system, loaded.tasks),
+        "local": LocalPolicy(run.system, loaded.tasks),
+    }
+    found: dict[str, dict[float, Performance]] = {name: {} for name in policies}
+    for beta in config.betas:
+        fixed = replace(run.episode, preference="fixed", beta=beta)
+        for name, policy in policies.items():
+            scores = play(
+                policy, system=run.system, episode=fixed, tasks=loaded.tasks, episodes=run.test_episodes,
+                seed=test_seed,
+            )  # fmt: skip
+            found[name][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
+    written = [policy_path, *_draw(found, run.output / "front")]
+    written.append(run.output / "pareto.json")
+    document = {
+        "kind": "optimize-pareto",
+        "schema_version": 1,
+        "policies": {
+            name: {str(beta): asdict(tested) for beta, tested in by_beta.items()}
+            for name, by_beta in found.items()
+        },
+        "provenance": provenance(
+            config=plain(asdict(config)), seed=run.seed, data_sha256=loaded.sha256,
+            wall_s=round(time.monotonic() - started, 1),
+        ),
+    }  # fmt: skip
+    write_json(written[-1], document)
+    return found, written
+
+
+def _draw(found: dict[str, dict[float, Performance]], stem: Path) -> list[Path]:
+    figure = new_figure()
+    axes = figure.subplots()
+    rows = []
+    for name, by_beta in found.items():
+        tested = list(by_beta.values())
+        axes.plot(
+            [one.latency for one in tested],
+            [one.energy for one in tested],
+            marker="o",
+            markersize=4,
+            label=name,
+        )
+        for beta, one in by_beta.items():
+            rows.append((name, beta, one.latency, one.energy, one.qoe_mean, one.finished))
+    first = next(iter(found.values()))
+    for beta, one in first.items():
+        axes.annotate(
+            f"{beta:g}",
+            (one.latency, one.energy),
+            textcoords="offset points",
+            xytext=(4, 4),
+            fontsize="x-small",
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("latency of a task over local latency, $t/t_0$")
+    axes.set_ylabel("energy of a task over local energy, $E/E_0$")
+    axes.set_title("one policy, beta beside each point", fontsize="medium")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    return save_with_data(figure, stem, ("policy", "beta", "t/t_0", "E/E_0", "QoE", "finished"), rows)

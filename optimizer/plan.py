@@ -1,0 +1,134 @@
+"""`optimize plan`: how much bandwidth, server capacity or which k a QoE needs, from the bound, without
+training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from data.artifacts import ToolkitError
+from data.cli import raise_config_errors
+from optimizer.bound import GRIDS, Step, bracket
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.environment import OffloadingEnvironment
+from optimizer.inputs import Loaded, axis_of_k, load
+from optimizer.tasks import Tasks
+
+VARIED = ("bandwidth", "server", "k-text", "k-image")
+FACTORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
+"""Of the configured bandwidth and server clock."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanConfig:
+    """What is asked.
+
+    Raises:
+        ToolkitError: from the constructor, listing every error at once.
+    """
+
+    qoe: float
+    """Sum QoE per step that is wanted, mean over places, fading and queues. Flag --qoe."""
+    vary: tuple[str, ...] = VARIED
+    """What is tried at several values, one at a time. Flag --vary."""
+    inputs: Inputs = field(default_factory=Inputs)
+    """Maps, FLOPs files, k."""
+    system: SystemConfig = field(default_factory=SystemConfig)
+    """Table I."""
+    episode: EpisodeConfig = field(default_factory=EpisodeConfig)
+    """UEs and preference."""
+    states: int = 64
+    """Steps of random places, fading and queue lengths the mean is over. Flag --states."""
+    seed: int = 0
+    """They are drawn from it. Flag --seed."""
+
+    def __post_init__(self) -> None:
+        errors = []
+        if not 0 < self.qoe < float("inf"):
+            errors.append(f"--qoe {self.qoe} given, a finite number above 0 is allowed")
+        if not self.vary or not set(self.vary) <= set(VARIED):
+            errors.append(
+                f"--vary {','.join(self.vary)} given, one or more of {', '.join(VARIED)} is allowed"
+            )
+        if self.states < 1:
+            errors.append(f"--states {self.states} given, at least 1 is allowed")
+        raise_config_errors(errors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One value of what is varied."""
+
+    varied: str
+    value: float
+    """Hz, FLOP/s or symbols per token."""
+    reached: float
+    """Mean QoE that a controller who knows every channel reaches."""
+    bound: float
+    """Mean QoE that nobody exceeds."""
+
+    def verdict(self, qoe: float) -> str:
+        """Whether a QoE can be had."""
+        return "yes" if self.reached >= qoe else "no" if self.bound < qoe else "cannot tell"
+
+
+def plan(config: PlanConfig) -> list[Choice]:
+    """Bracket the mean QoE at every value of what is varied, on the same states.
+
+    Raises:
+        ToolkitError: if an input cannot be used.
+    """
+    loaded = load(config.inputs, system=config.system, episode=config.episode)
+    return [
+        _bracket(config, system, tasks, varied, value)
+        for varied in config.vary
+        for value, system, tasks in _variants(config, loaded, varied)
+    ]
+
+
+def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple[float, SystemConfig, Tasks]]:
+    system = config.system
+    if varied in ("bandwidth", "server"):
+        name = "bandwidth_hz" if varied == "bandwidth" else "remote_clock_hz"
+        for factor in FACTORS:
+            changed = replace(system, **{name: factor * getattr(system, name)})
+            value = changed.bandwidth_hz if varied == "bandwidth" else changed.remote_capacity_flops
+            yield value, changed, loaded.tasks
+        return
+    modalities = ("text", "vqa") if varied == "k-text" else ("image", "vqa")
+    found = [loaded.maps[modality] for modality in modalities if modality in loaded.maps]
+    if not found:
+        return
+    for k in axis_of_k(found[0]):
+        changes: dict[str, Any] = {varied.replace("-", "_"): k}
+        inputs = replace(config.inputs, joint_k=False, **changes)
+        try:
+            yield k, system, load(inputs, system=system, episode=config.episode).tasks
+        except ToolkitError:  # another modality's map does not hold this k
+            continue
+
+
+def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str, value: float) -> Choice:
+    generator = torch.Generator().manual_seed(config.seed)
+    environment = OffloadingEnvironment(
+        system=system, episode=config.episode, tasks=tasks, episodes=config.states, generator=generator
+    )
+    view = environment.view()
+    length = torch.randint(1, config.episode.queue_tasks + 1, (config.states, 1), generator=generator)
+    found = bracket(
+        system,
+        tasks,
+        Step.known(
+            queue=length.double().expand_as(view.queue).contiguous(),
+            channel_gain=view.channel_gain,
+            battery_j=view.battery_j,
+            beta=view.beta,
+        ),
+        grids=GRIDS[:2],
+    )
+    return Choice(
+        varied=varied, value=value, reached=float(found.lower.mean()), bound=float(found.upper.mean())
+    )

@@ -1,0 +1,31 @@
+"""A small accuracy map made by hand."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accuracy_maps import AccuracyMap
+
+
+@pytest.fixture
+def make_map() -> Callable[..., AccuracyMap]:
+    """Maps of two k and three SNRs: make_map(k=..., accuracy=...)."""
+
+    def make(**changes: Any) -> AccuracyMap:
+        accuracy = np.array([[10.0, 20.0, 30.0], [15.0, 25.0, 38.0]])
+        fields: dict[str, Any] = {
+            "modality": "text", "task": "translate", "channel": "awgn",
+            "metric": "sacreBLEU nrefs:1|case:mixed", "synthetic": True,
+            "model": {"name": "toy", "preset": "micro"},
+            "k": (4, 8), "snr_db": (-6.0, 0.0, 12.0),
+            "accuracy": accuracy, "accuracy_low": accuracy - 1, "accuracy_high": accuracy + 1,
+            "ratio_low": accuracy / 40 - 0.05, "ratio_high": accuracy / 40 + 0.05,
+            "local_accuracy": 40.0, "local_low": 39.0, "local_high": 41.0,
+            "other_metrics": {"BLEU-1": {"local": 0.7, "cells": (accuracy / 60).tolist()}},
+            "provenance": {"seed": 3, "dataset": "captions en-de (synthetic)"},
+        }  # fmt: skip
+        return AccuracyMap(**fields | changes)
+
+    return make

@@ -1,0 +1,356 @@
+"""Building a map: end to end, after a kill, the intervals, and what each measurement costs."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sacrebleu
+
+from accuracy_maps import AccuracyMap
+from accuracy_maps.build import Cell, MapConfig, assemble_map, build_map
+from accuracy_maps.command import main
+from data.artifacts import ToolkitError
+from data.parallel import ParallelCorpus
+from deepsc.checkpoint import Checkpoint
+from deepsc.evaluation import TextEvaluator, decode_sentences, encode_sentences
+from deepsc.text import TextCodec
+
+SNR_DB = (-6.0, 18.0)
+CELLS = 1 + 3 * len(SNR_DB)
+"""The local model, and three k at each SNR."""
+
+
+def arguments(folders: dict[str, Path], output: Path, *more: str) -> list[str]:
+    return [
+        "--modality", "text", "--codec", str(folders["codec"]), "--local", str(folders["local"]),
+        "--snr-db=-6,18", "--device", "cpu", "--output", str(output), *more,
+    ]  # fmt: skip
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def built(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a map that was built without interruption."""
+    folder = tmp_path_factory.mktemp("built")
+    assert main(arguments(folders, folder / "map.json")) == 0
+    return folder
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    """What is measured during a test: (k, SNR) of each call."""
+    calls: list[tuple[int, float]] = []
+    measure = TextEvaluator.measure
+
+    def count(self: TextEvaluator, *, k: int, snr_db: float, seed: int) -> Any:
+        calls.append((k, snr_db))
+        return measure(self, k=k, snr_db=snr_db, seed=seed)
+
+    monkeypatch.setattr(TextEvaluator, "measure", count)
+    return calls
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sentences in each call of a semantic encoder during a test."""
+    calls: list[int] = []
+    encode = TextCodec.encode
+
+    def count(self: TextCodec, source: Any, mask: Any) -> Any:
+        calls.append(len(source))
+        return encode(self, source, mask)
+
+    monkeypatch.setattr(TextCodec, "encode", count)
+    return calls
+
+
+def assert_same_map(folder: Path, other: Path) -> None:
+    """Bit for bit, but for the provenance, which tells when and by which command."""
+    documents = [json.loads((each / "map.json").read_text()) for each in (folder, other)]
+    origins = [document.pop("provenance") for document in documents]
+    assert documents[0] == documents[1]
+    for name in ("codecs", "local", "channel", "data_sha256", "test_items", "seed"):
+        assert origins[0][name] == origins[1][name]
+    for name in ("map.csv", "map.png"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_a_map_its_csv_and_its_plot_are_written_and_nothing_else(
+    built: Path, corpus: ParallelCorpus, local: Checkpoint, trained: Checkpoint
+) -> None:
+    assert files(built) == ["map.csv", "map.json", "map.png"]
+    one = AccuracyMap.load(built / "map.json")
+    assert (one.k, one.snr_db) == ((2, 4, 6), SNR_DB)
+    assert (one.modality, one.task, one.channel, one.synthetic) == ("text", "translate", "awgn", True)
+    assert one.model == trained.codec.config.model_name
+    assert one.metric.startswith("sacreBLEU nrefs:1|")
+    assert "|tok:13a|" in one.metric
+    origin = one.provenance
+    assert origin["codecs"][0]["sha256"] == trained.sha256
+    assert origin["local"]["sha256"] == local.sha256
+    assert origin["config"]["snr_db"] == list(SNR_DB)
+    assert origin["channel"]["kind"] == "awgn"
+    assert origin["dataset"] == corpus.name
+    assert origin["test_items"] == len(corpus.test)
+    assert {"torch", "transformers", "sacrebleu"} <= set(origin["packages"])
+    rows = list(csv.DictReader((built / "map.csv").read_text().splitlines()))
+    assert len(rows) == CELLS - 1
+    assert [float(row["ratio"]) for row in rows] == pytest.approx(one.ratio.ravel().tolist(), rel=1e-5)
+    assert (built / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert np.all(one.accuracy > 0)
+    assert len(np.unique(one.accuracy)) > 1, "k and SNR make a difference, so that the tests below can fail"
+    assert np.all((one.accuracy_low <= one.accuracy) & (one.accuracy <= one.accuracy_high))
+    assert np.all((one.ratio_low <= one.ratio) & (one.ratio <= one.ratio_high))
+    assert one.local_low <= one.local_accuracy <= one.local_high
+    assert set(one.other_metrics) == {"BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4"}
+
+
+def test_local_accuracy_is_sacrebleu_of_the_test_set(
+    built: Path, corpus: ParallelCorpus, local: Checkpoint
+) -> None:
+    hypotheses = [""] * len(corpus.test)
+    for batch in encode_sentences(local.codec, local.tokenizer, [source for source, _ in corpus.test]):
+        texts = decode_sentences(local.codec, local.tokenizer, batch, None)
+        for row, text in zip(batch.rows, texts, strict=True):
+            hypotheses[row] = text
+    expected = sacrebleu.corpus_bleu(hypotheses, [[reference for _, reference in corpus.test]]).score
+    assert AccuracyMap.load(built / "map.json").local_accuracy == pytest.approx(expected)
+
+
+def test_seed_and_draws_decide_the_noise(folders: dict[str, Path], built: Path, tmp_path: Path) -> None:
+    one = AccuracyMap.load(built / "map.json")
+    flags = ("--k", "2", "--seed", "1", "--draws", "3")
+    assert main(arguments(folders, tmp_path / "map.json", *flags)) == 0
+    other = AccuracyMap.load(tmp_path / "map.json")
+    assert other.k == (2,)
+    assert other.local_accuracy == one.local_accuracy, "no noise there"
+    assert other.accuracy[0, 0] != one.accuracy[0, 0]
+
+
+KILLED = """
+import os, signal, sys
+from deepsc.evaluation import TextEvaluator
+from accuracy_maps.command import main
+measure, calls = TextEvaluator.measure, []
+def count(self, **options):
+    calls.append(options)
+    if len(calls) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return measure(self, **options)
+TextEvaluator.measure = count
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_sweep_goes_on_and_measures_no_cell_twice(
+    folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]]
+) -> None:
+    command = arguments(folders, tmp_path / "map.json")
+    killed = subprocess.run([sys.executable, "-c", KILLED, *command], capture_output=True, check=False)
+    assert killed.returncode == -9
+    assert not [name for name in files(tmp_path) if not name.startswith(".")], "no map before it is whole"
+    assert main(command) == 0
+    assert len(measured) == CELLS - 3, "three were finished before the kill"
+    assert len(set(measured)) == len(measured)
+    assert_same_map(tmp_path, built)
+    assert files(tmp_path) == files(built)
+
+
+def test_an_interrupted_sweep_ends_with_130_and_goes_on(
+    folders: dict[str, Path], built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    measured: list[tuple[int, float]], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    command = arguments(folders, tmp_path / "map.json")
+    measure = TextEvaluator.measure
+
+    def interrupt(self: TextEvaluator, **options: Any) -> Any:
+        if len(measured) == 5:
+            raise KeyboardInterrupt
+        return measure(self, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextEvaluator, "measure", interrupt)
+        assert main(command) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert main([*command, "--seed", "1"]) == 2
+    assert "holds cells of another sweep" in capsys.readouterr().err
+    assert not (tmp_path / "map.json").exists()
+    assert main(command) == 0
+    assert len(measured) == len(set(measured)) == CELLS
+    assert_same_map(tmp_path, built)
+    printed = capsys.readouterr().out
+    for part in (
+        "sacreBLEU over the channel / local, awgn",
+        "synthetic data",
+        "k \\ SNR dB",
+        "95 % interval",
+    ):
+        assert part in printed
+    one = AccuracyMap.load(built / "map.json")
+    assert f"local sacreBLEU {one.local_accuracy:.2f}" in printed
+    assert [line.split()[0] for line in printed.splitlines()[-3:]] == ["2", "4", "6"]
+
+
+def test_nothing_is_measured_again_when_only_the_plot_failed(
+    folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]],
+    encoded: list[int], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    command = arguments(folders, tmp_path / "map.json")
+    (tmp_path / "map.png").mkdir()
+    assert main(command) == 2
+    assert "map.png" in capsys.readouterr().err.splitlines()[-1]
+    (tmp_path / "map.png").rmdir()
+    measured.clear()
+    encoded.clear()
+    assert main(command) == 0
+    assert (measured, encoded) == ([], [])
+    assert_same_map(tmp_path, built)
+
+
+def test_a_damaged_cell_is_named(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = arguments(folders, tmp_path / "map.json", "--limit", "5", "--k", "2")
+    (tmp_path / "map.csv").mkdir()
+    assert main(command) == 2
+    (store,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
+    (cell, *_) = store.glob("k2*")
+    whole = cell.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 1):
+        cell.write_bytes(whole[:length])
+        capsys.readouterr()
+        assert main(command) == 2
+        assert cell.name in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_encoder_features_are_computed_once_per_sentence(
+    folders: dict[str, Path], corpus: ParallelCorpus, tmp_path: Path, encoded: list[int],
+    measured: list[tuple[int, float]],
+) -> None:  # fmt: skip
+    assert main(arguments(folders, tmp_path / "map.json", "--draws", "2")) == 0
+    assert len(measured) == 1 + 2 * (CELLS - 1)
+    assert sum(encoded) == 2 * len(corpus.test), "once by the codec, once by the local model"
+
+
+def test_config_lists_its_errors_at_once() -> None:
+    with pytest.raises(ToolkitError) as error:
+        MapConfig(
+            codecs=(), local="l", output="o.json", k=(0,), snr_db=(float("nan"),), channel="fog", draws=0,
+            beams=0, limit=0, seed=-1,
+        )  # fmt: skip
+    for flag in ("--codec", "--k", "--snr-db", "--channel", "--draws", "--beams", "--limit", "--seed"):
+        assert flag in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"snr_db": (6.0, 0.0)}, {"snr_db": (0.0, 0.0)}, {"k": (4, 4)}, {"k": (4, 2)}]
+)
+def test_axes_that_do_not_rise_are_refused_before_measuring(
+    folders: dict[str, Path], tmp_path: Path, measured: list[tuple[int, float]], changes: dict[str, Any]
+) -> None:
+    with pytest.raises(ToolkitError, match="rising"):
+        build_map(
+            MapConfig(
+                codecs=(str(folders["codec"]),),
+                local=str(folders["local"]),
+                output=str(tmp_path / "map.json"),
+                **changes,
+            )
+        )
+    assert measured == []
+
+
+# Intervals, on items that are right or wrong
+
+
+class Share:
+    """Per cent of items answered right."""
+
+    metric = "share"
+
+    def measure(self, *, k: int, snr_db: float, seed: int) -> Any:
+        raise NotImplementedError
+
+    @staticmethod
+    def score(counts: np.ndarray) -> float:
+        return 100.0 * float(counts[0]) / float(counts[1])
+
+    @staticmethod
+    def signature() -> str:
+        return "right/asked"
+
+
+def cell(right: np.ndarray) -> Cell:
+    return Cell(
+        counts=np.stack([right, np.ones_like(right)], axis=1).astype(np.int64), figures={"other": 1.0}
+    )
+
+
+def share_map(local: np.ndarray, over_channel: np.ndarray, *, seed: int = 0) -> AccuracyMap:
+    return assemble_map(
+        {(0, 0.0): cell(local), (4, 3.0): cell(over_channel)}, Share, ks=(4,), snr_db=(3.0,), seed=seed,
+        modality="text", task="translate", channel="awgn", model={}, synthetic=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def right() -> Callable[[float], np.ndarray]:
+    draw = np.random.default_rng(0)
+    return lambda share: (draw.random(2000) < share).astype(np.int64)
+
+
+def test_a_codec_equal_to_the_local_model_has_ratio_1_for_certain(
+    right: Callable[[float], np.ndarray],
+) -> None:
+    answers = right(0.7)
+    one = share_map(answers, answers)
+    assert one.ratio.item() == one.ratio_low.item() == one.ratio_high.item() == 1.0
+    assert one.accuracy_low.item() < one.accuracy.item() < one.accuracy_high.item()
+    assert (one.local_low, one.local_high) == (one.accuracy_low.item(), one.accuracy_high.item())
+
+
+def test_intervals_are_as_wide_as_theory_says(right: Callable[[float], np.ndarray]) -> None:
+    local, over_channel = right(0.8), right(0.6)
+    one = share_map(local, over_channel)
+    p, q, items = over_channel.mean(), local.mean(), len(local)
+    assert one.accuracy.item() == pytest.approx(100 * p)
+    assert one.local_accuracy == pytest.approx(100 * q)
+    half_width = 1.96 * 100 * np.sqrt(p * (1 - p) / items)
+    assert (one.accuracy_high - one.accuracy_low).item() / 2 == pytest.approx(half_width, rel=0.1)
+    # The ratio of independent means, by the delta method.
+    half_width = 1.96 * p / q * np.sqrt((1 - p) / (p * items) + (1 - q) / (q * items))
+    assert (one.ratio_high - one.ratio_low).item() / 2 == pytest.approx(half_width, rel=0.1)
+    assert one.ratio_low.item() < p / q < one.ratio_high.item()
+    assert one.metric == "share right/asked"
+    assert one.other_metrics == {"other": {"local": 1.0, "cells": [[1.0]]}}
+
+
+def test_pairing_narrows_the_ratios_interval(right: Callable[[float], np.ndarray]) -> None:
+    local = right(0.7)
+    paired = share_map(
+        local, np.where(np.arange(2000) % 50 == 0, 0, local)
+    )  # the same answers but for 1 in 50
+    unpaired = share_map(local, right(paired.accuracy.item() / 100))
+    widths = [(one.ratio_high - one.ratio_low).item() for one in (paired, unpaired)]
+    assert widths[0] < 0.4 * widths[1]
+
+
+def test_the_bootstrap_follows_from_its_seed(right: Callable[[float], np.ndarray]) -> None:
+    local, over_channel = right(0.7), right(0.6)
+    one, same, other = (share_map(local, over_channel, seed=seed) for seed in (0, 0, 1))
+    assert one.ratio_low == same.ratio_low != other.ratio_low
+    assert one.ratio == other.ratio
+
+
+def test_a_local_model_that_answers_nothing_right_has_no_map(right: Callable[[float], np.ndarray]) -> None:
+    with pytest.raises(ToolkitError, match="train it longer"):
+        share_map(np.zeros(50, dtype=np.int64), np.ones(50, dtype=np.int64))

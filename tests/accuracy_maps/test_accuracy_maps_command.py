@@ -1,0 +1,184 @@
+"""build-accuracy-map's mistakes: one line, exit status 2, nothing written."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accuracy_maps.command import main
+
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def copies(folders: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
+    """Checkpoints that a test may damage."""
+    return {name: Path(shutil.copytree(path, tmp_path / name)) for name, path in folders.items()}
+
+
+@pytest.fixture
+def refused(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Gives the command, which must fail as a mistake should, and returns what it says."""
+
+    def run(*flags: str, codec: Path | None = None, local: Path | None = None) -> str:
+        output = tmp_path / "output"
+        command = [
+            "--modality", "text", "--codec", str(codec or folders["codec"]), "--local",
+            str(local or folders["local"]), "--snr-db", "0", "--limit", "3", "--device", "cpu",
+            "--output", str(output / "map.json"), *flags,
+        ]  # fmt: skip
+        capsys.readouterr()
+        try:
+            status = main(command)
+        except SystemExit as stop:  # argparse's own errors
+            status = stop.code
+        assert status == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.count("\n") == 1
+        assert printed.err.startswith("build-accuracy-map: error: ")
+        assert not output.exists()
+        return printed.err
+
+    return run
+
+
+def change(folder: Path, **changes: Any) -> None:
+    """Change config.json; a field that becomes None is removed."""
+    path = folder / "config.json"
+    document = json.loads(path.read_text()) | changes
+    for name, value in changes.items():
+        if value is None:
+            del document[name]
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--k", "0"], "'0' given, a whole number of at least 1"),
+        (["--k", "-4"], "--k"),
+        (["--k", "4,2"], "must rise"),
+        (["--k", "2,3,5"], "--k: [3, 5] given, the codecs are trained for [2, 4, 6]"),
+        (["--snr-db", "nan"], "'nan' given, a finite number"),
+        (["--snr-db", "inf"], "--snr-db"),
+        (["--snr-db", "0:nan:1"], "--snr-db"),
+        (["--snr-db", "6,0"], "must rise"),
+        (["--draws", "0"], "--draws"),
+        (["--beams", "0"], "--beams"),
+        (["--limit", "0"], "--limit"),
+        (["--channel", "fog"], "--channel"),
+        (["--seed", "-1"], "--seed: -1 given"),
+        (["--seed", str(2**64)], "--seed"),
+        (["--seed", "1.5"], "--seed"),
+        (["--device", "abacus"], "--device: 'abacus'"),
+        (["--output", "map.txt"], "--output: 'map.txt' given, a name that ends in .json"),
+        (["--modality", "smell"], "--modality"),
+        (["--loca", "x"], "--loca"),
+        (["--codec", "absent"], "absent: not a checkpoint"),
+        (["--local", "absent"], "absent: not a checkpoint"),
+        (["--codec"], "--codec"),
+    ],
+)
+def test_wrong_flags_are_refused(refused: Refused, flags: list[str], message: str) -> None:
+    assert message in refused(*flags)
+
+
+def test_an_output_that_cannot_be_written_is_found_before_measuring(
+    folders: dict[str, Path], tmp_path: Path, refused: Refused
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert "cannot write" in refused("--output", str(tmp_path / "file" / "map.json"))
+
+
+def test_a_codec_is_no_local_model_and_the_other_way_round(
+    refused: Refused, folders: dict[str, Path]
+) -> None:
+    assert "is a codec; give the model trained with --channel none" in refused(local=folders["codec"])
+    assert "is a local model; give one trained over a channel" in refused(codec=folders["local"])
+    twice = refused("--codec", str(folders["codec"]), str(folders["codec"]))
+    assert "another codec are both trained for k = 2" in twice
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("task", "reconstruct"), ("corpus", {"dataset": "captions", "caption_count": 9}), ("modality", "image")],
+)
+@pytest.mark.parametrize("which", ["codec", "local"])
+def test_checkpoints_that_do_not_belong_together_are_refused(
+    refused: Refused, copies: dict[str, Path], field: str, value: Any, which: str
+) -> None:
+    change(copies[which], **{field: value})
+    message = refused(**{which: copies[which]})
+    assert field in message or str(value) in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("channel", "rayleigh"), ("fading", "symbol"), ("csi", "none"), ("rician_factor", 9.0)],
+)
+def test_codecs_of_different_channels_are_refused(
+    refused: Refused, copies: dict[str, Path], folders: dict[str, Path], field: str, value: Any
+) -> None:
+    training = json.loads((copies["codec"] / "config.json").read_text())["training"]
+    change(copies["codec"], training=training | {field: value})
+    assert f"differ in {field}" in refused("--codec", str(folders["codec"]), str(copies["codec"]))
+
+
+DAMAGE: list[dict[str, Any]] = [
+    *(
+        {field: None}
+        for field in ("task", "corpus", "modality", "training", "codec", "dataset", "provenance")
+    ),
+    *({field: value} for field in ("corpus", "training", "codec") for value in (3, [1], {"foreign": 1})),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=str)
+def test_a_config_with_a_field_missing_or_damaged_is_refused(
+    refused: Refused, copies: dict[str, Path], damage: dict[str, Any]
+) -> None:
+    for folder in copies.values():
+        change(folder, **damage)
+    assert "config.json: damaged or foreign file" in refused(codec=copies["codec"], local=copies["local"])
+
+
+def test_a_corpus_that_is_not_there_is_named(
+    refused: Refused, copies: dict[str, Path], tmp_path: Path
+) -> None:
+    corpus = {
+        "dataset": "files",
+        "source": str(tmp_path / "absent.en"),
+        "target": str(tmp_path / "absent.de"),
+    }
+    for folder in copies.values():
+        change(folder, corpus=corpus)
+    assert "absent.en: no such file" in refused(codec=copies["codec"], local=copies["local"])
+    for folder in copies.values():
+        change(folder, corpus={"dataset": "multi30k"})
+    message = refused("--data-dir", str(tmp_path / "none"), codec=copies["codec"], local=copies["local"])
+    assert "--data-dir or $DEEPSC_DATA must hold multi30k/" in message
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("which", ["codec", "local"])
+def test_a_truncated_or_missing_part_of_a_checkpoint_is_named(
+    refused: Refused, copies: dict[str, Path], name: str, which: str
+) -> None:
+    path = copies[which] / name
+    whole = path.read_bytes()
+    for length in (0, 7, 100, len(whole) // 2, len(whole) - 2):
+        path.write_bytes(whole[:length])
+        assert name in refused(**{which: copies[which]})
+    path.unlink()
+    assert name in refused(**{which: copies[which]})
+
+
+def test_weights_of_another_model_are_refused(
+    refused: Refused, copies: dict[str, Path], folders: dict[str, Path]
+) -> None:
+    shutil.copy(folders["local"] / "model.safetensors", copies["codec"])
+    assert "belongs to another model" in refused(codec=copies["codec"])

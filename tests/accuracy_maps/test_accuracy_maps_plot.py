@@ -1,0 +1,64 @@
+"""The plot of a map: a PNG with a line per k, written whole or not at all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from accuracy_maps import AccuracyMap
+from accuracy_maps.plot import plot_map
+
+
+def test_a_png_is_written_with_a_line_per_k(
+    make_map: Callable[..., AccuracyMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: object, **options: object) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    one = make_map()
+    plot_map(one, tmp_path / "new" / "map.png")
+    image = imread(tmp_path / "new" / "map.png")
+    assert image.shape[0] > 300
+    assert image.shape[1] > 500
+    assert image[..., :3].std() > 0.01, "something is drawn"
+    (axes,) = drawn[0].axes
+    lines = {line.get_label(): line for line in axes.lines}
+    for k, ratio in zip(one.k, one.ratio, strict=True):
+        np.testing.assert_array_equal(lines[f"k = {k}"].get_xdata(), one.snr_db)
+        np.testing.assert_array_equal(lines[f"k = {k}"].get_ydata(), ratio)
+    assert "dB" in axes.get_xlabel()
+    assert "sacreBLEU" in axes.get_ylabel()
+    assert "synthetic" in axes.get_title(), "synthetic data are labelled wherever their numbers appear"
+
+
+def test_one_cell_can_be_plotted(make_map: Callable[..., AccuracyMap], tmp_path: Path) -> None:
+    cell = np.array([[30.0]])
+    one = make_map(
+        k=(4,), snr_db=(3.0,), accuracy=cell, accuracy_low=cell, accuracy_high=cell, ratio_low=cell / 40,
+        ratio_high=cell / 40, provenance={}, model={},
+    )  # fmt: skip
+    plot_map(one, tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_failing_plot_leaves_the_old_one(
+    make_map: Callable[..., AccuracyMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "map.png").write_bytes(b"old")
+
+    def half(_: Figure, path: Path, **__: object) -> None:
+        path.write_bytes(b"\x89PNG half")
+        raise MemoryError
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(MemoryError):
+        plot_map(make_map(), tmp_path / "map.png")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]

@@ -1,0 +1,96 @@
+"""Micro runs, trained once and shared by the suites of deepsc and accuracy_maps.
+
+deepsc is imported where a fixture needs it, so that the other suites start without transformers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from data.parallel import ParallelCorpus
+    from deepsc.checkpoint import Checkpoint
+
+settings.register_profile("toolkit", derandomize=True, deadline=None, database=None)
+settings.load_profile("toolkit")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> ParallelCorpus:
+    from micro_codec import MORE_CAPTIONS
+
+    from deepsc.text_run import load_corpus
+
+    return load_corpus(MORE_CAPTIONS, task="translate")
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A trained local model and a channel codec that started from it. Read only: copy to change."""
+    from micro_codec import MORE_CAPTIONS, run_config, use_micro_preset
+
+    from deepsc.run import train_codec
+
+    root = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        use_micro_preset(patch)
+        training = {"epochs": 6, "batch_tokens": 256, "channel": "none"}
+        train_codec(run_config(root / "local", corpus=MORE_CAPTIONS, training=training))
+        training = {"epochs": 10, "batch_tokens": 2048}
+        train_codec(
+            run_config(root / "codec", corpus=MORE_CAPTIONS, training=training, init_from=str(root / "local"))
+        )
+    return {"local": root / "local", "codec": root / "codec"}
+
+
+@pytest.fixture(scope="session")
+def local(folders: dict[str, Path]) -> Checkpoint:
+    from deepsc.checkpoint import from_pretrained
+
+    return from_pretrained(folders["local"])
+
+
+@pytest.fixture(scope="session")
+def trained(folders: dict[str, Path]) -> Checkpoint:
+    """The channel codec."""
+    from deepsc.checkpoint import from_pretrained
+
+    return from_pretrained(folders["codec"])
+
+
+@pytest.fixture(scope="session")
+def clevr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with questions about coloured squares in CLEVR's layout."""
+    from micro_media import write_clevr
+
+    return write_clevr(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A local model of digits and a codec that started from it. Read only: copy to change."""
+    from micro_media import image_run
+
+    from deepsc.run import train_codec
+
+    root = tmp_path_factory.mktemp("image-runs")
+    train_codec(image_run(root / "local", training={"channel": "none", "epochs": 8}))
+    train_codec(image_run(root / "codec", training={"epochs": 4}, init_from=str(root / "local")))
+    return {"local": root / "local", "codec": root / "codec"}
+
+
+@pytest.fixture(scope="session")
+def vqa_folders(tmp_path_factory: pytest.TempPathFactory, clevr: Path) -> dict[str, Path]:
+    """A local model of coloured squares and a codec that started from it. Read only: copy to change."""
+    from micro_media import vqa_run
+
+    from deepsc.run import train_codec
+
+    root = tmp_path_factory.mktemp("vqa-runs")
+    train_codec(vqa_run(root / "local", clevr, training={"channel": "none", "epochs": 12}))
+    train_codec(vqa_run(root / "codec", clevr, training={"epochs": 4}, init_from=str(root / "local")))
+    return {"local": root / "local", "codec": root / "codec"}

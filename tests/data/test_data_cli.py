@@ -1,0 +1,162 @@
+"""What the four commands share: flag types, one-line errors, exit status."""
+
+import argparse
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from data.artifacts import ToolkitError
+from data.cli import (
+    MAX_GRID_POINTS,
+    Parser,
+    finite_float,
+    float_grid,
+    int_list,
+    positive_int,
+    raise_config_errors,
+    run_command,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("-6:18:3", (-6, -3, 0, 3, 6, 9, 12, 15, 18)),
+        ("0:1:0.1", (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)),
+        ("0:0.3:0.1", (0, 0.1, 0.2, 0.3)),
+        ("0:5:2", (0, 2, 4)),
+        ("4:4:1", (4,)),
+        ("7", (7,)),
+        ("-6,0,6.5", (-6, 0, 6.5)),
+    ],
+)
+def test_float_grid_reads_ranges_with_both_ends_and_lists(text: str, values: tuple[float, ...]) -> None:
+    assert float_grid(text) == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "nan", "0,nan", "inf", "0:inf:1", "nan:1:1", "3:1:1", "0:1:0", "0:1:-1", "0:1", "0:1:1:1", "1,1",
+        "2,1", "a", "1,,2", "0:1:1e-9", "0:1e308:1e-308", "-1e308:1e308:1", "1e17:100000000000000050:1",
+    ],
+)  # fmt: skip
+def test_float_grid_refuses_the_rest(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="given"):
+        float_grid(text)
+
+
+def test_float_grid_is_bounded() -> None:
+    assert len(float_grid(f"1:{MAX_GRID_POINTS}:1")) == MAX_GRID_POINTS
+    with pytest.raises(argparse.ArgumentTypeError, match="at most"):
+        float_grid(f"0:{MAX_GRID_POINTS}:1")
+
+
+@pytest.mark.parametrize(("text", "values"), [("4", (4,)), ("4,8,12", (4, 8, 12)), ("1, 2", (1, 2))])
+def test_int_list_reads_rising_integers(text: str, values: tuple[int, ...]) -> None:
+    assert int_list(text) == values
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-4", "4,0", "4,4", "8,4", "4.0", "four", "4,,8", "4,", "nan", "9" * 5000]
+)
+def test_int_list_refuses_the_rest(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="given"):
+        int_list(text)
+
+
+def test_numbers_are_checked() -> None:
+    assert (positive_int("12"), finite_float("-1e-3")) == (12, -1e-3)
+    for text in ("0", "-1", "1.5", "", "x"):
+        with pytest.raises(argparse.ArgumentTypeError, match="at least 1"):
+            positive_int(text)
+    for text in ("nan", "inf", "-inf", "1e999", "", "x"):
+        with pytest.raises(argparse.ArgumentTypeError, match="finite"):
+            finite_float(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--k", "0", "--snr-db", "0"],
+        ["--k", "4", "--snr-db", "nan"],
+        ["--k", "4", "--snr", "0"],
+        ["--k", "4"],
+        ["--k", "4", "--snr-db", "0", "stray\nargument"],
+    ],
+)
+def test_a_parser_refuses_in_one_line_with_status_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--k", type=int_list)
+    parser.add_argument("--snr-db", type=float_grid, required=True)
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(arguments)
+    assert stop.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("some-command: error: ")
+    assert output.err.count("\n") == 1
+
+
+def test_help_shows_defaults_and_keeps_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="some-command", description="one\n  two")
+    parser.add_argument("--k", type=int_list, default=(4, 8), help="symbols")
+    parser.add_argument("--other", help="something")
+    parser.add_argument("--switch", action="store_true", help="something")
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "one\n  two" in text
+    assert "symbols (default: (4, 8))" in text
+    assert text.count("default") == 1, "none where there is none"
+
+
+def test_run_command_turns_a_mistake_into_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        raise ToolkitError("first line\n  second\tline")
+
+    assert run_command("some-command", body) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == "some-command: error: first line second line\n"
+
+
+def test_run_command_is_interrupted_with_130_and_done_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    assert run_command("some-command", interrupt) == 130
+    assert capsys.readouterr().err == "some-command: interrupted\n"
+    assert run_command("some-command", lambda: print("result")) == 0
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("result\n", "")
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def body() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command("some-command", body)
+
+
+def test_log_goes_to_stderr_and_results_to_stdout() -> None:
+    code = (
+        "import logging; from data.cli import run_command\n"
+        "def body(): logging.getLogger('x').info('progress'); print('result')\n"
+        "raise SystemExit(run_command('c', body))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("result\n", "progress\n")
+    assert logging.getLogger().level >= logging.INFO
+
+
+def test_config_errors_come_together() -> None:
+    raise_config_errors([])
+    with pytest.raises(ToolkitError, match=r"^--a: wrong; --b: wrong too$"):
+        raise_config_errors(["--a: wrong", "--b: wrong too"])

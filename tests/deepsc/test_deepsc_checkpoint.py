@@ -1,0 +1,94 @@
+"""Checkpoints: what loads, and what is refused in one clear line."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.artifacts import ToolkitError
+from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.text import collate
+
+
+@pytest.fixture
+def copy(folders: dict[str, Path], tmp_path: Path) -> Path:
+    """A trained codec that a test may damage."""
+    shutil.copytree(folders["codec"], tmp_path / "codec")
+    return tmp_path / "codec"
+
+
+def test_loaded_codec_is_the_saved_one(trained: Checkpoint, copy: Path) -> None:
+    again = from_pretrained(copy)
+    batch = collate([[5, 6, 7, 1]], [[5, 6, 1]], pad_id=0)
+    with torch.no_grad():
+        ours = again.codec.encode(batch.source, batch.mask)
+        assert torch.equal(ours, trained.codec.encode(batch.source, batch.mask))
+    assert not again.codec.training
+    assert again.sha256 == trained.sha256
+    assert again.codec.config == trained.codec.config
+    assert again.tokenizer.encode(["the man sleeps"]) == trained.tokenizer.encode(["the man sleeps"])
+
+
+def test_config_says_how_it_was_made(trained: Checkpoint) -> None:
+    document = trained.document
+    assert document["kind"] == "deepsc-checkpoint"
+    assert document["synthetic"] is True
+    assert {"created", "command", "config", "seed", "packages", "git_commit", "data_sha256"} <= set(
+        document["provenance"]
+    )
+
+
+def test_missing_files_are_named(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(ToolkitError, match="nowhere: not a checkpoint"):
+        from_pretrained(tmp_path / "nowhere")
+    for name in ("tokenizer.json", "model.safetensors", "config.json"):
+        (copy / name).unlink()
+        with pytest.raises(ToolkitError, match=str(copy)):
+            from_pretrained(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.3, 0.7, 0.999])
+def test_truncated_file_is_refused_by_name(copy: Path, name: str, kept: float) -> None:
+    stored = (copy / name).read_bytes().rstrip()
+    (copy / name).write_bytes(stored[: int(kept * len(stored))])
+    with pytest.raises(ToolkitError, match=name):
+        from_pretrained(copy)
+
+
+def test_pickle_is_never_opened(copy: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self):
+            return (Path.touch, (trace,))
+
+    (copy / "model.safetensors").write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(ToolkitError, match="not a safetensors file"):
+        from_pretrained(copy)
+    assert not trace.exists()
+
+
+def test_weights_of_another_model_are_refused(copy: Path, folders: dict[str, Path]) -> None:
+    shutil.copy(folders["local"] / "model.safetensors", copy / "model.safetensors")
+    with pytest.raises(ToolkitError, match="belongs to another model"):
+        from_pretrained(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"kind": "accuracy-map"}, "kind is 'accuracy-map'"),
+        ({"schema_version": 99}, "schema_version is 99"),
+        ({"codec": {"k": [4]}}, "damaged or foreign"),
+        ({"codec": "text"}, "damaged or foreign"),
+    ],
+)
+def test_foreign_config_is_refused(copy: Path, change: dict[str, object], says: str) -> None:
+    document = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(document | change))
+    with pytest.raises(ToolkitError, match=says):
+        from_pretrained(copy)

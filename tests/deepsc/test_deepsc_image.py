@@ -1,0 +1,266 @@
+"""Image codec: timm's own DeiT, what crosses the channel, batches, pretrained weights, evaluation."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from micro_media import image_run
+from safetensors.torch import save_file
+
+from data.artifacts import ToolkitError
+from data.images import ImageSet, load_images
+from deepsc.channels import Channel
+from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.image import ImageCodec, pretrained_deit
+from deepsc.image_config import ImageCodecConfig, ImageRunConfig
+from deepsc.image_run import NEIGHBOURS, ImageBatches, ImageEvaluator, RetrievalEvaluator
+from deepsc.link import link_at
+from deepsc.pixels import to_tensor
+from deepsc.run import train_codec
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSet:
+    return load_images(dataset="digits")
+
+
+@pytest.fixture(scope="module")
+def local(image_folders: dict[str, Path]) -> ImageCodec:
+    return codec_of(from_pretrained(image_folders["local"]))
+
+
+@pytest.fixture(scope="module")
+def trained(image_folders: dict[str, Path]) -> ImageCodec:
+    return codec_of(from_pretrained(image_folders["codec"]))
+
+
+def codec_of(checkpoint: Checkpoint) -> ImageCodec:
+    assert isinstance(checkpoint.codec, ImageCodec)
+    return checkpoint.codec
+
+
+def tiny(**changes: Any) -> ImageCodec:
+    torch.manual_seed(0)
+    return ImageCodec(ImageCodecConfig.from_preset("tiny", **{"classes": 10, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("preset", "name", "million"),
+    [("deit-small", "deit_small_patch16_224", 22.05), ("deit-tiny", "deit_tiny_patch16_224", 5.72)],
+)
+def test_presets_are_timms_own_deits(preset: str, name: str, million: float) -> None:
+    config = ImageCodecConfig.from_preset(preset, classes=1000)
+    assert (config.depth, config.split, config.tokens) == (12, 6, 197), "F^I = 6 and S^I = 197 of section V"
+    with torch.device("meta"):
+        ours, theirs = ImageCodec(config).vit, timm.create_model(name)
+    shapes = [{key: tuple(value.shape) for key, value in m.state_dict().items()} for m in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+    assert sum(p.numel() for p in ours.parameters()) / 1e6 == pytest.approx(million, abs=0.02)
+
+
+@pytest.mark.parametrize("split", [1, 2, 3])
+def test_the_local_model_is_timms_wherever_it_is_cut(split: int) -> None:
+    codec = tiny(split=split).eval()
+    images = torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        ours = codec.classify(codec.embed(codec.transmit(codec.encode(images), None)))
+        assert torch.equal(ours, codec.vit(images))
+
+
+def test_sizes_go_to_timm_and_a_slice_is_cut_in_the_middle() -> None:
+    config = ImageCodecConfig.from_preset("deit-small", classes=10, image_size=32, patch_size=4, depth=6)
+    assert (config.tokens, config.split, config.width) == (65, 3, 384)
+    assert config.model_name == {
+        "name": "image-deit", "preset": "deit-small", "width": 384, "heads": 6, "depth": 6, "split": 3,
+        "image_size": 32, "patch_size": 4, "classes": 10,
+    }  # fmt: skip
+    assert ImageCodecConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"patch_size": 5}, "--patch-size: 5 given"),
+        ({"split": 4}, "--split: 4 given, 1 to 3 is allowed"),
+        ({"split": 0}, "--split"),
+        ({"k": (4, 2)}, "--k"),
+        ({"heads": 5}, "heads"),
+    ],
+)
+def test_wrong_configs_name_the_flag(changes: dict[str, Any], flag: str) -> None:
+    with pytest.raises(ToolkitError, match=flag):
+        tiny(**changes)
+
+
+def test_k_symbols_of_every_token_cross_the_channel(
+    trained: ImageCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[torch.Tensor] = []
+    receive = Channel.receive
+
+    def keep(self: Channel, x: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        sent.append(x)
+        return receive(self, x, *arguments, **options)
+
+    monkeypatch.setattr(Channel, "receive", keep)
+    features = trained.encode(torch.randn(2, 3, 32, 32))
+    for k in (1, 4):
+        trained.transmit(features, link_at(Channel(), k=k, snr_db=0.0, like=features, seed=(0, 0)))
+        assert sent[-1].shape == (2, 17, 4)
+        assert (sent[-1] != 0).sum(dim=2).tolist() == [[k] * 17] * 2
+        energy = sent[-1].abs().square().sum(dim=(1, 2)) / (17 * k)
+        assert torch.allclose(energy, torch.ones(2), atol=1e-4)
+
+
+def test_a_codec_starts_from_the_local_model(image_folders: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(image_run(tmp_path / "codec", init_from=str(image_folders["local"])), stop_after_steps=0)
+    start = train_codec(image_run(tmp_path / "codec", init_from=str(image_folders["local"]), resume=True))
+    before, after = from_pretrained(image_folders["local"]).codec.state_dict(), start.codec.state_dict()
+    assert set(after) - set(before) == {name for name in after if "jsc_" in name}
+    moved = max((after[name] - before[name]).abs().max().item() for name in before)
+    assert 0 < moved < 0.1
+    assert start.document["init_from"] == from_pretrained(image_folders["local"]).sha256
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    """Augmentation, too, follows from the position in the run."""
+    changes: dict[str, Any] = {"augment": "deit", "training": {"batch_tokens": 6000, "checkpoint_steps": 1}}
+    whole = train_codec(image_run(tmp_path / "whole", **changes))
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(image_run(tmp_path / "killed", **changes), stop_after_steps=2)
+    resumed = train_codec(image_run(tmp_path / "killed", resume=True, **changes))
+    for name, value in whole.codec.state_dict().items():
+        assert torch.equal(value, resumed.codec.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("augment", ["deit", "light", "none"])
+def test_an_epochs_batches_are_the_same_whenever_asked_for(digits: ImageSet, augment: str) -> None:
+    split = digits.train.head(33)
+    options: dict[str, Any] = {"image_size": 16, "size": 16, "augment": augment, "classes": 10}
+    batches = ImageBatches(split, seed=3, **options)
+    once, again, next_epoch = batches(0), ImageBatches(split, seed=3, **options)(0), batches(1)
+    assert len(once) == (2 if augment == "deit" else 3), "mixup cannot pair a lone last image"
+    python_state = torch.random.get_rng_state()
+    for number in reversed(range(len(once))):
+        assert torch.equal(once[number].images, again[number].images)
+        assert torch.equal(once[number].target, again[number].target)
+    assert torch.equal(torch.random.get_rng_state(), python_state), "no global generator is moved on"
+    assert not torch.equal(once[0].images, next_epoch[0].images)
+    if augment == "deit":
+        assert torch.allclose(once[0].target.sum(dim=1), torch.ones(16))
+        assert (once[0].target.max(dim=1).values < 1).any(), "images are mixed"
+    else:
+        seen = torch.cat([once[number].target for number in range(3)])
+        assert sorted(seen.tolist()) == sorted(split.labels.tolist())
+
+
+def test_validation_batches_are_in_order_and_not_augmented(digits: ImageSet) -> None:
+    batches = ImageBatches(digits.validation, image_size=32, size=50, augment="deit", classes=10, seed=None)(
+        0
+    )
+    assert batches[1].target.tolist() == digits.validation.labels[50:100].tolist()
+    assert torch.equal(batches[0].images, to_tensor(digits.validation.images[:50], image_size=32))
+
+
+def test_larger_images_are_cropped_in_the_middle() -> None:
+    image = np.zeros((80, 160, 3), dtype=np.uint8)
+    image[:, 60:100] = 255  # the middle quarter
+    tensor = to_tensor([image], image_size=35)[0]
+    assert tensor.shape == (3, 35, 35)
+    assert tensor[0, 17, 17] > 2
+    assert tensor[0, 17, 0] < -2
+    stretched = to_tensor([image], image_size=40, whole=True)[0]
+    assert [(column > 2).item() for column in stretched[0, 20, ::10]] == [False, False, True, False]
+
+
+def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    published = timm.create_model("deit_small_patch16_224", embed_dim=48, num_heads=3, depth=4)
+    path = tmp_path / "deit.safetensors"
+    save_file(published.state_dict(), str(path))
+    for changes in ({}, {"depth": 2}, {"image_size": 64, "patch_size": 16}):
+        codec = tiny(**changes)
+        weights = pretrained_deit(str(path), codec.vit)
+        assert {key for key in codec.vit.state_dict() if not key.startswith("head")} == set(weights)
+        assert torch.equal(weights["blocks.1.mlp.fc1.weight"], published.blocks[1].mlp.fc1.weight)
+        assert weights["pos_embed"].shape == codec.vit.pos_embed.shape
+    run = train_codec(
+        image_run(tmp_path / "run", pretrained=str(path), training={"channel": "none", "learning_rate": 1e-6})
+    )
+    ours = codec_of(run).vit.blocks[3].attn.qkv.weight
+    assert torch.allclose(ours, published.blocks[3].attn.qkv.weight, atol=1e-3)
+    with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit"):
+        pretrained_deit(str(path), tiny(width=96).vit)
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(ToolkitError, match="--pretrained: no DeiT weights"):
+        pretrained_deit(str(tmp_path / "text.pth"), codec.vit)
+
+
+def test_accuracy_is_the_share_of_right_classes(local: ImageCodec, digits: ImageSet) -> None:
+    split = digits.test.head(300)
+    counts, _ = ImageEvaluator(local, split, channel=None).measure(k=0, snr_db=0.0, seed=0)
+    with torch.inference_mode():
+        predicted = local.vit(to_tensor(split.images, image_size=32)).argmax(dim=1).numpy()
+    assert counts[:, 0].tolist() == (predicted == split.labels).tolist()
+    score = ImageEvaluator.score(counts.sum(axis=0))
+    assert score == pytest.approx(100 * (predicted == split.labels).mean())
+    assert score > 50, "it has learned something, so that the other tests can fail"
+
+
+def test_more_symbols_and_less_noise_help(trained: ImageCodec, digits: ImageSet) -> None:
+    evaluator = ImageEvaluator(trained, digits.test, channel=Channel())
+    score = {
+        (k, snr): ImageEvaluator.score(evaluator.measure(k=k, snr_db=snr, seed=0)[0].sum(axis=0))
+        for k in (1, 4)
+        for snr in (-6.0, 18.0)
+    }
+    assert score[4, 18.0] > score[1, -6.0] + 10
+
+
+def test_retrieval_ranks_the_gallery(local: ImageCodec, digits: ImageSet) -> None:
+    queries, gallery = digits.test.head(40), digits.train.head(150)
+    evaluator = RetrievalEvaluator(local, queries, gallery=gallery, channel=None)
+    counts, figures = evaluator.measure(k=0, snr_db=0.0, seed=0)
+    with torch.inference_mode():
+        mine, theirs = (
+            torch.nn.functional.normalize(
+                local.vit.forward_head(
+                    local.vit.forward_features(to_tensor(split.images, image_size=32)), pre_logits=True
+                ),
+                dim=1,
+            ).numpy()
+            for split in (queries, gallery)
+        )
+    precision, first, fifth, voted = [], [], [], []
+    for query, label in zip(mine, queries.labels, strict=True):
+        ranked = gallery.labels[np.argsort(-(theirs @ query), kind="stable")]
+        relevant = ranked == label
+        places = np.flatnonzero(relevant)
+        precision.append(np.mean([(i + 1) / (place + 1) for i, place in enumerate(places)]))
+        first.append(relevant[0])
+        fifth.append(relevant[:5].any())
+        voted.append(np.bincount(ranked[:NEIGHBOURS], minlength=10).argmax() == label)
+    assert counts[:, 0].tolist() == [int(value) for value in first]
+    assert figures["recall@5"] == pytest.approx(100 * np.mean(fifth))
+    assert figures["mAP"] == pytest.approx(100 * np.mean(precision), abs=1e-3)
+    assert figures[f"{NEIGHBOURS}-NN accuracy"] == pytest.approx(100 * np.mean(voted))
+
+
+def test_a_run_refuses_what_it_cannot_do(tmp_path: Path, image_folders: dict[str, Path]) -> None:
+    with pytest.raises(ToolkitError, match=r"--preset: 'huge'.*--task: 'paint'.*--k: none given"):
+        image_run(tmp_path, preset="huge", task="paint", k=())
+    with pytest.raises(ToolkitError, match="--augment"):
+        image_run(tmp_path, augment="heavy")
+    local = str(image_folders["local"])
+    with pytest.raises(ToolkitError, match=f"--preset: 'deit-small' given, --init-from {local} has 'tiny'"):
+        train_codec(image_run(tmp_path / "run", init_from=local, preset="deit-small"))
+    with pytest.raises(ToolkitError, match="--depth: 6 given"):
+        train_codec(image_run(tmp_path / "run", init_from=local, depth=6))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ToolkitError, match="--init-from and --pretrained"):
+        image_run(tmp_path, init_from="a", pretrained="b")
+    assert ImageRunConfig.modality == "image"

@@ -1,0 +1,184 @@
+"""VQA codec: two transmissions, fusion, evaluation by image."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from micro_media import vqa_run
+
+from data.artifacts import ToolkitError
+from data.vqa import VQASet, load_vqa
+from deepsc.channels import Channel
+from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.config import TrainConfig
+from deepsc.run import train_codec
+from deepsc.training import draw_links
+from deepsc.vqa import VQABatch, VQACodec
+from deepsc.vqa_config import VQACodecConfig
+from deepsc.vqa_run import VQABatches, VQAEvaluator
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def squares(clevr: Path) -> VQASet:
+    return load_vqa(dataset="clevr", data_dir=clevr)
+
+
+@pytest.fixture(scope="module")
+def local(vqa_folders: dict[str, Path]) -> Checkpoint:
+    return from_pretrained(vqa_folders["local"])
+
+
+@pytest.fixture(scope="module")
+def trained(vqa_folders: dict[str, Path]) -> Checkpoint:
+    return from_pretrained(vqa_folders["codec"])
+
+
+def parts(checkpoint: Checkpoint) -> tuple[VQACodec, Any]:
+    assert isinstance(checkpoint.codec, VQACodec)
+    return checkpoint.codec, checkpoint.tokenizer
+
+
+def batch_of(checkpoint: Checkpoint, squares: VQASet) -> VQABatch:
+    codec, tokenizer = parts(checkpoint)
+    batches = VQABatches(
+        squares.train, tokenizer, config=codec.config, max_tokens=600, augment="none", seed=None
+    )
+    batch: VQABatch = batches(0)[0]
+    return batch
+
+
+def test_deit_small_preset_is_the_text_codecs_base_and_deit_smalls_first_half() -> None:
+    config = VQACodecConfig.from_preset("deit-small", answers=("yes", "no"), k_text=(4,), k_image=(4,))
+    assert (config.text_layers, config.text_width) == (6, 512)
+    assert (config.image_layers, config.image_width) == (6, 384)
+    assert config.image_tokens == 197
+    assert VQACodecConfig.from_dict(config.to_dict()) == config
+
+
+def test_the_image_encoder_can_start_from_an_image_codec(
+    image_folders: dict[str, Path], clevr: Path, tmp_path: Path
+) -> None:
+    weights = image_folders["local"] / "model.safetensors"
+    wide = vqa_run(tmp_path / "wide", clevr, pretrained=str(weights), preset="deit-small")
+    with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit the model"):
+        train_codec(wide, stop_after_steps=0)
+    easy = vqa_run(tmp_path / "run", clevr, pretrained=str(weights), preset="easy", image_size=32,
+                   training={"channel": "none", "learning_rate": 1e-7})  # fmt: skip
+    ours = train_codec(easy).codec.state_dict()
+    theirs = from_pretrained(image_folders["local"]).codec.state_dict()
+    for name in ("blocks.3.mlp.fc1.weight", "pos_embed", "norm.weight"):
+        assert torch.allclose(ours[f"image_encoder.{name}"], theirs[f"vit.{name}"], atol=1e-4)
+
+
+def test_question_and_image_have_links_of_their_own(trained: Checkpoint, squares: VQASet) -> None:
+    codec, _ = parts(trained)
+    batch = batch_of(trained, squares)
+    questions, images = batch.sizes
+    assert questions == 2 * images
+    config = TrainConfig(epochs=1, batch_tokens=1, learning_rate=1, warmup_steps=1)
+    text, image = draw_links(codec, config, batch.sizes, seed=0, device=CPU)
+    assert (text.k.shape, image.k.shape) == ((questions,), (images,))
+    assert set(text.k.tolist()) == {1, 3}
+    assert set(image.k.tolist()) == {1, 2}
+    codec.zero_grad()
+    codec.loss(batch, text, image).backward()
+    silent = [name for name, p in codec.named_parameters() if p.requires_grad and p.grad is None]
+    assert silent == [], "the loss reaches every part, at the UE and at the server"
+
+
+def test_padding_does_not_change_an_answer(local: Checkpoint, squares: VQASet) -> None:
+    codec, _ = parts(local)
+    batch = batch_of(local, squares)
+    with torch.inference_mode():
+        question = codec.encode_question(batch.question, batch.mask)
+        image = codec.encode_image(batch.images)
+        whole = codec.answer(question, batch.mask, image, batch.image_of)
+        for item in (0, 1):
+            length = int(batch.mask[item].sum())
+            alone, mask = batch.question[item : item + 1, :length], batch.mask[item : item + 1, :length]
+            assert length < batch.mask.shape[1] or item == 0 or bool(batch.mask[item].all())
+            own = codec.answer(
+                codec.encode_question(alone, mask), mask, image, batch.image_of[item : item + 1]
+            )
+            assert torch.allclose(own[0], whole[item], atol=1e-5)
+
+
+def test_batches_hold_every_image_once_with_its_questions(local: Checkpoint, squares: VQASet) -> None:
+    codec, tokenizer = parts(local)
+    options: dict[str, Any] = {"config": codec.config, "max_tokens": 300, "augment": "light"}
+    batches = VQABatches(squares.train, tokenizer, seed=1, **options)
+    epoch, again = batches(0), VQABatches(squares.train, tokenizer, seed=1, **options)(0)
+    assert sum(epoch[i].sizes[1] for i in range(len(epoch))) == 72
+    assert sum(epoch[i].sizes[0] for i in range(len(epoch))) == 144
+    for number in (2, 0):
+        assert torch.equal(epoch[number].images, again[number].images)
+        assert torch.equal(epoch[number].question, again[number].question)
+        tokens = epoch[number].question.numel() + epoch[number].sizes[1] * codec.config.image_tokens
+        assert tokens <= 300
+    assert not torch.equal(epoch[0].images[:2], batches(1)[0].images[:2])
+    first = VQABatches(squares.train, tokenizer, seed=None, **options)(0)[0]
+    asked = [question for question in squares.train.questions if question.image < first.sizes[1]]
+    assert tokenizer.decode(first.question.tolist()) == [question.text for question in asked]
+    assert first.image_of.tolist() == [question.image for question in asked]
+    assert [codec.config.answers[i] for i in first.target] == [question.answer for question in asked]
+
+
+def test_accuracy_counts_questions_by_image(local: Checkpoint, squares: VQASet) -> None:
+    codec, tokenizer = parts(local)
+    evaluator = VQAEvaluator(codec, tokenizer, squares.test, channel=None)
+    counts, _ = evaluator.measure(k=(0, 0), snr_db=(0.0, 0.0), seed=0)
+    assert counts.shape == (30, 2)
+    assert counts[:, 1].tolist() == [2] * 30
+    batches = VQABatches(
+        squares.test, tokenizer, config=codec.config, max_tokens=10**6, augment="none", seed=None
+    )
+    batch = batches(0)[0]
+    with torch.inference_mode():
+        question = codec.encode_question(batch.question, batch.mask)
+        logits = codec.answer(question, batch.mask, codec.encode_image(batch.images), batch.image_of)
+    right = logits.argmax(dim=1) == batch.target
+    assert counts[:, 0].sum() == right.sum().item()
+    assert VQAEvaluator.score(counts.sum(axis=0)) > 70, (
+        "colours are learned, so that the other tests can fail"
+    )
+
+
+def test_an_answer_the_classifier_lacks_is_wrong(local: Checkpoint, squares: VQASet) -> None:
+    codec, tokenizer = parts(local)
+    test = squares.test
+    strange = tuple(question._replace(answer="purple") for question in test.questions)
+    evaluator = VQAEvaluator(
+        codec, tokenizer, type(test)(images=test.images, questions=strange), channel=None
+    )
+    counts, _ = evaluator.measure(k=(0, 0), snr_db=(0.0, 0.0), seed=0)
+    assert counts[:, 0].sum() == 0
+
+
+def test_each_transmission_answers_to_its_own_k_and_snr_alone(trained: Checkpoint, squares: VQASet) -> None:
+    codec, tokenizer = parts(trained)
+    evaluator = VQAEvaluator(codec, tokenizer, squares.test, channel=Channel())
+    one = evaluator._receive_questions(3, 0.0, 0)
+    assert torch.equal(one[0], evaluator._receive_questions(3, 0.0, 0)[0])
+    assert not torch.equal(one[0], evaluator._receive_questions(3, 6.0, 0)[0])
+    assert not torch.equal(one[0], evaluator._receive_questions(1, 0.0, 0)[0])
+    asked: list[tuple[str, int, float]] = []
+    evaluator._received_questions = lambda k, snr, seed: asked.append(("text", k, snr)) or one  # type: ignore[func-returns-value,assignment,return-value]
+    image = evaluator._receive_images(2, 0.0, 0)
+    evaluator._received_images = lambda k, snr, seed: asked.append(("image", k, snr)) or image  # type: ignore[func-returns-value,assignment,return-value]
+    evaluator.measure(k=(3, 2), snr_db=(-6.0, 12.0), seed=0)
+    assert asked == [("text", 3, -6.0), ("image", 2, 12.0)]
+
+
+def test_a_run_refuses_what_it_cannot_do(
+    vqa_folders: dict[str, Path], image_folders: dict[str, Path], clevr: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ToolkitError, match=r"--k-text: none given.*--k-image: none given"):
+        vqa_run(tmp_path, clevr, k_text=(), k_image=())
+    with pytest.raises(ToolkitError, match="is of modality image, vqa is allowed"):
+        train_codec(vqa_run(tmp_path / "run", clevr, init_from=str(image_folders["local"])))
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ToolkitError, match="both or none"):
+        VQACodecConfig.from_preset("tiny", answers=("a", "b"), k_text=(1,))

@@ -1,0 +1,153 @@
+"""The certified bound against brute force, against random points of its cells, and against every policy."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from optimizer.bound import GRIDS, Step, _programme, bracket, cell_upper
+from optimizer.config import EpisodeConfig, SystemConfig
+from optimizer.environment import OffloadingEnvironment
+from optimizer.episode_bound import episode_bound
+from optimizer.evaluation import play
+from optimizer.physics import Actions, best_local_clock, execute, offloading_qoe
+from optimizer.policies import POLICIES
+
+SYSTEM = SystemConfig()
+MIXES = [("text", "image"), ("text", "vqa", "vqa")]
+
+
+def states(tasks, *, episodes=12, seed=0, preference="fixed", **episode) -> Step:
+    environment = OffloadingEnvironment(
+        system=SYSTEM, episode=EpisodeConfig(preference=preference, **episode), tasks=tasks,
+        episodes=episodes, generator=torch.Generator().manual_seed(seed),
+    )  # fmt: skip
+    view = environment.view()
+    queue = torch.randint(0, 11, view.queue.shape, generator=torch.Generator().manual_seed(seed)).double()
+    return Step.known(queue=queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta)
+
+
+def brute_force(tasks, step: Step, *, shares: int, powers: int) -> torch.Tensor:
+    """Best of every set of UEs, every division of the band into `shares` parts, every one of `powers`."""
+    ues = tasks.ues
+    best = torch.zeros(step.queue.shape[0], dtype=torch.float64)
+    levels = torch.linspace(SYSTEM.power_min_dbm, SYSTEM.power_max_dbm, powers, dtype=torch.float64)
+    for offload in itertools.product((False, True), repeat=ues):
+        members = [i for i in range(ues) if offload[i]]
+        parts = [
+            part for part in itertools.product(range(1, shares), repeat=max(len(members) - 1, 0))
+            if sum(part) < shares
+        ]  # fmt: skip
+        request = torch.zeros(len(parts), 1, ues, dtype=torch.float64)
+        for row, part in enumerate(parts):
+            whole = (*part, shares - sum(part)) if members else ()
+            for i, size in zip(members, whole, strict=True):
+                request[row, 0, i] = math.log(size)
+        shape = (len(parts), *step.queue.shape)
+        earned = []
+        for level in levels.tolist():
+            actions = Actions(
+                offload=torch.tensor(offload).expand(shape),
+                power_w=torch.full(shape, 10 ** ((level - 30) / 10), dtype=torch.float64),
+                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min).expand(shape),
+                bandwidth_request=request.expand(shape),
+            )
+            outcome = execute(
+                SYSTEM, tasks, actions, queue=step.queue.expand(shape),
+                battery_j=step.battery_j.expand(shape), channel_gain=step.channel_gain.expand(shape),
+                beta=step.beta_min.expand(shape),
+            )  # fmt: skip
+            earned.append(outcome.earned_qoe)
+        best = torch.maximum(best, torch.stack(earned).amax(dim=0).sum(dim=-1).amax(dim=0))
+    return best
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("episode", [{}, {"preference": "dynamic"}, {"offload_cost": "split"}])
+def test_brute_force_lies_below_and_the_gap_is_small(make_tasks, mix, episode):
+    tasks = make_tasks(mix=mix, **episode)
+    step = states(tasks, mix=mix, **episode)
+    found = bracket(SYSTEM, tasks, step)
+    brute = brute_force(tasks, step, shares=24, powers=13)
+    assert (brute <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower >= 0.995 * brute).all()
+    assert 1 - found.lower.sum() / found.upper.sum() < 0.005
+    outcome = execute(
+        SYSTEM, tasks, found.actions, queue=step.queue, channel_gain=step.channel_gain,
+        battery_j=step.battery_j, beta=step.beta_min,
+    )  # fmt: skip
+    assert torch.allclose(outcome.earned_qoe.sum(dim=-1), found.lower)
+
+
+def test_coarser_grids_are_looser_but_still_above(make_tasks):
+    tasks = make_tasks(mix=MIXES[1])
+    step = states(tasks, mix=MIXES[1])
+    fine, coarse = (bracket(SYSTEM, tasks, step, grids=grids) for grids in (GRIDS, GRIDS[:1]))
+    assert (coarse.upper >= fine.lower).all()
+    assert coarse.upper.sum() > fine.upper.sum()
+
+
+def test_any_point_of_a_cell_lies_below_its_bound(make_tasks):
+    """Bandwidths down to 0 Hz and powers down to p_min."""
+    tasks = make_tasks(mix=("text", "image", "vqa"), k=(16, 8))
+    step = states(tasks, mix=("text", "image", "vqa"), episodes=40)
+    edges = SYSTEM.bandwidth_hz * torch.tensor([0.0, 0.001, 0.01, 0.1, 0.3, 0.7, 1.0], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    for n in (1, 3):
+        upper = cell_upper(SYSTEM, tasks, step, offloading=n, low_hz=edges[:-1], high_hz=edges[1:], powers=4)
+        for _ in range(30):
+            where, level = torch.rand((2, *upper.shape), generator=generator, dtype=torch.float64)
+            bandwidth = edges[:-1].view(-1, 1, 1) + where * edges.diff().view(-1, 1, 1)
+            dbm = SYSTEM.power_min_dbm + (level * 1.2 - 0.1).clamp(0, 1) * 6.0  # ends included
+            earned = offloading_qoe(
+                SYSTEM, tasks, queue=step.queue.clamp_min(1), channel_gain=step.channel_gain,
+                battery_j=step.battery_j, beta=step.beta_min, power_w=10 ** ((dbm - 30) / 10),
+                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min),
+                bandwidth_hz=bandwidth.clamp_min(1e-3), offloading=torch.tensor(float(n)),
+                code=torch.randint(2, upper.shape, generator=generator),
+            )  # fmt: skip
+            assert (torch.where(step.queue > 0, earned, 0.0) <= upper * (1 + 1e-12)).all()
+
+
+def test_programme_is_the_best_of_all_assignments():
+    generator = torch.Generator().manual_seed(0)
+    cells, ues = 5, 3
+    tilted = torch.randn((cells, 20, ues), generator=generator, dtype=torch.float64)
+    local = torch.randn((20, ues), generator=generator, dtype=torch.float64)
+    for n in (1, 2, 3):
+        best = torch.full((20,), -torch.inf, dtype=torch.float64)
+        for members in itertools.combinations(range(ues), n):
+            for places in itertools.product(range(cells), repeat=n):
+                if cells - n <= sum(places) <= cells:
+                    value = local.sum(dim=-1)
+                    for i, place in zip(members, places, strict=True):
+                        value = value - local[:, i] + tilted[place, :, i]
+                    best = torch.maximum(best, value)
+        assert torch.allclose(_programme(tilted, local, n), best)
+
+
+@pytest.mark.parametrize("preference", ["fixed", "dynamic"])
+def test_no_policy_exceeds_the_episode_bound(make_tasks, preference):
+    mix = ("text", "image")
+    tasks, episode = make_tasks(mix=mix), EpisodeConfig(mix=mix, preference=preference)
+    setting = {"system": SYSTEM, "episode": episode, "tasks": tasks, "episodes": 12, "seed": 3}
+    bound = episode_bound(**setting)
+
+    class Waits:
+        """Lets every task fail while it may still finish, and then does as `central` does."""
+
+        def act(self, view, generator):
+            central = POLICIES["central"](SYSTEM, tasks).act(view, generator)
+            good = view.offloading_qoe(1, 1.0, SYSTEM.power_max_w) > 0
+            wait = ~good.any(dim=-1, keepdim=True) & (view.queue.amax(dim=-1, keepdim=True) < 20 - view.step)
+            return Actions(**{**vars(central), "offload": central.offload | wait})
+
+    scores = {name: play(make(SYSTEM, tasks), **setting) for name, make in POLICIES.items()}
+    scores["waits"] = play(Waits(), **setting)
+    for name, score in scores.items():
+        assert (score.qoe <= bound * (1 + 1e-9)).all(), name
+    assert scores["waits"].steps.mean() > 10.5
+    assert scores["central"].qoe.mean() > 0.93 * bound.mean()
+    assert scores["exhaustive"].qoe.mean() > scores["greedy"].qoe.mean()

@@ -1,0 +1,86 @@
+"""DQN's pieces by hand, and that both variants learn."""
+
+import pytest
+import torch
+
+from data.artifacts import ToolkitError
+from optimizer.config import EpisodeConfig, SystemConfig
+from optimizer.dqn import DqnConfig, DqnTrainer, Levels
+from optimizer.environment import OBSERVATION_SIZE
+from optimizer.evaluation import play
+from optimizer.policies import POLICIES
+
+SYSTEM = SystemConfig()
+
+
+def trainer(tasks, *, seed=0, **config) -> DqnTrainer:
+    return DqnTrainer(
+        DqnConfig(**config), system=SYSTEM, episode=EpisodeConfig(mix=("text",) * 4), tasks=tasks,
+        generator=torch.Generator().manual_seed(seed),
+    )  # fmt: skip
+
+
+def test_levels_cover_the_ranges():
+    levels = Levels(DqnConfig(double=False), SYSTEM, 2, torch.device("cpu"))
+    assert levels.count == 5 + 5 * 3 * 2
+    chosen = levels.actions(torch.arange(levels.count))
+    assert chosen.offload.sum() == 30
+    assert chosen.clock_hz[:5].tolist() == pytest.approx([0.64e9, 0.8e9, 0.96e9, 1.12e9, 1.28e9])
+    assert chosen.power_w.min().item() == pytest.approx(10**-1.2)
+    assert chosen.power_w.max().item() == pytest.approx(10**-0.6)
+    assert chosen.code.unique().tolist() == [0, 1]
+    assert chosen.bandwidth_request.unique().numel() == 3
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_targets_are_the_networks(make_tasks, double):
+    """The online network prefers action 0, the target network action 1: DDQN values the former's choice."""
+    learner = trainer(make_tasks(), double=double, batch=4, copies=1, learning_rate=1e-9)
+    count = learner._levels.count
+
+    def constant(values):
+        return lambda observation: values.expand(*observation.shape[:-1], count)
+
+    online = torch.nn.Parameter(torch.zeros(count))
+    with torch.no_grad():
+        online[0] = 1.0
+    target = torch.zeros(count)
+    target[1] = 7.0
+    learner.network.forward = constant(online)
+    learner._target.forward = constant(target)
+    wanted = []
+    original = torch.nn.functional.smooth_l1_loss
+    torch.nn.functional.smooth_l1_loss = lambda value, goal: wanted.append(goal) or original(value, goal)
+    try:
+        learner._memory.add(
+            observation=torch.zeros(2, OBSERVATION_SIZE), action=torch.zeros(2, dtype=torch.long),
+            reward=torch.tensor([1.0, 1.0]), following=torch.zeros(2, OBSERVATION_SIZE),
+            goes_on=torch.tensor([True, False]),
+        )  # fmt: skip
+        learner._update()
+    finally:
+        torch.nn.functional.smooth_l1_loss = original
+    values = sorted(set(wanted[0].tolist()))
+    assert values == pytest.approx([1.0] if double else [1.0, 1.0 + 0.95 * 7.0])
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_dqn_learns(make_tasks, double):
+    tasks = make_tasks()
+    learner = trainer(tasks, double=double, episodes=60, copies=16, batch=256)
+    curve = learner.train()
+    assert curve.entropy[-1] < curve.entropy[0]
+    setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=("text",) * 4), "tasks": tasks}
+    tested = play(learner.policy, **setting, episodes=60, seed=9).qoe.mean()
+    assert tested > 1.2 * play(POLICIES["random"](SYSTEM, tasks), **setting, episodes=60, seed=9).qoe.mean()
+
+
+def test_training_repeats_from_its_seed(make_tasks):
+    curves = [trainer(make_tasks(), double=True, seed=1, episodes=2, copies=4).train() for _ in range(2)]
+    assert curves[0] == curves[1]
+
+
+def test_configs_list_all_their_errors():
+    with pytest.raises(ToolkitError) as caught:
+        DqnConfig(double=True, episodes=0, discount=2.0, levels=1)
+    assert all(part in str(caught.value) for part in ("--episodes 0", "discount 2.0", "levels 1"))

@@ -1,0 +1,76 @@
+"""The README's chain from data to map, through the commands, on every modality's tiny preset."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from accuracy_maps import BimodalMap, load_map
+from accuracy_maps.command import main as build_accuracy_map
+from deepsc.command import main as train_deepsc
+
+DATA = {
+    "text": ["--dataset", "captions", "--caption-count", "400", "--batch-tokens", "512", "--epochs", "3"],
+    "image": ["--dataset", "digits", "--batch-tokens", "272", "--epochs", "4"],
+    "vqa": ["--dataset", "clevr", "--batch-tokens", "400", "--epochs", "8"],
+}
+KS = {
+    "text": ["--k", "2,8"],
+    "image": ["--k", "2,8"],
+    "vqa": ["--k-text", "1,4", "--k-image", "1,4"],
+}
+
+
+@pytest.mark.parametrize("modality", list(DATA))
+def test_train_local_train_codec_build_map(
+    modality: str, clevr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local, codec, out = (str(tmp_path / name) for name in ("local", "codec", "map.json"))
+    shared = ["--modality", modality, "--device", "cpu"]
+    train = [*shared, "--preset", "tiny", *DATA[modality]]
+    if modality == "vqa":
+        train += ["--data-dir", str(clevr)]
+        shared += ["--data-dir", str(clevr)]
+    assert train_deepsc([*train, "--channel", "none", "--output", local]) == 0
+    assert train_deepsc([*train, *KS[modality], "--init-from", local, "--output", codec]) == 0
+    sweep = ["--local", local, "--snr-db=-6,18", "--limit", "60"]
+    assert build_accuracy_map([*shared, *sweep, "--codec", codec, "--output", out]) == 0
+    one = load_map(out)
+    assert one.modality == modality
+    assert one.provenance["local"]["sha256"] != one.provenance["codecs"][0]["sha256"]
+    assert one.local_accuracy > 0
+    assert Path(out).with_suffix(".png").stat().st_size > 10_000
+    assert Path(out).with_suffix(".csv").read_text().count("\n") == one.accuracy.size + 1
+    if modality != "text":  # after so few steps the text model says one sentence whatever it hears
+        assert len(np.unique(one.accuracy)) > 1, "k and SNR make a difference"
+    if modality == "vqa":
+        assert isinstance(one, BimodalMap)
+        assert one.accuracy.shape == (2, 2, 2, 2)
+        assert build_accuracy_map([*shared, *sweep, "--baseline", "digital", "--output", out]) == 2
+        assert "--k: none given" in capsys.readouterr().err
+        return
+    digital = str(tmp_path / "digital.json")
+    baseline = ["--baseline", "digital", "--beside", out, "--mat", "--output", digital]
+    assert build_accuracy_map([*shared, *sweep, *baseline]) == 0
+    cliff = load_map(digital)
+    assert cliff.model["baseline"] == "digital"
+    assert cliff.local_accuracy == one.local_accuracy
+    assert cliff.axes == one.axes
+    assert np.all(np.diff(cliff.accuracy, axis=0) >= -25)
+    assert Path(digital).with_suffix(".mat").stat().st_size > 0
+
+
+def test_the_local_models_modality_is_checked(
+    image_folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [
+        "--modality",
+        "text",
+        "--codec",
+        str(image_folders["codec"]),
+        "--output",
+        str(tmp_path / "m.json"),
+    ]
+    assert build_accuracy_map([*flags, "--local", str(image_folders["local"])]) == 2
+    assert "is of modality 'image', --modality says 'text'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
