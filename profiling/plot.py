@@ -58,6 +58,7 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
                     alpha=0.55 if printed else 1.0,
                     hatch="///" if printed else None,
                     edgecolor="white",
+                    linewidth=0.4,
                 )
                 bottom += flops.count / 1e9
     axes.set_xticks(range(len(_BARS)), _BARS)
