@@ -187,8 +187,9 @@ def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
     if None not in bounds:
         axes.plot(values, bounds, color="black", label="certified bound")
         rows += [("bound", value, bound, "", "", "") for value, bound in zip(values, bounds, strict=True)]
+    axes.set_xticks(values)
     axes.set_xlabel(label)
     axes.set_ylabel("sum QoE of the UEs per step, mean")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small")
+    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
     return save_with_data(figure, stem, ("policy", "value", "mean", "iqm", "iqm_low", "iqm_high"), rows)

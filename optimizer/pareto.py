@@ -115,7 +115,8 @@ def _draw(found: dict[str, dict[float, Performance]], stem: Path) -> list[Path]:
         for beta, one in by_beta.items():
             rows.append((name, beta, one.latency, one.energy, one.qoe_mean, one.finished))
     first = next(iter(found.values()))
-    for beta, one in first.items():
+    for beta in (min(first), max(first)):
+        one = first[beta]
         axes.annotate(
             f"{beta:g}",
             (one.latency, one.energy),
@@ -127,7 +128,7 @@ def _draw(found: dict[str, dict[float, Performance]], stem: Path) -> list[Path]:
     axes.set_yscale("log")
     axes.set_xlabel("latency of a task over local latency, $t/t_0$")
     axes.set_ylabel("energy of a task over local energy, $E/E_0$")
-    axes.set_title("one policy, beta beside each point", fontsize="medium")
+    axes.set_title("one policy at every beta", fontsize="medium")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
     return save_with_data(figure, stem, ("policy", "beta", "t/t_0", "E/E_0", "QoE", "finished"), rows)
