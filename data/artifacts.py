@@ -6,6 +6,7 @@ needed to make the file again: full config, seed, package versions, git commit, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -122,6 +123,19 @@ def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
     ) as error:  # fmt: skip
         detail = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ToolkitError(f"{path}: damaged or foreign file: {detail}") from error
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, as hexadecimal digits.
+
+    Raises:
+        ToolkitError: if the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise ToolkitError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def provenance(

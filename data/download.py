@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
-from data.artifacts import ToolkitError, atomic_path
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file, as hexadecimal digits.
-
-    Raises:
-        ToolkitError: if the file cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ToolkitError(f"{path}: cannot be read ({error.strerror or error})") from error
+from data.artifacts import ToolkitError, atomic_path, sha256_of
 
 
 def cache_dir() -> Path:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, sha256_of
 from data.captions import caption_pairs
-from data.download import fetch, sha256_of
+from data.download import fetch
 
 SPLITS = ("train", "validation", "test")
 DATASETS = ("multi30k", "captions", "europarl")

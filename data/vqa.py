@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.artifacts import ToolkitError, parsing
-from data.download import sha256_of
-from data.images import ImageFiles, Pixels, hold_out
+from data.artifacts import ToolkitError, parsing, sha256_of
+from data.images import SPLITS, ImageFiles, Pixels, hold_out
 
 DATASETS = ("easy-vqa", "vqa-v2", "clevr")
-SPLITS = ("train", "validation", "test")
 MAX_ANSWERS = 3000
 """Answers kept, the most frequent of the training questions, as is usual for VQA v2."""
 
@@ -169,7 +167,8 @@ def _assemble(name: str, *, synthetic: bool, files: list[Path], train: _Raw, tes
     """Choose the answers, and hold out images of the training split for validation."""
     counts = Counter(answer for _, _, answer in train.questions)
     answers = tuple(answer for answer, _ in counts.most_common(MAX_ANSWERS))
-    known = [question for question in train.questions if question[2] in set(answers)]
+    kept = set(answers)
+    known = [question for question in train.questions if question[2] in kept]
     keys = sorted(train.paths)
     rows, held_out = hold_out(len(keys))
     splits = {

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor
 
-from data.artifacts import ToolkitError, atomic_path, parsing, read_document, write_json
+from data.artifacts import ToolkitError, atomic_path, parsing, read_document, sha256_of, write_json
 from data.tokenizer import TextTokenizer, load_tokenizer
 from deepsc.codec import Codec
 from deepsc.config import CodecConfig
@@ -100,7 +100,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         tokenizer=load_tokenizer(folder) if kind.has_text else None,
         document=document,
         metrics=metrics,
-        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        sha256=sha256_of(weights),
     )
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.images import ImageSet, ImageSplit, load_images
+from data.images import ImageSplit, load_images
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
 from deepsc.image import ImageBatch, ImageCodec, pretrained_deit
@@ -112,17 +112,12 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
         "classes": len(images.classes),
     }
     return Material(
-        dataset=describe(images),
+        dataset=Dataset.of(images),
         codec_config=codec_config,
         batches=lambda: ImageBatches(images.train, seed=config.training.seed, **options),
         validation=lambda: ImageBatches(images.validation, seed=None, **options)(0),
         weights=weights,
     )
-
-
-def describe(images: ImageSet) -> Dataset:
-    """What checkpoints and maps say of a set."""
-    return Dataset(name=images.name, synthetic=images.synthetic, sha256=images.sha256)
 
 
 class ImageEvaluator(Evaluator):

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from data.images import ImageSet
+    from data.parallel import ParallelCorpus
     from data.tokenizer import TextTokenizer
+    from data.vqa import VQASet
     from deepsc.channels import Channel
     from deepsc.checkpoint import Checkpoint
     from deepsc.codec import Batch, Codec
@@ -38,6 +41,11 @@ class Dataset:
     name: str
     synthetic: bool
     sha256: Mapping[str, str]
+
+    @classmethod
+    def of(cls, source: ParallelCorpus | ImageSet | VQASet) -> Dataset:
+        """What is said of a set."""
+        return cls(name=source.name, synthetic=source.synthetic, sha256=source.sha256)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from data.cli import int_list, positive_int
 from deepsc.config import TrainConfig
 from deepsc.image_config import AUGMENTATIONS, ImageCodecConfig, ImageRunConfig, ImageSetConfig
-from deepsc.modality import Material, Modality, TestData
+from deepsc.modality import Dataset, Material, Modality, TestData
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ class ImageModality(Modality[ImageRunConfig]):
         import numpy as np
 
         from data.images import ImageSplit, load_images
-        from deepsc.image_run import GALLERY_IMAGES, ImageEvaluator, RetrievalEvaluator, describe
+        from deepsc.image_run import GALLERY_IMAGES, ImageEvaluator, RetrievalEvaluator
 
         images = load_images(**dict(document["corpus"]) | {"data_dir": data_dir})
         split, gallery = images.test.head(limit), images.train.head(GALLERY_IMAGES)
@@ -123,7 +123,7 @@ class ImageModality(Modality[ImageRunConfig]):
             )
 
         return TestData(
-            dataset=describe(images),
+            dataset=Dataset.of(images),
             items=len(split),
             fingerprint=hashlib.sha256(f"{dict(images.sha256)} {len(split)}".encode()).hexdigest(),
             scorer=RetrievalEvaluator if retrieval else ImageEvaluator,

@@ -122,7 +122,7 @@ class TextModality(Modality[TextRunConfig]):
             )
 
         return TestData(
-            dataset=Dataset(name=corpus.name, synthetic=corpus.synthetic, sha256=corpus.sha256),
+            dataset=Dataset.of(corpus),
             items=len(pairs),
             fingerprint=hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
             scorer=TextEvaluator,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.cli import int_list, positive_int
 from deepsc.config import TrainConfig
-from deepsc.modality import Material, Modality, TestData
+from deepsc.modality import Dataset, Material, Modality, TestData
 from deepsc.vqa_config import VQACodecConfig, VQARunConfig, VQASetConfig
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class VQAModality(Modality[VQARunConfig]):
     ) -> TestData:
         """Test images with their questions; `limit` counts images. No options."""
         from data.vqa import load_vqa
-        from deepsc.vqa_run import VQAEvaluator, describe
+        from deepsc.vqa_run import VQAEvaluator
 
         vqa = load_vqa(**dict(document["corpus"]) | {"data_dir": data_dir})
         split = vqa.test.head(limit)
@@ -89,7 +89,7 @@ class VQAModality(Modality[VQARunConfig]):
             return VQAEvaluator(checkpoint.codec, checkpoint.tokenizer, split, channel=channel)
 
         return TestData(
-            dataset=describe(vqa),
+            dataset=Dataset.of(vqa),
             items=len(split.questions),
             fingerprint=hashlib.sha256(f"{dict(vqa.sha256)} {len(split.questions)}".encode()).hexdigest(),
             scorer=VQAEvaluator,

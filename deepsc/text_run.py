@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data.artifacts import ToolkitError
 from data.batching import token_batches
-from data.parallel import Pair, ParallelCorpus, load_parallel
+from data.parallel import SPLITS, Pair, ParallelCorpus, load_parallel
 from data.tokenizer import JointBPE, TextTokenizer
 from deepsc.checkpoint import Checkpoint
 from deepsc.config import TEXT_PRESETS, CorpusConfig, TextCodecConfig, TextRunConfig
@@ -27,8 +27,7 @@ def load_corpus(config: CorpusConfig, *, task: str) -> ParallelCorpus:
     if task == "translate":
         return corpus
     splits: dict[str, Any] = {
-        split: tuple((source, source) for source, _ in getattr(corpus, split))
-        for split in ("train", "validation", "test")
+        split: tuple((source, source) for source, _ in getattr(corpus, split)) for split in SPLITS
     }
     return dataclasses.replace(corpus, **splits)
 
@@ -100,7 +99,7 @@ def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material
         "max_tokens": config.training.batch_tokens,
     }
     return Material(
-        dataset=Dataset(name=corpus.name, synthetic=corpus.synthetic, sha256=corpus.sha256),
+        dataset=Dataset.of(corpus),
         codec_config=codec_config,
         batches=lambda: TextBatches(corpus.train, seed=config.training.seed, **options),
         validation=lambda: TextBatches(corpus.validation, seed=None, **options)(0),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data.artifacts import ToolkitError
 from data.tokenizer import JointBPE, TextTokenizer
-from data.vqa import VQASet, VQASplit, load_vqa
+from data.vqa import VQASplit, load_vqa
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
 from deepsc.image import pretrained_deit
@@ -174,7 +174,7 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
         "augment": VQA_PRESETS[config.preset].augment,
     }
     return Material(
-        dataset=describe(vqa),
+        dataset=Dataset.of(vqa),
         codec_config=codec_config,
         batches=lambda: VQABatches(
             vqa.train,
@@ -186,11 +186,6 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
         tokenizer=tokenizer,
         weights=weights,
     )
-
-
-def describe(vqa: VQASet) -> Dataset:
-    """What checkpoints and maps say of a set."""
-    return Dataset(name=vqa.name, synthetic=vqa.synthetic, sha256=vqa.sha256)
 
 
 class VQAEvaluator(Evaluator):

@@ -19,7 +19,7 @@ from data.cli import raise_config_errors
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors
 from optimizer.environment import OBSERVATION_SIZE, OffloadingEnvironment, View
 from optimizer.evaluation import Scores, Tally
-from optimizer.mappo import LearningCurve
+from optimizer.mappo import LearningCurve, draw_seed
 from optimizer.networks import mlp
 from optimizer.physics import Actions
 from optimizer.policies import clock_from_share, power_from_share
@@ -185,9 +185,7 @@ class DqnTrainer:
     ) -> None:
         self.config, self._episode, self._generator = config, episode, generator
         device = generator.device
-        first = torch.Generator().manual_seed(
-            int(torch.randint(2**62, (), generator=generator, device=device))
-        )
+        first = torch.Generator().manual_seed(draw_seed(generator))
         self._levels = Levels(config, system, tasks.codes, device)
         sizes = (OBSERVATION_SIZE, config.hidden, config.hidden, self._levels.count)
         self.network = mlp(sizes, 0.01, first).to(device)

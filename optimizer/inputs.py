@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import accuracy_maps
 from accuracy_maps import load_map
-from data.artifacts import ToolkitError, read_json
+from data.artifacts import ToolkitError, read_json, sha256_of
 from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
 from optimizer.tasks import Tasks, Workload, make_tasks, workload
 from profiling.flops_file import FlopsFile
@@ -52,7 +51,7 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     for modality in dict.fromkeys(episode.mix):
         map_path, flops_path = (_path(inputs, modality, kind, CSI[episode.csi]) for kind in KINDS)
         maps[modality], flops[modality] = load_map(map_path), FlopsFile.load(flops_path)
-        hashes |= {str(path): _sha256(path) for path in (map_path, flops_path)}
+        hashes |= {str(path): sha256_of(path) for path in (map_path, flops_path)}
         workloads[modality] = workload(
             maps[modality], flops[modality], modality=modality, episode=episode,
             k=choices_of_k(inputs, modality, maps[modality]),
@@ -109,8 +108,3 @@ def _report(work: Workload, system: SystemConfig) -> None:
             "%s: the map's best ratio %.3f is below epsilon_min: offloading can never succeed",
             work.modality, best,
         )  # fmt: skip
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

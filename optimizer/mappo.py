@@ -247,7 +247,7 @@ class MappoTrainer:
             codes=tasks.codes,
             clock_when_offloading=bool((tasks.ue_flops > 0).any()),
             learn_clock=config.learn_clock,
-            generator=torch.Generator().manual_seed(_draw_seed(generator)),
+            generator=torch.Generator().manual_seed(draw_seed(generator)),
         ).to(generator.device)
         self._environment = OffloadingEnvironment(
             system=system, episode=episode, tasks=tasks, episodes=config.copies, generator=generator
@@ -471,5 +471,6 @@ def _stack(steps: list[Experience]) -> Experience:
     )
 
 
-def _draw_seed(generator: torch.Generator) -> int:
+def draw_seed(generator: torch.Generator) -> int:
+    """Seed of a generator of its own, wherever the first one lives."""
     return int(torch.randint(2**62, (), generator=generator, device=generator.device))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.artifacts import ToolkitError, parsing, provenance
+from data.artifacts import ToolkitError, parsing, provenance, sha256_of
 from data.cli import Parser, finite_float, positive_int, run_command
 from deepsc.config import CodecConfig, TextCodecConfig
 from deepsc.image_config import ImageCodecConfig
@@ -134,7 +133,7 @@ def codec_config(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
     path = Path(config.checkpoint) / "config.json"
     with parsing(path):
         codec = CODEC_CONFIGS[config.modality].from_dict(document["codec"])
-    return codec, {str(path): hashlib.sha256(path.read_bytes()).hexdigest()}
+    return codec, {str(path): sha256_of(path)}
 
 
 def profile(config: ProfileConfig) -> ModelProfile:
@@ -245,7 +244,7 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
 
     try:
         result = count("meta")
-    except (RuntimeError, NotImplementedError):  # the model looks at values, which shapes do not have
+    except RuntimeError:  # the model looks at values, which shapes do not have
         try:
             result = count("cpu")
         except (RuntimeError, ValueError) as error:
