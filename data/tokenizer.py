@@ -48,6 +48,14 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> TextTokenizer:
     return OpusMTTokenizer.load(opus_mt) if opus_mt.is_dir() else JointBPE.load(folder)
 
 
+def encode_within(tokenizer: TextTokenizer, sentences: Sequence[str], *, max_length: int) -> list[list[int]]:
+    """Token ids of source sentences, longer ones cut to `max_length`, the end of sentence included."""
+    return [
+        row if len(row) <= max_length else [*row[: max_length - 1], tokenizer.eos_id]
+        for row in tokenizer.encode(sentences)
+    ]
+
+
 class JointBPE:
     """Byte-level BPE shared by both languages: any text can be encoded, and decoding gives it back.
 

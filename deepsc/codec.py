@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,15 @@ class Batch(Protocol):
 
     def to(self, device: torch.device) -> Any:
         """The batch on another device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorBatch:
+    """A batch whose fields are all tensors."""
+
+    def to(self, device: torch.device) -> Self:
+        """The batch on another device."""
+        return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 class Codec(nn.Module):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics import BLEU
 
 from data.batching import token_batches
-from data.tokenizer import TextTokenizer
+from data.tokenizer import TextTokenizer, encode_within
 from deepsc.channels import Channel
 from deepsc.link import Link, link_at
 from deepsc.modality import Evaluator
@@ -39,11 +39,7 @@ def encode_sentences(
     Sentences longer than the codec's `max_length` are cut to it.
     """
     device = next(codec.parameters()).device
-    longest = codec.config.max_length
-    ids = [
-        row if len(row) <= longest else [*row[: longest - 1], tokenizer.eos_id]
-        for row in tokenizer.encode(sentences)
-    ]
+    ids = encode_within(tokenizer, sentences, max_length=codec.config.max_length)
     batches = []
     for rows in token_batches([len(row) for row in ids], max_tokens=max_tokens, seed=None):
         sources = [ids[i] for i in rows]

@@ -16,14 +16,14 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor, nn
 
 from data.artifacts import ToolkitError
-from deepsc.codec import Codec
+from deepsc.codec import Codec, TensorBatch
 from deepsc.image_config import ImageCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBatch:
+class ImageBatch(TensorBatch):
     """Images and what they show. B items."""
 
     images: Tensor
@@ -35,10 +35,6 @@ class ImageBatch:
     def sizes(self) -> tuple[int]:
         """Items in each transmission: (B,)."""
         return (self.images.shape[0],)
-
-    def to(self, device: torch.device) -> ImageBatch:
-        """The batch on another device."""
-        return ImageBatch(images=self.images.to(device), target=self.target.to(device))
 
 
 class ImageCodec(Codec):

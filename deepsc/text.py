@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from transformers import MarianConfig, MarianMTModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from deepsc.codec import Codec
+from deepsc.codec import Codec, TensorBatch
 from deepsc.config import TextCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextBatch:
+class TextBatch(TensorBatch):
     """Padded sentences. B items of S source and T target tokens."""
 
     source: Tensor
@@ -39,10 +39,6 @@ class TextBatch:
         """Items in each transmission: (B,)."""
         return (self.source.shape[0],)
 
-    def to(self, device: torch.device) -> TextBatch:
-        """The batch on another device."""
-        return TextBatch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
-
 
 class TextCodec(Codec):
     """Semantic encoder, JSC codec and semantic decoder for sentences.
@@ -56,7 +52,19 @@ class TextCodec(Codec):
     def __init__(self, config: TextCodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.transformer = MarianMTModel(_marian_config(config))
+        self.transformer = MarianMTModel(
+            marian_config(
+                vocab_size=config.vocab_size,
+                d_model=config.d_model,
+                layers=config.layers,
+                heads=config.heads,
+                d_ff=config.d_ff,
+                dropout=config.dropout,
+                max_length=config.max_length,
+                pad_id=config.pad_id,
+                eos_id=config.eos_id,
+            )
+        )
         self.jsc_encoder: JSCEncoder | None = None
         self.jsc_decoder: JSCDecoder | None = None
         if config.k:
@@ -122,38 +130,64 @@ class TextCodec(Codec):
         )
 
 
+def pad(rows: Sequence[Sequence[int]], *, pad_id: int) -> tuple[Tensor, Tensor]:
+    """Token ids padded to one length.
+
+    Returns:
+        Ids (B, S), and their mask (B, S), 1 for valid tokens.
+    """
+    ids = nn.utils.rnn.pad_sequence(
+        [torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id
+    )
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, (torch.arange(ids.shape[1]) < lengths.unsqueeze(1)).long()
+
+
 def collate(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]], *, pad_id: int) -> TextBatch:
     """Pad token ids, ends of sentence included, to one batch. Marian's decoder starts on the pad token."""
-    padded = [
-        nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=pad_id)
-        for rows in (source, target)
-    ]
-    lengths = torch.tensor([len(row) for row in source])
-    mask = (torch.arange(padded[0].shape[1]) < lengths.unsqueeze(1)).long()
+    source_ids, mask = pad(source, pad_id=pad_id)
+    target_ids, _ = pad(target, pad_id=pad_id)
     start = torch.full((len(target), 1), pad_id)
-    decoder_input = torch.cat((start, padded[1][:, :-1]), dim=1)
-    return TextBatch(source=padded[0], mask=mask, target=padded[1], decoder_input=decoder_input)
+    decoder_input = torch.cat((start, target_ids[:, :-1]), dim=1)
+    return TextBatch(source=source_ids, mask=mask, target=target_ids, decoder_input=decoder_input)
 
 
-def _marian_config(config: TextCodecConfig) -> MarianConfig:
+def marian_config(
+    *,
+    vocab_size: int,
+    d_model: int,
+    layers: int,
+    heads: int,
+    d_ff: int,
+    dropout: float,
+    max_length: int,
+    pad_id: int,
+    eos_id: int,
+    init_std: float = 0.02,
+) -> MarianConfig:
+    """transformers' config of a Marian Transformer, both halves alike.
+
+    Arguments are as in `TextCodecConfig`; `init_std` is of the first weights, transformers' own unless said.
+    """
     return MarianConfig(
-        vocab_size=config.vocab_size,
-        d_model=config.d_model,
-        encoder_layers=config.layers,
-        decoder_layers=config.layers,
-        encoder_attention_heads=config.heads,
-        decoder_attention_heads=config.heads,
-        encoder_ffn_dim=config.d_ff,
-        decoder_ffn_dim=config.d_ff,
-        dropout=config.dropout,
-        attention_dropout=config.dropout,
+        vocab_size=vocab_size,
+        d_model=d_model,
+        encoder_layers=layers,
+        decoder_layers=layers,
+        encoder_attention_heads=heads,
+        decoder_attention_heads=heads,
+        encoder_ffn_dim=d_ff,
+        decoder_ffn_dim=d_ff,
+        dropout=dropout,
+        attention_dropout=dropout,
         activation_dropout=0.0,
         activation_function="swish",
-        max_position_embeddings=config.max_length,
+        max_position_embeddings=max_length,
         scale_embedding=True,
-        pad_token_id=config.pad_id,
-        eos_token_id=config.eos_id,
-        decoder_start_token_id=config.pad_id,
+        init_std=init_std,
+        pad_token_id=pad_id,
+        eos_token_id=eos_id,
+        decoder_start_token_id=pad_id,
         forced_eos_token_id=None,
         tie_word_embeddings=True,
     )

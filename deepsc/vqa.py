@@ -13,18 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import MarianConfig
 from transformers.models.marian.modeling_marian import MarianEncoder
 
-from deepsc.codec import Codec
+from deepsc.codec import Codec, TensorBatch
 from deepsc.image import build_deit
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
+from deepsc.text import marian_config
 from deepsc.vqa_config import VQACodecConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQABatch:
+class VQABatch(TensorBatch):
     """M images and B questions about them; an image with several questions is encoded and sent once."""
 
     images: Tensor
@@ -43,10 +43,6 @@ class VQABatch:
         """Items in each transmission: B questions, M images."""
         return self.question.shape[0], self.images.shape[0]
 
-    def to(self, device: torch.device) -> VQABatch:
-        """The batch on another device."""
-        return VQABatch(**{name: getattr(self, name).to(device) for name in self.__dataclass_fields__})
-
 
 class VQACodec(Codec):
     """Two semantic encoders, two JSC codecs, fusion and answer classifier.
@@ -60,7 +56,20 @@ class VQACodec(Codec):
     def __init__(self, config: VQACodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.text_encoder = MarianEncoder(_marian_config(config))
+        self.text_encoder = MarianEncoder(
+            marian_config(
+                vocab_size=config.vocab_size,
+                d_model=config.text_width,
+                layers=config.text_layers,
+                heads=config.text_heads,
+                d_ff=4 * config.text_width,
+                dropout=config.dropout,
+                max_length=config.max_length,
+                pad_id=config.pad_id,
+                eos_id=config.eos_id,
+                init_std=config.text_width**-0.5,  # embeddings of unit variance, as large as the positions
+            )
+        )
         self.image_encoder = build_deit(
             classes=0,
             width=config.image_width,
@@ -162,24 +171,3 @@ class VQACodec(Codec):
 
 def _jsc(size: dict[str, Any]) -> tuple[JSCEncoder, JSCDecoder]:
     return JSCEncoder(**size), JSCDecoder(**size)
-
-
-def _marian_config(config: VQACodecConfig) -> MarianConfig:
-    return MarianConfig(
-        vocab_size=config.vocab_size,
-        d_model=config.text_width,
-        encoder_layers=config.text_layers,
-        encoder_attention_heads=config.text_heads,
-        encoder_ffn_dim=4 * config.text_width,
-        dropout=config.dropout,
-        attention_dropout=config.dropout,
-        activation_dropout=0.0,
-        activation_function="swish",
-        max_position_embeddings=config.max_length,
-        scale_embedding=True,
-        init_std=config.text_width**-0.5,  # embeddings of unit variance, as large as the positions
-        pad_token_id=config.pad_id,
-        eos_token_id=config.eos_id,
-        decoder_start_token_id=config.pad_id,
-        forced_eos_token_id=None,
-    )

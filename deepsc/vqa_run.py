@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.artifacts import ToolkitError
-from data.tokenizer import JointBPE, TextTokenizer
+from data.tokenizer import JointBPE, TextTokenizer, encode_within
 from data.vqa import VQASplit, load_vqa
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
@@ -22,6 +22,7 @@ from deepsc.image_run import LazyBatches
 from deepsc.link import link_at
 from deepsc.modality import Dataset, Evaluator, Material
 from deepsc.pixels import shift_and_flip, to_tensor
+from deepsc.text import pad
 from deepsc.vqa import VQABatch, VQACodec
 from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig, VQARunConfig
 
@@ -107,9 +108,8 @@ def encode_questions(
 
     Questions longer than the codec's `max_length` are cut to it.
     """
-    ids = tokenizer.encode([question.text for question in split.questions])
-    longest = config.max_length
-    cut = [row if len(row) <= longest else [*row[: longest - 1], tokenizer.eos_id] for row in ids]
+    texts = [question.text for question in split.questions]
+    cut = encode_within(tokenizer, texts, max_length=config.max_length)
     index = {answer: number for number, answer in enumerate(config.answers)}
     return [
         (question.image, row, index.get(question.answer, -1))
@@ -128,13 +128,11 @@ def collate(
         pixels: (M, 3, H, W).
         pad_id: fills short questions.
     """
-    rows = [torch.tensor(ids) for _, ids, _ in items]
-    question = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad_id)  # (B, S)
-    lengths = torch.tensor([len(row) for row in rows])
+    question, mask = pad([ids for _, ids, _ in items], pad_id=pad_id)  # (B, S) each
     return VQABatch(
         images=pixels,
         question=question,
-        mask=(torch.arange(question.shape[1]) < lengths.unsqueeze(1)).long(),
+        mask=mask,
         image_of=torch.tensor([position[image] for image, _, _ in items]),
         target=torch.tensor([answer for _, _, answer in items]),
     )

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from data.artifacts import ToolkitError
 from deepsc import training
-from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.checkpoint import Checkpoint, from_pretrained, read_header
 from deepsc.config import TextRunConfig
 from deepsc.run import train_codec
 from deepsc.training import draw_links, learning_rate_factor, sandwich_k
@@ -52,8 +52,6 @@ def test_resumed_run_equals_the_undisturbed_one_bit_for_bit(make_run: MakeRun, c
 
 
 def _header(config: TextRunConfig, name: str) -> dict[str, str]:
-    from deepsc.checkpoint import read_header
-
     return read_header(Path(config.output) / name)
 
 

@@ -50,6 +50,14 @@ def batch_of(checkpoint: Checkpoint, squares: VQASet) -> VQABatch:
     return batch
 
 
+def test_question_embeddings_start_as_large_as_the_positions() -> None:
+    """Marian scales them by the root of the width; with transformers' own 0.02 the positions drown them."""
+    torch.manual_seed(0)
+    codec = VQACodec(VQACodecConfig.from_preset("tiny", answers=("yes", "no")))
+    weight = codec.text_encoder.embed_tokens.weight
+    assert (weight.std() * codec.config.text_width**0.5).item() == pytest.approx(1, abs=0.05)
+
+
 def test_deit_small_preset_is_the_text_codecs_base_and_deit_smalls_first_half() -> None:
     config = VQACodecConfig.from_preset("deit-small", answers=("yes", "no"), k_text=(4,), k_image=(4,))
     assert (config.text_layers, config.text_width) == (6, 512)
