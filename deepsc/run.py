@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_co
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
 from deepsc.modality import modality
+from deepsc.principal import principal_start
 from deepsc.training import train, uplink
+
+_START_BATCHES = 16
 
 
 def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Checkpoint:
@@ -62,9 +66,13 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
         write_config(output, fields | {"provenance": origin})
     torch.manual_seed(config.training.seed)  # initial weights
     codec = kind.codec(material.codec_config)
-    start_from(codec, initial.codec.state_dict() if initial else material.weights)
+    weights = initial.codec.state_dict() if initial else material.weights
+    start_from(codec, weights)
+    codec.to(config.device)
+    if weights and codec.config.uplinks and not (output / "state.safetensors").exists():
+        principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
     train(
-        codec.to(config.device),
+        codec,
         config=config.training,
         batches=batches,
         validation=validation,

@@ -101,6 +101,7 @@ def test_local_weights_initialise_the_codec(make_run: MakeRun, local: Checkpoint
         codec.transformer.parameters(), local.codec.transformer.parameters(), strict=True
     ):
         assert torch.allclose(mine, theirs, atol=1e-6)
+    assert codec.jsc_encoder.block.down.weight.abs().max() < 1e-6, "started as the principal code"
     assert from_pretrained(config.output).document["init_from"] == local.sha256
 
 
