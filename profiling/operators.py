@@ -62,6 +62,12 @@ def cause_of(operator: Any) -> str | None:
     return "elementwise" if torch.Tag.pointwise in operator.tags else None
 
 
+def is_view(operator: Any) -> bool:
+    """Whether an aten operator only looks at its input another way, and so writes nothing."""
+    name = operator._overloadpacket.__name__
+    return operator.is_view or torch.Tag.inplace_view in operator.tags or name in ("detach", "alias")
+
+
 def has_bias(operator: Any, args: tuple[Any, ...]) -> bool:
     """Whether a matrix product adds a bias to its result as well."""
     name = operator._overloadpacket.__name__
