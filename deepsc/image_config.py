@@ -116,7 +116,7 @@ def patch_errors(image_size: int, patch_size: int) -> list[str]:
     """An error if patches do not tile the image."""
     if image_size % patch_size == 0:
         return []
-    return [f"--patch-size: {patch_size} given, a divisor of --image-size {image_size} is allowed"]
+    return [f"--image-size: {image_size} given, a multiple of --patch-size {patch_size} is allowed"]
 
 
 @dataclass(frozen=True, kw_only=True)

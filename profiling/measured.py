@@ -156,12 +156,17 @@ def by_module(module: nn.Module, read: Callable[[], int]) -> Iterator[Counter[st
 @torch.no_grad()
 def count_with_torch(workload: Workload) -> TorchCount:
     """Count a forward pass with torch.utils.flop_counter.FlopCounterMode."""
-    module = workload.module
-    # Entered last, FlopCounterMode sees an operator first and hands on what it decomposes it to.
-    with plain_attention(), _frozen(module), _Others() as others, FlopCounterMode(display=False) as counter:
-        # Its own counts by module go astray where a module is called from two places.
-        with by_module(module, counter.get_total_flops) as modules:
-            workload.run()
+    module, counter = workload.module, FlopCounterMode(display=False)
+    # Its own counts by module go astray where a module is called from two places. Entered last, it sees an
+    # operator first and hands on what it decomposes it to.
+    with (
+        plain_attention(),
+        _frozen(module),
+        by_module(module, counter.get_total_flops) as modules,
+        _Others() as others,
+        counter,
+    ):
+        workload.run()
     return TorchCount(
         modules={path: Flops(count) for path, count in modules.items() if count},
         elements=dict(sorted(others.elements.items())),

@@ -20,7 +20,7 @@ from profiling.energy import (
 )
 from profiling.latency import LatencyConfig, time_workloads
 from profiling.measured import Workload
-from profiling.profile import profile_text, time_codec
+from profiling.profile import profile_codec, time_codec
 
 BRIEF = LatencyConfig(threads=1, batch=2, min_run_s=0.01, flops_per_cycle=10.0, clock_hz=100.0)
 
@@ -47,7 +47,9 @@ def run() -> dict[str, Workload]:
 
 def test_every_part_of_a_codec_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "find_meter", lambda device: None)
-    profile = profile_text(TextCodecConfig.from_preset("tiny", k=(4,)), k=4, source_length=3, target_length=2)
+    profile = profile_codec(
+        TextCodecConfig.from_preset("tiny", k=(4,)), k=4, source_length=3, target_length=2
+    )
     timed = time_codec(profile, BRIEF)
     assert timed.latency is not None
     assert [timing.part for timing in timed.latency.timings] == [part.name for part in profile.parts]

@@ -11,7 +11,7 @@ from deepsc.config import TextCodecConfig
 from profiling import FlopsFile, plot, report
 from profiling.measured import collapse
 from profiling.parts import split
-from profiling.profile import CodecProfile, profile_text
+from profiling.profile import CodecProfile, profile_codec
 from profiling.residuals import check
 from profiling.tables import Table, write_tables
 
@@ -20,7 +20,7 @@ TINY = TextCodecConfig.from_preset("tiny", k=(4, 16))
 
 @pytest.fixture(scope="module")
 def profile() -> CodecProfile:
-    return profile_text(TINY, k=4, source_length=5, target_length=3)
+    return profile_codec(TINY, k=4, source_length=5, target_length=3)
 
 
 def test_file_holds_the_split_and_its_parts(profile: CodecProfile, tmp_path: Path) -> None:
