@@ -178,6 +178,7 @@ def test_shares_are_sums_of_parts() -> None:
         assert shares.server == Flops.total(counts[at_ue:])
         jsc = Flops.total(part.corrected for part in parts if "JSC" in part.name)
         assert shares.local == Flops.total(counts) - jsc
+        assert shares.channel == jsc
 
 
 def vqa_of_tiny() -> tuple[Part, ...]:

@@ -8,7 +8,7 @@ import pytest
 
 from data.artifacts import ToolkitError
 from deepsc.config import TextCodecConfig
-from profiling import FlopsFile, plot, report
+from profiling import Flops, FlopsFile, plot, report
 from profiling.measured import collapse
 from profiling.parts import split
 from profiling.profile import CodecProfile, profile_codec
@@ -44,6 +44,12 @@ def test_file_holds_the_split_and_its_parts(profile: CodecProfile, tmp_path: Pat
 def test_what_appendix_a_leaves_out_is_not_zero_in_the_table(profile: CodecProfile) -> None:
     row = next(row for row in report.tables(profile)[0].rows if row[0].startswith("JSC decoder"))
     assert row[1] == "not counted"
+
+
+def test_the_channel_codec_has_a_row_of_its_own(profile: CodecProfile) -> None:
+    row = next(row for row in report.tables(profile)[0].rows if row[0] == "channel codec")
+    jsc = Flops.total(part.corrected for part in profile.parts if "JSC" in part.name)
+    assert row[2] == row[3] == row[4] == f"{jsc.count / 1e6:.3f}"
 
 
 def test_residuals_lead_from_each_tools_number_to_the_corrected_one(profile: CodecProfile) -> None:
