@@ -125,9 +125,7 @@ def codec_config(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
     path = Path(config.checkpoint) / "config.json"
     with parsing(path):
         if document["modality"] != modality.name:
-            raise ToolkitError(
-                f"--modality: {modality.name!r} given, the codec's is {document['modality']!r}"
-            )
+            raise ToolkitError(f"--modality: {modality.name!r} given, it is {document['modality']!r}")
         codec = modality.trained.codec_config.from_dict(document["codec"])
     return codec, {str(path): sha256_of(path)}
 
@@ -185,10 +183,8 @@ def _profile_codec(config: ProfileConfig) -> CodecProfile:
     report.flops_file(result, source).save(config.output or _OUTPUT)
     _write_tables(config, result)
     if config.plot is not None:
-        title = (
-            f"{codec.model_name['name']} {codec.model_name['preset']}\n{result.heading}, {result.decoding}"
-        )
-        plot.plot_split(config.plot, result.parts, title=title)
+        name = f"{codec.model_name['name']} {codec.model_name['preset']}, {result.decoding}"
+        plot.plot_split(config.plot, result.parts, title=f"{name}\n{result.heading}")
     return result
 
 
