@@ -37,7 +37,7 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     colors = [f"C{i}" for i in range(len(parts))]
@@ -67,7 +67,7 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
     legend.append(
         Patch(facecolor="lightgrey", edgecolor="white", hatch="///", label="as printed (Appendix A)")
     )
-    axes.legend(handles=legend, fontsize="small")
+    figure.legend(handles=legend, fontsize="small", loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=Path(path).suffix[1:], dpi=150)

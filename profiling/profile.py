@@ -62,6 +62,7 @@ def profile_codec(config: CodecConfig, *, allow_uncounted: bool = False, **sizes
 
     Raises:
         ToolkitError: if k or a length does not fit the codec, or if a count is not explained.
+        TypeError: on a size that the codec's modality does not have.
     """
     kind = modality_of(config)
     if unknown := sizes.keys() - kind.sizes.keys():
