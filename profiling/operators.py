@@ -32,7 +32,8 @@ _NAMES = {
     ),
     "copy": (
         "_to_copy clone copy_ cat stack index _unsafe_index index_select gather scatter scatter_add "
-        "index_put index_put_ select_scatter slice_scatter constant_pad_nd pad repeat roll flip masked_select _unsafe_view "
+        "index_put index_put_ select_scatter slice_scatter constant_pad_nd pad repeat roll flip "
+        "masked_select _unsafe_view "
         "masked_fill masked_fill_ where tril triu im2col upsample_nearest2d upsample_bilinear2d "
         "upsample_bicubic2d _upsample_bicubic2d_aa _upsample_bilinear2d_aa grid_sampler_2d one_hot "
         "unsafe_split unsafe_chunk resolve_conj repeat_interleave unfold lift_fresh lift_fresh_copy "
