@@ -90,14 +90,14 @@ def hf_model(
 
     with parsing(path):
         config = transformers.AutoConfig.for_model(**fields)
-    architecture = next(iter(config.architectures or []), None)
+        architecture = next(iter(config.architectures or []), None)
     try:
         if architecture and hasattr(transformers, architecture):
             # Eager attention: the masks of the others look at values, and shapes have none.
             model = getattr(transformers, architecture)._from_config(config, attn_implementation="eager")
         else:
             model = transformers.AutoModel.from_config(config, attn_implementation="eager")
-    except (ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # whatever a model class stumbles over in a foreign config
         raise ToolkitError(f"--hf-config: {path} gives no model: {error}") from error
     inputs = _hf_inputs(model, source_length, target_length, image_size, batch)
     for_counting(model)
