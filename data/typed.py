@@ -57,8 +57,9 @@ def _checked(value: Any, kind: Any, name: str) -> Any:
         items = items[:1] * len(value) if items[-1] is Ellipsis else items
         return tuple(_checked(one, item, name) for one, item in zip(value, items, strict=True))
     if get_origin(kind) is list and isinstance(value, list):
-        return [_checked(one, *get_args(kind), name) for one in value]
-    if dataclasses.is_dataclass(kind):
+        (item,) = get_args(kind)
+        return [_checked(one, item, name) for one in value]
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return from_json(kind, value)
     if kind is float and type(value) is int:
         return float(value)

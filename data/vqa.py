@@ -151,7 +151,7 @@ def _clevr(root: Path) -> VQASet:
         document = read_json(path)
         with parsing(path):
             rows = [
-                tuple(typed(one, name, str) for name in ("image_filename", "question", "answer"))
+                (typed(one, "image_filename", str), typed(one, "question", str), typed(one, "answer", str))
                 for one in typed(document, "questions", list)
             ]
             for name, _, _ in rows:

@@ -146,7 +146,7 @@ def save_state(
         folder: the run's output folder.
         codec: the model.
         optimizer: AdamW over the model's parameters.
-        position: JSON values, such as epoch, batch and best validation loss.
+        position: JSON values: epoch, batch, step, best_loss (or None), best_epoch.
     """
     tensors: dict[str, Tensor] = {}
     for name, parameter in codec.named_parameters():
@@ -194,7 +194,13 @@ def load_state(
                 )
                 for key in moments
             }
-        return dict(json.loads(header["position"]))
+        position: dict[str, Any] = json.loads(header["position"])
+        counts = [typed(position, name, int) for name in ("epoch", "batch", "step")]
+        loss = 0.0 if position["best_loss"] is None else typed(position, "best_loss", float)
+        if not all(0 <= count < 2**31 for count in counts) or not math.isfinite(loss):
+            raise ValueError(f"position is {position}")
+        typed(position, "best_epoch", int)
+        return position
 
 
 def read_header(path: Path) -> dict[str, str]:

@@ -108,7 +108,7 @@ MOST_LAYERS, LARGEST_SIZE = 1000, 2**20
 
 
 def size_errors(config: object, *names: str) -> list[str]:
-    """An error for each whole number that is below 1, or larger than any model's: a file may hold anything."""
+    """An error for each whole number that is below 1 or above any model's, for a file may hold anything."""
     errors = []
     for name in names:
         most = MOST_LAYERS if name.endswith(("layers", "depth")) else LARGEST_SIZE

@@ -238,13 +238,14 @@ def read_results(folder: Path) -> dict[str, Any]:
     """
     path = folder / "results.json"
     document = read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
+    number: Any = float | None
     with parsing(path):
         for tested in typed(document, "policies", dict).values():
             from_json(Performance, tested)
         for curve in typed(document, "learning_curves", dict).values():
             from_json(LearningCurve, curve)
         typed(typed(document, "provenance", dict), "config", dict)
-        typed(document, "bound", float | None)
+        typed(document, "bound", number)
     return document
 
 

@@ -194,10 +194,12 @@ class LearnedPolicy:
             # Before memory is taken: a layer is hidden x hidden, and each code has an output.
             if sizes["hidden"] ** 2 + sizes["codes"] > sum(tensor.numel() for tensor in weights.values()):
                 raise ToolkitError(f"weights do not fit the sizes the file gives: {sizes}")
-            choices = ("broadcast", "clock_when_offloading", "learn_clock")
             network = ActorCritic(
-                **sizes,
-                **{name: typed(head, name, bool) for name in choices},
+                hidden=sizes["hidden"],
+                codes=sizes["codes"],
+                broadcast=typed(head, "broadcast", bool),
+                clock_when_offloading=typed(head, "clock_when_offloading", bool),
+                learn_clock=typed(head, "learn_clock", bool),
                 generator=torch.Generator(),
             )
             try:

@@ -1,4 +1,4 @@
-"""Damage for the readers' tests: bytes cut and flipped, JSON values replaced, and a watch over who reads them."""
+"""Damage for the readers' tests: bytes cut and flipped, JSON values replaced, a watch over who reads them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SPARE_MEMORY = 3 * 2**30
 _DEEP, _HUGE = "<deep>", "<huge>"
 
 HOSTILE: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 1.5, -0.0, 10**9, 10**400, 1e308, -1e308, 5e-324, float("inf"), float("nan"),
-    "", "1", "nan", "text", "../../x", "\x00", "\u2028 \x1b[2J\n", "x" * 100_000, [], {}, [[]], [1, [2, "a"]],
-    [None], {"a": {}}, [[1, 2], [3]], _DEEP, _HUGE,
+    None, True, False, 0, -1, 1, 2, 1.5, -0.0, 10**9, 10**400, 1e308, -1e308, 5e-324, float("inf"),
+    float("nan"), "", "1", "nan", "text", "../../x", "\x00", "\u2028 \x1b[2J\n", "x" * 100_000, [], {}, [[]],
+    [1, [2, "a"]], [None], {"a": {}}, [[1, 2], [3]], _DEEP, _HUGE,
 )  # fmt: skip
 """JSON values that are rarely what is expected."""
 
@@ -103,7 +103,7 @@ def _flipped(whole: bytes, flips: list[tuple[int, int]]) -> bytes:
     return bytes(changed)
 
 
-class _Evil:
+class Trap:
     """Makes a file where its pickle is opened."""
 
     def __init__(self, trace: Path) -> None:
@@ -115,12 +115,13 @@ class _Evil:
 
 def hostile_pickle(trace: Path) -> bytes:
     """A pickle that makes the file `trace` when it is opened."""
-    return pickle.dumps(_Evil(trace))
+    return pickle.dumps(Trap(trace))
 
 
 FOREIGN: tuple[bytes, ...] = (
-    b"", b"\x00" * 64, b"\xff\xfe{}", b"null", b"[1, 2]", b"3", b'"text"', b"NaN", b"1e999", b"{}", b"[" * 100_000,
-    b'{"a":' * 100_000, b'{"kind": "another", "schema_version": 1}', b"\x80\x04K\x01.", b"PK\x03\x04" + b"\x00" * 40,
+    b"", b"\x00" * 64, b"\xff\xfe{}", b"null", b"[1, 2]", b"3", b'"text"', b"NaN", b"1e999", b"{}",
+    b"[" * 100_000, b'{"a":' * 100_000, b'{"kind": "another", "schema_version": 1}', b"\x80\x04K\x01.",
+    b"PK\x03\x04" + b"\x00" * 40,
     b"\x1f\x8b\x08\x00garbage", b"\x89PNG\r\n\x1a\n", b"\xff" * 8 + b"{}", b"%!PS-Adobe-3.0 EPSF-3.0\n",
     b'\xef\xbb\xbf{"a": 1}', b"9" * 10_000,
 )  # fmt: skip

@@ -12,7 +12,6 @@ from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome
 
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from accuracy_maps.cells import Cell, CellStore
-from data.artifacts import ToolkitError
 
 GRID = np.array([[10.0, 20.0], [15.0, 38.0]])
 FIELDS = {
@@ -147,9 +146,4 @@ def test_a_pickle_is_no_cell(tmp_path: Path) -> None:
 def test_a_damaged_plan(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("cells") / "plan.json"
     path.write_bytes(content)
-    try:
-        CellStore(path.parent, {"seed": 0, "checkpoints": ["ab"]})
-    except ToolkitError as error:
-        assert str(path.parent) in str(error)
-        assert "\n" not in str(error)
-    assert path.read_bytes() == content
+    outcome(lambda: CellStore(path.parent, {"seed": 0, "checkpoints": ["ab"]}), path.parent)
