@@ -155,7 +155,7 @@ def _clevr(root: Path) -> VQASet:
                 for one in typed(document, "questions", list)
             ]
             for name, _, _ in rows:
-                if Path(name).name != name:
+                if not name.strip(".") or Path(name).name != name:
                     raise ValueError(f"image_filename {name!r} is no bare file name")
         paths = {key: root / "images" / published / key for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
@@ -184,7 +184,8 @@ def _assemble(name: str, *, synthetic: bool, files: list[Path], train: _Raw, tes
                 raise ToolkitError(f"{raw.paths[key]}: cannot be read ({error})") from error
     checksums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
     checksums["images, names and sizes"] = digest.hexdigest()
-    return VQASet(name=name, synthetic=synthetic, answers=answers, sha256=checksums, **splits)
+    with parsing(files[0].parent):
+        return VQASet(name=name, synthetic=synthetic, answers=answers, sha256=checksums, **splits)
 
 
 def _split(paths: dict[Any, Path], questions: list[tuple[Any, str, str]], keys: list[Any]) -> VQASplit:

@@ -163,7 +163,7 @@ def outcome(read: Callable[[], T], named: Path) -> T | None:
         line = str(error)
         assert len(line.splitlines()) == 1, line
         assert len(line) <= LONGEST_LINE
-        assert str(named) in line, line
+        assert named.name in line, line
         return None
     finally:
         assert _listing(folder) == before, "a reader writes nothing"

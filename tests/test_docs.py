@@ -62,7 +62,16 @@ def test_every_page_with_code_is_run() -> None:
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="the site needs the extra `docs`")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     built = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     for page in DOCS.glob("*.md"):

@@ -14,7 +14,6 @@ from deepsc.command import main as train_deepsc
 from deepsc.modality import modality_names
 
 
-
 @pytest.fixture
 def sensor(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The page's two files, as if they lay in the packages."""
