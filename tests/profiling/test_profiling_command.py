@@ -93,7 +93,7 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
         (["--checkpoint", "codec", "--k", "5"], "the codec allows 2, 6"),
         (["--checkpoint", "local"], "the codec's checkpoint"),
         (["--checkpoint", "damaged"], "damaged"),
-        (["--checkpoint", "foreign"], "unknown codec fields"),
+        (["--checkpoint", "foreign"], "unknown fields"),
     ],
 )
 def test_errors_are_one_line_exit_2_and_leave_nothing(
