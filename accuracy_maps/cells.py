@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.artifacts import ToolkitError, atomic_path, parsing, read_json, write_json
+from data.artifacts import ToolkitError, atomic_path, parse_json, parsing, read_json, write_json
 from data.typed import typed
 
 logger = logging.getLogger(__name__)
@@ -59,12 +58,10 @@ class CellStore:
         if not path.exists():
             return None
         with parsing(path), np.load(path, allow_pickle=False) as stored:
-            counts, figures = stored["counts"], json.loads(str(stored["figures"]))
+            counts, figures = stored["counts"], parse_json(str(stored["figures"]))
             if counts.ndim != 2 or counts.dtype != np.int64:
                 raise TypeError(f"counts are {counts.dtype} of shape {counts.shape}")
-            if not all(math.isfinite(typed(figures, name, float)) for name in figures):
-                raise ValueError(f"figures are {figures}")
-            return Cell(counts=counts, figures=figures)
+            return Cell(counts=counts, figures={name: typed(figures, name, float) for name in figures})
 
     def save(self, name: str, cell: Cell) -> None:
         """Keep a finished cell."""

@@ -92,7 +92,7 @@ class MeasuredGrid:
             errors.append(f"local_accuracy must be above 0, found {self.local_accuracy}")
         elif not -np.inf < self.local_low <= self.local_high < np.inf:
             errors.append(f"local interval is [{self.local_low}, {self.local_high}]")
-        if not errors and not np.all(np.isfinite(self._ratio())):
+        if not errors and not np.all(np.isfinite(self.ratio)):
             errors.append(f"accuracy over local_accuracy {self.local_accuracy} must be finite")
         if not errors:
             errors += [
@@ -111,9 +111,6 @@ class MeasuredGrid:
     @property
     def ratio(self) -> Array:
         """Accuracy over the channel / local accuracy, raw. Eq. (10)'s epsilon / epsilon_0."""
-        return self._ratio()
-
-    def _ratio(self) -> Array:
         with np.errstate(over="ignore"):
             return self.accuracy / self.local_accuracy
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -99,13 +100,28 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     require_file(path)
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = parse_json(Path(path).read_text(encoding="utf-8"))
     # ValueError: not UTF-8, not JSON, a giant integer
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise ToolkitError(f"{path}: not a readable JSON file ({error})") from error
     if not isinstance(document, dict):
         raise ToolkitError(f"{path}: expected a JSON object, found {type(document).__name__}")
     return document
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; NaN and infinity, which are none, and numbers that overflow are refused.
+
+    Raises:
+        ValueError, RecursionError: if it cannot be parsed.
+    """
+    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
 
 
 def require_file(path: str | os.PathLike[str]) -> None:

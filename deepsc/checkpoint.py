@@ -22,6 +22,7 @@ from torch import Tensor
 from data.artifacts import (
     ToolkitError,
     atomic_path,
+    parse_json,
     parsing,
     read_document,
     require_file,
@@ -99,7 +100,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     if header.get("codec") != _fingerprint(config):
         raise ToolkitError(f"{weights}: belongs to another model than {folder / 'config.json'}")
     with parsing(weights):
-        metrics = json.loads(header["metrics"])
+        metrics = parse_json(header["metrics"])
         typed(metrics, "epoch", int)
         typed(metrics, "validation_loss", float)
         _require_size(kind, config, weights)
@@ -194,12 +195,13 @@ def load_state(
                 )
                 for key in moments
             }
-        position: dict[str, Any] = json.loads(header["position"])
+        position: dict[str, Any] = parse_json(header["position"])
         counts = [typed(position, name, int) for name in ("epoch", "batch", "step")]
-        loss = 0.0 if position["best_loss"] is None else typed(position, "best_loss", float)
-        if not all(0 <= count < 2**31 for count in counts) or not math.isfinite(loss):
+        if not all(0 <= count < 2**31 for count in counts):
             raise ValueError(f"position is {position}")
         typed(position, "best_epoch", int)
+        if position["best_loss"] is not None:
+            typed(position, "best_loss", float)
         return position
 
 

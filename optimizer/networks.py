@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from data.artifacts import ToolkitError, atomic_path, parsing, require_file
+from data.artifacts import ToolkitError, atomic_path, parse_json, parsing, require_file
 from data.typed import typed
 from optimizer.config import SystemConfig
 from optimizer.distribution import (
@@ -226,7 +226,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     """
     require_file(path)
     with parsing(path), safe_open(path, framework="pt") as file:
-        head = dict(json.loads((file.metadata() or {}).get("head", "{}")))
+        head = dict(parse_json((file.metadata() or {}).get("head", "{}")))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():

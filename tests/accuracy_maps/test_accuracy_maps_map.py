@@ -165,7 +165,7 @@ def test_truncated_anywhere_is_one_line(make_map: MakeMap, tmp_path: Path) -> No
         ({"accuracy": []}, "accuracy has shape (0,)"),
         ({"local_accuracy": "much"}, "damaged"),
         ({"local_accuracy": None}, "damaged"),
-        ({"local_accuracy": NAN}, "local_accuracy must be above 0"),
+        ({"local_accuracy": NAN}, "is no finite number"),
         ({"model": "large"}, "damaged"),
         ({"provenance": 3}, "damaged"),
         ({"channel": "\x1b[31m"}, r"channel is '\x1b[31m'"),

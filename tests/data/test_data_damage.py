@@ -61,7 +61,7 @@ def test_damaged_text(folder: Path, content: bytes) -> None:
     path = folder / "source.txt"
     path.write_bytes(content)
     found = outcome(lambda: load_parallel(dataset="files", source=path, target=path), path)
-    assert found is None or len(found.train) > 200
+    assert found is None or all(len(pair) == 2 for pair in found.train)
 
 
 def test_a_gzip_bomb_of_one_line(tmp_path: Path) -> None:
