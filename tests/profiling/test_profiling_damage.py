@@ -122,7 +122,6 @@ BERT = {
         {"model_type": 3},
         {"architectures": [3]},
         {"architectures": ["pipeline"]},
-        {"architectures": ["os"]},
         {"hidden_size": "16"},
         {"hidden_size": 10**12},
         {"num_attention_heads": 0},
