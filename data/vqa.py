@@ -154,9 +154,9 @@ def _clevr(root: Path) -> VQASet:
                 (typed(one, "image_filename", str), typed(one, "question", str), typed(one, "answer", str))
                 for one in typed(document, "questions", list)
             ]
-            for name, _, _ in rows:
-                if not name.strip(".") or Path(name).name != name:
-                    raise ValueError(f"image_filename {name!r} is no bare file name")
+            for image, _, _ in rows:
+                if not image.strip(".") or Path(image).name != image:
+                    raise ValueError(f"image_filename {image!r} is no bare file name")
         paths = {key: root / "images" / published / key for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
     return _assemble("CLEVR", synthetic=True, files=files, **splits)

@@ -160,7 +160,7 @@ def test_a_mappo_checkpoint_of_foreign_tensors(
     trainer: Callable[[], MappoTrainer], checkpoint: Path, what: str
 ) -> None:
     tensors = load_file(checkpoint)
-    name = "adam.0.exp_avg"
+    name = "adam.1.exp_avg"  # the first parameter is a number
     if what == "shape":
         tensors[name] = tensors[name][:1].clone()
     elif what == "missing":
