@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.artifacts import ToolkitError, require_file, sha256_of
+from data.artifacts import ToolkitError, parsing, require_file, sha256_of
 from data.captions import caption_pairs
 from data.download import fetch
 
@@ -172,7 +172,8 @@ def _europarl(languages: tuple[str, ...]) -> ParallelCorpus:
     name = names.get(forward) or names.get(backward)
     if name is None:
         raise ToolkitError(f"--pair: {forward!r} given, nltk's comtrans has {', '.join(sorted(names))}")
-    pairs = [(" ".join(sent.words), " ".join(sent.mots)) for sent in comtrans.aligned_sents(name)]
+    with parsing(name):
+        pairs = [(" ".join(sent.words), " ".join(sent.mots)) for sent in comtrans.aligned_sents(name)]
     if forward not in names:
         pairs = [(target, source) for source, target in pairs]
     digest = hashlib.sha256("\n".join(f"{source}\t{target}" for source, target in pairs).encode()).hexdigest()
