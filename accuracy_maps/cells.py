@@ -18,6 +18,8 @@ from data.typed import typed
 
 logger = logging.getLogger(__name__)
 Counts = NDArray[np.int64]
+LARGEST_CELL = 2**30
+"""Bytes of a cell; a small file can unpack to anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,8 @@ class CellStore:
         if not path.exists():
             return None
         with parsing(path), np.load(path, allow_pickle=False) as stored:
+            if sum(entry.file_size for entry in stored.zip.infolist()) > LARGEST_CELL:
+                raise ValueError(f"it would unpack to over {LARGEST_CELL} bytes")
             counts, figures = stored["counts"], parse_json(str(stored["figures"]))
             if counts.ndim != 2 or counts.dtype != np.int64:
                 raise TypeError(f"counts are {counts.dtype} of shape {counts.shape}")

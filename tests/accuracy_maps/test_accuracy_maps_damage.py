@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome
 
-from accuracy_maps import AccuracyMap, BimodalMap, load_map
+from accuracy_maps import AccuracyMap, BimodalMap, cells, load_map
 from accuracy_maps.cells import Cell, CellStore
 
 GRID = np.array([[10.0, 20.0], [15.0, 38.0]])
@@ -130,6 +130,15 @@ def test_a_foreign_cell(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
     store = CellStore(tmp_path / "cells", {"seed": 0})
     path = tmp_path / "cells" / "local.npz"
     np.savez(path, **{"counts": CELL.counts, "figures": np.array('{"BLEU-1": 0.5}')} | arrays)
+    assert outcome(lambda: store.load("local"), path) is None
+
+
+def test_a_cell_that_unpacks_to_a_great_deal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "LARGEST_CELL", 2**16)
+    store = CellStore(tmp_path / "cells", {"seed": 0})
+    store.save("local", Cell(counts=np.zeros((2**14, 3), dtype=np.int64), figures={}))
+    path = tmp_path / "cells" / "local.npz"
+    assert path.stat().st_size < 2**12
     assert outcome(lambda: store.load("local"), path) is None
 
 
