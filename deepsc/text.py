@@ -106,6 +106,10 @@ class TextCodec(Codec):
         logits = nn.functional.linear(hidden[valid], head.weight, bias)  # (valid tokens, vocab_size)
         return nn.functional.cross_entropy(logits, batch.target[valid], label_smoothing=label_smoothing)
 
+    def loss_terms(self, batch: TextBatch) -> int:
+        """Target tokens, padding left out."""
+        return int((batch.target != self.config.pad_id).sum())
+
     @torch.inference_mode()
     def generate(self, received: Tensor, mask: Tensor, *, beams: int = 1) -> Tensor:
         """Decode greedily (one beam) or by beam search, with a KV cache.
