@@ -44,6 +44,12 @@ class Processes:
             for gradient, part in zip(gradients, parts, strict=True):
                 gradient.copy_(part.view_as(gradient))
 
+    def agree_on(self, model: nn.Module) -> None:
+        """Give every process the weights of the first one."""
+        if self.count > 1:
+            for parameter in model.parameters():
+                dist.broadcast(parameter.data, src=0)
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.count > 1:

@@ -13,7 +13,7 @@ from data.sensors import CLASSES, load_sensors
 from torch import Tensor, nn
 
 from data.cli import int_list
-from deepsc.codec import Codec
+from deepsc.codec import Codec, TensorBatch
 from deepsc.config import CodecConfig, RunConfig, TrainConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import link_at, transmit
@@ -69,16 +69,13 @@ class SensorRunConfig(RunConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SensorBatch:
+class SensorBatch(TensorBatch):
     readings: Tensor
     target: Tensor
 
     @property
     def sizes(self) -> tuple[int]:
         return (len(self.target),)
-
-    def to(self, device: torch.device) -> SensorBatch:
-        return SensorBatch(readings=self.readings.to(device), target=self.target.to(device))
 
 
 class SensorCodec(Codec):
