@@ -26,6 +26,18 @@ class Cell:
     counts: Counts
     """(items, statistics), summed over the noise draws."""
     figures: Mapping[str, float]
+    seconds: float = 0.0
+    """Wall time that measuring it took."""
+
+
+def store_folder(output: Path) -> Path:
+    """Where the cells of a map are kept until it is written."""
+    return output.with_name(f".{output.name}.cells")
+
+
+def recorded_seconds(folder: Path) -> list[float]:
+    """How long each finished cell of a store took; none where there is no store."""
+    return [_read(path).seconds for path in sorted(folder.glob("*.npz"))]
 
 
 class CellStore:
@@ -56,14 +68,23 @@ class CellStore:
         path = self._folder / f"{name}.npz"
         if not path.exists():
             return None
-        with parsing(path), np.load(path, allow_pickle=False) as stored:
-            return Cell(counts=stored["counts"], figures=json.loads(str(stored["figures"])))
+        return _read(path)
 
     def save(self, name: str, cell: Cell) -> None:
         """Keep a finished cell."""
         with atomic_path(self._folder / f"{name}.npz") as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, counts=cell.counts, figures=np.array(json.dumps(cell.figures)))
+            figures = np.array(json.dumps(cell.figures))
+            np.savez_compressed(stream, counts=cell.counts, figures=figures, seconds=np.array(cell.seconds))
 
     def remove(self) -> None:
         """Forget the cells."""
         shutil.rmtree(self._folder)
+
+
+def _read(path: Path) -> Cell:
+    with parsing(path), np.load(path, allow_pickle=False) as stored:
+        return Cell(
+            counts=stored["counts"],
+            figures=json.loads(str(stored["figures"])),
+            seconds=float(stored["seconds"]),
+        )

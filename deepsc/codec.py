@@ -43,7 +43,7 @@ class TensorBatch:
     def part(self, rank: int, ranks: int) -> tuple[Self, tuple[Tensor, ...]]:
         """See `Batch.part`; all fields are taken to have one row an item."""
         tensors = {field.name: getattr(self, field.name) for field in fields(self)}
-        rows = torch.arange(rank, len(next(iter(tensors.values()))), ranks)
+        rows = torch.arange(len(next(iter(tensors.values()))))[rank::ranks]
         return type(self)(**{name: tensor[rows] for name, tensor in tensors.items()}), (rows,)
 
 

@@ -45,13 +45,13 @@ class VQABatch(TensorBatch):
 
     def part(self, rank: int, ranks: int) -> tuple[VQABatch, tuple[Tensor, Tensor]]:
         """Every `ranks`-th image from `rank` on, with its questions; see `deepsc.codec.Batch`."""
-        images = torch.arange(rank, len(self.images), ranks)
+        images = torch.arange(len(self.images))[rank::ranks]
         questions = torch.isin(self.image_of, images).nonzero().squeeze(1)
         part = VQABatch(
             images=self.images[images],
             question=self.question[questions],
             mask=self.mask[questions],
-            image_of=torch.searchsorted(images, self.image_of[questions]),
+            image_of=(self.image_of[questions] - rank) // ranks,
             target=self.target[questions],
         )
         return part, (questions, images)

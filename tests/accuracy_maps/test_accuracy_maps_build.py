@@ -119,7 +119,7 @@ def test_local_accuracy_is_sacrebleu_of_the_test_set(
 ) -> None:
     hypotheses = [""] * len(corpus.test)
     for batch in encode_sentences(local.codec, local.tokenizer, [source for source, _ in corpus.test]):
-        texts = decode_sentences(local.codec, local.tokenizer, batch, None)
+        (texts,) = decode_sentences(local.codec, local.tokenizer, batch, [None])
         for row, text in zip(batch.rows, texts, strict=True):
             hypotheses[row] = text
     expected = sacrebleu.corpus_bleu(hypotheses, [[reference for _, reference in corpus.test]]).score
