@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--codec", nargs="+", default=[], metavar="DIR", help="checkpoints from train-deepsc")
     parser.add_argument("--local", metavar="DIR", help="checkpoint trained with --channel none")
     parser.add_argument("--from-scratch", action="store_true", help="train --local and --codec first "
-                        "(default: folders named after --output); train-deepsc's flags follow --")  # fmt: skip
+                        "(default: in folders named after --output), with the flags behind --")  # fmt: skip
     parser.add_argument("--output", default="runs/map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
     parser.add_argument(

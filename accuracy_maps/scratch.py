@@ -101,7 +101,8 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
         seconds = (time.steps - step) * time.seconds_per_step
         logger.info(
             "  %d. %s %s: %d of %d steps to train, at most %s without validation (%.3g s a step, as timed)",
-            number, what, run.output, time.steps - step, time.steps, _duration(seconds), time.seconds_per_step,
+            number, what, run.output, time.steps - step, time.steps, _duration(seconds),
+            time.seconds_per_step,
         )  # fmt: skip
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     recorded = recorded_seconds(store_folder(Path(config.output)))
