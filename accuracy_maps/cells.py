@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.artifacts import ToolkitError, atomic_path, parsing, read_json, write_json
+from data.artifacts import ToolkitError, atomic_path, parsing, read_json, remove_unfinished, write_json
 
 logger = logging.getLogger(__name__)
 Counts = NDArray[np.int64]
@@ -59,6 +59,7 @@ class CellStore:
                 raise ToolkitError(
                     f"{folder} holds cells of another sweep; remove it or choose another --output"
                 )
+            remove_unfinished(folder)
             logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
         else:
             write_json(path, plan)

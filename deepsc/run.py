@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.artifacts import ToolkitError, provenance
+from data.artifacts import ToolkitError, provenance, remove_unfinished
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
@@ -66,6 +66,8 @@ def _train_codec(
     uplink(config.training)  # a wrong channel shows before anything is written
     batches, validation = material.batches(), material.validation()
     processes.wait()  # until everyone has seen the output as it was
+    if processes.writes:
+        remove_unfinished(output)
     if processes.writes and not (output / "config.json").exists():
         origin = provenance(
             config=dataclasses.asdict(config),
