@@ -45,7 +45,6 @@ class RayEngine:
 
     def __init__(self, *, address: str | None = None, device: str | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         try:
             import ray
         except ImportError as error:
@@ -62,14 +61,13 @@ class RayEngine:
         resources = ray.cluster_resources()
         self.device = device or ("cuda" if resources.get("GPU") else "cpu")
         self._threads = torch.get_num_threads()
-        needs = {"num_gpus": 1} if self.device == "cuda" else {"num_cpus": self._threads}
-        for name, count in needs.items():
-            if not any(node["Resources"].get(name[4:-1].upper(), 0) >= count for node in ray.nodes()):
-                raise ToolkitError(
-                    f"--engine: no node of the Ray cluster has {count} {name[4:-1].upper()}s for a task; "
-                    "set OMP_NUM_THREADS to the threads of a task, or --device"
-                )
-        self._options: dict[str, Any] = {**needs, "max_retries": MAX_RETRIES}
+        resource, count = ("GPU", 1) if self.device == "cuda" else ("CPU", self._threads)
+        if not any(node["Resources"].get(resource, 0) >= count for node in ray.nodes()):
+            raise ToolkitError(
+                f"--engine ray: no node has {count} {resource} for a task; OMP_NUM_THREADS and --device "
+                "decide what a task needs"
+            )
+        self._options = {f"num_{resource.lower()}s": count, "max_retries": MAX_RETRIES}
 
     def call(self, function: Callable[[Argument], Result], argument: Argument, *, what: str) -> Result:
         """See `Engine.call`."""

@@ -80,14 +80,26 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     Raises:
         ToolkitError: as `train_codec` and `build_map`.
     """
+    if config.beside:
+        AccuracyMap.load(config.beside)  # a mistake shows now, not after the trainings
     log_plan(config, runs, engine)
     for what, run in (("local model", runs.local), ("codec", runs.codec)):
-        engine.call(train_codec, run, what=f"training the {what}, {run.output}")
+        engine.call(train_run, run, what=f"training the {what}, {run.output}")
     return build_map(config, engine)
 
 
+def train_run(run: RunConfig) -> None:
+    """Train or go on training; the checkpoint is on disk, and need not travel."""
+    train_codec(run)
+
+
 def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
-    """Say in the log what there is to do, and how long it will take where that was measured."""
+    """Say in the log what there is to do, and how long it will take where that was measured.
+
+    Raises:
+        ToolkitError: if the sweep wants a k that the codec will not be trained for.
+    """
+    cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     logger.info("plan for %s", config.output)
     for number, (what, run) in enumerate((("local model", runs.local), ("codec", runs.codec)), start=1):
         done = _position(Path(run.output))
@@ -104,7 +116,6 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
             number, what, run.output, time.steps - step, time.steps, _duration(seconds),
             time.seconds_per_step,
         )  # fmt: skip
-    cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     recorded = recorded_seconds(store_folder(Path(config.output)))
     left = cells - len(recorded)
     seconds = sum(recorded) / len(recorded) * left if recorded else None
@@ -119,10 +130,15 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
 def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
     """Axes of the map to be."""
     names = modality(codec.modality).transmissions
-    trained = codec.trained_k
-    ks = [getattr(config, f"k_{name}" if name else "k") for name in names]
-    found = [asked or ks for asked, ks in zip(ks, trained.values(), strict=True)]
-    return [*found, *itertools.repeat(config.snr_db, len(names))]
+    axes: list[Sequence[float]] = []
+    for name, trained in zip(names, codec.trained_k.values(), strict=True):
+        field = f"k_{name}" if name else "k"
+        asked = getattr(config, field) or trained
+        if unknown := [k for k in asked if k not in trained]:
+            flag = "--" + field.replace("_", "-")
+            raise ToolkitError(f"{flag}: {unknown} given, the codec will be trained for {list(trained)}")
+        axes.append(asked)
+    return [*axes, *itertools.repeat(config.snr_db, len(names))]
 
 
 def _position(folder: Path) -> dict[str, int] | None:

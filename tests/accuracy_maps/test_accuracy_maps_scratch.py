@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 from accuracy_maps.command import main
 from accuracy_maps.engine import LocalEngine
+from accuracy_maps.scratch import train_run
 from accuracy_maps.sweep import Group, Sweep
 from deepsc.evaluation import TextEvaluator
-from deepsc.run import train_codec
 
 SHARED = ["--dataset", "captions", "--caption-count", "400", "--preset", "tiny", "--batch-tokens", "512",
           "--epochs", "3"]  # fmt: skip
@@ -133,7 +133,7 @@ def test_the_plan_comes_first_and_says_what_was_measured(
         pass
 
     def call(_: LocalEngine, function: Any, argument: Any, *, what: str) -> Any:
-        if function is train_codec:
+        if function is train_run:
             raise StopError
         return function(argument)
 
@@ -154,6 +154,7 @@ def test_the_plan_comes_first_and_says_what_was_measured(
         (["--from-scratch", "--", "--output", "x"], "--output: given behind --"),
         (["--from-scratch", "--", "--init-from=x"], "--init-from=x: given behind --"),
         (["--from-scratch", "--", "--dataset", "captions", "--", "--channel", "none"], "needs a channel"),
+        (["--from-scratch", "--k", "3", "--", "--dataset", "captions"], "--k: [3] given, the codec will be"),
         (["--from-scratch", "--baseline", "digital"], "--from-scratch and --baseline"),
         (["--from-scratch", "--codec", "a", "b"], "--codec: 2 given"),
         (["--from-scratch", "--", "--epochs", "0"], "--epochs"),
