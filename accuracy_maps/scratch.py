@@ -118,13 +118,13 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
         )  # fmt: skip
     recorded = recorded_seconds(store_folder(Path(config.output)))
     left = cells - len(recorded)
-    seconds = sum(recorded) / len(recorded) * left if recorded else None
+    pace = f"{_duration(sum(recorded) / len(recorded) * left)} at the pace so far" if recorded else None
     logger.info(
         "  3. sweep: %d of %d cells to measure, %s",
-        left, cells,
-        f"{_duration(seconds)} at the pace so far" if seconds is not None
-        else "time unknown until the first are measured",
-    )  # fmt: skip
+        left,
+        cells,
+        pace or "time unknown until the first are measured",
+    )
 
 
 def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
