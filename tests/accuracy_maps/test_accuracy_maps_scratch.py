@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,28 +196,39 @@ def cluster() -> Iterator[Any]:
 def test_ray_trains_and_measures_the_same_and_survives_the_loss_of_a_node(
     cluster: Any, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both nodes are at work when one is lost; its cell is measured on the other."""
+    """A node is lost while it measures a cell; the cell is measured on the other."""
     import ray
 
-    from accuracy_maps.engine_ray import RayEngine
+    from accuracy_maps import engine_ray
 
-    monkeypatch.setattr(TextEvaluator, "together", 1)
-    measure, lost = RayEngine.measure, []
+    begun, folder = tmp_path / "begun", tmp_path / "runs"
+    begun.mkdir()
+    head, measure, lost = cluster.head_node.node_id, engine_ray._measure, []
 
-    def lose_a_node(self: RayEngine, sweep: Sweep, groups: list[Group]) -> Any:
-        for result in measure(self, sweep, groups):
+    def measure_slowly(*args: Any) -> Any:
+        """Both nodes begin a cell; that of the node to be lost never ends."""
+        node = ray.get_runtime_context().get_node_id()
+        (begun / node).touch()
+        while node != head or len(list(begun.iterdir())) < 2:
+            time.sleep(0.1)
+        return measure(*args)
+
+    def lose_a_node(self: engine_ray.RayEngine, sweep: Sweep, groups: list[Group]) -> Any:
+        for result in every_result(self, sweep, groups):
             if not lost:
-                assert ray.available_resources().get("CPU", 0) == 0, "both nodes are busy"
-                lost.append(cluster.worker_nodes.copy().pop())
+                lost.extend(cluster.worker_nodes)
                 cluster.remove_node(lost[0], allow_graceful=False)
             yield result
 
-    monkeypatch.setattr(RayEngine, "measure", lose_a_node)
-    assert main(scratch(tmp_path, "--engine", "ray", "--ray-address", cluster.address)) == 0
-    assert lost
+    every_result = engine_ray.RayEngine.measure
+    monkeypatch.setattr(TextEvaluator, "together", 1)
+    monkeypatch.setattr(engine_ray, "_measure", measure_slowly)
+    monkeypatch.setattr(engine_ray.RayEngine, "measure", lose_a_node)
+    assert main(scratch(folder, "--engine", "ray", "--ray-address", cluster.address)) == 0
+    assert {path.name for path in begun.iterdir()} == {head, lost[0].node_id}
     assert sum(node["Alive"] for node in ray.nodes()) == 1
-    assert json.loads((tmp_path / "map.json").read_text())["provenance"]["engine"] == "ray"
-    assert_same_family(tmp_path, undisturbed)
+    assert json.loads((folder / "map.json").read_text())["provenance"]["engine"] == "ray"
+    assert_same_family(folder, undisturbed)
 
 
 def test_a_node_that_sees_other_data_is_refused(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
