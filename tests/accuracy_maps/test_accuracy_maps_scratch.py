@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -180,7 +181,10 @@ def test_what_does_not_go_together_is_refused(
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two nodes of one CPU each on this machine."""
+    """Two nodes of one CPU each on this machine, patient with processes that start slowly on a busy one."""
+    for name in ("RAY_worker_register_timeout_seconds", "RAY_raylet_start_wait_time_s"):
+        os.environ.setdefault(name, "600")
+    os.environ.setdefault("RAY_health_check_timeout_ms", "120000")
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
