@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.artifacts import ToolkitError, atomic_path, parse_json, parsing, read_json, write_json
+from data.artifacts import (
+    ToolkitError,
+    atomic_path,
+    parse_json,
+    parsing,
+    read_json,
+    remove_unfinished,
+    write_json,
+)
 from data.typed import typed
 
 logger = logging.getLogger(__name__)
@@ -29,6 +37,18 @@ class Cell:
     counts: Counts
     """(items, statistics), summed over the noise draws."""
     figures: Mapping[str, float]
+    seconds: float = 0.0
+    """Wall time that measuring it took."""
+
+
+def store_folder(output: Path) -> Path:
+    """Where the cells of a map are kept until it is written."""
+    return output.with_name(f".{output.name}.cells")
+
+
+def recorded_seconds(folder: Path) -> list[float]:
+    """How long each finished cell of a store took; none where there is no store."""
+    return [_read(path).seconds for path in sorted(folder.glob("*.npz"))]
 
 
 class CellStore:
@@ -50,6 +70,7 @@ class CellStore:
                 raise ToolkitError(
                     f"{folder} holds cells of another sweep; remove it or choose another --output"
                 )
+            remove_unfinished(folder)
             logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
         else:
             write_json(path, plan)
@@ -59,19 +80,28 @@ class CellStore:
         path = self._folder / f"{name}.npz"
         if not path.exists():
             return None
-        with parsing(path), np.load(path, allow_pickle=False) as stored:
-            if sum(entry.file_size for entry in stored.zip.infolist()) > LARGEST_CELL:
-                raise ValueError(f"it would unpack to over {LARGEST_CELL} bytes")
-            counts, figures = stored["counts"], parse_json(str(stored["figures"]))
-            if counts.ndim != 2 or counts.dtype != np.int64:
-                raise TypeError(f"counts are {counts.dtype} of shape {counts.shape}")
-            return Cell(counts=counts, figures={name: typed(figures, name, float) for name in figures})
+        return _read(path)
 
     def save(self, name: str, cell: Cell) -> None:
         """Keep a finished cell."""
         with atomic_path(self._folder / f"{name}.npz") as temporary, temporary.open("wb") as stream:
-            np.savez_compressed(stream, counts=cell.counts, figures=np.array(json.dumps(cell.figures)))
+            figures = np.array(json.dumps(cell.figures))
+            np.savez_compressed(stream, counts=cell.counts, figures=figures, seconds=np.array(cell.seconds))
 
     def remove(self) -> None:
         """Forget the cells."""
         shutil.rmtree(self._folder)
+
+
+def _read(path: Path) -> Cell:
+    with parsing(path), np.load(path, allow_pickle=False) as stored:
+        if sum(entry.file_size for entry in stored.zip.infolist()) > LARGEST_CELL:
+            raise ValueError(f"it would unpack to over {LARGEST_CELL} bytes")
+        counts, figures = stored["counts"], parse_json(str(stored["figures"]))
+        if counts.ndim != 2 or counts.dtype != np.int64:
+            raise TypeError(f"counts are {counts.dtype} of shape {counts.shape}")
+        return Cell(
+            counts=counts,
+            figures={name: typed(figures, name, float) for name in figures},
+            seconds=float(stored["seconds"]),
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,12 @@ reused for every k and SNR. A sweep that was interrupted goes on when the same c
       --output runs/text-digital.json
 
 measures separate source and channel coding, by an idealised code that achieves capacity, in as many symbols.
+
+  build-accuracy-map --modality text --from-scratch --output runs/text-map.json -- --dataset captions \
+      --preset tiny --k 4,8,12,16,20 -- --epochs 4
+
+trains the local model and the codec before, with train-deepsc's flags behind --; those behind a second -- are
+the codec's alone. It shows a plan first, and goes on where a kill left it, in the middle of a training, too.
 """
 
 
@@ -40,9 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--modality", choices=modality_names(), required=True, help="what crosses the channel"
     )
     parser.add_argument("--codec", nargs="+", default=[], metavar="DIR", help="checkpoints from train-deepsc")
-    parser.add_argument(
-        "--local", required=True, metavar="DIR", help="checkpoint trained with --channel none"
-    )
+    parser.add_argument("--local", metavar="DIR", help="checkpoint trained with --channel none")
+    parser.add_argument("--from-scratch", action="store_true", help="train --local and --codec first "
+                        "(default: in folders named after --output), with the flags behind --")  # fmt: skip
     parser.add_argument("--output", default="runs/map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
     parser.add_argument(
@@ -69,33 +76,71 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
     parser.add_argument("--seed", type=int, default=0, help="of fading, noise and bootstrap")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: trainings and "
+                        "cells are tasks of a Ray cluster (pip install 'deepsc-toolkit[ray]')")  # fmt: skip
+    parser.add_argument("--ray-address", metavar="ADDRESS", help="of the cluster, such as auto or HOST:6379 "
+                        "(default: $RAY_ADDRESS, else this machine)")  # fmt: skip
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    args = build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    args, training = build_parser().parse_args(arguments[:cut]), arguments[cut + 1 :]
 
     def body() -> None:
         if not args.output.endswith(".json"):
             raise ToolkitError(f"--output: {args.output!r} given, a name that ends in .json is allowed")
-        from accuracy_maps.build import MapConfig, build_map
-        from deepsc.checkpoint import read_config
-        from deepsc.device import resolve_device
-
         fields = vars(args).copy()
-        name = fields.pop("modality")
-        for flag, folder in (("--local", args.local), *(("--codec", folder) for folder in args.codec)):
-            document = read_config(folder)
-            with parsing(Path(folder) / "config.json"):
-                found = document["modality"]
-            if found != name:
-                raise ToolkitError(f"{flag}: {folder} is of modality {found!r}, --modality says {name!r}")
-        fields |= {"codecs": tuple(fields.pop("codec")), "device": resolve_device(args.device)}
+        name, scratch = fields.pop("modality"), fields.pop("from_scratch")
+        address, engine_name = fields.pop("ray_address"), fields.pop("engine")
+        if scratch:
+            _check_scratch(args)
+            stem = args.output.removesuffix(".json")
+            fields |= {"local": args.local or f"{stem}-local", "codec": args.codec or [f"{stem}-codec"]}
+        else:
+            if training:
+                raise ToolkitError("--: given without --from-scratch, which train-deepsc's flags are for")
+            _check_modality(args, name)
+        from accuracy_maps.build import build_map
+        from accuracy_maps.config import MapConfig
+        from accuracy_maps.engine import engine_of
+
+        engine, device = engine_of(engine_name, address=address, device=args.device)
+        fields |= {"codecs": tuple(fields.pop("codec")), "device": device}
         config = MapConfig(**fields)
-        print(format_map(build_map(config)))
+        if scratch:
+            from accuracy_maps.scratch import build_from_scratch, family
+
+            result = build_from_scratch(config, family(training, config, name=name), engine)
+        else:
+            result = build_map(config, engine)
+        print(format_map(result))
 
     return run_command(NAME, body)
+
+
+def _check_scratch(args: argparse.Namespace) -> None:
+    """Refuse what does not go with --from-scratch."""
+    if args.baseline:
+        raise ToolkitError("--from-scratch and --baseline: both given, one is allowed")
+    if len(args.codec) > 1:
+        raise ToolkitError(f"--codec: {len(args.codec)} given, --from-scratch trains one for every k")
+
+
+def _check_modality(args: argparse.Namespace, name: str) -> None:
+    """Check that the checkpoints are of the modality that was given."""
+    from deepsc.checkpoint import read_config
+
+    if args.local is None:
+        raise ToolkitError("--local: none given, the map is a ratio to it")
+    for flag, folder in (("--local", args.local), *(("--codec", folder) for folder in args.codec)):
+        document = read_config(folder)
+        with parsing(Path(folder) / "config.json"):
+            found = document["modality"]
+        if found != name:
+            raise ToolkitError(f"{flag}: {folder} is of modality {found!r}, --modality says {name!r}")
 
 
 def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import math
 import sys
@@ -14,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from data.artifacts import ToolkitError
 
 MAX_GRID_POINTS = 10_000
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,6 +49,12 @@ def run_command(name: str, body: Callable[[], None]) -> int:
             body()
     except ToolkitError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"{name}: error: cannot write: {error.strerror}{where}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)

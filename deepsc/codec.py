@@ -22,6 +22,15 @@ class Batch(Protocol):
     def to(self, device: torch.device) -> Any:
         """The batch on another device."""
 
+    def part(self, rank: int, ranks: int) -> tuple[Any, tuple[Tensor, ...]]:
+        """Share of one of several processes: every `ranks`-th item from `rank` on.
+
+        Padding stays as it is, so that the noise of the whole batch fits its parts.
+
+        Returns:
+            The share, and which items it holds of each transmission.
+        """
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorBatch:
@@ -30,6 +39,12 @@ class TensorBatch:
     def to(self, device: torch.device) -> Self:
         """The batch on another device."""
         return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+    def part(self, rank: int, ranks: int) -> tuple[Self, tuple[Tensor, ...]]:
+        """See `Batch.part`; all fields are taken to have one row an item."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        rows = torch.arange(len(next(iter(tensors.values()))))[rank::ranks]
+        return type(self)(**{name: tensor[rows] for name, tensor in tensors.items()}), (rows,)
 
 
 class Codec(nn.Module):
@@ -42,3 +57,7 @@ class Codec(nn.Module):
     loss: Callable[..., Tensor]
     """loss(batch, *links, label_smoothing=0.0): training loss of a batch, a scalar in nats. One link for each
     transmission, in the order of `config.uplinks`; none for the local model."""
+
+    def loss_terms(self, batch: Any) -> int:
+        """How many terms the loss of a batch is a mean over: its items, unless a codec says otherwise."""
+        return int(batch.sizes[0])

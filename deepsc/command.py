@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,6 +27,8 @@ Train the local model (no channel) first; the accuracy map is a ratio to it, and
 One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k
 symbols of one ordered code are sent). The SNR is drawn per sentence or image, uniform in dB in --snr-db; the
 codec is told. Further flags depend on the modality: train-deepsc --modality image --help
+
+Several GPUs share each batch: accelerate launch --num_processes 4 -m deepsc.command --modality text ...
 """
 
 
@@ -125,9 +128,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = config_from_args(args)
         from deepsc.run import train_codec
 
+        first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
+        if not first:
+            logging.disable(logging.WARNING)
         checkpoint = train_codec(config)
-        logging.getLogger(__name__).info("best epoch: %s", checkpoint.metrics["epoch"])
-        print(f"{config.output}: validation loss {checkpoint.metrics['validation_loss']:.4f} nats")
+        if first:
+            logging.getLogger(__name__).info("best epoch: %s", checkpoint.metrics["epoch"])
+            print(f"{config.output}: validation loss {checkpoint.metrics['validation_loss']:.4f} nats")
 
     return run_command(NAME, body)
 

@@ -21,6 +21,7 @@ from PIL import Image
 
 from data.images import ImageSplit, Pixels, read_image
 from deepsc.channels import Channel
+from deepsc.modality import Measurer
 
 Counts = NDArray[np.int64]
 
@@ -29,7 +30,7 @@ SCALES = (0.5, 1.0)
 """Share of the image's side that is coded; the receiver enlarges it again."""
 
 
-class Digital:
+class Digital(Measurer):
     """Delivers the largest of each item's versions whose bits fit the capacity.
 
     Args:

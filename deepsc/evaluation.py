@@ -50,11 +50,21 @@ def encode_sentences(
 
 @torch.inference_mode()
 def decode_sentences(
-    codec: TextCodec, tokenizer: TextTokenizer, batch: EncodedBatch, link: Link | None, *, beams: int = 1
-) -> list[str]:
-    """Send one batch and decode what arrives; sentences in the order of `batch.rows`."""
-    received = codec.transmit(batch.features, batch.mask, link)
-    return tokenizer.decode(codec.generate(received, batch.mask, beams=beams).tolist())
+    codec: TextCodec,
+    tokenizer: TextTokenizer,
+    batch: EncodedBatch,
+    links: Sequence[Link | None],
+    *,
+    beams: int = 1,
+) -> list[list[str]]:
+    """Send one batch over each link and decode all that arrives together.
+
+    Returns:
+        For each link, sentences in the order of `batch.rows`.
+    """
+    received = torch.cat([codec.transmit(batch.features, batch.mask, link) for link in links])
+    ids = codec.generate(received, batch.mask.repeat(len(links), 1), beams=beams)
+    return [tokenizer.decode(part.tolist()) for part in ids.split(len(batch.rows))]
 
 
 class BleuStatistics:
@@ -112,6 +122,8 @@ def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str,
 class TextEvaluator(Evaluator):
     """Measures a text codec on test sentences; encoder features are computed once and serve every k and SNR.
 
+    A batch is decoded at several k and SNR together.
+
     Args:
         codec: the codec, or the local model.
         tokenizer: the codec's.
@@ -121,6 +133,7 @@ class TextEvaluator(Evaluator):
     """
 
     metric = "sacreBLEU"
+    together = 9
 
     def __init__(
         self,
@@ -148,13 +161,27 @@ class TextEvaluator(Evaluator):
         Returns:
             Counts of shape (sentences, 10) as `score` takes their sum, and nltk's BLEU by name.
         """
-        hypotheses = [""] * len(self._references)
+        (measured,) = self.measure_together([(k, snr_db)], seed=seed)
+        return measured
+
+    def measure_together(
+        self, points: Sequence[tuple[int, float]], *, seed: int
+    ) -> list[tuple[NDArray[np.int64], dict[str, float]]]:
+        """`measure` at each (k, SNR); all of a batch are decoded together."""
+        hypotheses = [[""] * len(self._references) for _ in points]
         for number, batch in enumerate(self._batches):
-            link = link_at(self._channel, k=k, snr_db=snr_db, like=batch.mask, seed=(seed, number))
-            texts = decode_sentences(self._codec, self._tokenizer, batch, link, beams=self._beams)
-            for row, text in zip(batch.rows, texts, strict=True):
-                hypotheses[row] = text
-        return BleuStatistics(hypotheses, self._references).counts, nltk_bleu(hypotheses, self._references)
+            links = [
+                link_at(self._channel, k=k, snr_db=snr_db, like=batch.mask, seed=(seed, number))
+                for k, snr_db in points
+            ]
+            decoded = decode_sentences(self._codec, self._tokenizer, batch, links, beams=self._beams)
+            for heard, texts in zip(hypotheses, decoded, strict=True):
+                for row, text in zip(batch.rows, texts, strict=True):
+                    heard[row] = text
+        return [
+            (BleuStatistics(heard, self._references).counts, nltk_bleu(heard, self._references))
+            for heard in hypotheses
+        ]
 
     @staticmethod
     def score(counts: NDArray[np.int64]) -> float:

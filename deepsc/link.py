@@ -21,6 +21,9 @@ class Link:
     snr_db: Tensor
     """(B,), nominal E_s/N_0."""
     generator: torch.Generator
+    rows: Tensor | None = None
+    """Items of the batch that this process sends, where several share it. Gain and noise are drawn for all,
+    so that they are the same as in one process. None: all items."""
 
 
 def transmit(
@@ -42,16 +45,18 @@ def transmit(
         return features
     if link is None:
         raise ValueError("a codec with a channel needs a link")
-    channel, generator = link.channel, link.generator
-    shape = (features.shape[0], features.shape[1], encoder.k_max)
+    channel, generator, k = link.channel, link.generator, link.k
+    shape = (len(k), features.shape[1], encoder.k_max)
     gain = channel.draw_gain(shape, generator=generator, device=features.device)
     known_snr_db = channel.known_snr_db(gain, link.snr_db)
-    symbols = encoder(features, mask, k=link.k, snr_db=known_snr_db)  # (B, S, K)
-    received = channel.receive(symbols, gain, link.snr_db, generator=generator)
-    equalised = channel.equalise(received, gain, link.snr_db)
+    mine = slice(None) if link.rows is None else link.rows
+    symbols = encoder(features, mask, k=k[mine], snr_db=known_snr_db[mine])  # (B, S, K)
+    sent = symbols if link.rows is None else symbols.new_zeros(shape).index_copy(0, link.rows, symbols)
+    received = channel.receive(sent, gain, link.snr_db, generator=generator)[mine]
+    equalised = channel.equalise(received, gain[mine], link.snr_db[mine])
     # Nothing was sent on the unused symbols, so the receiver hears nothing there either.
     equalised = equalised * (symbols != 0)
-    return decoder(equalised, k=link.k, snr_db=known_snr_db)
+    return decoder(equalised, k=k[mine], snr_db=known_snr_db[mine])
 
 
 def link_at(

@@ -12,7 +12,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import deepsc
 from data.artifacts import ToolkitError
@@ -62,9 +62,13 @@ class Material:
     """Published weights to start from, by name of the codec's parameters."""
 
 
-class Measurer(Protocol):
+class Measurer(ABC):
     """Sends test items over the channel and counts what arrives."""
 
+    together: ClassVar[int] = 1
+    """Cells of a map that `measure_together` gains by having at once."""
+
+    @abstractmethod
     def measure(self, *, k: Any, snr_db: Any, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
         """Send every test item once.
 
@@ -78,16 +82,18 @@ class Measurer(Protocol):
             Counts, (items, statistics), and further figures by name.
         """
 
+    def measure_together(
+        self, points: Sequence[tuple[Any, Any]], *, seed: int
+    ) -> list[tuple[NDArray[np.int64], dict[str, float]]]:
+        """`measure` at each (k, SNR), with one seed."""
+        return [self.measure(k=k, snr_db=snr_db, seed=seed) for k, snr_db in points]
 
-class Evaluator(ABC):
+
+class Evaluator(Measurer):
     """Measures one model on test items; what need not be done for every k and SNR is done once."""
 
     metric: str
     """Name of the accuracy."""
-
-    @abstractmethod
-    def measure(self, *, k: Any, snr_db: Any, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
-        """Send every test item once; see `Measurer.measure`."""
 
     @staticmethod
     @abstractmethod

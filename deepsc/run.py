@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.artifacts import ToolkitError, provenance
+from data.artifacts import ToolkitError, provenance, remove_unfinished
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
 from deepsc.modality import modality
 from deepsc.principal import principal_start
+from deepsc.processes import Processes, join
 from deepsc.training import train, uplink
 
 _START_BATCHES = 16
@@ -25,6 +26,8 @@ _START_BATCHES = 16
 
 def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Checkpoint:
     """Train a codec, or resume its training; see `RunConfig`.
+
+    Several processes started by `accelerate launch` or torchrun share each batch; see `deepsc.processes`.
 
     Args:
         config: the run.
@@ -36,6 +39,13 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
     Raises:
         ToolkitError: on any mistake of the user's; then nothing half-written is left.
     """
+    with join(config.device) as (processes, device):
+        return _train_codec(config, processes, device, stop_after_steps)
+
+
+def _train_codec(
+    config: RunConfig, processes: Processes, device: str, stop_after_steps: int | None
+) -> Checkpoint:
     output = Path(config.output)
     kind = modality(config.modality)
     initial = from_pretrained(config.init_from) if config.init_from else None
@@ -55,7 +65,10 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
     _claim_output(output, fields, resume=config.resume)
     uplink(config.training)  # a wrong channel shows before anything is written
     batches, validation = material.batches(), material.validation()
-    if not (output / "config.json").exists():
+    processes.wait()  # until everyone has seen the output as it was
+    if processes.writes:
+        remove_unfinished(output)
+    if processes.writes and not (output / "config.json").exists():
         origin = provenance(
             config=dataclasses.asdict(config),
             seed=config.training.seed,
@@ -68,7 +81,7 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
     codec = kind.codec(material.codec_config)
     weights = initial.codec.state_dict() if initial else material.weights
     start_from(codec, weights)
-    codec.to(config.device)
+    codec.to(device)
     if weights and codec.config.uplinks and not (output / "state.safetensors").exists():
         principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
     train(
@@ -79,8 +92,10 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
         output=output,
         resume=config.resume,
         stop_after_steps=stop_after_steps,
+        processes=processes,
     )
-    return from_pretrained(output, device=config.device)
+    processes.wait()  # until the first has written
+    return from_pretrained(output, device=device)
 
 
 def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from deepsc.codec import Codec, TensorBatch
 from deepsc.config import TextCodecConfig
+from deepsc.decoding import greedy
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
 
@@ -106,6 +107,10 @@ class TextCodec(Codec):
         logits = nn.functional.linear(hidden[valid], head.weight, bias)  # (valid tokens, vocab_size)
         return nn.functional.cross_entropy(logits, batch.target[valid], label_smoothing=label_smoothing)
 
+    def loss_terms(self, batch: TextBatch) -> int:
+        """Target tokens, padding left out."""
+        return int((batch.target != self.config.pad_id).sum())
+
     @torch.inference_mode()
     def generate(self, received: Tensor, mask: Tensor, *, beams: int = 1) -> Tensor:
         """Decode greedily (one beam) or by beam search, with a KV cache.
@@ -120,6 +125,8 @@ class TextCodec(Codec):
         """
         # Twice the source and a little more leaves room for German compounds cut to pieces.
         longest = min(2 * mask.shape[1] + 8, self.config.max_length - 1)
+        if beams == 1:
+            return greedy(self.transformer, received, mask, longest=longest)
         return self.transformer.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=received),
             attention_mask=mask,

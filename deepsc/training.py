@@ -6,7 +6,9 @@ step). A run that was killed and resumed therefore does what the undisturbed run
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import dataclasses
 import logging
 import math
 import sys
@@ -25,8 +27,11 @@ from deepsc.checkpoint import load_state, save_best, save_state
 from deepsc.codec import Batch, Codec
 from deepsc.config import TrainConfig
 from deepsc.link import Link
+from deepsc.processes import Processes
 
 logger = logging.getLogger(__name__)
+
+ALONE = Processes()
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:
@@ -101,17 +106,58 @@ def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> f
 
 @torch.inference_mode()
 def validation_loss(
-    codec: Codec, batches: Sequence[Batch], config: TrainConfig, device: torch.device
+    codec: Codec,
+    batches: Sequence[Batch],
+    config: TrainConfig,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> float:
     """Mean of the loss in nats, batches weighted by items; same k, SNR and noise each call."""
     codec.eval()
     total = items = 0.0
-    for number, batch in enumerate(batches):
+    for number in range(processes.rank, len(batches), processes.count):
+        batch = batches[number]
         links = draw_links(codec, config, batch.sizes, seed=number, device=device)
         total += codec.loss(batch.to(device), *links).item() * batch.sizes[0]
         items += batch.sizes[0]
     codec.train()
+    total, items = processes.sum(torch.tensor((total, items), dtype=torch.float64, device=device)).tolist()
     return total / items
+
+
+def shared_loss(
+    codec: Codec,
+    batch: Batch,
+    links: Sequence[Link],
+    processes: Processes,
+    *,
+    label_smoothing: float,
+    device: torch.device,
+) -> Tensor:
+    """This process's part of the loss of a batch; the parts of all processes sum to the loss.
+
+    Args:
+        codec: the model.
+        batch: of all processes.
+        links: of the whole batch.
+        processes: who shares it.
+        label_smoothing: as in `Codec.loss`.
+        device: where the codec is.
+
+    Returns:
+        Scalar.
+    """
+    if processes.count == 1:
+        return codec.loss(batch.to(device), *links, label_smoothing=label_smoothing)
+    part, rows = batch.part(processes.rank, processes.count)
+    share = codec.loss_terms(part) / codec.loss_terms(batch)
+    if share == 0:  # fewer items than processes: the first one's are gone through for nothing
+        part, rows = batch.part(0, processes.count)
+    links = [
+        dataclasses.replace(link, rows=items.to(device))
+        for link, items in zip(links, rows[: len(links)], strict=True)
+    ]
+    return codec.loss(part.to(device), *links, label_smoothing=label_smoothing) * share
 
 
 def train(
@@ -123,6 +169,7 @@ def train(
     output: Path,
     resume: bool,
     stop_after_steps: int | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Train a codec on the device it is on; keep the best weights on validation data.
 
@@ -134,6 +181,7 @@ def train(
         output: folder for model.safetensors, state.safetensors and tensorboard/.
         resume: continue from state.safetensors where there is one.
         stop_after_steps: leave off after so many steps of this call, as a kill would.
+        processes: those that share each batch. Dropout is drawn anew in each, all else as in one process.
 
     Returns:
         The last position: epoch, batch, step, best validation loss.
@@ -150,15 +198,21 @@ def train(
     if resume and (output / "state.safetensors").exists():
         position = load_state(output, codec, optimizer)
         logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
+    processes.agree_on(codec)
     total_steps = config.epochs * len(batches(0))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(codec, device))
-    writer = SummaryWriter(str(output / "tensorboard"), purge_step=position["step"])
+    writes = processes.writes
+    record = SummaryWriter(str(output / "tensorboard"), purge_step=position["step"]) if writes else None
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     codec.train()
     with (
-        writer,
+        record or contextlib.nullcontext(),
         tqdm(
-            total=total_steps, initial=position["step"], unit="step", dynamic_ncols=True, disable=None
+            total=total_steps,
+            initial=position["step"],
+            unit="step",
+            dynamic_ncols=True,
+            disable=None if writes else True,
         ) as bar,
     ):
         while (
@@ -176,40 +230,47 @@ def train(
                 factor = learning_rate_factor(step, warmup_steps=config.warmup_steps, total_steps=total_steps)
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * factor
-                torch.manual_seed(step_seed)  # dropout has no generator argument
+                # Dropout has no generator argument.
+                torch.manual_seed(step_seed + processes.rank * 2**40)
                 links = draw_links(codec, config, batch.sizes, seed=step_seed, device=device)
                 with autocast:
-                    loss = codec.loss(batch.to(device), *links, label_smoothing=config.label_smoothing)
+                    part = shared_loss(
+                        codec, batch, links, processes, label_smoothing=config.label_smoothing, device=device
+                    )
+                loss = processes.sum(part.detach())
                 _require_finite(loss.item(), f"loss at step {step}")
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                part.backward()
+                processes.sum_gradients(codec)
                 norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), config.clip_norm)
                 _require_finite(norm.item(), f"gradient at step {step}")
                 optimizer.step()
                 position |= {"step": step + 1, "batch": position["batch"] + 1}
                 bar.update()
-                if step % 10 == 0:
-                    writer.add_scalar("train/loss", loss.item(), step)
-                    writer.add_scalar("train/learning_rate", config.learning_rate * factor, step)
-                    writer.add_scalar("train/gradient_norm", norm.item(), step)
+                if record and step % 10 == 0:
+                    record.add_scalar("train/loss", loss.item(), step)
+                    record.add_scalar("train/learning_rate", config.learning_rate * factor, step)
+                    record.add_scalar("train/gradient_norm", norm.item(), step)
                     bar.set_postfix(
                         epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"]
                     )
-                if position["step"] % config.checkpoint_steps == 0:
+                if writes and position["step"] % config.checkpoint_steps == 0:
                     save_state(output, codec, optimizer, position)
             with autocast:
-                measured = validation_loss(codec, validation, config, device)
+                measured = validation_loss(codec, validation, config, device, processes)
             _require_finite(measured, f"validation loss after step {position['step']}")
-            writer.add_scalar("validation/loss", measured, position["step"])
+            if record:
+                record.add_scalar("validation/loss", measured, position["step"])
             epoch = position["epoch"]
             logger.info("epoch %d: validation loss %.4f", epoch, measured)
             position |= {"epoch": epoch + 1, "batch": 0}
             if position["best_loss"] is None or measured < position["best_loss"]:
                 position |= {"best_loss": measured, "best_epoch": epoch}
-                save_best(
-                    output, codec, {"epoch": epoch, "step": position["step"], "validation_loss": measured}
-                )
-            save_state(output, codec, optimizer, position)
+                if writes:
+                    metrics = {"epoch": epoch, "step": position["step"], "validation_loss": measured}
+                    save_best(output, codec, metrics)
+            if writes:
+                save_state(output, codec, optimizer, position)
     return position
 
 

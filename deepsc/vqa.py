@@ -43,6 +43,19 @@ class VQABatch(TensorBatch):
         """Items in each transmission: B questions, M images."""
         return self.question.shape[0], self.images.shape[0]
 
+    def part(self, rank: int, ranks: int) -> tuple[VQABatch, tuple[Tensor, Tensor]]:
+        """Every `ranks`-th image from `rank` on, with its questions; see `deepsc.codec.Batch`."""
+        images = torch.arange(len(self.images))[rank::ranks]
+        questions = torch.isin(self.image_of, images).nonzero().squeeze(1)
+        part = VQABatch(
+            images=self.images[images],
+            question=self.question[questions],
+            mask=self.mask[questions],
+            image_of=(self.image_of[questions] - rank) // ranks,
+            target=self.target[questions],
+        )
+        return part, (questions, images)
+
 
 class VQACodec(Codec):
     """Two semantic encoders, two JSC codecs, fusion and answer classifier.

@@ -13,8 +13,11 @@ import pytest
 import sacrebleu
 
 from accuracy_maps import AccuracyMap
-from accuracy_maps.build import Cell, MapConfig, assemble_map, build_map
+from accuracy_maps.assemble import assemble_map
+from accuracy_maps.build import MAX_ATTEMPTS, build_map
+from accuracy_maps.cells import Cell
 from accuracy_maps.command import main
+from accuracy_maps.config import MapConfig
 from data.artifacts import ToolkitError
 from data.parallel import ParallelCorpus
 from deepsc.checkpoint import Checkpoint
@@ -47,16 +50,22 @@ def built(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
-    """What is measured during a test: (k, SNR) of each call."""
+    """What is measured during a test: every (k, SNR)."""
     calls: list[tuple[int, float]] = []
-    measure = TextEvaluator.measure
+    measure = TextEvaluator.measure_together
 
-    def count(self: TextEvaluator, *, k: int, snr_db: float, seed: int) -> Any:
-        calls.append((k, snr_db))
-        return measure(self, k=k, snr_db=snr_db, seed=seed)
+    def count(self: TextEvaluator, points: Any, *, seed: int) -> Any:
+        calls.extend(points)
+        return measure(self, points, seed=seed)
 
-    monkeypatch.setattr(TextEvaluator, "measure", count)
+    monkeypatch.setattr(TextEvaluator, "measure_together", count)
     return calls
+
+
+@pytest.fixture(autouse=True)
+def two_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells are measured by twos, so that there are several groups."""
+    monkeypatch.setattr(TextEvaluator, "together", 2)
 
 
 @pytest.fixture
@@ -119,7 +128,7 @@ def test_local_accuracy_is_sacrebleu_of_the_test_set(
 ) -> None:
     hypotheses = [""] * len(corpus.test)
     for batch in encode_sentences(local.codec, local.tokenizer, [source for source, _ in corpus.test]):
-        texts = decode_sentences(local.codec, local.tokenizer, batch, None)
+        (texts,) = decode_sentences(local.codec, local.tokenizer, batch, [None])
         for row, text in zip(batch.rows, texts, strict=True):
             hypotheses[row] = text
     expected = sacrebleu.corpus_bleu(hypotheses, [[reference for _, reference in corpus.test]]).score
@@ -140,13 +149,13 @@ KILLED = """
 import os, signal, sys
 from deepsc.evaluation import TextEvaluator
 from accuracy_maps.command import main
-measure, calls = TextEvaluator.measure, []
-def count(self, **options):
-    calls.append(options)
-    if len(calls) == 4:
+measure, calls = TextEvaluator.measure_together, []
+def count(self, points, *, seed):
+    calls.append(points)
+    if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return measure(self, **options)
-TextEvaluator.measure = count
+    return measure(self, points, seed=seed)
+TextEvaluator.measure_together, TextEvaluator.together = count, 2
 main(sys.argv[1:])
 """
 
@@ -170,15 +179,15 @@ def test_an_interrupted_sweep_ends_with_130_and_goes_on(
     measured: list[tuple[int, float]], capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     command = arguments(folders, tmp_path / "map.json")
-    measure = TextEvaluator.measure
+    measure = TextEvaluator.measure_together
 
-    def interrupt(self: TextEvaluator, **options: Any) -> Any:
+    def interrupt(self: TextEvaluator, points: Any, *, seed: int) -> Any:
         if len(measured) == 5:
             raise KeyboardInterrupt
-        return measure(self, **options)
+        return measure(self, points, seed=seed)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TextEvaluator, "measure", interrupt)
+        patch.setattr(TextEvaluator, "measure_together", interrupt)
         assert main(command) == 130
     assert "interrupted" in capsys.readouterr().err
     assert main([*command, "--seed", "1"]) == 2
@@ -213,6 +222,32 @@ def test_nothing_is_measured_again_when_only_the_plot_failed(
     encoded.clear()
     assert main(command) == 0
     assert (measured, encoded) == ([], [])
+    assert_same_map(tmp_path, built)
+
+
+def test_a_failing_cell_is_measured_again_and_the_others_are_kept(
+    folders: dict[str, Path], built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    measured: list[tuple[int, float]], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    command = arguments(folders, tmp_path / "map.json")
+    measure, bad, left = TextEvaluator.measure_together, (4, 18.0), [MAX_ATTEMPTS]
+
+    def fail(self: TextEvaluator, points: Any, *, seed: int) -> Any:
+        if bad in points and left[0]:
+            left[0] -= 1
+            raise RuntimeError("out of luck")
+        return measure(self, points, seed=seed)
+
+    monkeypatch.setattr(TextEvaluator, "measure_together", fail)
+    assert main(command) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "1 of 7 cells failed 3 times" in error
+    assert "k4_snr18_draws1 (RuntimeError('out of luck'))" in error
+    assert "attempt 3 of 3" in caplog.text
+    assert len(measured) == len(set(measured)) == CELLS - 1, "its neighbour was measured by itself"
+    left[0] = 2
+    assert main(command) == 0, "the third attempt succeeds"
+    assert measured[CELLS - 1 :] == [bad]
     assert_same_map(tmp_path, built)
 
 

@@ -1,7 +1,9 @@
 """What the four commands share: flag types, one-line errors, exit status."""
 
 import argparse
+import errno
 import logging
+import os
 import subprocess
 import sys
 
@@ -135,6 +137,16 @@ def test_run_command_is_interrupted_with_130_and_done_with_0(capsys: pytest.Capt
     assert run_command("some-command", lambda: print("result")) == 0
     output = capsys.readouterr()
     assert (output.out, output.err) == ("result\n", "")
+
+
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "runs/events")
+
+    assert run_command("some-command", body) == 2
+    assert capsys.readouterr().err == (
+        "some-command: error: cannot write: No space left on device (runs/events)\n"
+    )
 
 
 def test_a_bug_keeps_its_traceback() -> None:

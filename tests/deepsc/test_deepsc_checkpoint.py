@@ -3,13 +3,21 @@
 import json
 import pickle
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from micro_codec import use_micro_preset
+from safetensors.torch import load_file
 
 from data.artifacts import ToolkitError
+from deepsc import training
 from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.config import TextRunConfig
+from deepsc.modality import modality
+from deepsc.run import train_codec
 from deepsc.text import collate
 
 
@@ -92,3 +100,40 @@ def test_foreign_config_is_refused(copy: Path, change: dict[str, object], says: 
     (copy / "config.json").write_text(json.dumps(document | change))
     with pytest.raises(ToolkitError, match=says):
         from_pretrained(copy)
+
+
+@contextmanager
+def files_limited_to(size: int) -> Iterator[None]:
+    """A write beyond so many bytes fails, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors"])
+def test_on_a_full_disk_the_old_checkpoint_survives(
+    make_run: Callable[..., TextRunConfig], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is one clear line, nothing half-written stays, and with room again the run goes on."""
+    schedule = {"epochs": 2, "checkpoint_steps": 10**6}
+    config, resumed = make_run(training=schedule), make_run(training=schedule, resume=True)
+    steps = len(modality("text").material(config, None).batches()(0))
+    train_codec(config, stop_after_steps=steps)
+    folder = Path(config.output)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    if name == "state.safetensors":  # the weights are not the first to find no room
+        monkeypatch.setattr(training, "save_best", lambda *_: None)
+    with files_limited_to(20_000), pytest.raises(ToolkitError, match=rf"^cannot write .*{name}: .*") as error:
+        train_codec(resumed)
+    assert "\n" not in str(error.value)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    monkeypatch.undo()
+    use_micro_preset(monkeypatch)
+    train_codec(resumed)
+    train_codec(make_run("whole", training=schedule))
+    ours, whole = (load_file(Path(folder).parent / run / name) for run in (folder.name, "whole"))
+    assert all(torch.equal(tensor, whole[key]) for key, tensor in ours.items())

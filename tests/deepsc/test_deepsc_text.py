@@ -6,8 +6,12 @@ import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
+from data.parallel import ParallelCorpus
 from deepsc.channels import Channel
+from deepsc.checkpoint import Checkpoint
 from deepsc.config import TextCodecConfig
+from deepsc.evaluation import encode_sentences
+from deepsc.link import link_at
 from deepsc.text import Link, TextBatch, TextCodec, collate
 
 SHORT, LONG = [5, 6, 7, 1], [9, 8, 7, 6, 5, 4, 3, 2, 10, 11, 12, 1]
@@ -123,3 +127,34 @@ def test_receiver_hears_nothing_on_unused_symbols() -> None:
     assert torch.all(symbols[..., 2:] == 0)
     assert torch.all(symbols[0, len(SHORT) :] == 0)
     assert torch.all(symbols[1, :, :2] != 0)
+
+
+@torch.inference_mode()
+def test_greedy_decoding_is_transformers_own_though_complete_sentences_leave(
+    trained: Checkpoint, corpus: ParallelCorpus
+) -> None:
+    """Several k and SNR of a batch together say what `generate` says of each by itself."""
+    codec = trained.codec
+    batch = encode_sentences(codec, trained.tokenizer, [source for source, _ in corpus.test])[0]
+    received = [
+        codec.transmit(
+            batch.features, batch.mask, link_at(Channel(), k=k, snr_db=snr, like=batch.mask, seed=(0, 0))
+        )
+        for k, snr in ((2, -6.0), (6, 0.0), (6, 18.0))
+    ]
+    together = codec.generate(torch.cat(received), batch.mask.repeat(3, 1)).split(len(batch.rows))
+    lengths = set()
+    for ours, features in zip(together, received, strict=True):
+        reference = codec.transformer.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=features),
+            attention_mask=batch.mask,
+            num_beams=1,
+            do_sample=False,
+            max_new_tokens=min(2 * batch.mask.shape[1] + 8, codec.config.max_length - 1),
+            suppress_tokens=[codec.config.pad_id],
+        )
+        assert torch.equal(ours[:, : reference.shape[1]], reference)
+        assert torch.all(ours[:, reference.shape[1] :] == codec.config.pad_id)
+        lengths |= set((ours != codec.config.pad_id).sum(dim=1).tolist())
+    assert len(lengths) > 3, "sentences are complete at different steps, so a mix-up would show"
+    assert not torch.equal(together[0], together[2])

@@ -110,7 +110,7 @@ def test_local_codec_translates_as_transformers_does(opus_mt):
             **inputs, num_beams=1, do_sample=False, max_new_tokens=longest, suppress_tokens=[pad]
         )
         (batch,) = encode_sentences(codec, loaded.tokenizer, [sentence])
-        (text,) = decode_sentences(codec, loaded.tokenizer, batch, None)
+        ((text,),) = decode_sentences(codec, loaded.tokenizer, batch, [None])
         assert text
         assert text == theirs.batch_decode(ids, skip_special_tokens=True)[0].strip()
 

@@ -1,0 +1,161 @@
+"""A map from nothing: plan, train the local model, train the codec, sweep."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import json
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from accuracy_maps.bimodal import BimodalMap
+from accuracy_maps.build import build_map
+from accuracy_maps.cells import recorded_seconds, store_folder
+from accuracy_maps.config import MapConfig
+from accuracy_maps.engine import Engine
+from accuracy_maps.map import AccuracyMap
+from data.artifacts import ToolkitError
+from deepsc.calibrate import time_steps
+from deepsc.checkpoint import read_header
+from deepsc.command import build_parser, config_from_args
+from deepsc.config import RunConfig
+from deepsc.modality import modality
+from deepsc.run import train_codec
+
+logger = logging.getLogger(__name__)
+
+_OURS = ("--modality", "--output", "--resume", "--init-from", "--device", "--data-dir")
+"""Flags of train-deepsc that follow from those of build-accuracy-map."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The trainings behind a map, in their order."""
+
+    local: RunConfig
+    codec: RunConfig
+
+
+def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
+    """Runs of the local model and of the codec that starts from it.
+
+    Args:
+        flags: of train-deepsc, for both; those behind a further "--" are the codec's alone.
+        config: of the map; says where the checkpoints go, the device and the folder of the data.
+        name: of the modality.
+
+    Raises:
+        ToolkitError: if a flag is unknown, or none of train-deepsc's to give here.
+    """
+    cut = flags.index("--") if "--" in flags else len(flags)
+    shared, further = list(flags[:cut]), list(flags[cut + 1 :])
+    for flag in (*shared, *further):
+        if flag.partition("=")[0] in _OURS:
+            raise ToolkitError(
+                f"{flag}: given behind --, where it follows from build-accuracy-map's own flags"
+            )
+    (codec,) = config.codecs
+
+    def parsed(given: Sequence[str], output: str) -> argparse.Namespace:
+        args = build_parser(name).parse_args(["--modality", name, *given])
+        args.output, args.resume, args.device, args.data_dir = output, True, config.device, config.data_dir
+        return args
+
+    local_args = parsed(shared, config.local)
+    local_args.channel = "none"
+    codec_args = parsed([*shared, *further], codec)
+    codec_args.init_from, codec_args.pretrained = config.local, None
+    if codec_args.channel == "none":
+        raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
+    return Family(local=config_from_args(local_args), codec=config_from_args(codec_args))
+
+
+def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> AccuracyMap | BimodalMap:
+    """Train what is not trained yet, then measure the map; after a kill the same call goes on.
+
+    Raises:
+        ToolkitError: as `train_codec` and `build_map`.
+    """
+    if config.beside:
+        AccuracyMap.load(config.beside)  # a mistake shows now, not after the trainings
+    log_plan(config, runs, engine)
+    for what, run in (("local model", runs.local), ("codec", runs.codec)):
+        engine.call(train_run, run, what=f"training the {what}, {run.output}")
+    return build_map(config, engine)
+
+
+def train_run(run: RunConfig) -> None:
+    """Train or go on training; the checkpoint is on disk, and need not travel."""
+    train_codec(run)
+
+
+def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
+    """Say in the log what there is to do, and how long it will take where that was measured.
+
+    Raises:
+        ToolkitError: if the sweep wants a k that the codec will not be trained for.
+    """
+    cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
+    logger.info("plan for %s", config.output)
+    for number, (what, run) in enumerate((("local model", runs.local), ("codec", runs.codec)), start=1):
+        done = _position(Path(run.output))
+        if done is not None and _finished(run, done):
+            logger.info("  %d. %s %s: trained", number, what, run.output)
+            continue
+        step = done["step"] if done else 0
+        # What the codec starts from may not be there yet, and makes no difference to the time.
+        timed = dataclasses.replace(run, init_from=None, pretrained=runs.local.pretrained)
+        time = engine.call(time_steps, timed, what=f"timing some steps of the {what}")
+        seconds = (time.steps - step) * time.seconds_per_step
+        logger.info(
+            "  %d. %s %s: %d of %d steps to train, at most %s without validation (%.3g s a step, as timed)",
+            number, what, run.output, time.steps - step, time.steps, _duration(seconds),
+            time.seconds_per_step,
+        )  # fmt: skip
+    recorded = recorded_seconds(store_folder(Path(config.output)))
+    left = cells - len(recorded)
+    pace = f"{_duration(sum(recorded) / len(recorded) * left)} at the pace so far" if recorded else None
+    logger.info(
+        "  3. sweep: %d of %d cells to measure, %s",
+        left,
+        cells,
+        pace or "time unknown until the first are measured",
+    )
+
+
+def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
+    """Axes of the map to be."""
+    names = modality(codec.modality).transmissions
+    axes: list[Sequence[float]] = []
+    for name, trained in zip(names, codec.trained_k.values(), strict=True):
+        field = f"k_{name}" if name else "k"
+        asked = getattr(config, field) or trained
+        if unknown := [k for k in asked if k not in trained]:
+            flag = "--" + field.replace("_", "-")
+            raise ToolkitError(f"{flag}: {unknown} given, the codec will be trained for {list(trained)}")
+        axes.append(asked)
+    return [*axes, *itertools.repeat(config.snr_db, len(names))]
+
+
+def _position(folder: Path) -> dict[str, int] | None:
+    """Where a run stands; None before its state was first saved."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return None
+    position: dict[str, int] = json.loads(read_header(path)["position"])
+    return position
+
+
+def _finished(run: RunConfig, position: dict[str, int]) -> bool:
+    epoch = position["epoch"]
+    return epoch >= run.training.epochs or epoch - position["best_epoch"] > run.training.patience
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

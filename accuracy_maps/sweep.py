@@ -1,0 +1,236 @@
+"""What a sweep measures: checkpoints, test data, channel, and the cells of the map to be."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accuracy_maps.cells import Cell
+from accuracy_maps.config import MapConfig
+from accuracy_maps.map import AccuracyMap
+from data.artifacts import ToolkitError, parsing
+from data.typed import from_json
+
+if TYPE_CHECKING:
+    from deepsc.checkpoint import Checkpoint
+    from deepsc.modality import Measurer
+
+Point = tuple[Any, Any]
+"""(k, SNR) of a cell, a tuple of both where there are several transmissions; (0, 0.0): the local model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Cells that are measured together, an engine's unit of work."""
+
+    model: int | None
+    """Which of the sweep's codecs; None: the local model."""
+    points: tuple[Point, ...]
+    draws: int
+    """Noise draws per test item and cell."""
+
+    def name(self, point: Point) -> str:
+        """Name of a cell in the store."""
+        if self.model is None:
+            return "local"
+        return f"k{joined(point[0])}_snr{joined(point[1])}_draws{self.draws}"
+
+    def apart(self) -> list[Group]:
+        """A group for each cell."""
+        return [dataclasses.replace(self, points=(point,)) for point in self.points]
+
+
+class Sweep:
+    """An opened sweep.
+
+    Args:
+        config: of the map.
+        device: where the models go; None: where the config says.
+
+    Raises:
+        ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others.
+    """
+
+    def __init__(self, config: MapConfig, *, device: str | None = None) -> None:
+        from deepsc.channels import Channel
+        from deepsc.modality import modality
+
+        self.config = config
+        self.beside = AccuracyMap.load(config.beside) if config.beside else None
+        device = device or config.device
+        self.codecs = [_open(folder, device) for folder in config.codecs]
+        self.local = _open(config.local, device)
+        self.kind = kind = modality(self.local.document["modality"])
+        self.snr_db = config.snr_db
+        if config.baseline is None:
+            self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
+            trained = self.codecs[0].document["training"]
+            self.channel = Channel(
+                kind=config.channel or trained["channel"],
+                **{name: trained[name] for name in ("fading", "csi", "rician_factor")},
+            )
+        else:
+            if config.k is None and self.beside is None:
+                raise ToolkitError("--k: none given, --baseline needs it, or --beside MAP to take it from")
+            self.owners = {(k,): 0 for k in config.k or (self.beside.k if self.beside else ())}
+            self.channel = Channel(kind=config.channel or (self.beside.channel if self.beside else "awgn"))
+            self.snr_db = self.beside.snr_db if self.beside else config.snr_db
+        self.test = kind.test_data(
+            self.local.document,
+            data_dir=config.data_dir,
+            limit=config.limit,
+            options={"beams": config.beams},
+        )
+        if config.baseline is not None and self.test.digital is None:
+            raise ToolkitError(f"--baseline: {config.baseline!r} given, {kind.name} has none")
+        self._evaluator: tuple[int | None, Measurer] | None = None
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What a cell depends on, beside its k, SNR and number of draws."""
+        return {
+            "checkpoints": [checkpoint.sha256 for checkpoint in (*self.codecs, self.local)],
+            "channel": dataclasses.asdict(self.channel),
+            "items": self.test.fingerprint,
+            "beams": self.config.beams,
+            "seed": self.config.seed,
+            **({"baseline": self.config.baseline} if self.config.baseline else {}),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the plan does."""
+        return hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def groups(self) -> list[Group]:
+        """All cells, the local model first, in the order of the map's rows."""
+        groups = [Group(model=None, points=((0, 0.0),), draws=1)]
+        together = 1 if self.config.baseline else self.test.scorer.together
+        snrs = [_plain(snr) for snr in itertools.product(self.snr_db, repeat=len(self.kind.transmissions))]
+        for model in sorted(set(self.owners.values())):
+            ks = [_plain(k) for k, owner in self.owners.items() if owner == model]
+            points = list(itertools.product(ks, snrs))
+            groups += [
+                Group(model=model, points=tuple(points[start : start + together]), draws=self.config.draws)
+                for start in range(0, len(points), together)
+            ]
+        return groups
+
+    def measure(self, group: Group) -> list[Cell]:
+        """Measure the cells of a group: counts summed, figures averaged over the noise draws."""
+        start = time.monotonic()
+        evaluator = self._evaluator_of(group.model)
+        draws = [
+            evaluator.measure_together(group.points, seed=self.config.seed * 10_007 + draw)
+            for draw in range(group.draws)
+        ]
+        seconds = (time.monotonic() - start) / len(group.points)
+        cells = []
+        for measured in zip(*draws, strict=True):
+            figures = {name: float(np.mean([one[name] for _, one in measured])) for name in measured[0][1]}
+            counts = np.sum([counts for counts, _ in measured], axis=0)
+            cells.append(Cell(counts=counts, figures=figures, seconds=seconds))
+        return cells
+
+    def _evaluator_of(self, model: int | None) -> Measurer:
+        """The evaluator of a model, the latest kept: its encoder features serve many groups."""
+        if self._evaluator is None or self._evaluator[0] != model:
+            self._evaluator = None  # before another's features fill the memory too
+            made: Measurer
+            if model is None:
+                made = self.test.evaluator(self.local, None)
+            elif self.config.baseline is not None and self.test.digital is not None:
+                made = self.test.digital(self.local, self.channel)
+            else:
+                made = self.test.evaluator(self.codecs[model], self.channel)
+            self._evaluator = (model, made)
+        return self._evaluator[1]
+
+
+def _plain(values: tuple[Any, ...]) -> Any:
+    """One transmission's value by itself, several as they are: what `Measurer.measure` takes."""
+    return values[0] if len(values) == 1 else values
+
+
+def joined(value: Any) -> str:
+    """One value, or those of several transmissions."""
+    return "-".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _open(folder: str, device: str) -> Checkpoint:
+    """Load a checkpoint, and take its config apart now rather than after the sweep."""
+    from deepsc.checkpoint import from_pretrained
+    from deepsc.config import TrainConfig
+    from deepsc.modality import modality
+
+    checkpoint = from_pretrained(folder, device=device)
+    with parsing(Path(folder) / "config.json"):
+        describe(checkpoint)
+        kind = modality(checkpoint.document["modality"])
+        from_json(kind.corpus_config, checkpoint.document["corpus"])
+        from_json(TrainConfig, checkpoint.document["training"])
+        if (task := checkpoint.document["task"]) not in kind.run_config.tasks:
+            raise ToolkitError(f"task is {task!r}, allowed: {', '.join(kind.run_config.tasks)}")
+    return checkpoint
+
+
+def _owners(
+    config: MapConfig, codecs: Sequence[Checkpoint], local: Checkpoint, transmissions: tuple[str, ...]
+) -> dict[tuple[int, ...], int]:
+    """Number of the codec that serves each k, one of each transmission; checks that they belong together."""
+    if local.codec.config.uplinks:
+        raise ToolkitError(f"--local: {config.local} is a codec; give the model trained with --channel none")
+    for folder, codec in zip(config.codecs, codecs, strict=True):
+        if not codec.codec.config.uplinks:
+            raise ToolkitError(f"--codec: {folder} is a local model; give one trained over a channel")
+        for name in ("modality", "task", "corpus"):
+            if codec.document[name] != local.document[name]:
+                raise ToolkitError(
+                    f"--codec: {folder} and --local {config.local} differ in {name}: "
+                    f"{codec.document[name]} and {local.document[name]}"
+                )
+        if codec.codec.config.model_name != codecs[0].codec.config.model_name:
+            raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} are different models")
+        for name in ("channel", "fading", "csi", "rician_factor"):
+            if codec.document["training"][name] != codecs[0].document["training"][name]:
+                raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} differ in {name}")
+    owners: dict[tuple[int, ...], int] = {}
+    for model, (folder, codec) in enumerate(zip(config.codecs, codecs, strict=True)):
+        for ks in itertools.product(*codec.codec.config.uplinks):
+            if ks in owners:
+                raise ToolkitError(
+                    f"--codec: {folder} and another codec are both trained for k = {joined(ks)}"
+                )
+            owners[ks] = model
+    wanted = []
+    for number, name in enumerate(transmissions):
+        field = f"k_{name}" if name else "k"
+        trained = sorted({ks[number] for ks in owners})
+        asked = getattr(config, field)
+        if unknown := [k for k in asked or () if k not in trained]:
+            flag = "--" + field.replace("_", "-")
+            raise ToolkitError(f"{flag}: {unknown} given, the codecs are trained for {trained}")
+        wanted.append(asked if asked is not None else tuple(trained))
+    if missing := [ks for ks in itertools.product(*wanted) if ks not in owners]:
+        raise ToolkitError(f"--codec: no codec is trained for k = {joined(missing[0])}")
+    return {ks: owners[ks] for ks in itertools.product(*wanted)}
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a map's provenance says of a checkpoint."""
+    names = ("dataset", "task", "codec", "training", "init_from", "provenance")
+    return {
+        "sha256": checkpoint.sha256,
+        "metrics": dict(checkpoint.metrics),
+        **{name: checkpoint.document[name] for name in names},
+    }

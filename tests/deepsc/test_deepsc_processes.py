@@ -1,0 +1,116 @@
+"""Several processes share a batch: together they do what one does."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from micro_media import vqa_run
+from safetensors.torch import load_file
+
+from deepsc.checkpoint import Checkpoint
+from deepsc.codec import Batch
+from deepsc.command import main
+from deepsc.config import TextRunConfig, TrainConfig
+from deepsc.processes import Processes
+from deepsc.run import train_codec
+from deepsc.training import draw_links, shared_loss
+
+CPU = torch.device("cpu")
+
+
+def parts_of_the_loss(checkpoint: Checkpoint, batch: Batch, training: TrainConfig, count: int) -> list[float]:
+    codec = checkpoint.codec.eval()
+    parts = []
+    for rank in range(count):
+        links = draw_links(codec, training, batch.sizes, seed=3, device=CPU)
+        parts.append(
+            shared_loss(
+                codec, batch, links, Processes(rank=rank, count=count), label_smoothing=0.1, device=CPU
+            ).item()
+        )
+    return parts
+
+
+@pytest.mark.parametrize("channel", ["awgn", "rayleigh"])
+@pytest.mark.parametrize("fading", ["block", "symbol"])
+def test_parts_of_a_text_batch_sum_to_its_loss(
+    trained: Checkpoint, make_run: Callable[..., TextRunConfig], channel: str, fading: str
+) -> None:
+    """Same k, SNR, gain and noise, weighted by target tokens; and with more processes than sentences."""
+    from deepsc.text import collate
+
+    training = make_run(training={"channel": channel, "fading": fading}).training
+    batch = collate([[5, 6, 7, 1], [8, 1], [5, 9, 1]], [[5, 6, 1], [9, 1], [5, 6, 7, 8, 9, 1]], pad_id=0)
+    (whole,) = parts_of_the_loss(trained, batch, training, 1)
+    for count in (2, 3, 5):
+        parts = parts_of_the_loss(trained, batch, training, count)
+        assert sum(parts) == pytest.approx(whole, rel=1e-5)
+        assert len(set(parts)) == min(count, 4), "every part is a part"
+    assert parts[3:] == [0, 0]
+
+
+def test_parts_of_a_vqa_batch_sum_to_its_loss(
+    vqa_folders: dict[str, Path], clevr: Path, tmp_path: Path
+) -> None:
+    """Images keep their questions."""
+    from deepsc.checkpoint import from_pretrained
+    from deepsc.modality import modality
+
+    checkpoint = from_pretrained(vqa_folders["codec"])
+    config = vqa_run(tmp_path, clevr)
+    batch = modality("vqa").material(config, checkpoint).batches()(0)[0]
+    assert batch.sizes[0] > batch.sizes[1] > 3
+    (whole,) = parts_of_the_loss(checkpoint, batch, config.training, 1)
+    assert sum(parts_of_the_loss(checkpoint, batch, config.training, 3)) == pytest.approx(whole, rel=1e-5)
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """`accelerate launch`, gloo, without dropout: the same losses, hence the same weights."""
+    pytest.importorskip("accelerate")
+
+    def flags(name: str) -> list[str]:
+        return [
+            "--modality", "text", "--dataset", "captions", "--caption-count", "200", "--preset", "tiny",
+            "--batch-tokens", "512", "--epochs", "2", "--k", "2,4", "--device", "cpu",
+            "--output", str(tmp_path / name),
+        ]  # fmt: skip
+
+    assert main(flags("one")) == 0
+    launch = [
+        sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+        "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
+        "--main_process_port", "0", "-m", "deepsc.command",
+    ]  # fmt: skip
+    run = subprocess.run(
+        [*launch, *flags("two")], capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("validation loss") == 1, "one of them reports"
+    one, two = (state(tmp_path / name) for name in ("one", "two"))
+    assert two["position"] == one["position"] | {
+        "best_loss": pytest.approx(one["position"]["best_loss"], rel=1e-4)
+    }
+    for name, tensor in one["weights"].items():
+        assert torch.allclose(tensor, two["weights"][name], atol=2e-3), name
+
+
+def state(folder: Path) -> dict[str, Any]:
+    from deepsc.checkpoint import read_header
+
+    path = folder / "state.safetensors"
+    return {"position": json.loads(read_header(path)["position"]), "weights": load_file(path)}
+
+
+def test_without_a_launcher_there_is_one_process(
+    make_run: Callable[..., TextRunConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    train_codec(make_run(training={"epochs": 1}))
+    assert not torch.distributed.is_initialized()
