@@ -33,7 +33,7 @@ class VQAPreset:
     fusion_heads: int
     dropout: float
     augment: str
-    """"light": flips; "none". Neither turns an answer wrong as long as questions name no side."""
+    """"light": shifts and flips, for questions that name no side; "none"."""
     questions_per_image: int | None
     """Questions of each image in an epoch, drawn anew; None: all. The image costs more than its questions."""
     learning_rate: float

@@ -89,7 +89,7 @@ class VQABatches:
         )
         if self._light:
             generator = torch.Generator().manual_seed(seed)
-            pixels = shift_and_flip(pixels, shift=0, generator=generator)
+            pixels = shift_and_flip(pixels, shift=self._config.image_size // 8, generator=generator)
         position = {image: row for row, image in enumerate(images)}
         draw = np.random.default_rng(seed)
         items = []
