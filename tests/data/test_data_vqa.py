@@ -45,9 +45,8 @@ def test_easy_vqa_images_are_labelled_by_the_shape_that_questions_tell() -> None
         drawn = np.abs(image.astype(int) - image[0, 0]).sum(axis=2) > 60  # (64, 64)
         rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
         box = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        right += (
-            label == np.abs(box.mean() - [np.pi / 4, 1, 1 / 2]).argmin()
-        )  # shares of its box that it fills
+        filled = [np.pi / 4, 1, 1 / 2]  # of the shape's box
+        right += label == np.abs(box.mean() - filled).argmin()
     assert right > 0.95 * len(shapes.test)
 
 
