@@ -22,6 +22,7 @@ from accuracy_maps.cells import Cell, CellStore
 from accuracy_maps.map import CHANNELS, AccuracyMap
 from data.artifacts import ToolkitError, parsing, provenance
 from data.cli import raise_config_errors
+from data.typed import from_json
 
 if TYPE_CHECKING:
     from deepsc.checkpoint import Checkpoint
@@ -256,8 +257,11 @@ def _open(folder: str, device: str) -> Checkpoint:
     checkpoint = from_pretrained(folder, device=device)
     with parsing(Path(folder) / "config.json"):
         _describe(checkpoint)
-        modality(checkpoint.document["modality"]).corpus_config(**checkpoint.document["corpus"])
-        TrainConfig(**checkpoint.document["training"])
+        kind = modality(checkpoint.document["modality"])
+        from_json(kind.corpus_config, checkpoint.document["corpus"])
+        from_json(TrainConfig, checkpoint.document["training"])
+        if (task := checkpoint.document["task"]) not in kind.run_config.tasks:
+            raise ToolkitError(f"task is {task!r}, allowed: {', '.join(kind.run_config.tasks)}")
     return checkpoint
 
 

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.artifacts import ToolkitError, atomic_path, parsing, read_json, write_json
+from data.artifacts import ToolkitError, atomic_path, parse_json, parsing, read_json, write_json
+from data.typed import typed
 
 logger = logging.getLogger(__name__)
 Counts = NDArray[np.int64]
+LARGEST_CELL = 2**30
+"""Bytes of a cell; a small file can unpack to anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,12 @@ class CellStore:
         if not path.exists():
             return None
         with parsing(path), np.load(path, allow_pickle=False) as stored:
-            return Cell(counts=stored["counts"], figures=json.loads(str(stored["figures"])))
+            if sum(entry.file_size for entry in stored.zip.infolist()) > LARGEST_CELL:
+                raise ValueError(f"it would unpack to over {LARGEST_CELL} bytes")
+            counts, figures = stored["counts"], parse_json(str(stored["figures"]))
+            if counts.ndim != 2 or counts.dtype != np.int64:
+                raise TypeError(f"counts are {counts.dtype} of shape {counts.shape}")
+            return Cell(counts=counts, figures={name: typed(figures, name, float) for name in figures})
 
     def save(self, name: str, cell: Cell) -> None:
         """Keep a finished cell."""

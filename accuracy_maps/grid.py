@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import isotonic_regression
 
 from data.artifacts import ToolkitError, parsing, read_document, write_json, write_text
+from data.typed import typed
 
 KIND = "accuracy-map"
 _K_UNIT = "complex channel symbols per token"
@@ -91,6 +92,8 @@ class MeasuredGrid:
             errors.append(f"local_accuracy must be above 0, found {self.local_accuracy}")
         elif not -np.inf < self.local_low <= self.local_high < np.inf:
             errors.append(f"local interval is [{self.local_low}, {self.local_high}]")
+        if not errors and not np.all(np.isfinite(self.ratio)):
+            errors.append(f"accuracy over local_accuracy {self.local_accuracy} must be finite")
         if not errors:
             errors += [
                 f"{name}_low lies above {name}_high"
@@ -108,7 +111,8 @@ class MeasuredGrid:
     @property
     def ratio(self) -> Array:
         """Accuracy over the channel / local accuracy, raw. Eq. (10)'s epsilon / epsilon_0."""
-        return self.accuracy / self.local_accuracy
+        with np.errstate(over="ignore"):
+            return self.accuracy / self.local_accuracy
 
     @cached_property
     def envelope(self) -> Array:
@@ -157,15 +161,20 @@ class MeasuredGrid:
             if document["units"] != cls.units():
                 raise ToolkitError(f"units are {document['units']}, expected {cls.units()}")
             fields: dict[str, Any] = {
-                **{name: str(document[name]) for name in ("modality", "task", "channel", "metric")},
-                **{name: np.array(document[name], dtype=np.float64) for name in GRIDS},
-                **{name: float(document[name]) for name in ("local_accuracy", "local_low", "local_high")},
-                **{name: dict(document[name]) for name in ("model", "other_metrics", "provenance")},
-                "synthetic": bool(document["synthetic"]),
+                **{name: typed(document, name, str) for name in ("modality", "task", "channel", "metric")},
+                **{name: _numbers(document, name) for name in GRIDS},
+                **{
+                    name: typed(document, name, float)
+                    for name in ("local_accuracy", "local_low", "local_high")
+                },
+                **{name: typed(document, name, dict) for name in ("model", "other_metrics", "provenance")},
+                "synthetic": typed(document, "synthetic", bool),
             }
+            for name in fields["other_metrics"]:
+                typed(fields["other_metrics"], name, dict)
             for name in cls.axis_names:
-                values = document[name]
-                fields[name] = tuple(values) if name.startswith("k") else tuple(float(v) for v in values)
+                kind = int if name.startswith("k") else float
+                fields[name] = typed(document, name, tuple[kind, ...])  # type: ignore[valid-type]
             return cls(**fields)
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
@@ -181,6 +190,14 @@ class MeasuredGrid:
         write_text(Path(path), stream.getvalue())
 
 
+def _numbers(document: Mapping[str, Any], name: str) -> Array:
+    """A grid of numbers: numpy alone would read strings of digits, too."""
+    values = np.array(typed(document, name, list))
+    if values.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold numbers alone")
+    return values.astype(np.float64)
+
+
 def monotone_envelope(ratio: ArrayLike, *, tolerance: float = 1e-9, max_sweeps: int = 10_000) -> Array:
     """Least-squares fit of `ratio` that does not decrease along any axis, clipped to [0, 1].
 
@@ -189,13 +206,15 @@ def monotone_envelope(ratio: ArrayLike, *, tolerance: float = 1e-9, max_sweeps: 
 
     Args:
         ratio: measured ratios, any number of axes, each in rising order of its variable.
-        tolerance: largest change in one sweep at which the projections have converged.
+        tolerance: largest change in one sweep at which the projections have converged, relative to the
+            largest ratio where that is above 1.
         max_sweeps: sweeps after which to stop in any case.
 
     Returns:
         Array of `ratio`'s shape.
     """
     fit = np.array(ratio, dtype=np.float64)
+    tolerance *= max(1.0, float(np.max(np.abs(fit), initial=0.0)))
     corrections = [np.zeros_like(fit) for _ in range(fit.ndim)]
     for _ in range(max_sweeps):
         before = fit.copy()

@@ -3,46 +3,35 @@
     pip install 'deepsc-toolkit[benchmark]'
     python benchmarks/flops_tools.py --output docs/flops-tools.md
 
-Each tool runs as its documentation shows it, on the CPU, one item a batch. What it misses is found by
-arithmetic: the choice of named work (attention's products, LayerNorm, ...) whose sum is the difference.
+Each tool runs as its documentation shows it, on the CPU, one item a batch. What it misses or adds is found by
+arithmetic: products left out, and other work at the tool's own price for it (`TOOLS`, read in its source),
+whose sum is the difference to the last FLOP.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import io
 import itertools
 import logging
+import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from data.artifacts import write_text
 from profiling.functions import count_calls
-from profiling.measured import Workload, collapse, count_with_torch
+from profiling.measured import Workload, count_with_torch, plain_attention
 from profiling.units import Flops, Macs
-
-LAYERS = 6
-KINDS = {
-    "MultiheadAttention": "attention's score products", "Attention": "attention's score products",
-    "MarianAttention": "attention's score products", "NonDynamicallyQuantizableLinear": "Linear layers",
-    "Linear": "Linear layers", "Conv2d": "convolutions", "LSTM": "the LSTM",
-}  # fmt: skip
-"""Names for the products of modules, by class."""
-TIMES = {
-    "normalisation": (10, 8, 5, 4, 2, 1), "bias": (2, 1), "softmax": (10, 5, 2, 1), "activation": (1, 2),
-    "pooling": (1, 2, 8),
-}  # fmt: skip
-"""FLOPs that tools count an element; a multiply-add counts twice."""
-ROUGH = 0.05
-"""An explanation that leaves more than this share of a difference is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +48,7 @@ def models() -> Iterator[Model]:
     import timm
 
     layer = nn.TransformerEncoderLayer(512, 8, 2048, batch_first=True)
-    encoder = nn.TransformerEncoder(layer, LAYERS).eval()
+    encoder = nn.TransformerEncoder(layer, 6).eval()
     yield Model(name="torch.nn.TransformerEncoder, 6 x 512/2048, 128 tokens", module=encoder,
                 inputs=(torch.randn(1, 128, 512),))  # fmt: skip
     image = (torch.randn(1, 3, 224, 224),)
@@ -68,8 +57,8 @@ def models() -> Iterator[Model]:
     ids = torch.zeros(1, 20, dtype=torch.long)
     yield Model(name="text codec base, encoder and one decoder pass, 20 tokens", module=TextOnePass().eval(),
                 inputs=(ids, ids))  # fmt: skip
-    yield Model(name="torch.nn.LSTM, 2 x 256, 50 steps", module=nn.LSTM(256, 256, 2).eval(),
-                inputs=(torch.randn(50, 1, 256),))  # fmt: skip
+    yield Model(name="torch.nn.LSTM, 2 x 256, 50 steps", module=nn.LSTM(256, 256, 2, batch_first=True).eval(),
+                inputs=(torch.randn(1, 50, 256),))  # fmt: skip
 
 
 class TextOnePass(nn.Module):
@@ -103,9 +92,9 @@ def flop_counter_mode(model: Model) -> int:
 def ptflops(model: Model, backend: str = "pytorch") -> int:
     from ptflops import get_model_complexity_info
 
-    def constructor(_: object) -> dict[str, Tensor]:
-        import inspect
-
+    def constructor(_: object) -> Tensor | dict[str, Tensor]:
+        if len(model.inputs) == 1:
+            return model.inputs[0]
         names = list(inspect.signature(model.module.forward).parameters)
         return dict(zip(names, model.inputs, strict=False))
 
@@ -138,99 +127,176 @@ def torchinfo(model: Model) -> int:
     return int(summary(model.module, input_data=list(model.inputs), verbose=0).total_mult_adds)
 
 
-TOOLS: dict[str, tuple[Callable[[Model], int], str, int, str]] = {
-    # name: (run, unit it prints, FLOPs a unit, distribution)
-    "fvcore": (fvcore, "MAC, named flops", 2, "fvcore"),
-    "FlopCounterMode": (flop_counter_mode, "FLOP", 1, "torch"),
-    "ptflops, pytorch": (ptflops, "MAC", 2, "ptflops"),
-    "ptflops, aten": (lambda model: ptflops(model, "aten"), "MAC", 2, "ptflops"),
-    "calflops": (calflops, "FLOP", 1, "calflops"),
-    "thop": (thop, "MAC", 2, "thop"),
-    "torchinfo": (torchinfo, "MAC", 2, "torchinfo"),
-}
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """How to run a tool and what it counts."""
+
+    run: Callable[[Model], int]
+    unit: str
+    """What it calls what it prints."""
+    flops_a_unit: int
+    distribution: str
+    prices: Mapping[str, int]
+    """FLOPs it counts for an element of work that is no product, by its source."""
 
 
-def work(model: Model) -> tuple[Flops, dict[str, int], dict[str, int]]:
-    """Closed form; its products in FLOPs by name; elements that other operators write, by cause."""
-    closed, _ = count_calls(Workload(module=model.module, inputs=model.inputs))
-    elements = dict(count_with_torch(Workload(module=model.module, inputs=model.inputs)).elements)
-    products: Counter[str] = Counter()
-    modules = {collapse(path): module for path, module in model.module.named_modules()}
-    for path, macs in closed.items():
-        module, count = modules[path], macs.flops.count
-        if isinstance(module, nn.MultiheadAttention):  # 4 S d^2 of projections, the rest are scores
-            share = LAYERS * Macs(4 * model.inputs[0].shape[1] * module.embed_dim**2).flops.count
-            products["attention's projections"] += share
-            count -= share
-        products[KINDS.get(type(module).__name__, type(module).__name__)] += count
-    weights = sum(
-        module.weight.numel()
-        for module in model.module.modules()
-        if type(module) is nn.Linear  # not those that nn.MultiheadAttention reads without calling
-    )
-    products["all tokens but one in Linear layers"] = products["Linear layers"] - Macs(weights).flops.count
-    return (
-        Macs.total(closed.values()).flops,
-        {name: count for name, count in products.items() if count},
-        elements,
-    )
+TOOLS = {
+    "fvcore": Tool(
+        run=fvcore, unit="MAC, named flops", flops_a_unit=2, distribution="fvcore",
+        prices={"LayerNorm": 10, "BatchNorm": 4, "average pooling (input)": 2},
+    ),
+    "FlopCounterMode": Tool(
+        run=flop_counter_mode, unit="FLOP", flops_a_unit=1, distribution="torch", prices={},
+    ),
+    "ptflops, pytorch": Tool(
+        run=ptflops, unit="MAC", flops_a_unit=2, distribution="ptflops",
+        # an activation or pooling module is counted, and the function it calls once more
+        prices={
+            "LayerNorm": 2, "BatchNorm": 4, "ReLU and GELU": 4, "SiLU": 2, "max pooling (input)": 4,
+            "average pooling (input)": 4, "attention's bias": 2, "Linear bias": 2, "convolution bias": 2,
+            "query scaling": 2, "softmax": 2, "LSTM gates and bias": 36,
+        },
+    ),
+    "ptflops, aten": Tool(
+        run=lambda model: ptflops(model, "aten"), unit="MAC", flops_a_unit=2, distribution="ptflops",
+        prices={"attention's bias": 2, "Linear bias": 2, "convolution bias": 2},
+    ),
+    "calflops": Tool(
+        run=calflops, unit="FLOP", flops_a_unit=1, distribution="calflops",
+        prices={
+            "LayerNorm": 5, "BatchNorm": 2, "ReLU and GELU": 1, "SiLU": 1, "max pooling (input)": 1,
+            "average pooling (input)": 1, "convolution bias": 1, "LSTM gates and bias": 10,
+        },
+    ),
+    "thop": Tool(
+        run=thop, unit="MAC", flops_a_unit=2, distribution="thop",
+        prices={
+            "LayerNorm": 8, "BatchNorm": 8, "average pooling (input)": 2, "average pooling (output)": 2,
+            "LSTM gates and bias": 32,
+        },
+    ),
+    "torchinfo": Tool(
+        run=torchinfo, unit="MAC", flops_a_unit=2, distribution="torchinfo",
+        prices={
+            "parameters of bias and normalisation": 2, "convolution bias": 2, "embedding tables": 2,
+            "LSTM gates and bias": 16,
+        },
+    ),
+}  # fmt: skip
 
 
-def explain(difference: int, products: dict[str, int], elements: dict[str, int]) -> str:
-    """The fewest kinds of work, at most three, whose sum is `difference`: products left out, and up to two
-    other kinds added at so many FLOPs an element. Else the closest products left out, and the rest."""
-    if difference == 0:
-        return "nothing"
-    added = [
-        (f"with {cause} at {times} an element", times * elements[cause], cause)
-        for cause, choices in TIMES.items()
-        if elements.get(cause)
-        for times in choices
+class Work:
+    """What a forward pass does: FLOPs of its products, and elements of everything else that tools count."""
+
+    def __init__(self, model: Model) -> None:
+        self.products: Counter[str] = Counter()
+        self.elements: Counter[str] = Counter()
+        self._linear = self._linear_once = 0
+        self._names = {module: name for name, module in model.module.named_modules()}
+        workload = Workload(module=model.module, inputs=model.inputs)
+        self.closed_form = Macs.total(count_calls(workload)[0].values()).flops
+        hooks = [module.register_forward_hook(self._see, with_kwargs=True) for module in self._names]
+        with plain_attention():
+            self.elements["softmax"] = count_with_torch(workload).elements.get("softmax", 0)
+        for hook in hooks:
+            hook.remove()
+        rest = self.closed_form.count - self.products.total()  # what no module here holds
+        self.products["attention's score products"] += rest
+        if self._linear:  # a part of those above, so no part of the sum above
+            self.products["all tokens but one in Linear layers"] = self._linear - self._linear_once
+        self.products = Counter({name: count for name, count in self.products.items() if count})
+
+    def _see(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        """A module has run."""
+        kind, elements = type(module).__name__, self.elements
+        parameters = sum(p.numel() for p in module.parameters(recurse=False))
+        x = args[0] if args else None
+        in_attention = "attn" in self._names[module]
+        if isinstance(module, nn.Linear):
+            name = "attention's projections" if in_attention else "Linear layers"
+            flops = Macs(output.numel() * module.in_features).flops.count
+            self.products[name] += flops
+            self._linear += flops
+            self._linear_once += Macs(module.weight.numel()).flops.count
+            if module.bias is not None:
+                elements["attention's bias" if in_attention else "Linear bias"] += output.numel()
+                elements["parameters of bias and normalisation"] += module.bias.numel()
+        elif isinstance(module, nn.Conv2d):
+            self.products["convolutions"] += Macs(output.numel() * module.weight[0].numel()).flops.count
+            if module.bias is not None:
+                elements["convolution bias"] += output.numel()
+        elif isinstance(module, nn.MultiheadAttention):
+            width, tokens = module.embed_dim, x.shape[0] * x.shape[1]
+            self.products["attention's projections"] += Macs(4 * tokens * width**2).flops.count
+            elements["attention's bias"] += 4 * tokens * width
+            elements["query scaling"] += tokens * width
+        elif kind == "Attention":  # timm's
+            elements["query scaling"] += output.numel()
+        elif isinstance(module, nn.LSTM):
+            steps = x.shape[0] * x.shape[1]
+            weights = sum(p.numel() for p in module.parameters() if p.ndim == 2)
+            self.products["the LSTM"] += Macs(steps * weights).flops.count
+            elements["LSTM gates and bias"] += steps * module.num_layers * module.hidden_size
+        elif isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
+            elements["LayerNorm" if isinstance(module, nn.LayerNorm) else "BatchNorm"] += output.numel()
+            elements["parameters of bias and normalisation"] += parameters
+        elif isinstance(module, (nn.ReLU, nn.GELU)):
+            elements["ReLU and GELU"] += output.numel()
+        elif isinstance(module, nn.SiLU):
+            elements["SiLU"] += output.numel()
+        elif isinstance(module, nn.MaxPool2d):
+            elements["max pooling (input)"] += x.numel()
+        elif isinstance(module, nn.AdaptiveAvgPool2d):
+            elements["average pooling (input)"] += x.numel()
+            elements["average pooling (output)"] += output.numel()
+        elif isinstance(module, nn.Embedding):
+            elements["embedding tables"] += output.shape[0] * parameters
+
+
+def explain(difference: int, work: Work, prices: Mapping[str, int]) -> str:
+    """The fewest names of work left out or added whose sum is `difference`."""
+    terms = [(name, 0, -count) for name, count in work.products.items()]
+    terms += [
+        (name, price, price * work.elements[name]) for name, price in prices.items() if work.elements[name]
     ]
-    best, words = abs(difference), list[str]()
-    for size in range(1, 4):
-        for extras in range(min(2, size) + 1):
-            for missed in itertools.combinations(products, size - extras):
-                for chosen in itertools.combinations(added, extras):
-                    if len({cause for _, _, cause in chosen}) < extras:
-                        continue
-                    total = sum(flops for _, flops, _ in chosen) - sum(products[name] for name in missed)
-                    found = [f"without {name}" for name in missed] + [name for name, _, _ in chosen]
-                    if total == difference:
-                        return "; ".join(found)
-                    if not extras and abs(difference - total) < best:
-                        best, words = (
-                            abs(difference - total),
-                            [*found, f"rest {(difference - total) / 1e6:+.3f}"],
-                        )
-    return "; ".join(words) if best < ROUGH * abs(difference) else "not explained"
+    for size in range(len(terms) + 1):
+        for chosen in itertools.combinations(terms, size):
+            if sum(flops for _, _, flops in chosen) == difference:
+                missed = ", ".join(name for name, price, _ in chosen if not price)
+                added = ", ".join(f"{name} at {price}" for name, price, _ in chosen if price)
+                parts = (f"without {missed}" if missed else "", f"with {added}" if added else "")
+                return "; ".join(filter(None, parts)) or "nothing"
+    return "not explained"
 
 
-def table(model: Model) -> list[str]:
-    """Markdown of one model."""
-    corrected, products, elements = work(model)
+def table(model: Model) -> tuple[list[str], dict[str, float]]:
+    """Markdown of one model, and by tool what it prints over the closed form."""
+    work = Work(model)
+    closed = work.closed_form.count
     lines = [
-        f"## {model.name}", "", f"Closed form: {corrected.count / 1e6:.3f} MFLOP.", "",
+        f"## {model.name}", "", f"Closed form, which `profile-flops` prints: {closed / 1e6:.3f} MFLOP.", "",
         "| tool | prints | unit | in MFLOP | of the closed form | misses or adds |",
         "|---|---:|---|---:|---:|---|",
     ]  # fmt: skip
-    for name, (run, unit, flops_a_unit, _) in TOOLS.items():
+    shares = {}
+    for name, tool in TOOLS.items():
         try:
             with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
                 warnings.simplefilter("ignore")
-                printed = run(model)
+                printed = tool.run(model)
         except Exception as error:  # the table says which tool cannot run the model
             lines.append(
                 f"| {name} | fails | | | | {type(error).__name__}: {str(error).splitlines()[0][:80]} |"
             )
+            shares[name] = math.nan
             continue
-        flops = flops_a_unit * printed
-        cause = explain(flops - corrected.count, products, elements)
+        flops = Flops(tool.flops_a_unit * printed).count
+        shares[name] = flops / closed
         lines.append(
-            f"| {name} | {printed / 1e6:.3f} M | {unit} | {flops / 1e6:.3f} "
-            f"| {flops / corrected.count:.2%} | {cause} |"
+            f"| {name} | {printed / 1e6:.3f} M | {tool.unit} | {flops / 1e6:.3f} "
+            f"| {flops / closed:.2%} | {explain(flops - closed, work, tool.prices)} |"
         )
-    return [*lines, ""]
+    return [*lines, ""], shares
 
 
 def main() -> None:
@@ -239,21 +305,29 @@ def main() -> None:
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.manual_seed(0)
-    versions = ", ".join(
-        f"{name} {metadata.version(name)}" for name in dict.fromkeys(tool[3] for tool in TOOLS.values())
-    )
-    lines = [
+    distributions = dict.fromkeys(tool.distribution for tool in TOOLS.values())
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in distributions)
+    details, shares = list[str](), dict[str, dict[str, float]]()
+    for model in models():
+        lines, shares[model.name] = table(model)
+        details += lines
+        print("\n".join(lines), flush=True)
+    summary = [
         "# What FLOPs tools print", "",
         "Made by `python benchmarks/flops_tools.py`, each tool as its documentation shows it, on the CPU,",
-        "one item. The last column is the choice of at most three kinds of work whose sum is the difference",
-        "exactly (LayerNorm and the like per element written), or else the products left out that come",
-        "closest, and the rest in MFLOP.", "",
+        "one item. What each prints as FLOPs (2 a multiply-add), in per cent of the products of matrices and",
+        "convolutions, which `profile-flops` prints for each model:", "",
+        "| model | " + " | ".join(TOOLS) + " |", "|---|" + "---:|" * len(TOOLS),
+    ]  # fmt: skip
+    for name, by_tool in shares.items():
+        cells = ("fails" if math.isnan(share) else f"{share:.2%}" for share in by_tool.values())
+        summary.append(f"| {name} | {' | '.join(cells)} |")
+    summary += [
+        "", "The last column below names the difference, exact to the last FLOP: products left out, and",
+        "other work at the FLOPs an element that the tool's source has for it.", "",
         f"Versions: {versions}.", "",
     ]  # fmt: skip
-    for model in models():
-        lines += table(model)
-        print("\n".join(lines[-12:]), flush=True)
-    write_text(Path(args.output), "\n".join(lines).rstrip() + "\n")
+    write_text(Path(args.output), "\n".join(summary + details).rstrip() + "\n")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -22,6 +23,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 _RECORDED_PACKAGES = (
     "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "sacrebleu", "safetensors",
     "scikit-learn", "timm", "tokenizers", "torch", "torchvision", "transformers",
@@ -29,7 +32,18 @@ _RECORDED_PACKAGES = (
 
 
 class ToolkitError(Exception):
-    """A mistake the user can mend. Commands print it as one line and exit with status 2."""
+    """A mistake the user can mend, in one line. Commands print it and exit with status 2.
+
+    Args:
+        message: lines are joined; the middle of what is very long, such as what a foreign file holds, is cut.
+    """
+
+    longest = 2000
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(" ".join(message.splitlines()).split())
+        half = self.longest // 2
+        super().__init__(line if len(line) <= self.longest else f"{line[:half]} ... {line[-half:]}")
 
 
 @contextmanager
@@ -84,15 +98,42 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ToolkitError: if the file is missing, unreadable, truncated or not a JSON object.
     """
+    require_file(path)
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ToolkitError(f"{path}: no such file") from error
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a giant integer
+        document = parse_json(Path(path).read_text(encoding="utf-8"))
+    # ValueError: not UTF-8, not JSON, a giant integer
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise ToolkitError(f"{path}: not a readable JSON file ({error})") from error
     if not isinstance(document, dict):
         raise ToolkitError(f"{path}: expected a JSON object, found {type(document).__name__}")
     return document
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; NaN and infinity, which are none, and numbers that overflow are refused.
+
+    Raises:
+        ValueError, RecursionError: if it cannot be parsed.
+    """
+    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
+
+
+def require_file(path: str | os.PathLike[str]) -> None:
+    """Check that a file is there before it is opened; what is no plain file may never end.
+
+    Raises:
+        ToolkitError: if it is missing, or a folder, device or pipe.
+    """
+    if not Path(path).exists():
+        raise ToolkitError(f"{path}: no such file")
+    if not Path(path).is_file():
+        raise ToolkitError(f"{path}: not a file")
 
 
 def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: int) -> dict[str, Any]:
@@ -118,11 +159,11 @@ def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
     except ToolkitError as error:
         raise ToolkitError(f"{path}: {error}") from error
     except (
-        KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError,
-        EOFError, zipfile.BadZipFile, zlib.error,
+        KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError, MemoryError,
+        EOFError, OSError, SafetensorError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
         detail = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
-        raise ToolkitError(f"{path}: damaged or foreign file: {detail}") from error
+        raise ToolkitError(f"{path}: damaged or foreign file: {detail}; make it again") from error
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

@@ -46,7 +46,7 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         with logging_redirect_tqdm():
             body()
     except ToolkitError as error:
-        print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{name}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)

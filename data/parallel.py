@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.artifacts import ToolkitError, sha256_of
+from data.artifacts import ToolkitError, parsing, require_file, sha256_of
 from data.captions import caption_pairs
 from data.download import fetch
 
@@ -30,6 +31,11 @@ _MULTI30K_SHA256 = {
     "test_2016_flickr.de": "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
     "test_2016_flickr.fr": "6d326e188d259fb1d04ac19eae3af956559b3a0b93d7635e56c90987c40c8b90",
 }
+
+LONGEST_LINE = 100_000
+"""Characters of a sentence; a longer line is no sentence."""
+LARGEST_TEXT = 2 * 2**30
+"""Bytes in memory of one side of a corpus: a small .gz can hold anything."""
 
 Pair = tuple[str, str]
 
@@ -166,7 +172,8 @@ def _europarl(languages: tuple[str, ...]) -> ParallelCorpus:
     name = names.get(forward) or names.get(backward)
     if name is None:
         raise ToolkitError(f"--pair: {forward!r} given, nltk's comtrans has {', '.join(sorted(names))}")
-    pairs = [(" ".join(sent.words), " ".join(sent.mots)) for sent in comtrans.aligned_sents(name)]
+    with parsing(name):
+        pairs = [(" ".join(sent.words), " ".join(sent.mots)) for sent in comtrans.aligned_sents(name)]
     if forward not in names:
         pairs = [(target, source) for source, target in pairs]
     digest = hashlib.sha256("\n".join(f"{source}\t{target}" for source, target in pairs).encode()).hexdigest()
@@ -202,12 +209,25 @@ def _captions(languages: tuple[str, ...], count: int) -> ParallelCorpus:
 
 
 def _read_lines(path: Path) -> list[str]:
+    require_file(path)
+    lines: list[str] = []
+    size = 0
     try:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as stream:
-            return [line.rstrip("\n") for line in stream]
-    except FileNotFoundError as error:
-        raise ToolkitError(f"{path}: no such file") from error
+            while line := stream.readline(LONGEST_LINE + 1):
+                if len(line) > LONGEST_LINE:
+                    raise ToolkitError(
+                        f"{path}: line {len(lines) + 1} has over {LONGEST_LINE} characters; one sentence a "
+                        "line is allowed"
+                    )
+                lines.append(line.rstrip("\n"))
+                size += sys.getsizeof(line)
+                if size > LARGEST_TEXT:
+                    raise ToolkitError(
+                        f"{path}: over {LARGEST_TEXT / 2**30:g} GiB of text; give a part of it"
+                    )
+            return lines
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise ToolkitError(f"{path}: cannot be read as UTF-8 text ({error})") from error
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from data.artifacts import ToolkitError, write_text
+from data.artifacts import ToolkitError, require_file, write_text
 
 _SPECIAL_TOKENS = ["<pad>", "</s>"]
 
@@ -79,8 +79,7 @@ class JointBPE:
             vocab_size: largest number of tokens; at least 258, the bytes and the special tokens.
         """
         tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
+        cls._around(tokenizer)
         trainer = trainers.BpeTrainer(
             vocab_size=vocab_size,
             special_tokens=_SPECIAL_TOKENS,
@@ -88,10 +87,19 @@ class JointBPE:
             show_progress=False,
         )
         tokenizer.train_from_iterator(sentences, trainer)
+        return cls(tokenizer)
+
+    @classmethod
+    def _around(cls, tokenizer: Tokenizer) -> None:
+        """What surrounds the vocabulary; always this, whatever a file says."""
+        tokenizer.normalizer = None
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
         tokenizer.post_processor = processors.TemplateProcessing(
             single="$A </s>", special_tokens=[("</s>", cls.eos_id)]
         )
-        return cls(tokenizer)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
 
     @property
     def vocab_size(self) -> int:
@@ -123,16 +131,20 @@ class JointBPE:
             ToolkitError: if it is missing or damaged.
         """
         path = Path(folder) / "tokenizer.json"
-        if not path.is_file():
-            raise ToolkitError(f"{path}: no such file")
+        require_file(path)
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
             raise ToolkitError(f"{path}: damaged or foreign tokenizer ({error})") from error
+        if not isinstance(tokenizer.model, models.BPE):
+            raise ToolkitError(f"{path}: foreign tokenizer: byte-pair encoding is expected")
+        if sorted(tokenizer.get_vocab().values()) != list(range(tokenizer.get_vocab_size())):
+            raise ToolkitError(f"{path}: damaged or foreign tokenizer: its tokens are not numbered from 0")
         if [tokenizer.token_to_id(token) for token in _SPECIAL_TOKENS] != [cls.pad_id, cls.eos_id]:
             raise ToolkitError(
                 f"{path}: foreign tokenizer: {' and '.join(_SPECIAL_TOKENS)} must be tokens 0 and 1"
             )
+        cls._around(tokenizer)
         return cls(tokenizer)
 
 

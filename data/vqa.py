@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data.artifacts import ToolkitError, parsing, sha256_of
+from data.artifacts import ToolkitError, parsing, read_json, sha256_of
 from data.images import SPLITS, ImageFiles, Pixels, hold_out
+from data.typed import typed
 
 DATASETS = ("easy-vqa", "vqa-v2", "clevr")
 MAX_ANSWERS = 3000
@@ -126,15 +126,16 @@ def _vqa_v2(root: Path) -> VQASet:
         question_file = root / f"v2_OpenEnded_mscoco_{published}_questions.json"
         answer_file = root / f"v2_mscoco_{published}_annotations.json"
         files += [question_file, answer_file]
-        questions, annotations = _load(question_file), _load(answer_file)
+        questions, annotations = read_json(question_file), read_json(answer_file)
         with parsing(answer_file):
             answers = {
-                one["question_id"]: one["multiple_choice_answer"] for one in annotations["annotations"]
+                one["question_id"]: typed(one, "multiple_choice_answer", str)
+                for one in typed(annotations, "annotations", list)
             }
         with parsing(question_file):
             rows = [
-                (one["image_id"], one["question"], answers[one["question_id"]])
-                for one in questions["questions"]
+                (typed(one, "image_id", int), typed(one, "question", str), answers[one["question_id"]])
+                for one in typed(questions, "questions", list)
             ]
         paths = {key: root / published / f"COCO_{published}_{key:012d}.jpg" for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
@@ -147,20 +148,18 @@ def _clevr(root: Path) -> VQASet:
     for name, published in (("train", "train"), ("test", "val")):
         path = root / "questions" / f"CLEVR_{published}_questions.json"
         files.append(path)
-        document = _load(path)
+        document = read_json(path)
         with parsing(path):
-            rows = [(one["image_filename"], one["question"], one["answer"]) for one in document["questions"]]
+            rows = [
+                (typed(one, "image_filename", str), typed(one, "question", str), typed(one, "answer", str))
+                for one in typed(document, "questions", list)
+            ]
+            for image, _, _ in rows:
+                if not image.strip(".") or Path(image).name != image:
+                    raise ValueError(f"image_filename {image!r} is no bare file name")
         paths = {key: root / "images" / published / key for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
     return _assemble("CLEVR", synthetic=True, files=files, **splits)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        with parsing(path):
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise ToolkitError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _assemble(name: str, *, synthetic: bool, files: list[Path], train: _Raw, test: _Raw) -> VQASet:
@@ -181,11 +180,12 @@ def _assemble(name: str, *, synthetic: bool, files: list[Path], train: _Raw, tes
         for key in sorted(raw.paths):
             try:
                 digest.update(f"{raw.paths[key].name} {raw.paths[key].stat().st_size}\n".encode())
-            except OSError as error:
-                raise ToolkitError(f"{raw.paths[key]}: cannot be read ({error.strerror or error})") from error
+            except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+                raise ToolkitError(f"{raw.paths[key]}: cannot be read ({error})") from error
     checksums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
     checksums["images, names and sizes"] = digest.hexdigest()
-    return VQASet(name=name, synthetic=synthetic, answers=answers, sha256=checksums, **splits)
+    with parsing(files[0].parent):
+        return VQASet(name=name, synthetic=synthetic, answers=answers, sha256=checksums, **splits)
 
 
 def _split(paths: dict[Any, Path], questions: list[tuple[Any, str, str]], keys: list[Any]) -> VQASplit:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,15 +15,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor
 
-from data.artifacts import ToolkitError, atomic_path, parsing, read_document, sha256_of, write_json
-from data.tokenizer import TextTokenizer, load_tokenizer
+from data.artifacts import (
+    ToolkitError,
+    atomic_path,
+    parse_json,
+    parsing,
+    read_document,
+    require_file,
+    sha256_of,
+    write_json,
+)
+from data.tokenizer import JointBPE, TextTokenizer, load_tokenizer
+from data.typed import typed
 from deepsc.codec import Codec
 from deepsc.config import CodecConfig
-from deepsc.modality import modality
+from deepsc.modality import Modality, modality
 
 KIND = "deepsc-checkpoint"
 SCHEMA_VERSION = 1
@@ -88,20 +99,40 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     header = read_header(weights)
     if header.get("codec") != _fingerprint(config):
         raise ToolkitError(f"{weights}: belongs to another model than {folder / 'config.json'}")
-    codec = kind.codec(config)
-    try:
-        load_model(codec, weights)
-    except (SafetensorError, RuntimeError, ValueError, OSError) as error:
-        raise ToolkitError(f"{weights}: weights do not fit the config ({error})") from error
     with parsing(weights):
-        metrics = json.loads(header["metrics"])
+        metrics = parse_json(header["metrics"])
+        typed(metrics, "epoch", int)
+        typed(metrics, "validation_loss", float)
+        _require_size(kind, config, weights)
+        codec = kind.codec(config)
+        load_model(codec, weights)
+        for name, tensor in codec.state_dict().items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
+    tokenizer = load_tokenizer(folder) if kind.has_text else None
+    if isinstance(tokenizer, JointBPE) and tokenizer.vocab_size > getattr(config, "vocab_size", math.inf):
+        raise ToolkitError(f"{folder / 'tokenizer.json'}: has more tokens than the model; make it again")
     return Checkpoint(
         codec=codec.to(device).eval(),
-        tokenizer=load_tokenizer(folder) if kind.has_text else None,
+        tokenizer=tokenizer,
         document=document,
         metrics=metrics,
         sha256=sha256_of(weights),
     )
+
+
+def _require_size(kind: Modality[Any], config: CodecConfig, weights: Path) -> None:
+    """Check that a file holds as many numbers as the config asks for, before memory is taken for them.
+
+    Raises:
+        ValueError: if it holds fewer.
+    """
+    with safe_open(weights, framework="pt") as stored:
+        found = sum(math.prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
+    with torch.device("meta"):  # shapes alone
+        wanted = sum(parameter.numel() for parameter in kind.codec(config).parameters())
+    if found < wanted:
+        raise ValueError(f"{found} weights, the config asks for {wanted}")
 
 
 def save_state(
@@ -116,7 +147,7 @@ def save_state(
         folder: the run's output folder.
         codec: the model.
         optimizer: AdamW over the model's parameters.
-        position: JSON values, such as epoch, batch and best validation loss.
+        position: JSON values: epoch, batch, step, best_loss (or None), best_epoch.
     """
     tensors: dict[str, Tensor] = {}
     for name, parameter in codec.named_parameters():
@@ -145,17 +176,33 @@ def load_state(
         raise ToolkitError(f"{path}: belongs to another model than this command's flags describe")
     with parsing(path), safe_open(path, framework="pt") as stored, torch.no_grad():
         names = set(stored.keys())
+
+        def tensor(name: str, shape: torch.Size) -> Tensor:
+            found: Tensor = stored.get_tensor(name)
+            if found.shape != shape or not found.is_floating_point():
+                raise ValueError(f"{name} is of shape {tuple(found.shape)}, {tuple(shape)} expected")
+            return found
+
         for name, parameter in codec.named_parameters():
-            parameter.copy_(stored.get_tensor(f"model.{name}"))
+            parameter.copy_(tensor(f"model.{name}", parameter.shape))
             moments = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in names]
+            if len(moments) not in (0, 3):
+                raise ValueError(f"of {name} only the moments {', '.join(moments)} are there")
             # The step counter stays where AdamW made it, the moments go with their parameter.
             optimizer.state[parameter] = {
-                key: stored.get_tensor(f"optimizer.{key}.{name}").to(
+                key: tensor(f"optimizer.{key}.{name}", torch.Size() if key == "step" else parameter.shape).to(
                     "cpu" if key == "step" else parameter.device
                 )
                 for key in moments
             }
-        return dict(json.loads(header["position"]))
+        position: dict[str, Any] = parse_json(header["position"])
+        counts = [typed(position, name, int) for name in ("epoch", "batch", "step")]
+        if not all(0 <= count < 2**31 for count in counts):
+            raise ValueError(f"position is {position}")
+        typed(position, "best_epoch", int)
+        if position["best_loss"] is not None:
+            typed(position, "best_loss", float)
+        return position
 
 
 def read_header(path: Path) -> dict[str, str]:
@@ -164,11 +211,9 @@ def read_header(path: Path) -> dict[str, str]:
     Raises:
         ToolkitError: if it is truncated or not safetensors.
     """
-    try:
-        with safe_open(path, framework="pt") as stored:
-            return stored.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ToolkitError(f"{path}: damaged or not a safetensors file ({error})") from error
+    require_file(path)
+    with parsing(path), safe_open(path, framework="pt") as stored:
+        return stored.metadata() or {}
 
 
 def _fingerprint(config: CodecConfig) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from data.cli import raise_config_errors
+from data.typed import from_json
 
 TASKS = ("translate", "reconstruct")
 SNR_RANGE_DB = (-6.0, 18.0)
@@ -65,8 +66,10 @@ class CodecConfig:
     def __post_init__(self) -> None:
         errors = self.architecture_errors()
         for ks in self.uplinks:
-            if list(ks) != sorted(set(ks)) or any(k < 1 for k in ks):
-                errors.append(f"k: {list(ks)} given, rising whole numbers of at least 1 are allowed (--k)")
+            if list(ks) != sorted(set(ks)) or any(not 1 <= k <= LARGEST_SIZE for k in ks):
+                errors.append(
+                    f"k: {list(ks)} given, rising whole numbers of 1 to {LARGEST_SIZE} are allowed (--k)"
+                )
         low, high = self.snr_range_db
         if not (math.isfinite(low) and math.isfinite(high) and low <= high):
             errors.append(f"snr_range_db: {low}:{high} given, finite low <= high is allowed (--snr-db)")
@@ -92,21 +95,26 @@ class CodecConfig:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(fields) - known):
-            raise ValueError(f"unknown codec fields {unknown}")
-        lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-        return cls(**fields | lists)
+        """Inverse of `to_dict`.
+
+        Raises:
+            TypeError, ValueError: if a field is missing, unknown or of another type.
+            ToolkitError: if the constructor refuses it.
+        """
+        return from_json(cls, fields)
 
 
-def below_one(config: object, *names: str) -> list[str]:
-    """An error for each whole number that is below 1."""
-    return [
-        f"{name}: {getattr(config, name)} given, at least 1 is allowed"
-        for name in names
-        if getattr(config, name) < 1
-    ]
+MOST_LAYERS, LARGEST_SIZE = 1000, 2**20
+
+
+def size_errors(config: object, *names: str) -> list[str]:
+    """An error for each whole number that is below 1 or above any model's, for a file may hold anything."""
+    errors = []
+    for name in names:
+        most = MOST_LAYERS if name.endswith(("layers", "depth")) else LARGEST_SIZE
+        if not 1 <= getattr(config, name) <= most:
+            errors.append(f"{name}: {getattr(config, name)} given, 1 to {most} is allowed")
+    return errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +145,7 @@ class TextCodecConfig(CodecConfig):
 
     def architecture_errors(self) -> list[str]:
         """Sizes below 1, heads that do not divide the width, dropout outside [0, 1)."""
-        errors = below_one(self, "vocab_size", "d_model", "layers", "heads", "d_ff", "max_length")
+        errors = size_errors(self, "vocab_size", "d_model", "layers", "heads", "d_ff", "max_length")
         if self.heads >= 1 and self.d_model % self.heads:
             errors.append(f"d_model: {self.d_model} given, a multiple of the {self.heads} heads is allowed")
         if not 0 <= self.dropout < 1:

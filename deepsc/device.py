@@ -17,5 +17,6 @@ def resolve_device(name: str | None) -> str:
     try:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise ToolkitError(f"--device: {chosen!r} is not to be had here") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise ToolkitError(f"--device: {chosen!r} given, torch cannot use it here: {reason}") from error
     return chosen

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from data.artifacts import ToolkitError
-from deepsc.config import CodecConfig, RunConfig, below_one
+from deepsc.config import CodecConfig, RunConfig, size_errors
 
 IMAGE_TASKS = ("classify", "retrieve")
 AUGMENTATIONS = ("deit", "light", "none")
@@ -100,7 +100,7 @@ class ImageCodecConfig(CodecConfig):
 
     def architecture_errors(self) -> list[str]:
         """Sizes below 1, heads that do not divide the width, a cut outside the blocks, half patches."""
-        errors = below_one(self, "classes", "width", "heads", "depth", "image_size", "patch_size")
+        errors = size_errors(self, "classes", "width", "heads", "depth", "image_size", "patch_size")
         if not errors:
             if self.width % self.heads:
                 errors.append(f"width: {self.width} given, a multiple of the {self.heads} heads is allowed")
@@ -116,7 +116,7 @@ def patch_errors(image_size: int, patch_size: int) -> list[str]:
     """An error if patches do not tile the image."""
     if image_size % patch_size == 0:
         return []
-    return [f"--patch-size: {patch_size} given, a divisor of --image-size {image_size} is allowed"]
+    return [f"--image-size: {image_size} given, a multiple of --patch-size {patch_size} is allowed"]
 
 
 @dataclass(frozen=True, kw_only=True)

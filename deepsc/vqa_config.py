@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from deepsc.config import CodecConfig, RunConfig, below_one
+from deepsc.config import CodecConfig, RunConfig, size_errors
 from deepsc.image_config import patch_errors
 
 VQA_TASKS = ("answer",)
@@ -130,7 +130,7 @@ class VQACodecConfig(CodecConfig):
             "image_width", "image_layers", "image_heads", "fusion_width", "fusion_layers", "fusion_heads",
             "max_length",
         )  # fmt: skip
-        errors = below_one(self, *sizes)
+        errors = size_errors(self, *sizes)
         if not errors:
             for part in ("text", "image", "fusion"):
                 width, heads = getattr(self, f"{part}_width"), getattr(self, f"{part}_heads")

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from data.artifacts import ToolkitError, provenance, read_document, write_json, write_text
+from data.artifacts import ToolkitError, parsing, provenance, read_document, write_json, write_text
 from data.cli import raise_config_errors
+from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.dqn import DqnConfig, DqnTrainer
 from optimizer.episode_bound import episode_bound
@@ -235,7 +236,17 @@ def read_results(folder: Path) -> dict[str, Any]:
     Raises:
         ToolkitError: if it is missing, damaged or foreign.
     """
-    return read_document(folder / "results.json", kind=KIND, schema_version=SCHEMA_VERSION)
+    path = folder / "results.json"
+    document = read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
+    number: Any = float | None
+    with parsing(path):
+        for tested in typed(document, "policies", dict).values():
+            from_json(Performance, tested)
+        for curve in typed(document, "learning_curves", dict).values():
+            from_json(LearningCurve, curve)
+        typed(typed(document, "provenance", dict), "config", dict)
+        typed(document, "bound", number)
+    return document
 
 
 def results_csv(performance: Mapping[str, Performance]) -> str:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from data.artifacts import ToolkitError, parsing
 from data.cli import raise_config_errors
+from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors
 from optimizer.distribution import RawActions
 from optimizer.environment import OffloadingEnvironment
@@ -358,14 +359,17 @@ class MappoTrainer:
                 {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
             )
             state: dict[int, dict[str, Tensor]] = {}
-            for name, value in tensors.items():
-                if name.startswith("adam."):
-                    _, index, key = name.split(".")
-                    state.setdefault(int(index), {})[key] = value
+            for index, parameter in enumerate(self.network.parameters()):
+                shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+                state[index] = {key: tensors[f"adam.{index}.{key}"] for key in shapes}
+                if wrong := [key for key, shape in shapes.items() if state[index][key].shape != shape]:
+                    raise ToolkitError(f"adam.{index}.{wrong[0]} is not of its parameter's shape")
             self._optimiser.load_state_dict({**self._optimiser.state_dict(), "state": state})
             self._generator.set_state(tensors["generator"])
-            self._normaliser = ValueNormaliser(*head["normaliser"])
-            self.curve = LearningCurve(**head["curve"])
+            self._normaliser = ValueNormaliser(*typed(head, "normaliser", tuple[float, float, float]))
+            self.curve = from_json(LearningCurve, head["curve"])
+            if len({len(values) for values in asdict(self.curve).values()}) != 1:
+                raise ToolkitError("the curve's figures differ in number")
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree on, as JSON gives it back."""

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from data.artifacts import ToolkitError, atomic_path, parsing
+from data.artifacts import ToolkitError, atomic_path, parse_json, parsing, require_file
+from data.typed import typed
 from optimizer.config import SystemConfig
 from optimizer.distribution import (
     CLOCK_HEAD,
@@ -189,12 +190,16 @@ class LearnedPolicy:
                 raise ToolkitError(
                     f"kind {head.get('kind')!r} given, {KIND!r} of schema {SCHEMA_VERSION} is allowed"
                 )
+            sizes = {name: typed(head, name, int) for name in ("hidden", "codes")}
+            # Before memory is taken: a layer is hidden x hidden, and each code has an output.
+            if sizes["hidden"] ** 2 + sizes["codes"] > sum(tensor.numel() for tensor in weights.values()):
+                raise ToolkitError(f"weights do not fit the sizes the file gives: {sizes}")
             network = ActorCritic(
-                hidden=int(head["hidden"]),
-                broadcast=bool(head["broadcast"]),
-                codes=int(head["codes"]),
-                clock_when_offloading=bool(head["clock_when_offloading"]),
-                learn_clock=bool(head["learn_clock"]),
+                hidden=sizes["hidden"],
+                codes=sizes["codes"],
+                broadcast=typed(head, "broadcast", bool),
+                clock_when_offloading=typed(head, "clock_when_offloading", bool),
+                learn_clock=typed(head, "learn_clock", bool),
                 generator=torch.Generator(),
             )
             try:
@@ -217,15 +222,13 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     """Read what `write_tensors` wrote.
 
     Raises:
-        ToolkitError: if it is missing or truncated.
+        ToolkitError: if it is missing, truncated, or holds numbers that are not finite.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            head_text = (file.metadata() or {}).get("head", "{}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
-    except FileNotFoundError as error:
-        raise ToolkitError(f"{path}: no such file") from error
-    except (SafetensorError, OSError) as error:
-        raise ToolkitError(f"{path}: not a readable safetensors file ({error})") from error
-    with parsing(path):
-        return tensors, dict(json.loads(head_text))
+    require_file(path)
+    with parsing(path), safe_open(path, framework="pt") as file:
+        head = dict(parse_json((file.metadata() or {}).get("head", "{}")))
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
+        return tensors, head

@@ -1,7 +1,7 @@
 """FLOPs of the semantic codecs, and of any model: Appendix A as printed and corrected, and measured.
 
 Importing this package, or reading a FLOPs file, loads nothing heavy. `profiling.profile` measures, and loads
-torch and transformers: `profile_text`, `profile_image`, `profile_vqa`, and `profile_model` for any module.
+torch and transformers: `profile_codec`, and `profile_model` for any module.
 The closed forms are `profiling.text.text_parts`, `profiling.image.image_parts` and `profiling.vqa.vqa_parts`.
 """
 

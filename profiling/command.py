@@ -11,23 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing, provenance, sha256_of
 from data.cli import Parser, finite_float, positive_int, run_command
-from deepsc.config import CodecConfig, TextCodecConfig
-from deepsc.image_config import ImageCodecConfig
-from deepsc.vqa_config import VQACodecConfig
+from deepsc.config import CodecConfig
+from deepsc.device import resolve_device
 from profiling import plot, tables
-from profiling.config import (
-    ANSWERS,
-    CLASSES,
-    CODEC_CONFIGS,
-    IMAGE_K,
-    LENGTH,
-    MODALITIES,
-    PRESETS,
-    TEXT_K,
-    ProfileConfig,
-    preset_config,
-)
+from profiling.config import ProfileConfig
 from profiling.latency import DTYPES, LatencyConfig
+from profiling.modalities import ANSWERS, CLASSES, IMAGE_K, LENGTH, MODALITIES, TEXT_K
 
 if TYPE_CHECKING:
     from profiling.profile import CodecProfile, ModelProfile
@@ -58,13 +47,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Flags of profile-flops."""
     parser = Parser(prog=NAME, description=_DESCRIPTION)
     subject = parser.add_mutually_exclusive_group(required=True)
-    subject.add_argument("--modality", choices=MODALITIES, help="what crosses the channel")
+    subject.add_argument("--modality", choices=tuple(MODALITIES), help="what crosses the channel")
     subject.add_argument("--timm", metavar="NAME", help="a model of timm's instead of a codec")
     subject.add_argument("--hf-config", metavar="FILE", help="a transformers config.json instead of a codec")
 
     model = parser.add_argument_group("model")
     model.add_argument("--checkpoint", metavar="DIR", help="folder of a codec trained by train-deepsc")
-    presets = "; ".join(f"{modality}: {', '.join(names)}" for modality, names in PRESETS.items())
+    presets = "; ".join(f"{name}: {', '.join(modality.presets)}" for name, modality in MODALITIES.items())
     model.add_argument("--preset", metavar="NAME", help=f"size of a codec. {presets}")
     for flag, metavar, what in (
         ("--k", "K", f"complex channel symbols a token, eq. (4) (text: {TEXT_K}, image: {IMAGE_K})"),
@@ -81,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     files = parser.add_argument_group("files")
     files.add_argument("--output", metavar="FILE", help=f"the FLOPs file, of a codec ({_OUTPUT})")
-    files.add_argument("--table", metavar="FILE", action="append", default=[],
+    files.add_argument("--table", metavar="FILE", action="append",
                        help="all tables as .md or .tex, or counts by module as .csv; repeatable")  # fmt: skip
     files.add_argument("--plot", metavar="FILE", help="stacked bars of a codec, as .png, .pdf or .svg")
     parser.add_argument("--allow-uncounted", action="store_true",
@@ -114,7 +103,7 @@ def parse_config(argv: Sequence[str] | None) -> ProfileConfig:
         flags = ", ".join("--" + name.replace("_", "-") for name in chosen)
         raise ToolkitError(f"{flags}: given, --latency is needed")
     return ProfileConfig(
-        **values | {"table": tuple(values["table"])}, latency=LatencyConfig(**chosen) if timed else None
+        **values | {"table": tuple(values["table"] or ())}, latency=LatencyConfig(**chosen) if timed else None
     )
 
 
@@ -125,14 +114,19 @@ def codec_config(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
         ToolkitError: if the checkpoint is missing or damaged, or a size does not fit the preset.
     """
     assert config.modality is not None
+    modality = MODALITIES[config.modality]
     if config.checkpoint is None:
-        return preset_config(config), {}
+        preset = config.preset or modality.default_preset
+        task = {**modality.sizes, **config.given(modality.sizes)}
+        return modality.from_preset(preset, task, **config.given(modality.preset_sizes)), {}
     from deepsc.checkpoint import read_config
 
     document = read_config(config.checkpoint)
     path = Path(config.checkpoint) / "config.json"
     with parsing(path):
-        codec = CODEC_CONFIGS[config.modality].from_dict(document["codec"])
+        if document["modality"] != modality.name:
+            raise ToolkitError(f"--modality: {modality.name!r} given, it is {document['modality']!r}")
+        codec = modality.trained.codec_config.from_dict(document["codec"])
     return codec, {str(path): sha256_of(path)}
 
 
@@ -177,30 +171,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _profile_codec(config: ProfileConfig) -> CodecProfile:
     codec, data_sha256 = codec_config(config)
     from profiling import report
-    from profiling.profile import profile_image, profile_text, profile_vqa, time_codec
+    from profiling.profile import profile_codec, time_codec
 
-    allow = config.allow_uncounted
-    source_length = config.source_length or LENGTH
-    if isinstance(codec, TextCodecConfig):
-        result = profile_text(
-            codec,
-            k=config.k or TEXT_K,
-            source_length=source_length,
-            target_length=config.target_length or LENGTH,
-            beams=config.beams or 1,
-            allow_uncounted=allow,
-        )
-    elif isinstance(codec, ImageCodecConfig):
-        result = profile_image(codec, k=config.k or IMAGE_K, allow_uncounted=allow)
-    else:
-        assert isinstance(codec, VQACodecConfig)
-        result = profile_vqa(
-            codec,
-            k_text=config.k_text or TEXT_K,
-            k_image=config.k_image or IMAGE_K,
-            source_length=source_length,
-            allow_uncounted=allow,
-        )
+    assert config.modality is not None
+    task = config.given(MODALITIES[config.modality].sizes)
+    result = profile_codec(codec, **task, allow_uncounted=config.allow_uncounted)
     if config.latency is not None:
         result = time_codec(result, config.latency)
     full_config = asdict(config) | {"codec": codec.to_dict()}
@@ -208,14 +183,14 @@ def _profile_codec(config: ProfileConfig) -> CodecProfile:
     report.flops_file(result, source).save(config.output or _OUTPUT)
     _write_tables(config, result)
     if config.plot is not None:
-        title = f"{codec.model_name['name']} {codec.model_name['preset']}\n{result.heading}"
-        plot.plot_split(config.plot, result.parts, title=title)
+        name = f"{codec.model_name['name']} {codec.model_name['preset']}, {result.decoding}"
+        plot.plot_split(config.plot, result.parts, title=f"{name}\n{result.heading}")
     return result
 
 
 def _profile_model(config: ProfileConfig) -> ModelProfile:
     from profiling import user_model
-    from profiling.latency import check_device, time_workloads
+    from profiling.latency import time_workloads
     from profiling.profile import profile_model
 
     def build(device: str, batch: int) -> user_model.UserModel:
@@ -231,7 +206,7 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
         )
 
     if config.latency is not None:
-        check_device(config.latency.device)
+        resolve_device(config.latency.device)
 
     def count(device: str) -> ModelProfile:
         model = build(device, 1)
@@ -244,13 +219,19 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
 
     try:
         result = count("meta")
-    except RuntimeError:  # the model looks at values, which shapes do not have
+    except ToolkitError:
+        raise
+    except Exception:  # the model looks at values, which shapes do not have
         try:
             result = count("cpu")
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except ToolkitError:
+            raise
+        except Exception as error:  # whatever a model raises that takes other inputs
+            flags = "--image-size" if config.timm is not None else "--source-length, --image-size"
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ToolkitError(
-                f"--image-size, --source-length: the model does not run on inputs of this size: {reason}"
+                f"{flags}: the model does not run on these inputs alone: {reason}; "
+                "models with others are allowed from Python, with profiling.profile.profile_model"
             ) from error
     if config.latency is not None:
         (counted,) = result.counted

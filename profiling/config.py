@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from data.cli import raise_config_errors
-from deepsc.config import TEXT_PRESETS, CodecConfig, TextCodecConfig
-from deepsc.image_config import IMAGE_PRESETS, ImageCodecConfig
-from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig
 from profiling.latency import LatencyConfig
+from profiling.modalities import MODALITIES, flag
 
-MODALITIES = ("text", "image", "vqa")
-PRESETS: dict[str, Any] = {"text": TEXT_PRESETS, "image": IMAGE_PRESETS, "vqa": VQA_PRESETS}
-DEFAULT_PRESET = {"text": "small", "image": "deit-small", "vqa": "deit-small"}
-CODEC_CONFIGS: dict[str, type[CodecConfig]] = {
-    "text": TextCodecConfig, "image": ImageCodecConfig, "vqa": VQACodecConfig,
-}  # fmt: skip
-TEXT_K, IMAGE_K = 16, 32
-"""k^T and k^I of Table I."""
-PRESET_K_TEXT, PRESET_K_IMAGE = (4, 8, 12, 16, 20), (8, 16, 24, 32)
-"""k of a preset's codec: one nested code, as `train-deepsc --k 4,8,12,16,20` trains it."""
-LENGTH = 20
-"""S^T of section V.A, in tokens."""
-CLASSES, ANSWERS = 1000, 1000
-"""Classes of ImageNet-1k; answers that VQA models commonly choose from."""
-
-_ALLOWED = {
-    "--modality text": {"k", "source_length", "target_length", "beams"},
-    "--modality image": {"k", "image_size", "classes"},
-    "--modality vqa": {"k_text", "k_image", "source_length", "image_size", "answers"},
-    "--timm": {"image_size"},
-    "--hf-config": {"source_length", "target_length", "image_size"},
+_ALLOWED: dict[str, frozenset[str]] = {
+    **{f"--modality {name}": modality.flags for name, modality in MODALITIES.items()},
+    "--timm": frozenset({"image_size"}),
+    "--hf-config": frozenset({"source_length", "target_length", "image_size"}),
 }
 _CODEC_ONLY = {"checkpoint", "preset", "output", "plot"}
-_PRESET_ONLY = {"image_size", "classes", "answers"}
+_PRESET_ONLY = frozenset[str]().union(*(modality.preset_sizes for modality in MODALITIES.values()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +74,16 @@ class ProfileConfig:
         for name in sorted(set().union(*_ALLOWED.values()) | _CODEC_ONLY):
             fits = name in allowed or (name in _CODEC_ONLY and self.modality is not None)
             if getattr(self, name) is not None and not fits:
-                errors.append(f"{_flag(name)}: given, {self.subject} has none")
+                others = ", ".join(sorted(map(flag, allowed)))
+                errors.append(f"{flag(name)}: given, {self.subject} has none; it has {others}")
         if self.checkpoint is not None:
             for name in sorted(_PRESET_ONLY | {"preset"}):
                 if getattr(self, name) is not None:
-                    errors.append(f"{_flag(name)}: given, the checkpoint says it already")
-        if (
-            self.modality is not None
-            and self.preset is not None
-            and self.preset not in PRESETS[self.modality]
-        ):
-            errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(PRESETS[self.modality])}")
+                    errors.append(f"{flag(name)}: given, the checkpoint says it already")
+        if self.modality is not None and self.preset is not None:
+            presets = MODALITIES[self.modality].presets
+            if self.preset not in presets:
+                errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(presets)}")
         raise_config_errors(errors)
 
     @property
@@ -113,33 +93,6 @@ class ProfileConfig:
             return f"--modality {self.modality}"
         return "--timm" if self.timm is not None else "--hf-config"
 
-
-def preset_config(config: ProfileConfig) -> CodecConfig:
-    """Codec of a preset: its nested code where that holds the wanted k, else a code of that k alone.
-
-    Raises:
-        ToolkitError: if a size does not fit the preset.
-    """
-    assert config.modality is not None
-    preset = config.preset or DEFAULT_PRESET[config.modality]
-    size = {} if config.image_size is None else {"image_size": config.image_size}
-    if config.modality == "text":
-        return TextCodecConfig.from_preset(preset, k=_codes(config.k or TEXT_K, PRESET_K_TEXT))
-    if config.modality == "image":
-        k = _codes(config.k or IMAGE_K, PRESET_K_IMAGE)
-        return ImageCodecConfig.from_preset(preset, classes=config.classes or CLASSES, k=k, **size)
-    return VQACodecConfig.from_preset(
-        preset,
-        answers=tuple(map(str, range(config.answers or ANSWERS))),
-        k_text=_codes(config.k_text or TEXT_K, PRESET_K_TEXT),
-        k_image=_codes(config.k_image or IMAGE_K, PRESET_K_IMAGE),
-        **size,
-    )
-
-
-def _codes(k: int, nested: tuple[int, ...]) -> tuple[int, ...]:
-    return nested if k in nested else (k,)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    def given(self, names: Iterable[str]) -> dict[str, int]:
+        """Those of the sizes `names` that are not left to their default."""
+        return {name: value for name in sorted(names) if (value := getattr(self, name)) is not None}

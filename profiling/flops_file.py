@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.artifacts import ToolkitError, parsing, read_document, write_json
+from data.typed import typed
 
 KIND = "flops"
 SCHEMA_VERSION = 2
@@ -19,6 +20,8 @@ SIZES = {
 }
 """What the counts of a modality hold for."""
 _ALL_SIZES = ("k", "k_text", "k_image", "source_length", "image_length", "target_length")
+MOST = 1e30
+"""No count or size reaches it; a file may hold anything."""
 _COUNTS = ("local_flops", "ue_flops", "server_flops")
 
 
@@ -63,8 +66,8 @@ class FlopsFile:
             raise ToolkitError(f"FLOPs file: modality {self.modality!r}, allowed: {', '.join(SIZES)}")
         for name in (*SIZES[self.modality], *_COUNTS):
             value = getattr(self, name)
-            if value is None or not 0 < value < float("inf"):
-                raise ToolkitError(f"FLOPs file: {name} must be above 0 and finite, found {value}")
+            if value is None or not 0 < value < MOST:
+                raise ToolkitError(f"FLOPs file: {name} must be above 0 and below {MOST:g}, found {value}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file as JSON, atomically."""
@@ -82,11 +85,11 @@ class FlopsFile:
         with parsing(path):
             if document["unit"] != UNIT:
                 raise ToolkitError(f"unit is {document['unit']!r}, expected {UNIT!r}")
-            sizes = {name: document[name] for name in _ALL_SIZES}
+            sizes: Any = int | None
             fields: dict[str, Any] = {
-                **{name: str(document[name]) for name in ("modality", "decoding")},
-                **{name: None if value is None else int(value) for name, value in sizes.items()},
-                **{name: float(document[name]) for name in _COUNTS},
-                **{name: dict(document[name]) for name in ("model", "breakdown", "provenance")},
+                **{name: typed(document, name, str) for name in ("modality", "decoding")},
+                **{name: typed(document, name, sizes) for name in _ALL_SIZES},
+                **{name: typed(document, name, float) for name in _COUNTS},
+                **{name: typed(document, name, dict) for name in ("model", "breakdown", "provenance")},
             }
             return cls(**fields)

@@ -16,19 +16,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from profiling.layers import ModuleMacs, convolution, linear, scores
-from profiling.measured import Workload, collapse
-from profiling.residuals import BADDBMM, FUSED, MASKED, RECURRENT
+from profiling.measured import Workload, by_module
+from profiling.residuals import BADDBMM, FUSED, MASKED, PADDED_BY_NAME, RECURRENT
 from profiling.units import Macs
 
 
 class _Calls(TorchFunctionMode):
-    """Counts calls, each for the module that is running."""
+    """Counts calls."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.paths = {submodule: path for path, submodule in module.named_modules()}
-        self.running: list[str] = []
-        self.macs: Counter[str] = Counter()
+        self.macs = 0
         self.by_kind: Counter[str] = Counter()
 
     def __torch_function__(
@@ -38,20 +36,12 @@ class _Calls(TorchFunctionMode):
         result = func(*args, **kwargs)
         if formula := _FORMULAS.get(func):
             macs = formula(result, *args, **kwargs).count
-            self.macs[collapse(self.running[-1] if self.running else "")] += macs
-            self.by_kind[_KINDS.get(func, "")] += macs
+            self.macs += macs
+            self.by_kind[_kind(func, *args, **kwargs)] += macs
             if func is nn.functional.scaled_dot_product_attention and _is_causal(*args, **kwargs):
                 queries, keys = args[0].shape[-2], args[1].shape[-2]
                 self.by_kind[MASKED] += macs * (queries - 1) // (2 * keys) if queries == keys else 0
         return result
-
-    def enter(self, module: nn.Module, inputs: object) -> None:
-        """Before a module's forward."""
-        self.running.append(self.paths.get(module, self.running[-1] if self.running else ""))
-
-    def leave(self, module: nn.Module, inputs: object, output: object) -> None:
-        """After it."""
-        self.running.pop()
 
 
 @torch.no_grad()
@@ -59,26 +49,18 @@ def count_calls(workload: Workload) -> tuple[ModuleMacs, dict[str, Macs]]:
     """Closed form of a forward pass.
 
     Returns:
-        Multiply-adds by module path, each module's own; and those of them in fused attention, in recurrent
-        layers, and behind a causal mask, by kind.
+        Multiply-adds by module path, each module's own; and those of them that `residuals.PASSED_OVER` names
+        and those behind a causal mask, by kind.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    calls = _Calls(workload.module)
-    hooks = [
-        hook
-        for module in workload.module.modules()
-        for hook in (module.register_forward_pre_hook(calls.enter), module.register_forward_hook(calls.leave))
-    ]
     try:
-        with calls:
+        with _Calls() as calls, by_module(workload.module, lambda: calls.macs) as modules:
             workload.run()
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for hook in hooks:
-            hook.remove()
-    modules = {path: Macs(count) for path, count in calls.macs.items() if count}
-    return modules, {kind: Macs(count) for kind, count in calls.by_kind.items() if kind and count}
+    kinds = {kind: Macs(count) for kind, count in calls.by_kind.items() if kind and count}
+    return {path: Macs(count) for path, count in modules.items() if count}, kinds
 
 
 def _linear(result: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Macs:
@@ -145,6 +127,12 @@ def _recurrent(result: Any, x: Tensor, state: Any, weights: Any, *_: Any, **__: 
 
 def _is_causal(*args: Any, is_causal: bool = False, **_: Any) -> bool:
     return bool(args[5]) if len(args) > 5 else is_causal
+
+
+def _kind(func: Any, *args: Any, padding: Any = None, **_: Any) -> str:
+    if _FORMULAS[func] is _convolve and isinstance(args[4] if len(args) > 4 else padding, str):
+        return PADDED_BY_NAME
+    return _KINDS.get(func, "")
 
 
 _KINDS: dict[Any, str] = {

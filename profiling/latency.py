@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
+from deepsc.device import resolve_device
 from profiling.energy import EnergyCoefficient, EnergyPoint, Meter, energy_coefficient, find_meter
 from profiling.units import Flops
 
@@ -118,7 +118,7 @@ def time_workloads(
     import torch
     from torch.utils.benchmark import Timer
 
-    device = check_device(config.device)
+    device = torch.device(resolve_device(config.device))
     threads = config.threads or torch.get_num_threads()
     meter = find_meter(config.device)
     timings = []
@@ -149,22 +149,6 @@ def time_workloads(
         timings=tuple(timings),
         alpha=energy_coefficient(_points(timings)),
     )
-
-
-def check_device(name: str) -> torch.device:
-    """The device.
-
-    Raises:
-        ToolkitError: if torch does not know it or the machine does not have it.
-    """
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ToolkitError(f"--device: {name!r} given, torch cannot use it here: {error}") from error
-    return device
 
 
 def _runner(workload: Workload, device: torch.device, dtype: str) -> Callable[[], Any]:

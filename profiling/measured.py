@@ -11,7 +11,7 @@ import math
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +20,10 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import FlopCounterMode
 
-from profiling.operators import cause_of, has_bias, is_product
+from profiling.operators import cause_of, has_bias, is_product, is_view
 from profiling.units import Flops, Macs
 
 _FVCORE_ESTIMATES = frozenset({"layer_norm", "batch_norm", "group_norm", "instance_norm"})
@@ -93,7 +93,7 @@ class _Others(TorchDispatchMode):
         if is_product(func):
             if has_bias(func, args):
                 self.elements["bias"] += written
-        elif not func.is_view and func._overloadpacket.__name__ not in ("detach", "alias"):
+        elif not is_view(func):
             cause = cause_of(func)
             if cause is None:
                 self.uncounted[str(func._overloadpacket)] += 1
@@ -114,23 +114,76 @@ def plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
+@contextmanager
+def by_module(module: nn.Module, read: Callable[[], int]) -> Iterator[Counter[str]]:
+    """What a rising count gains while each module runs, without its submodules, summed over layers.
+
+    Args:
+        module: runs inside the context.
+        read: the count.
+    """
+    paths = {submodule: collapse(path) for path, submodule in module.named_modules()}
+    gains: Counter[str] = Counter()
+    running, seen = [""], read()
+
+    def settle() -> None:
+        nonlocal seen
+        now = read()
+        gains[running[-1]] += now - seen
+        seen = now
+
+    def enter(submodule: nn.Module, inputs: object) -> None:
+        settle()
+        running.append(paths[submodule])
+
+    def leave(submodule: nn.Module, inputs: object, output: object) -> None:
+        settle()
+        running.pop()
+
+    hooks = [
+        hook
+        for submodule in paths
+        for hook in (submodule.register_forward_pre_hook(enter), submodule.register_forward_hook(leave))
+    ]
+    try:
+        yield gains
+        settle()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.no_grad()
 def count_with_torch(workload: Workload) -> TorchCount:
     """Count a forward pass with torch.utils.flop_counter.FlopCounterMode."""
-    # Entered last, FlopCounterMode sees an operator first and hands on what it decomposes it to.
-    with plain_attention(), _Others() as others, FlopCounterMode(display=False) as counter:
+    module, counter = workload.module, FlopCounterMode(display=False)
+    # Its own counts by module go astray where a module is called from two places. Entered last, it sees an
+    # operator first and hands on what it decomposes it to.
+    with (
+        plain_attention(),
+        _frozen(module),
+        by_module(module, counter.get_total_flops) as modules,
+        _Others() as others,
+        counter,
+    ):
         workload.run()
-    totals: dict[str, int] = {}
-    for name, counts in counter.get_flop_counts().items():
-        # "Global" holds all; modules are named from the class of the one that was called.
-        path = "" if name == "Global" else name.partition(".")[2]
-        if name != type(workload.module).__name__:
-            totals[path] = sum(counts.values())
     return TorchCount(
-        modules={path: Flops(count) for path, count in _own(totals).items()},
+        modules={path: Flops(count) for path, count in modules.items() if count},
         elements=dict(sorted(others.elements.items())),
         uncounted=dict(sorted(others.uncounted.items())),
     )
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient, for FlopCounterMode fails where one is a module's input."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 @torch.no_grad()
@@ -175,7 +228,8 @@ def _on_cpu(workload: Workload) -> Iterator[Workload]:
         tensor.zero_()
     try:
         yield Workload(
-            module=module, inputs=tuple(torch.zeros_like(x, device="cpu") for x in workload.inputs)
+            module=module,
+            inputs=tree_map_only(Tensor, lambda x: torch.zeros_like(x, device="cpu"), workload.inputs),
         )
     finally:
         module.to("meta")

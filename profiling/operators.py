@@ -31,8 +31,9 @@ _NAMES = {
         "linalg_vector_norm norm topk sort logsumexp bincount"
     ),
     "copy": (
-        "_to_copy clone copy_ cat stack index index_select gather scatter scatter_add index_put index_put_ "
-        "select_scatter slice_scatter constant_pad_nd pad repeat roll flip masked_select _unsafe_view "
+        "_to_copy clone copy_ cat stack index _unsafe_index index_select gather scatter scatter_add "
+        "index_put index_put_ select_scatter slice_scatter constant_pad_nd pad repeat roll flip "
+        "masked_select _unsafe_view "
         "masked_fill masked_fill_ where tril triu im2col upsample_nearest2d upsample_bilinear2d "
         "upsample_bicubic2d _upsample_bicubic2d_aa _upsample_bilinear2d_aa grid_sampler_2d one_hot "
         "unsafe_split unsafe_chunk resolve_conj repeat_interleave unfold lift_fresh lift_fresh_copy "
@@ -60,6 +61,12 @@ def cause_of(operator: Any) -> str | None:
     if name in _CAUSE:
         return _CAUSE[name]
     return "elementwise" if torch.Tag.pointwise in operator.tags else None
+
+
+def is_view(operator: Any) -> bool:
+    """Whether an aten operator only looks at its input another way, and so writes nothing."""
+    name = operator._overloadpacket.__name__
+    return operator.is_view or torch.Tag.inplace_view in operator.tags or name in ("detach", "alias")
 
 
 def has_bias(operator: Any, args: tuple[Any, ...]) -> bool:

@@ -59,6 +59,22 @@ class Split:
     """UE's share of an offloaded task."""
     server: Flops
     """Server's share of an offloaded task."""
+    channel: Flops
+    """JSC codec, which is in both shares: what offloading costs on top of the local task."""
+
+
+SHARES = {"local": "local task", "ue": "UE's share", "server": "server's share", "channel": "channel codec"}
+"""Fields of `Split`, and what tables and plots call them."""
+
+
+def belongs(part: Part, share: str) -> bool:
+    """Whether a part adds to a field of `Split`."""
+    return {
+        "local": part.local,
+        "ue": part.place is Place.UE,
+        "server": part.place is Place.SERVER,
+        "channel": not part.local,
+    }[share]
 
 
 def split(parts: Sequence[Part], *, printed: bool = False) -> Split:
@@ -69,11 +85,8 @@ def split(parts: Sequence[Part], *, printed: bool = False) -> Split:
         printed: sum Appendix A's counts instead of the corrected ones, what it leaves out as 0.
     """
 
-    def total(chosen: list[Part]) -> Flops:
+    def total(share: str) -> Flops:
+        chosen = [part for part in parts if belongs(part, share)]
         return Flops.total((part.as_printed or Flops(0)) if printed else part.corrected for part in chosen)
 
-    return Split(
-        local=total([part for part in parts if part.local]),
-        ue=total([part for part in parts if part.place is Place.UE]),
-        server=total([part for part in parts if part.place is Place.SERVER]),
-    )
+    return Split(**{share: total(share) for share in SHARES})

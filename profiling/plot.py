@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.artifacts import ToolkitError, atomic_path
-from profiling.parts import Part, Place
+from profiling.parts import SHARES, Part, belongs
 
 SUFFIXES = (".png", ".pdf", ".svg")
-_BARS = ("local task", "UE's share", "server's share")
 
 
 def check_suffix(path: str) -> None:
@@ -38,16 +37,16 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(8.5, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     colors = [f"C{i}" for i in range(len(parts))]
-    for bar in range(len(_BARS)):
+    for bar, share in enumerate(SHARES):
         for printed in (False, True):
             bottom = 0.0
             for part, color in zip(parts, colors, strict=True):
                 flops = part.as_printed if printed else part.corrected
-                if flops is None or not _runs_in(part, bar):
+                if flops is None or not belongs(part, share):
                     continue
                 axes.bar(
                     bar + (-0.2 if printed else 0.2),
@@ -61,18 +60,14 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
                     linewidth=0.4,
                 )
                 bottom += flops.count / 1e9
-    axes.set_xticks(range(len(_BARS)), _BARS)
+    axes.set_xticks(range(len(SHARES)), list(SHARES.values()))
     axes.set_ylabel("GFLOP a task (1 multiply-add = 2 FLOP)")
     axes.set_title(title, fontsize="medium")
     legend = [Patch(color=color, label=part.name) for part, color in zip(parts, colors, strict=True)]
     legend.append(
         Patch(facecolor="lightgrey", edgecolor="white", hatch="///", label="as printed (Appendix A)")
     )
-    axes.legend(handles=legend, fontsize="small")
+    figure.legend(handles=legend, fontsize="small", loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format=Path(path).suffix[1:], dpi=150)
-
-
-def _runs_in(part: Part, bar: int) -> bool:
-    return (part.local, part.place is Place.UE, part.place is Place.SERVER)[bar]

@@ -11,14 +11,13 @@ from deepsc.config import TextCodecConfig
 from profiling import decoding
 from profiling.decoding import Decoding
 from profiling.flops_file import FlopsFile
-from profiling.latency import Latency
-from profiling.parts import split
+from profiling.latency import Latency, Timing
+from profiling.parts import SHARES, belongs, split
 from profiling.profile import CodecProfile, ModelProfile
 from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, MASKED, Counted
 from profiling.tables import Table
 from profiling.units import Flops, Macs
 
-SPLIT_LABELS = {"local": "local task", "ue": "UE's share", "server": "server's share"}
 _BEAMS = 4
 """Width of the search in the table of decoding modes."""
 
@@ -28,12 +27,12 @@ def tables(profile: ModelProfile) -> list[Table]:
     found = []
     if isinstance(profile, CodecProfile):
         found.append(_parts(profile))
-        if isinstance(profile.config, TextCodecConfig):
+        if isinstance(profile.config, TextCodecConfig):  # the only decoder that generates
             found.append(_decoding(profile.config, profile.sizes))
         found.append(_slips(profile))
     found += [_modules(profile), _residuals(profile), _elements(profile)]
     if profile.latency is not None:
-        found.append(_latency(profile.latency))
+        found.append(_latency(profile, profile.latency))
     return found
 
 
@@ -61,9 +60,7 @@ def flops_file(profile: CodecProfile, provenance: Mapping[str, Any]) -> FlopsFil
     corrected = split(profile.parts)
     breakdown: dict[str, Any] = {
         "jsc_symbols_computed": [k[-1] for k in profile.config.uplinks],
-        "as_printed": {
-            name: getattr(split(profile.parts, printed=True), name).count for name in SPLIT_LABELS
-        },
+        "as_printed": {name: getattr(split(profile.parts, printed=True), name).count for name in SHARES},
         "parts": [
             {
                 "name": part.name,
@@ -128,14 +125,9 @@ def _parts(profile: CodecProfile) -> Table:
         for part, counted in zip(profile.parts, profile.counted, strict=True)
     ]
     corrected, printed = split(profile.parts), split(profile.parts, printed=True)
-    chosen = {
-        "local": [part.local for part in profile.parts],
-        "ue": [part.place == "UE" for part in profile.parts],
-        "server": [part.place == "server" for part in profile.parts],
-    }
-    for name, label in SPLIT_LABELS.items():
-        counted = [one for one, wanted in zip(profile.counted, chosen[name], strict=True) if wanted]
-        rows.append(row(label, getattr(printed, name), getattr(corrected, name), *_measured(counted)))
+    for share, label in SHARES.items():
+        counted = [one for one in profile.counted if one.name in _names(profile, share)]
+        rows.append(row(label, getattr(printed, share), getattr(corrected, share), *_measured(counted)))
     return Table(
         title=f"{_model(profile)}: {profile.heading}, {profile.decoding}; MFLOP, 1 multiply-add = 2 FLOP",
         columns=("part", "as printed", "corrected", FLOP_COUNTER_MODE, FVCORE),
@@ -189,8 +181,10 @@ def _decoding(config: TextCodecConfig, sizes: Mapping[str, int]) -> Table:
         (str(Decoding.GREEDY_NO_CACHE), cost(Decoding.GREEDY_NO_CACHE)),
         (str(Decoding.GREEDY_KV_CACHE), cost(Decoding.GREEDY_KV_CACHE)),
         ("  prefill: keys and values of the source", decoding.prefill(config, source_length=source).flops),
-        ("  step 1", decoding.step(config, source_length=source, position=1).flops),
-        (f"  step {last}", decoding.step(config, source_length=source, position=last).flops),
+        *(
+            (f"  step {position}", decoding.step(config, source_length=source, position=position).flops)
+            for position in sorted({1, last})
+        ),
         (f"{Decoding.BEAM_KV_CACHE}, {_BEAMS} beams", cost(Decoding.BEAM_KV_CACHE)),
     ]
     return Table(
@@ -256,34 +250,31 @@ def _elements(profile: ModelProfile) -> Table:
     )
 
 
-def _latency(latency: Latency) -> Table:
+def _latency(profile: ModelProfile, latency: Latency) -> Table:
     config = latency.config
     theoretical = config.theoretical_flops_per_s
 
-    def row(label: str, flops: Flops, seconds: float, interval: str, energy: str) -> tuple[str, ...]:
-        rate = flops.count / seconds
+    def row(label: str, timings: list[Timing], interval: str = "") -> tuple[str, ...]:
+        seconds = sum(timing.median_s for timing in timings)
+        rate = Flops.total(timing.flops for timing in timings).count / seconds
+        energies = [timing.energy_j for timing in timings if timing.energy_j is not None]
         return (
             label,
             f"{1e3 * seconds:.3f}",
             interval,
             f"{rate / 1e9:.3f}",
             f"{rate / theoretical:.2%}",
-            energy,
+            f"{1e3 * sum(energies):.3f}" if len(energies) == len(timings) else "no meter",
         )
 
     rows = [
-        row(
-            timing.part,
-            timing.flops,
-            timing.median_s,
-            f"{1e3 * timing.low_s:.3f} to {1e3 * timing.high_s:.3f}",
-            "no meter" if timing.energy_j is None else f"{1e3 * timing.energy_j:.3f}",
-        )
+        row(timing.part, [timing], f"{1e3 * timing.low_s:.3f} to {1e3 * timing.high_s:.3f}")
         for timing in latency.timings
     ]
-    if len(rows) > 1:
-        flops = Flops.total(timing.flops for timing in latency.timings)
-        rows.append(row("all parts", flops, sum(timing.median_s for timing in latency.timings), "", ""))
+    if isinstance(profile, CodecProfile):
+        for share, label in SHARES.items():
+            names = _names(profile, share)
+            rows.append(row(label, [timing for timing in latency.timings if timing.part in names]))
     return Table(
         title=f"Latency and effective c of eq. (3) on {latency.device}: {latency.threads} threads, "
         f"{config.dtype}, batch {config.batch}; n f = {theoretical / 1e9:.2f} GFLOP/s",
@@ -326,6 +317,10 @@ def _measured(counted: list[Counted]) -> tuple[Flops, Flops | None]:
         Flops.total(one.torch.total for one in counted),
         Macs.total(one.total for one in fvcore).flops if len(fvcore) == len(counted) else None,
     )
+
+
+def _names(profile: CodecProfile, share: str) -> set[str]:
+    return {part.name for part in profile.parts if belongs(part, share)}
 
 
 def _model(profile: CodecProfile) -> str:

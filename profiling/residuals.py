@@ -22,10 +22,12 @@ MASKED = "masked"
 FUSED = "fused attention"
 RECURRENT = "recurrent layer"
 BADDBMM = "baddbmm"
+PADDED_BY_NAME = "convolution padded by name"
 PASSED_OVER = {
     FUSED: ("aten::scaled_dot_product_attention",),
     RECURRENT: ("aten::lstm", "aten::gru", "aten::rnn_tanh", "aten::rnn_relu"),
     BADDBMM: ("aten::baddbmm",),
+    PADDED_BY_NAME: ("aten::_convolution_mode",),
 }
 """Kinds of products that fvcore names as not counted, by its names for them."""
 _SHOWN = 3
@@ -54,7 +56,7 @@ class Counted:
     fvcore: FvcoreCount | None
     """None where jit cannot trace the module."""
     kinds: Mapping[str, Macs] = field(default_factory=dict)
-    """Those of the closed form in fused attention, in recurrent layers, and behind a causal mask."""
+    """Those of the closed form that `PASSED_OVER` names, and those behind a causal mask."""
 
     @property
     def corrected(self) -> Flops:

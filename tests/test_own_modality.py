@@ -1,9 +1,10 @@
-"""A fourth modality needs one new file in deepsc and one in data: the two of tests/own_modality."""
+"""A fourth modality needs one new file in deepsc and one in data: the two of docs/own-modality.md."""
 
 import sys
 from pathlib import Path
 
 import pytest
+from pages import files_of
 
 import data
 import deepsc
@@ -12,14 +13,18 @@ from accuracy_maps.command import main as build_accuracy_map
 from deepsc.command import main as train_deepsc
 from deepsc.modality import modality_names
 
-FILES = Path(__file__).parent / "own_modality"
-
 
 @pytest.fixture
-def sensor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The two files, as if they lay in the packages."""
-    monkeypatch.setattr(deepsc, "__path__", [*deepsc.__path__, str(FILES / "deepsc")])
-    monkeypatch.setattr(data, "__path__", [*data.__path__, str(FILES / "data")])
+def sensor(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The page's two files, as if they lay in the packages."""
+    root = tmp_path_factory.mktemp("own")
+    files = files_of("own-modality.md")
+    assert set(files) == {"data/sensors.py", "deepsc/modality_sensor.py"}
+    for name, text in files.items():
+        (root / name).parent.mkdir()
+        (root / name).write_text(text)
+    monkeypatch.setattr(deepsc, "__path__", [*deepsc.__path__, str(root / "deepsc")])
+    monkeypatch.setattr(data, "__path__", [*data.__path__, str(root / "data")])
     for name in ("deepsc.modality_sensor", "data.sensors"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 

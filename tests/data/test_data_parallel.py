@@ -368,6 +368,16 @@ def test_europarl_is_read_in_both_directions(comtrans: Callable[..., None], pair
     assert len(digest) == 64
 
 
+@pytest.mark.parametrize(
+    "content", ["Satz\nsentence\n9-9\n", "Satz\nsentence\nx\n", "Satz\nsent", "\x00\n" * 7]
+)
+def test_a_damaged_europarl_is_named(comtrans: Callable[..., None], tmp_path: Path, content: str) -> None:
+    comtrans("de-en")
+    path = tmp_path / "nltk_data" / "corpora" / "comtrans" / "alignment-de-en.txt"
+    path.write_text(content)
+    assert "de-en" in refused(dataset="europarl", pair="de-en")
+
+
 def test_europarl_names_the_pairs_it_has(comtrans: Callable[..., None]) -> None:
     comtrans("de-en")
     comtrans("en-fr")

@@ -115,7 +115,7 @@ def test_mistakes_name_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         load_vqa(dataset="gqa")
     with pytest.raises(ToolkitError, match="--data-dir: none given"):
         load_vqa(dataset="clevr")
-    with pytest.raises(ToolkitError, match=r"CLEVR_train_questions\.json: cannot be read"):
+    with pytest.raises(ToolkitError, match=r"CLEVR_train_questions\.json: no such file"):
         load_vqa(dataset="clevr", data_dir=tmp_path)
     (tmp_path / "clevr" / "questions").mkdir(parents=True)
     (tmp_path / "clevr" / "questions" / "CLEVR_train_questions.json").write_text('{"questions": [{}]}')

@@ -83,7 +83,7 @@ def test_sizes_go_to_timm_and_a_slice_is_cut_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
-        ({"patch_size": 5}, "--patch-size: 5 given"),
+        ({"patch_size": 5}, "a multiple of --patch-size 5 is allowed"),
         ({"split": 4}, "--split: 4 given, 1 to 3 is allowed"),
         ({"split": 0}, "--split"),
         ({"k": (4, 2)}, "--k"),

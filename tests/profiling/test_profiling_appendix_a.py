@@ -52,6 +52,20 @@ def test_parts_of_a_text_codec_as_printed() -> None:
     assert (printed.local, printed.ue, printed.server) == (Flops(7428), Flops(2640), Flops(4908))
 
 
+def test_parts_of_a_text_codec_corrected_by_hand() -> None:
+    parts = text_parts(CODEC, source_length=2, target_length=2, k=5)
+    by_hand = [
+        3 * (4 * 72 + 2 * 24 + 2 * 120),  # layers of Q, K, V and output; scores; feedforward
+        (128 + 4096) + (144 + 64 * 24 + 144) + 120,  # conditioner; FiLM block; 2 x 6 x 10 reals
+        (128 + 4096) + 120 + 2 * (144 + 64 * 24 + 144),
+        3 * (6 * 72 + 2 * 72 + 36 + 48 + 2 * 120)
+        + 84,  # steps 1 and 2: 1 + 2 pairs of 12; 4 of cross-attention
+    ]
+    assert [part.corrected for part in parts] == [Flops(2 * macs) for macs in by_hand]
+    shares = split(parts)
+    assert shares.channel == Flops(2 * (by_hand[1] + by_hand[2]))
+
+
 def test_image_and_vqa_as_printed_are_the_same_equations_of_other_sizes() -> None:
     image = {"B": 1, "S": 17, "h": 3, "H": 16}  # 4 x 4 patches and the class token, 48 = 3 x 16
     assert [part.as_printed for part in image_parts(IMAGE, k=5)] == [

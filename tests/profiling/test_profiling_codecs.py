@@ -21,7 +21,7 @@ from profiling.decoding import Decoding, decoder, masked, prefill, step
 from profiling.image import image_parts
 from profiling.measured import Workload, count_with_fvcore, count_with_torch
 from profiling.parts import Part, split
-from profiling.profile import CodecProfile, profile_image, profile_text, profile_vqa
+from profiling.profile import CodecProfile, profile_codec
 from profiling.residuals import UNEXPLAINED
 from profiling.text import encoder, text_parts
 from profiling.text_decoder import generation, teacher_forced
@@ -52,18 +52,18 @@ def check_exact(profile: CodecProfile) -> None:
 @pytest.mark.parametrize("preset", TEXT_PRESETS)
 def test_counters_equal_the_closed_form_of_every_text_preset(preset: str) -> None:
     config = TextCodecConfig.from_preset(preset, k=(4, 8, 12, 16, 20))
-    check_exact(profile_text(config, k=16, source_length=20, target_length=20))
+    check_exact(profile_codec(config, k=16, source_length=20, target_length=20))
 
 
 @pytest.mark.parametrize("preset", IMAGE_PRESETS)
 def test_counters_equal_the_closed_form_of_every_image_preset(preset: str) -> None:
-    check_exact(profile_image(ImageCodecConfig.from_preset(preset, classes=1000, k=(8, 32)), k=8))
+    check_exact(profile_codec(ImageCodecConfig.from_preset(preset, classes=1000, k=(8, 32)), k=8))
 
 
 @pytest.mark.parametrize("preset", VQA_PRESETS)
 def test_counters_equal_the_closed_form_of_every_vqa_preset(preset: str) -> None:
     config = VQACodecConfig.from_preset(preset, answers=("yes", "no", "red"), k_text=(8, 16), k_image=(32,))
-    check_exact(profile_vqa(config, k_text=8, k_image=32, source_length=9))
+    check_exact(profile_codec(config, k_text=8, k_image=32, source_length=9))
 
 
 @given(data=st.data())
@@ -84,7 +84,7 @@ def test_counters_equal_the_closed_form_of_any_text_codec(data: st.DataObject) -
         "source_length": data.draw(st.integers(1, 9), "S"),
         "target_length": data.draw(st.integers(1, 9), "T"),
     }
-    check_exact(profile_text(config, k=1, **lengths, beams=data.draw(st.integers(1, 3), "beams")))
+    check_exact(profile_codec(config, k=1, **lengths, beams=data.draw(st.integers(1, 3), "beams")))
 
 
 @given(data=st.data())
@@ -103,7 +103,7 @@ def test_counters_equal_the_closed_form_of_any_image_codec(data: st.DataObject) 
         patch_size=patch,
         k=(1, data.draw(st.integers(2, 12), "k_max")),
     )
-    check_exact(profile_image(config, k=1))
+    check_exact(profile_codec(config, k=1))
 
 
 @given(data=st.data())
@@ -125,7 +125,7 @@ def test_counters_equal_the_closed_form_of_any_vqa_codec(data: st.DataObject) ->
         k_image=(1, data.draw(st.integers(2, 9), "k_image")),
         **widths,
     )
-    check_exact(profile_vqa(config, k_text=1, k_image=1, source_length=data.draw(st.integers(1, 9), "S")))
+    check_exact(profile_codec(config, k_text=1, k_image=1, source_length=data.draw(st.integers(1, 9), "S")))
 
 
 # Known figures
@@ -178,6 +178,7 @@ def test_shares_are_sums_of_parts() -> None:
         assert shares.server == Flops.total(counts[at_ue:])
         jsc = Flops.total(part.corrected for part in parts if "JSC" in part.name)
         assert shares.local == Flops.total(counts) - jsc
+        assert shares.channel == jsc
 
 
 def vqa_of_tiny() -> tuple[Part, ...]:
@@ -267,7 +268,7 @@ def test_generate_costs_the_closed_form_of_the_kv_cache(
 def test_steps_on_a_line_are_what_a_whole_generation_counts(real_codec: TextCodec) -> None:
     real_codec.transformer.final_logits_bias[0, TINY.eos_id] = 0
     run = generation(real_codec, source_length=6, target_length=9, beams=2)
-    profile = profile_text(TINY, k=4, source_length=6, target_length=9, beams=2)
+    profile = profile_codec(TINY, k=4, source_length=6, target_length=9, beams=2)
     assert count_with_torch(run).modules == profile.counted[-1].torch.modules
 
 

@@ -13,17 +13,24 @@ from deepsc.checkpoint import write_config
 from deepsc.config import TextCodecConfig
 from profiling import FlopsFile
 from profiling.command import main, parse_config
-from profiling.config import PRESET_K_TEXT, ProfileConfig
+from profiling.config import ProfileConfig
+from profiling.modalities import PRESET_K_TEXT
 from profiling.parts import split
 from profiling.text import text_parts
 
 ROOT = Path(__file__).parents[2]
+_TOWER = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+CLIP = {  # reads images beside its text
+    "model_type": "clip",
+    "text_config": _TOWER | {"vocab_size": 9, "bos_token_id": 0, "eos_token_id": 1},
+    "vision_config": _TOWER | {"image_size": 8, "patch_size": 4},
+}
 LENGTHS = ["--source-length", "3", "--target-length", "2"]
 
 
 def checkpoint(folder: Path, **changes: Any) -> Path:
     codec = TextCodecConfig.from_preset("tiny", **{"k": (2, 6)} | changes)
-    write_config(folder, {"task": "translate", "codec": codec.to_dict()})
+    write_config(folder, {"modality": "text", "task": "translate", "codec": codec.to_dict()})
     return folder
 
 
@@ -86,7 +93,7 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
         (["--checkpoint", "codec", "--k", "5"], "the codec allows 2, 6"),
         (["--checkpoint", "local"], "the codec's checkpoint"),
         (["--checkpoint", "damaged"], "damaged"),
-        (["--checkpoint", "foreign"], "unknown codec fields"),
+        (["--checkpoint", "foreign"], "unknown fields"),
     ],
 )
 def test_errors_are_one_line_exit_2_and_leave_nothing(
@@ -188,8 +195,16 @@ def test_models_of_others_get_the_same_table(
         (["--hf-config", "missing.json"], "missing.json: no such file"),
         (["--hf-config", "foreign.json"], "foreign.json"),
         ([], "one of the arguments"),
-        (["--modality", "vqa", "--k", "4"], "--k: given, --modality vqa has none"),
-        (["--modality", "image", "--preset", "tiny", "--image-size", "33"], "--patch-size"),
+        (
+            ["--modality", "vqa", "--k", "4"],
+            "vqa has none; it has --answers, --image-size, --k-image, --k-text",
+        ),
+        (["--modality", "image", "--checkpoint", "codec"], "--modality: 'image' given, it is 'text'"),
+        (["--hf-config", "clip.json"], "does not run on these inputs alone"),
+        (
+            ["--modality", "image", "--preset", "tiny", "--image-size", "33"],
+            "--image-size: 33 given, a multiple of --patch-size 8",
+        ),
     ],
 )
 def test_errors_of_other_subjects_are_one_line(
@@ -200,6 +215,9 @@ def test_errors_of_other_subjects_are_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "foreign.json").write_text('{"model_type": "shopping-list"}')
+    (tmp_path / "clip.json").write_text(json.dumps(CLIP))
+    checkpoint(tmp_path / "codec")
+    before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     try:
         status = main(flags)
@@ -209,7 +227,7 @@ def test_errors_of_other_subjects_are_one_line(
     assert status == 2
     assert message in output.err
     assert output.err.count("\n") == 1
-    assert [entry.name for entry in tmp_path.iterdir()] == ["foreign.json"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_flags_make_the_config() -> None:

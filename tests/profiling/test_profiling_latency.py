@@ -20,7 +20,7 @@ from profiling.energy import (
 )
 from profiling.latency import LatencyConfig, time_workloads
 from profiling.measured import Workload
-from profiling.profile import profile_text, time_codec
+from profiling.profile import profile_codec, time_codec
 
 BRIEF = LatencyConfig(threads=1, batch=2, min_run_s=0.01, flops_per_cycle=10.0, clock_hz=100.0)
 
@@ -47,7 +47,9 @@ def run() -> dict[str, Workload]:
 
 def test_every_part_of_a_codec_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "find_meter", lambda device: None)
-    profile = profile_text(TextCodecConfig.from_preset("tiny", k=(4,)), k=4, source_length=3, target_length=2)
+    profile = profile_codec(
+        TextCodecConfig.from_preset("tiny", k=(4,)), k=4, source_length=3, target_length=2
+    )
     timed = time_codec(profile, BRIEF)
     assert timed.latency is not None
     assert [timing.part for timing in timed.latency.timings] == [part.name for part in profile.parts]
@@ -64,7 +66,13 @@ def test_every_part_of_a_codec_is_timed(monkeypatch: pytest.MonkeyPatch) -> None
     fields = report.flops_file(timed, {}).breakdown["latency"]
     assert fields["meter"] is None
     assert [part["part"] for part in fields["parts"]] == [part.name for part in profile.parts]
-    assert "n f = 0.00 GFLOP/s" in report.tables(timed)[-1].title
+    table = report.tables(timed)[-1]
+    assert "n f = 0.00 GFLOP/s" in table.title
+    rows = {row[0]: row for row in table.rows}
+    local = [timed.latency.timings[i] for i in (0, 3)]  # eq. (3)'s c is of the task without the JSC codec
+    rate = sum(timing.flops.count for timing in local) / sum(timing.median_s for timing in local)
+    assert float(rows["local task"][3]) == pytest.approx(rate / 1e9, abs=1e-3)
+    assert rows.keys() >= {"UE's share", "server's share", "channel codec"}
 
 
 def test_energy_is_of_one_run_and_gives_alpha(monkeypatch: pytest.MonkeyPatch) -> None:

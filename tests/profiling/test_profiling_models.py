@@ -116,6 +116,57 @@ def test_functional_products_count_for_the_module_that_runs_them() -> None:
     assert residuals(one)["baddbmm counted as zero"] == Macs(200).flops
 
 
+class Inner(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+def test_a_layer_called_from_two_places_counts_once_for_itself() -> None:
+    layer = nn.Linear(4, 4)
+    one = counted(nn.Sequential(Inner(layer), Inner(layer)).to(META), torch.empty(3, 4, device=META))
+    assert one.closed == {"0.layer": Macs(2 * 3 * 16)}
+    assert one.torch.modules == {"0.layer": Flops(4 * 3 * 16)}
+    assert list(one.problems()) == []
+
+
+def test_a_parameter_may_be_a_modules_input_and_goes_on_learning() -> None:
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.zeros(2, 4))
+            self.layer = Inner(nn.Linear(4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.layer(self.token)
+
+    model = Token()
+    model.layer.layer.bias.requires_grad_(False)
+    assert counted(model, torch.zeros(2, 4)).torch.total == Flops(2 * 2 * 16)
+    assert model.token.requires_grad
+    assert not model.layer.layer.bias.requires_grad
+
+
+def test_a_view_in_place_writes_nothing() -> None:
+    class Turned(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.detach().t_()
+
+    one = counted(Turned(), torch.empty(2, 3, device=META))
+    assert not one.torch.elements
+    assert not one.torch.uncounted
+
+
+def test_a_convolution_padded_by_name_that_fvcore_counts_as_zero_is_named() -> None:
+    layer = nn.Conv2d(3, 4, 3, padding="same")
+    one = counted(layer, torch.zeros(1, 3, 5, 5))
+    assert one.torch.total == one.corrected == Macs(25 * 9 * 3 * 4).flops
+    assert residuals(one)["convolution padded by name counted as zero"] == one.corrected
+
+
 class Hidden(nn.Module):
     """A product that no formula here knows, but FlopCounterMode counts."""
 

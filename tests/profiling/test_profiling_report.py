@@ -8,10 +8,10 @@ import pytest
 
 from data.artifacts import ToolkitError
 from deepsc.config import TextCodecConfig
-from profiling import FlopsFile, plot, report
+from profiling import Flops, FlopsFile, plot, report
 from profiling.measured import collapse
 from profiling.parts import split
-from profiling.profile import CodecProfile, profile_text
+from profiling.profile import CodecProfile, profile_codec
 from profiling.residuals import check
 from profiling.tables import Table, write_tables
 
@@ -20,7 +20,7 @@ TINY = TextCodecConfig.from_preset("tiny", k=(4, 16))
 
 @pytest.fixture(scope="module")
 def profile() -> CodecProfile:
-    return profile_text(TINY, k=4, source_length=5, target_length=3)
+    return profile_codec(TINY, k=4, source_length=5, target_length=3)
 
 
 def test_file_holds_the_split_and_its_parts(profile: CodecProfile, tmp_path: Path) -> None:
@@ -44,6 +44,12 @@ def test_file_holds_the_split_and_its_parts(profile: CodecProfile, tmp_path: Pat
 def test_what_appendix_a_leaves_out_is_not_zero_in_the_table(profile: CodecProfile) -> None:
     row = next(row for row in report.tables(profile)[0].rows if row[0].startswith("JSC decoder"))
     assert row[1] == "not counted"
+
+
+def test_the_channel_codec_has_a_row_of_its_own(profile: CodecProfile) -> None:
+    row = next(row for row in report.tables(profile)[0].rows if row[0] == "channel codec")
+    jsc = Flops.total(part.corrected for part in profile.parts if "JSC" in part.name)
+    assert row[2] == row[3] == row[4] == f"{jsc.count / 1e6:.3f}"
 
 
 def test_residuals_lead_from_each_tools_number_to_the_corrected_one(profile: CodecProfile) -> None:

@@ -1,0 +1,137 @@
+"""Damaged FLOPs files and foreign model configs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutations import damaged_bytes, damaged_documents, outcome
+
+from deepsc.checkpoint import write_config
+from deepsc.config import TextCodecConfig
+from profiling import FlopsFile
+from profiling.command import codec_config
+from profiling.config import ProfileConfig
+from profiling.user_model import hf_model
+
+COUNTS = {"model": {"name": "toy"}, "local_flops": 2e9, "ue_flops": 1e9, "server_flops": 1.5e9}
+TEXT = FlopsFile(
+    modality="text", k=16, source_length=20, target_length=20, decoding="greedy, KV cache", **COUNTS
+)
+VQA = FlopsFile(
+    modality="vqa", k_text=8, k_image=16, source_length=20, image_length=197, decoding="one pass", **COUNTS
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("flops") / "flops.json"
+
+
+def use(path: Path) -> None:
+    """Read a FLOPs file; what was accepted must be written and read again."""
+    found = outcome(lambda: FlopsFile.load(path), path)
+    if found is None:
+        return
+    again = path.with_name("again.json")
+    found.save(again)
+    assert FlopsFile.load(again) == found
+    for count in (found.local_flops, found.ue_flops, found.server_flops):
+        assert type(count) is float
+        assert 0 < count < float("inf")
+
+
+def test_flops_files_with_hostile_values(path: Path) -> None:
+    TEXT.save(path)
+    text = json.loads(path.read_text())
+    VQA.save(path)
+    vqa = json.loads(path.read_text())
+
+    @settings(max_examples=250)
+    @given(content=st.sampled_from([text, vqa]).flatmap(lambda one: damaged_documents(one)))
+    def check(content: str) -> None:
+        path.write_text(content)
+        use(path)
+
+    check()
+
+
+def test_flops_files_with_damaged_bytes(path: Path) -> None:
+    TEXT.save(path)
+    whole = path.read_bytes()
+
+    @settings(max_examples=120)
+    @given(content=damaged_bytes(whole))
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
+        use(path)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"local_flops": True},
+        {"local_flops": "2e9"},
+        {"k": 16.5},
+        {"k": "16"},
+        {"source_length": 10**400},
+        {"modality": ["text"]},
+        {"model": [["name", "toy"]]},
+        {"unit": "MAC"},
+        {"decoding": None},
+    ],
+)
+def test_what_is_nearly_a_flops_file_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = tmp_path / "flops.json"
+    TEXT.save(path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert outcome(lambda: FlopsFile.load(path), path) is None
+
+
+def test_a_checkpoints_config_with_hostile_values(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    codec = TextCodecConfig.from_preset("tiny", k=(2, 6))
+    write_config(folder, {"task": "translate", "codec": codec.to_dict()})
+    path = folder / "config.json"
+
+    @settings(max_examples=150)
+    @given(content=damaged_documents(json.loads(path.read_text())))
+    def check(content: str) -> None:
+        path.write_text(content)
+        config = ProfileConfig(modality="text", checkpoint=str(folder))
+        found = outcome(lambda: codec_config(config), folder)
+        if found is not None:
+            assert found[0].layers <= 1000, "counting makes every layer"
+
+    check()
+
+
+BERT = {
+    "model_type": "bert", "architectures": ["BertModel"], "hidden_size": 16, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model_type": "none"},
+        {"model_type": 3},
+        {"architectures": [3]},
+        {"architectures": ["pipeline"]},
+        {"hidden_size": "16"},
+        {"hidden_size": 10**12},
+        {"num_attention_heads": 0},
+        {"num_attention_heads": 3},
+        {"hidden_act": "explode"},
+        {"vocab_size": -1},
+        {"vocab_size": float("nan")},
+    ],
+)
+def test_a_foreign_config_of_transformers(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(BERT | changes))
+    assert outcome(lambda: hf_model(str(path), source_length=4, target_length=4), path) is None

@@ -1,0 +1,80 @@
+"""The documentation: its pages run as they stand, its links lead somewhere."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pages import DOCS, fences, run_page
+
+from accuracy_maps import AccuracyMap, load_map
+from accuracy_maps.command import main as build_accuracy_map
+from deepsc.command import main as train_deepsc
+from optimizer.command import main as optimize
+from profiling.command import main as profile_flops
+
+COMMANDS = {
+    "train-deepsc": train_deepsc,
+    "build-accuracy-map": build_accuracy_map,
+    "profile-flops": profile_flops,
+    "optimize": optimize,
+}
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a reader starts."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path) -> None:
+    ran = run_page("tutorial.md", commands=COMMANDS)
+    assert {program for program, *_ in ran} == set(COMMANDS)
+    runs = tmp_path / "runs"
+    found = load_map(runs / "text-map.json")
+    assert isinstance(found, AccuracyMap)
+    assert found.provenance["local"]["sha256"] != found.provenance["codecs"][0]["sha256"]
+    assert found.local_accuracy > 0
+    assert (runs / "text-map.png").stat().st_size > 10_000
+    assert (runs / "text-map.csv").read_text().count("\n") == found.accuracy.size + 1
+    digital = load_map(runs / "text-digital.json")
+    assert digital.model["baseline"] == "digital"
+    assert digital.axes == found.axes
+    assert digital.local_accuracy == found.local_accuracy
+    assert (runs / "optimize" / "results.csv").is_file()
+
+
+@pytest.mark.parametrize("page", ["channels.md", "own-channel.md", "own-corpus.md"])
+def test_the_code_of_a_page_runs(page: str) -> None:
+    assert any(fence.language == "python" for fence in fences(page))
+    run_page(page, commands=COMMANDS)
+
+
+def test_every_page_with_code_is_run() -> None:
+    """Titled blocks are run by tests/test_own_modality.py."""
+    runnable = {
+        path.name
+        for path in DOCS.glob("*.md")
+        if any(fence.language in ("sh", "python") and not fence.title for fence in fences(path.name))
+    }
+    assert runnable == {"tutorial.md", "channels.md", "own-channel.md", "own-corpus.md"}
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the site needs the extra `docs`")
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
+    built = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    for page in DOCS.glob("*.md"):
+        folder = tmp_path / "site" / ("" if page.stem == "index" else page.stem)
+        text = (folder / "index.html").read_text(encoding="utf-8")
+        assert 'src="http' not in text, f"{page.name} loads something from elsewhere"
