@@ -244,12 +244,11 @@ def _easy_vqa() -> ImageSet:
         split = getattr(vqa, name)
         shapes: dict[int, int] = {}
         for question in split.questions:
-            named = [shape for shape in classes if shape in question.text]
-            if question.answer in classes:
-                shapes[question.image] = classes.index(question.answer)
-            elif (
-                named and question.answer != "no"
-            ):  # "is there a circle?" yes, "what colour is the circle?" red
+            words = question.text.rstrip("?").split()
+            named = [shape for shape in (question.answer, *words) if shape in classes]
+            # "is there not a circle?" yes: it may be either of the others
+            denied = question.answer == ("yes" if {"not", "no"} & set(words) else "no")
+            if named and not denied:
                 shapes[question.image] = classes.index(named[0])
         rows = sorted(shapes)
         splits[name] = ImageSplit(

@@ -67,7 +67,7 @@ def _stretched(pixels: Tensor, size: int) -> Tensor:
 
 
 def shift_and_flip(images: Tensor, *, shift: int, generator: torch.Generator) -> Tensor:
-    """Each image moved by up to `shift` pixels a way, black behind it, and mirrored or not.
+    """Each image moved by up to `shift` pixels a way, its edge drawn out behind it, and mirrored or not.
 
     Args:
         images: (B, 3, H, W).
@@ -78,7 +78,7 @@ def shift_and_flip(images: Tensor, *, shift: int, generator: torch.Generator) ->
         (B, 3, H, W).
     """
     count, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (shift, shift, shift, shift))
+    padded = torch.nn.functional.pad(images, (shift, shift, shift, shift), mode="replicate")
     offsets = torch.randint(2 * shift + 1, (count, 2), generator=generator).tolist()
     mirrored = torch.rand(count, generator=generator) < 0.5
     moved = torch.stack(

@@ -38,7 +38,6 @@ class VQABatches:
         config: the codec's.
         max_tokens: most question and image tokens of a batch, padding included.
         augment: "light" or "none".
-        per_image: questions of each image in an epoch, drawn anew; None: all.
         seed: of shuffling and augmentation; None keeps the images in order and as they are.
     """
 
@@ -51,9 +50,7 @@ class VQABatches:
         max_tokens: int,
         augment: str,
         seed: int | None,
-        per_image: int | None = None,
     ) -> None:
-        self._per_image = per_image if seed is not None else None
         self._split, self._tokenizer, self._config, self._seed = split, tokenizer, config, seed
         self._light = augment == "light" and seed is not None
         self._items = encode_questions(split, tokenizer, config)
@@ -62,8 +59,7 @@ class VQABatches:
         for item, (image, _, _) in enumerate(self._items):
             self._by_image.setdefault(image, []).append(item)
         self._tokens = {
-            image: min(len(items), self._per_image or len(items)) * longest + config.image_tokens
-            for image, items in self._by_image.items()
+            image: len(items) * longest + config.image_tokens for image, items in self._by_image.items()
         }
         self._max_tokens = max_tokens
 
@@ -83,21 +79,14 @@ class VQABatches:
         return LazyBatches(rows, lambda row, number: self._batch(row, epoch * len(rows) + number))
 
     def _batch(self, images: Sequence[int], number: int) -> VQABatch:
-        seed = (self._seed or 0) * 1_000_003 + number
         pixels = to_tensor(
             [self._split.images[image] for image in images], image_size=self._config.image_size, whole=True
         )
         if self._light:
-            generator = torch.Generator().manual_seed(seed)
-            pixels = shift_and_flip(pixels, shift=0, generator=generator)
+            generator = torch.Generator().manual_seed((self._seed or 0) * 1_000_003 + number)
+            pixels = shift_and_flip(pixels, shift=self._config.image_size // 8, generator=generator)
         position = {image: row for row, image in enumerate(images)}
-        draw = np.random.default_rng(seed)
-        items = []
-        for image in images:
-            asked = self._by_image[image]
-            if self._per_image is not None and len(asked) > self._per_image:
-                asked = sorted(draw.choice(asked, self._per_image, replace=False).tolist())
-            items += [self._items[item] for item in asked]
+        items = [self._items[item] for image in images for item in self._by_image[image]]
         return collate(items, position, pixels, pad_id=self._config.pad_id)
 
 
@@ -174,12 +163,7 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
     return Material(
         dataset=Dataset.of(vqa),
         codec_config=codec_config,
-        batches=lambda: VQABatches(
-            vqa.train,
-            seed=config.training.seed,
-            per_image=VQA_PRESETS[config.preset].questions_per_image,
-            **options,
-        ),
+        batches=lambda: VQABatches(vqa.train, seed=config.training.seed, **options),
         validation=lambda: VQABatches(vqa.validation, seed=None, **options)(0),
         tokenizer=tokenizer,
         weights=weights,

@@ -78,8 +78,10 @@ def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from deepsc.run import train_codec
 
     root = tmp_path_factory.mktemp("image-runs")
-    train_codec(image_run(root / "local", training={"channel": "none", "epochs": 8}))
-    train_codec(image_run(root / "codec", training={"epochs": 4}, init_from=str(root / "local")))
+    train_codec(image_run(root / "local", training={"channel": "none", "epochs": 6, "batch_tokens": 544}))
+    train_codec(
+        image_run(root / "codec", training={"epochs": 1, "batch_tokens": 544}, init_from=str(root / "local"))
+    )
     return {"local": root / "local", "codec": root / "codec"}
 
 

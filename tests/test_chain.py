@@ -1,5 +1,6 @@
-"""From data to map through the commands, on the tiny presets; tests/test_docs.py does it for text."""
+"""From data to policies through the commands, on the tiny presets; tests/test_docs.py does it for text."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +9,25 @@ import pytest
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
 from deepsc.command import main as train_deepsc
+from optimizer.command import main as optimize
+from profiling.command import main as profile_flops
 
 DATA = {
-    "image": ["--dataset", "digits", "--batch-tokens", "272", "--epochs", "4"],
+    "image": ["--dataset", "digits", "--batch-tokens", "544", "--epochs", "3"],
     "vqa": ["--dataset", "clevr", "--batch-tokens", "400", "--epochs", "8"],
 }
 KS = {
     "image": ["--k", "2,8"],
     "vqa": ["--k-text", "1,4", "--k-image", "1,4"],
 }
+SENT = {  # of the profile, and of the optimizer
+    "image": (["--k", "8"], ["--k-image", "8"]),
+    "vqa": (["--k-text", "4", "--k-image", "4"],) * 2,
+}
 
 
 @pytest.mark.parametrize("modality", list(DATA))
-def test_train_local_train_codec_build_map(
+def test_train_local_train_codec_build_map_profile_optimize(
     modality: str, clevr: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local, codec, out = (str(tmp_path / name) for name in ("local", "codec", "map.json"))
@@ -39,6 +46,18 @@ def test_train_local_train_codec_build_map(
     assert one.local_accuracy > 0
     assert Path(out).with_suffix(".png").stat().st_size > 10_000
     assert Path(out).with_suffix(".csv").read_text().count("\n") == one.accuracy.size + 1
+    flops, policies = str(tmp_path / "flops.json"), tmp_path / "optimize"
+    profiled, chosen = SENT[modality]
+    assert profile_flops(["--modality", modality, "--checkpoint", codec, *profiled, "--output", flops]) == 0
+    capsys.readouterr()
+    files = [f"--{modality}-map", out, f"--{modality}-flops", flops, *chosen, "--output", str(policies)]
+    assert optimize([*files, "--episodes", "1", "--test-episodes", "4", "--no-bound"]) == 0
+    printed = capsys.readouterr()
+    assert f"4 UEs (4 {modality})" in printed.out
+    assert "mixes two models" not in printed.err, "map and FLOPs file name the same model"
+    results = json.loads((policies / "results.json").read_text())
+    assert {"mappo", "remote", "local"} <= set(results["policies"])
+    assert {out, flops} == set(results["provenance"]["data_sha256"])
     assert len(np.unique(one.accuracy)) > 1, "k and SNR make a difference"
     if modality == "vqa":
         assert isinstance(one, BimodalMap)

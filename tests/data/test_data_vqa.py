@@ -40,6 +40,14 @@ def test_easy_vqa_images_are_labelled_by_the_shape_that_questions_tell() -> None
     assert shapes.synthetic
     assert 900 < len(shapes.test) <= 1000
     assert min(np.bincount(shapes.test.labels)) > 200
+    right = 0
+    for image, label in zip(shapes.test.images, shapes.test.labels, strict=True):
+        drawn = np.abs(image.astype(int) - image[0, 0]).sum(axis=2) > 60  # (64, 64)
+        rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
+        box = drawn[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        filled = [np.pi / 4, 1, 1 / 2]  # of the shape's box
+        right += label == np.abs(box.mean() - filled).argmin()
+    assert right > 0.95 * len(shapes.test)
 
 
 def test_head_keeps_the_questions_of_the_first_images(clevr: Path) -> None:

@@ -18,7 +18,7 @@ from deepsc.image import ImageCodec, pretrained_deit
 from deepsc.image_config import ImageCodecConfig, ImageRunConfig
 from deepsc.image_run import NEIGHBOURS, ImageBatches, ImageEvaluator, RetrievalEvaluator
 from deepsc.link import link_at
-from deepsc.pixels import to_tensor
+from deepsc.pixels import shift_and_flip, to_tensor
 from deepsc.run import train_codec
 
 
@@ -156,6 +156,16 @@ def test_an_epochs_batches_are_the_same_whenever_asked_for(digits: ImageSet, aug
     else:
         seen = torch.cat([once[number].target for number in range(3)])
         assert sorted(seen.tolist()) == sorted(split.labels.tolist())
+
+
+def test_shifts_draw_out_the_edge() -> None:
+    images = torch.full((40, 3, 9, 9), 2.0)
+    images[:, :, 4, 3] = 5.0
+    moved = shift_and_flip(images, shift=2, generator=torch.Generator().manual_seed(0))
+    assert (moved == 2.0).sum(dim=(1, 2, 3)).tolist() == [3 * 80] * 40, "the ground stays what it was"
+    dots = {(y, x) for _, y, x in (moved[:, 0] == 5.0).nonzero().tolist()}
+    assert {y for y, _ in dots} == {2, 3, 4, 5, 6}
+    assert {x for _, x in dots} == {1, 2, 3, 4, 5, 6, 7}, "from 3, and mirrored from 5"
 
 
 def test_validation_batches_are_in_order_and_not_augmented(digits: ImageSet) -> None:

@@ -12,6 +12,7 @@ from data.vqa import VQASet, load_vqa
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.config import TrainConfig
+from deepsc.pixels import to_tensor
 from deepsc.run import train_codec
 from deepsc.training import draw_links
 from deepsc.vqa import VQABatch, VQACodec
@@ -127,6 +128,10 @@ def test_batches_hold_every_image_once_with_its_questions(local: Checkpoint, squ
         tokens = epoch[number].question.numel() + epoch[number].sizes[1] * codec.config.image_tokens
         assert tokens <= 300
     assert not torch.equal(epoch[0].images[:2], batches(1)[0].images[:2])
+    pixels = torch.cat([epoch[number].images for number in range(len(epoch))])
+    still = to_tensor(squares.train.images, image_size=codec.config.image_size, whole=True)
+    rows, still_rows = pixels.mean(dim=(1, 3)), still.mean(dim=(1, 3))  # mirroring does not change these
+    assert (torch.cdist(rows, still_rows).min(dim=1).values > 0.1).float().mean() > 0.25, "images are shifted"
     first = VQABatches(squares.train, tokenizer, seed=None, **options)(0)[0]
     asked = [question for question in squares.train.questions if question.image < first.sizes[1]]
     assert tokenizer.decode(first.question.tolist()) == [question.text for question in asked]
