@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,16 @@ reused for every k and SNR. A sweep that was interrupted goes on when the same c
       --output runs/text-digital.json
 
 measures separate source and channel coding, by an idealised code that achieves capacity, in as many symbols.
+
+  build-accuracy-map report runs/text-map.json
+
+writes an HTML page to look at; see build-accuracy-map report --help.
+"""
+_REPORT = """\
+Write one self-contained HTML page of a map: curves with intervals, tables, provenance, and sliders over k, SNR,
+bandwidth and number of UEs that read the map. It opens offline.
+
+  build-accuracy-map report runs/text-map.json --digital runs/text-digital.json --output report.html
 """
 
 
@@ -72,9 +83,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def report_parser() -> argparse.ArgumentParser:
+    """Flags of build-accuracy-map report."""
+    parser = Parser(prog=f"{NAME} report", description=_REPORT)
+    parser.add_argument("map", metavar="MAP", help="what build-accuracy-map wrote")
+    parser.add_argument("--digital", metavar="FILE", help="map of the digital baseline to show beside it")
+    parser.add_argument("--output", metavar="FILE", help="the page (default: MAP with .html for .json)")
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    args = build_parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["report"]:
+        options = report_parser().parse_args(given[1:])
+        return run_command(f"{NAME} report", lambda: _report(options))
+    args = build_parser().parse_args(given)
 
     def body() -> None:
         if not args.output.endswith(".json"):
@@ -96,6 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(format_map(build_map(config)))
 
     return run_command(NAME, body)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from accuracy_maps.report import write_report  # jinja2, scikit-learn and scipy: not for --help
+
+    print(f"wrote {write_report(options.map, options.output, digital=options.digital)}")
 
 
 def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
