@@ -120,7 +120,12 @@ def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
         cells = np.asarray(values["cells"], dtype=np.float64)
         local = values.get("local")
         others.append(
-            (name, "–" if local is None else f"{float(local):.4g}", f"{cells.min():.4g}", f"{cells.max():.4g}")
+            (
+                name,
+                "–" if local is None else f"{float(local):.4g}",
+                f"{cells.min():.4g}",
+                f"{cells.max():.4g}",
+            )
         )
     return {
         "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel.upper()}",

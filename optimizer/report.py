@@ -53,6 +53,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         episode = EpisodeConfig(**config["episode"] | {"mix": tuple(config["episode"]["mix"])})
         synthetic = sorted(name for name, found in document["accuracy_maps"].items() if found["synthetic"])
         context = {
+            "learners": list(document["learning_curves"]),
             "setting": describe(inputs, episode, synthetic=bool(synthetic)),
             "synthetic": synthetic,
             "policies": _policies(document["policies"]),
@@ -67,8 +68,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         }
         data = {
             "policies": [
-                {"name": row["name"], **{end: row["qoe"][end] for end in ("value", "low", "high")}}
-                for row in context["policies"]
+                {key: row[key] for key in ("name", "qoe", "of_bound")} for row in context["policies"]
             ],
             "order": list(document["policies"]),
             "bound": context["bound"],
@@ -160,9 +160,7 @@ def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _what_if(
-    loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: EpisodeConfig
-) -> dict[str, Any]:
+def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> dict[str, Any]:
     """What physics.js reads: Table I, and each modality's task and map."""
     tasks = {}
     for modality in dict.fromkeys(episode.mix):
@@ -176,7 +174,9 @@ def _what_if(
             axes.insert(0, (inputs.k_text,))
         own = {"text": (inputs.k_text,), "image": (inputs.k_image,)}
         tasks[modality] = {
-            **{name: float(getattr(loaded.tasks, name)[ue]) for name in ("flops", "ue_flops", "server_flops")},
+            **{
+                name: float(getattr(loaded.tasks, name)[ue]) for name in ("flops", "ue_flops", "server_flops")
+            },
             "repeats": episode.sentences_per_task if modality == "text" else 1,
             "lengths": lengths,
             "k": own.get(modality, (inputs.k_text, inputs.k_image)),

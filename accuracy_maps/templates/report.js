@@ -83,7 +83,7 @@ watch(
     if (data.digital) {
       const own = data.digital.axes.map((axis) => axis.values);
       const digital = interpolate(own, data.digital.envelope, at);
-      show("digital_f", digital, digital.toFixed(3), digital <= f);
+      show("digital_f", digital, digital.toFixed(3));
     }
     const share = (state.bandwidth_mhz * 1e6) / state.ues;
     const sends = bimodal ? { send_text_s: state.k_text, send_image_s: state.k_image } : { send_s: state.k };

@@ -245,19 +245,20 @@ function drawLines(host, spec) {
   }
 }
 
-// One line per name: a figure with its interval. rows: [{name, value, low, high, colour}], rule: {name, x}.
-function intervalChart(id, label, rows, rule) {
+// One line per name: a figure with its interval. rows: [{name, value, low, high, colour}]. An upright line
+// marks what none can pass.
+function intervalChart(id, label, rows, limit = null) {
   const host = byId(id);
-  redrawOnResize(host, () => drawIntervals(host, label, rows, rule));
+  redrawOnResize(host, () => drawIntervals(host, label, rows, limit));
 }
 
-function drawIntervals(host, label, rows, rule) {
+function drawIntervals(host, label, rows, limit) {
   host.replaceChildren();
   const width = Math.max(host.clientWidth, 240);
   const left = Math.min(150, 16 + 7.2 * Math.max(...rows.map((row) => row.name.length)));
-  const [right, top, step, bottom] = [62, rule ? 22 : 8, 28, 42];
+  const [right, top, step, bottom] = [62, 8, 28, 42];
   const height = top + rows.length * step + bottom;
-  const high = 1.04 * Math.max(1e-9, ...rows.map((row) => row.high), rule ? rule.x : 0);
+  const high = 1.04 * Math.max(1e-9, ...rows.map((row) => row.high), limit ?? 0);
   const low = Math.min(0, ...rows.map((row) => row.low));
   const toX = (x) => left + ((x - low) / (high - low)) * (width - left - right);
   const svg = add(host, "svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": label });
@@ -266,10 +267,7 @@ function drawIntervals(host, label, rows, rule) {
     add(svg, "text", { x: toX(tick), y: height - bottom + 17, "text-anchor": "middle" }, number(tick, 6));
   }
   add(svg, "text", { x: (left + width - right) / 2, y: height - 6, "text-anchor": "middle" }, label);
-  if (rule) {
-    add(svg, "path", { class: "rule", d: `M${toX(rule.x)} ${top - 4}V${height - bottom}` });
-    add(svg, "text", { class: "name", x: toX(rule.x), y: 12, "text-anchor": "end" }, `${rule.name} ${number(rule.x)}`);
-  }
+  if (limit !== null) add(svg, "path", { class: "rule", d: `M${toX(limit)} ${top}V${height - bottom}` });
   rows.forEach((row, i) => {
     const y = top + (i + 0.5) * step;
     const stroke = `stroke: ${row.colour}; stroke-width: 2`;
