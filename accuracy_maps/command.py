@@ -37,8 +37,8 @@ measures separate source and channel coding, by an idealised code that achieves 
 writes an HTML page to look at; see build-accuracy-map report --help.
 """
 _REPORT = """\
-Write one self-contained HTML page of a map: curves with intervals, tables, provenance, and sliders over k, SNR,
-bandwidth and number of UEs that read the map. It opens offline.
+Write one self-contained HTML page of a map: curves with intervals, tables, provenance, and sliders over k,
+SNR, bandwidth and number of UEs that read the map. It opens offline.
 
   build-accuracy-map report runs/text-map.json --digital runs/text-digital.json --output report.html
 """

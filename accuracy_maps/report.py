@@ -128,7 +128,7 @@ def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
             )
         )
     return {
-        "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel.upper()}",
+        "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel}",
         "accuracy_map": accuracy_map,
         "metric": metric,
         "dataset": dataset,

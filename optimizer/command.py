@@ -84,8 +84,8 @@ one of them varied at a time. Nothing is trained.
 """
 REPORT = """\
 Write one self-contained HTML page of a run of `optimize train`: policies with intervals, learning curves,
-queues, broken constraints, provenance, and sliders over number of UEs, bandwidth, power, distance or SNR, and k
-that compute a task's delay, energy and QoE from the run's own maps. It opens offline.
+queues, broken constraints, provenance, and sliders over number of UEs, bandwidth, power, distance or SNR, and
+k that compute a task's delay, energy and QoE from the run's own maps. It opens offline.
 
 example:
   optimize report runs/optimize --output report.html

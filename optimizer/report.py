@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.artifacts import ToolkitError, parsing
 from data.page import check_html, provenance_rows, write_page
@@ -46,6 +47,8 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
     path = check_html(folder / "report.html" if output is None else output)
     document = read_results(folder)
     with parsing(folder / "results.json"):
+        if not document["policies"]:
+            raise ToolkitError("there is no policy in it")
         config = document["provenance"]["config"]
         given = config["inputs"].items()
         inputs = Inputs(**{name: Path(v) if isinstance(v, str) else v for name, v in given})
@@ -74,7 +77,6 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             "bound": context["bound"],
             "curves": _curves(document),
             "queues": _queues(document["policies"], episode.mix),
-            "steps": episode.steps,
         }
         json.dumps(data, allow_nan=False)  # a page of nan would show nothing
         recorded = set(document["provenance"]["data_sha256"].values())
@@ -88,8 +90,8 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         logger.warning("the what-if panel is left out: %s", error)
         data["what_if"], missing = None, str(error)
     write_page(
-        path, templates=TEMPLATES, scripts=["physics.js", "report.js"], data=data, title="Offloading policies",
-        missing=missing, what_if=data["what_if"], **context,
+        path, templates=TEMPLATES, scripts=["physics.js", "report.js"], data=data,
+        title="Offloading policies", missing=missing, what_if=data["what_if"], **context,
     )  # fmt: skip
     return path
 
@@ -120,7 +122,7 @@ def _curves(document: Mapping[str, Any]) -> dict[str, Any]:
     return curves
 
 
-def _mean(values: np.ndarray) -> dict[str, list[float]]:
+def _mean(values: NDArray[np.float64]) -> dict[str, list[float]]:
     """Mean over the first axis and, of two rows or more, its 95 % percentile bootstrap interval."""
     found = {"mean": values.mean(axis=0)}
     if len(values) > 1:

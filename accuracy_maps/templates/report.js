@@ -13,7 +13,7 @@ const cell = (at) => at.reduce((sum, index, axis) => sum * axes[axis].length + i
 
 function curves(state, at) {
   const first = bimodal ? [nearest(axes[0], state.k_text)] : [];
-  const name = bimodal ? "kᴵ" : "k";
+  const name = bimodal ? `kᵀ = ${axes[0][first[0]]}, kᴵ` : "k";
   const series = lineAxis.map((k, line) => {
     const along = diagonal.map(([snr, snrs]) => [snr, cell([...first, line, ...snrs])]);
     return {
@@ -43,7 +43,7 @@ function curves(state, at) {
     x: { label: "SNR, dB", ticks: diagonal.map(([snr]) => snr) },
     y: { label: `${data.metric} over the channel / local`, low: 0, high: Math.max(1.02, ...data.ratio_high) },
     series,
-    rules: [{ name: bimodal ? `kᵀ = ${axes[0][first[0]]}; local` : "local", y: 1 }],
+    rules: [{ name: "local", y: 1 }],
     mark: onDiagonal ? [at[at.length - 1], interpolate(axes, data.envelope, at)] : null,
   });
 }

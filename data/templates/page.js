@@ -126,7 +126,7 @@ function redrawOnResize(host, draw) {
 //   rules: [{name, y}], horizontal lines; mark: [x, y]. A quiet series is in neither legend nor read-out.
 function lineChart(id, spec) {
   const host = byId(id);
-  host.hidden_ ??= new Set();
+  host.off ??= new Set();
   redrawOnResize(host, () => drawLines(host, spec));
 }
 
@@ -135,7 +135,7 @@ function drawLines(host, spec) {
   const width = Math.max(host.clientWidth, 240);
   const height = spec.height ?? Math.round(Math.min(400, Math.max(240, width * 0.48)));
   const [left, right, top, bottom] = [52, 12, 12, 42];
-  const shown = spec.series.filter((line) => !host.hidden_.has(line.name));
+  const shown = spec.series.filter((line) => !host.off.has(line.name));
   const rules = spec.rules ?? [];
 
   const xs = [...new Set(spec.series.flatMap((line) => line.points.map(([x]) => x)))].sort((a, b) => a - b);
@@ -208,7 +208,7 @@ function drawLines(host, spec) {
   svg.addEventListener("pointerleave", leave);
   svg.addEventListener("pointermove", (event) => {
     const at = event.clientX - svg.getBoundingClientRect().left;
-    const readable = named.filter((line) => !host.hidden_.has(line.name));
+    const readable = named.filter((line) => !host.off.has(line.name));
     const places = [...new Set(readable.flatMap((line) => line.points.map(([x]) => x)))];
     if (!places.length) return leave();
     const x = places[nearest(places.map(toX), at)];
@@ -234,12 +234,12 @@ function drawLines(host, spec) {
 
   const legend = add(host, "div", { class: "legend" });
   for (const line of named) {
-    const button = add(legend, "button", { type: "button", "aria-pressed": String(!host.hidden_.has(line.name)) });
+    const button = add(legend, "button", { type: "button", "aria-pressed": String(!host.off.has(line.name)) });
     const sample = add(button, "svg", { viewBox: "0 0 22 8", "aria-hidden": "true" });
     add(sample, "path", { d: "M0 4H22", style: `stroke: ${line.colour}; stroke-width: 2.5; stroke-dasharray: ${line.dash ?? "none"}` });
     button.append(line.name);
     button.addEventListener("click", () => {
-      if (!host.hidden_.delete(line.name)) host.hidden_.add(line.name);
+      if (!host.off.delete(line.name)) host.off.add(line.name);
       host.redraw();
     });
   }

@@ -1,4 +1,4 @@
-"""`build-accuracy-map report`: the page reads the map as Python does, offline, and no name escapes into it."""
+"""`build-accuracy-map report`: its page reads the map as Python does, offline; a name stays text."""
 
 import itertools
 import json
@@ -40,8 +40,8 @@ def vqa_map(tmp_path: Path) -> Path:
     k_text, k_image, snr_text, snr_image = (1, 3), (1, 2, 8), (-6.0, 0.0, 9.0), (-6.0, 0.0, 3.0, 9.0)
     accuracy = np.random.default_rng(1).uniform(20, 60, size=(2, 3, 3, 4))
     made = BimodalMap(
-        modality="vqa", task="answer", channel="awgn", metric="accuracy", model={"name": "toy"}, synthetic=True,
-        k_text=k_text, k_image=k_image, snr_text_db=snr_text, snr_image_db=snr_image,
+        modality="vqa", task="answer", channel="awgn", metric="accuracy", model={"name": "toy"},
+        synthetic=True, k_text=k_text, k_image=k_image, snr_text_db=snr_text, snr_image_db=snr_image,
         accuracy=accuracy, accuracy_low=accuracy - 2, accuracy_high=accuracy + 2,
         ratio_low=accuracy / 60 - 0.04, ratio_high=accuracy / 60 + 0.04,
         local_accuracy=60.0, local_low=58.0, local_high=62.0,

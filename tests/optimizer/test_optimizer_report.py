@@ -1,4 +1,4 @@
-"""`optimize report`: the page's physics is optimizer.physics', it opens offline, and no name escapes into it."""
+"""`optimize report`: the page's physics is optimizer.physics', it opens offline, a name stays text."""
 
 import itertools
 import json
@@ -46,8 +46,8 @@ def made(
     k_text, k_image, snr = (4, 16), (8, 32), (-10.0, 0.0, 6.0, 20.0)
     accuracy = np.sort(np.random.default_rng(2).uniform(5, 60, size=(2, 2, 4, 4)), axis=-1)
     bimodal = BimodalMap(
-        modality="vqa", task="answer", channel="awgn", metric="accuracy", model={"name": "toy"}, synthetic=True,
-        k_text=k_text, k_image=k_image, snr_text_db=snr, snr_image_db=(*snr[1:], 24.0),
+        modality="vqa", task="answer", channel="awgn", metric="accuracy", model={"name": "toy"},
+        synthetic=True, k_text=k_text, k_image=k_image, snr_text_db=snr, snr_image_db=(*snr[1:], 24.0),
         accuracy=accuracy, accuracy_low=accuracy - 2, accuracy_high=accuracy + 2,
         ratio_low=accuracy / 60 - 0.02, ratio_high=accuracy / 60 + 0.02,
         local_accuracy=60.0, local_low=58.0, local_high=62.0,
@@ -245,6 +245,7 @@ def test_a_hostile_name_stays_text(browser, run: Path) -> None:  # noqa: F811
     "damage",
     [
         lambda document: document.pop("policies"),
+        lambda document: document["policies"].clear(),
         lambda document: document["policies"]["mappo"].pop("qoe"),
         lambda document: document["policies"]["mappo"].update(qoe_mean="much"),
         lambda document: document["policies"]["mappo"]["qoe"].update(value=float("nan")),
