@@ -79,7 +79,7 @@ watch(
     show("accuracy", f * data.local_accuracy, number(f * data.local_accuracy, 4));
     show("measured", read(data.ratio), read(data.ratio).toFixed(3));
     const ends = [read(data.ratio_low), read(data.ratio_high)];
-    show("interval", ends, ends.map((end) => end.toFixed(3)).join(" to "));
+    show("interval", ends, ends.map((end) => end.toFixed(3)).join("–"));
     if (data.digital) {
       const own = data.digital.axes.map((axis) => axis.values);
       const digital = interpolate(own, data.digital.envelope, at);

@@ -187,7 +187,6 @@ function drawLines(host, spec) {
   }
   for (const rule of rules) {
     add(ground, "path", { class: "rule", d: `M${left} ${toY(rule.y)}H${width - right}` });
-    add(svg, "text", { class: "name", x: width - right - 4, y: toY(rule.y) - 5, "text-anchor": "end" }, rule.name);
   }
   for (const line of shown) {
     const style = `stroke: ${line.colour}; stroke-width: ${line.width ?? 1.8}; stroke-dasharray: ${line.dash ?? "none"}`;
@@ -195,6 +194,9 @@ function drawLines(host, spec) {
     if (line.dots) {
       for (const [x, y] of line.points) add(ground, "circle", { cx: toX(x), cy: toY(y), r: 3, style: `fill: ${line.colour}` });
     }
+  }
+  for (const rule of rules) {
+    add(svg, "text", { class: "name", x: width - right - 4, y: toY(rule.y) - 5, "text-anchor": "end" }, rule.name);
   }
   if (spec.mark) add(svg, "circle", { class: "mark", cx: toX(spec.mark[0]), cy: toY(spec.mark[1]), r: 6 });
 
@@ -274,6 +276,6 @@ function drawIntervals(host, label, rows, limit) {
     add(svg, "text", { class: "name", x: left - 10, y: y + 4, "text-anchor": "end" }, row.name);
     add(svg, "path", { d: `M${toX(row.low)} ${y}H${toX(row.high)}M${toX(row.low)} ${y - 5}v10M${toX(row.high)} ${y - 5}v10`, style: stroke });
     add(svg, "circle", { cx: toX(row.value), cy: y, r: 5, style: `fill: ${row.colour}` });
-    add(svg, "text", { x: toX(row.high) + 9, y: y + 4 }, number(row.value, 4));
+    add(svg, "text", { class: "value", x: toX(row.high) + 9, y: y + 4 }, number(row.value, 4));
   });
 }

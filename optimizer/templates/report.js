@@ -28,7 +28,7 @@ for (const key of learned.length ? Object.keys(labels) : []) {
         band: low && low.map((y, i) => [i + 1, y, high[i]]),
       };
     }),
-    rules: key === "qoe" && data.bound !== null ? [{ name: "certified bound", y: data.bound }] : [],
+    rules: key === "qoe" && data.bound !== null ? [{ name: "mean bound of the test episodes", y: data.bound }] : [],
   });
 }
 

@@ -166,7 +166,7 @@ def test_it_fits_the_window_and_asks_for_nothing(browser, text_map: Path, vqa_ma
         for scheme in ("light", "dark"):
             visit = Visit(browser, page, width=width, scheme=scheme)
             assert visit.fits()
-            drawn = visit.page.locator("#curves svg").bounding_box()
+            drawn = visit.page.locator("#curves svg[role=img]").bounding_box()
             assert 0 < drawn["width"] <= width
             assert drawn["height"] >= 240
             grounds.append(visit.page.evaluate("getComputedStyle(document.body).backgroundColor"))
@@ -178,7 +178,7 @@ def test_lines_are_read_out_and_hidden(browser, text_map: Path) -> None:  # noqa
     visit = Visit(browser, write_report(text_map))
     lines = visit.page.locator("#curves svg path.line")
     count = lines.count()
-    visit.page.locator("#curves svg").hover(position={"x": 60, "y": 100})  # at the left end, -6 dB
+    visit.page.locator("#curves svg[role=img]").hover(position={"x": 60, "y": 100})  # at the left end, -6 dB
     assert "k = 20: 0.35" in visit.page.locator("#curves .tip").inner_text()
     visit.page.get_by_role("button", name="k = 20").click()
     assert lines.count() == count - 1
