@@ -39,6 +39,9 @@ def digital_map(make_map: Callable[..., AccuracyMap], tmp_path: Path) -> Path:
 def vqa_map(tmp_path: Path) -> Path:
     k_text, k_image, snr_text, snr_image = (1, 3), (1, 2, 8), (-6.0, 0.0, 9.0), (-6.0, 0.0, 3.0, 9.0)
     accuracy = np.random.default_rng(1).uniform(20, 60, size=(2, 3, 3, 4))
+    for axis in range(4):
+        accuracy = np.sort(accuracy, axis=axis)
+    accuracy[1, 1, 1, 1] = 20.0  # falls once, so that envelope and measurement differ
     made = BimodalMap(
         modality="vqa", task="answer", channel="awgn", metric="accuracy", model={"name": "toy"},
         synthetic=True, k_text=k_text, k_image=k_image, snr_text_db=snr_text, snr_image_db=snr_image,

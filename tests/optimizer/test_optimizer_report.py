@@ -44,7 +44,9 @@ def made(
     make_map().save(folder / "text-map.json")
     make_map(modality="image", k=(8, 40)).save(folder / "image-map.json")
     k_text, k_image, snr = (4, 16), (8, 32), (-10.0, 0.0, 6.0, 20.0)
-    accuracy = np.sort(np.random.default_rng(2).uniform(5, 60, size=(2, 2, 4, 4)), axis=-1)
+    accuracy = np.random.default_rng(2).uniform(5, 60, size=(2, 2, 4, 4))
+    for axis in range(4):  # rising along every axis: its own envelope
+        accuracy = np.sort(accuracy, axis=axis)
     bimodal = BimodalMap(
         modality="vqa", task="answer", channel="awgn", metric="accuracy", model={"name": "toy"},
         synthetic=True, k_text=k_text, k_image=k_image, snr_text_db=snr, snr_image_db=(*snr[1:], 24.0),
