@@ -50,12 +50,14 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         if not document["policies"]:
             raise ToolkitError("there is no policy in it")
         config = document["provenance"]["config"]
-        given = config["inputs"].items()
-        inputs = Inputs(**{name: Path(v) if isinstance(v, str) else v for name, v in given})
+        given: dict[str, Any] = {
+            name: Path(value) if isinstance(value, str) else value for name, value in config["inputs"].items()
+        }
+        inputs = Inputs(**given)
         system = SystemConfig(**config["system"])
         episode = EpisodeConfig(**config["episode"] | {"mix": tuple(config["episode"]["mix"])})
         synthetic = sorted(name for name, found in document["accuracy_maps"].items() if found["synthetic"])
-        context = {
+        context: dict[str, Any] = {
             "learners": list(document["learning_curves"]),
             "setting": describe(inputs, episode, synthetic=bool(synthetic)),
             "synthetic": synthetic,
@@ -69,7 +71,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             "system": system,
             "episode": episode,
         }
-        data = {
+        data: dict[str, Any] = {
             "policies": [
                 {key: row[key] for key in ("name", "qoe", "of_bound")} for row in context["policies"]
             ],
