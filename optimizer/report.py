@@ -59,6 +59,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         synthetic = sorted(name for name, found in document["accuracy_maps"].items() if found["synthetic"])
         context: dict[str, Any] = {
             "learners": list(document["learning_curves"]),
+            "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
             "setting": describe(inputs, episode, synthetic=bool(synthetic)),
             "synthetic": synthetic,
             "policies": _policies(document["policies"]),
