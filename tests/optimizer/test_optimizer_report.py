@@ -99,6 +99,7 @@ def test_the_command_writes_the_same_page_twice(run: Path, capsys: pytest.Captur
     assert (run / "new" / "again.html").read_bytes() == first
     assert (run / "results.json").read_bytes() == before
     page = first.decode()
+    assert "Mean over 2 seeds with its 95 % interval" in page
     for told in (
         "synthetic maps: image, text, vqa",
         "mappo",
