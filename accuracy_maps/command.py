@@ -37,6 +37,16 @@ measures separate source and channel coding, by an idealised code that achieves 
 
 trains the local model and the codec before, with train-deepsc's flags behind --; those behind a second -- are
 the codec's alone. It shows a plan first, and goes on where a kill left it, in the middle of a training, too.
+
+  build-accuracy-map report runs/text-map.json
+
+writes an HTML page to look at; see build-accuracy-map report --help.
+"""
+_REPORT = """\
+Write one self-contained HTML page of a map: curves with intervals, tables, provenance, and sliders over k,
+SNR, bandwidth and number of UEs that read the map. It opens offline.
+
+  build-accuracy-map report runs/text-map.json --digital runs/text-digital.json --output report.html
 """
 
 
@@ -83,11 +93,23 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def report_parser() -> argparse.ArgumentParser:
+    """Flags of build-accuracy-map report."""
+    parser = Parser(prog=f"{NAME} report", description=_REPORT)
+    parser.add_argument("map", metavar="MAP", help="what build-accuracy-map wrote")
+    parser.add_argument("--digital", metavar="FILE", help="map of the digital baseline to show beside it")
+    parser.add_argument("--output", metavar="FILE", help="the page (default: MAP with .html for .json)")
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    cut = arguments.index("--") if "--" in arguments else len(arguments)
-    args, training = build_parser().parse_args(arguments[:cut]), arguments[cut + 1 :]
+    given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["report"]:
+        options = report_parser().parse_args(given[1:])
+        return run_command(f"{NAME} report", lambda: _report(options))
+    cut = given.index("--") if "--" in given else len(given)
+    args, training = build_parser().parse_args(given[:cut]), given[cut + 1 :]
 
     def body() -> None:
         if not args.output.endswith(".json"):
@@ -141,6 +163,12 @@ def _check_modality(args: argparse.Namespace, name: str) -> None:
             found = document["modality"]
         if found != name:
             raise ToolkitError(f"{flag}: {folder} is of modality {found!r}, --modality says {name!r}")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from accuracy_maps.report import write_report  # jinja2, scikit-learn and scipy: not for --help
+
+    print(f"wrote {write_report(options.map, options.output, digital=options.digital)}")
 
 
 def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:

@@ -60,6 +60,7 @@ Subcommands, each with its own --help; without one, a short `optimize train` (MA
   optimize figures    Figs. 2-7 of the paper
   optimize pareto     one policy for every beta: the energy-latency front
   optimize plan       how much bandwidth, server or which k a QoE needs, from the bound, in seconds
+  optimize report     a run as one HTML page to look at
 
 """
 FIGURES = """\
@@ -80,6 +81,14 @@ How much bandwidth BW, server capacity c^rc or which k^T, k^I does a QoE need? B
 a step between what a controller who knows every channel reaches and the certified bound, at several values,
 one of them varied at a time. Nothing is trained.
 
+"""
+REPORT = """\
+Write one self-contained HTML page of a run of `optimize train`: policies with intervals, learning curves,
+queues, broken constraints, provenance, and sliders over number of UEs, bandwidth, power, distance or SNR, and
+k that compute a task's delay, energy and QoE from the run's own maps. It opens offline.
+
+example:
+  optimize report runs/optimize --output report.html
 """
 
 
@@ -135,6 +144,16 @@ def parser(name: str | None = None) -> Parser:
             "--betas", type=float_grid, default=argparse.SUPPRESS, metavar="LIST",
             help="preferences to test at, as in 0:1:0.1 (default)",
         )  # fmt: skip
+    return flags
+
+
+def report_parser() -> Parser:
+    """The flags of `optimize report`."""
+    flags = Parser(prog="optimize report", description=REPORT)
+    flags.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="what `optimize train` wrote")
+    flags.add_argument(
+        "--output", type=Path, metavar="FILE", help="the page (default: report.html in RUN_FOLDER)"
+    )
     return flags
 
 
@@ -283,7 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given.pop(0) if given and given[0] in _RUN else None
-    options = parser(name).parse_args(given)
+    options = (report_parser() if name == "report" else parser(name)).parse_args(given)
     return run_command("optimize" if name is None else f"optimize {name}", lambda: _RUN[name](options))
 
 
@@ -336,6 +355,12 @@ def _plan(options: argparse.Namespace) -> None:
     print(align(rows))
 
 
+def _report(options: argparse.Namespace) -> None:
+    from optimizer.report import write_report
+
+    _close(False, [write_report(options.folder, options.output)])
+
+
 def _close(synthetic: bool, written: Sequence[Path]) -> None:
     if synthetic:
         print("An accuracy map was measured on synthetic data: these figures say nothing about real data.")
@@ -345,6 +370,7 @@ def _close(synthetic: bool, written: Sequence[Path]) -> None:
 
 _RUN: dict[str | None, Callable[[argparse.Namespace], None]] = {
     None: _train, "train": _train, "figures": _figures, "pareto": _pareto, "plan": _plan,
+    "report": _report,
 }  # fmt: skip
 
 

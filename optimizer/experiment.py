@@ -116,14 +116,14 @@ def train(config: TrainConfig) -> TrainResult:
     scores: dict[str, list[Scores]] = {}
     sees: dict[str, str] = {}
     bounds: list[torch.Tensor] = []
-    curves: dict[str, LearningCurve] = {}
+    curves: dict[str, list[LearningCurve]] = {}
     written: list[Path] = []
     for index, (train_seed, test_seed) in enumerate(draws.T.tolist()):
         policies: dict[str, Policy] = {}
         for name in config.learners:
             path = config.output / f"{name}-{index}.safetensors"
             policies[name], curve = _learn(name, config, loaded, train_seed, path)
-            curves.setdefault(name, curve)
+            curves.setdefault(name, []).append(curve)
             written += [path] if path.exists() else []
         for name, make in POLICIES.items():
             if make is not ExhaustivePolicy or loaded.tasks.ues <= ExhaustivePolicy.ues_max:
@@ -148,8 +148,8 @@ def train(config: TrainConfig) -> TrainResult:
     return TrainResult(
         performance=performance,
         bound=bound,
-        curves=curves,
-        setting=describe(config, loaded),
+        curves={name: own[0] for name, own in curves.items()},
+        setting=describe(config.inputs, config.episode, synthetic=loaded.synthetic),
         synthetic=loaded.synthetic,
         written=tuple(written),
     )
@@ -180,7 +180,7 @@ def _write(
     loaded: Loaded,
     performance: Mapping[str, Performance],
     bound: float | None,
-    curves: Mapping[str, LearningCurve],
+    curves: Mapping[str, Sequence[LearningCurve]],
     wall_s: float,
 ) -> list[Path]:
     document = {
@@ -188,7 +188,8 @@ def _write(
         "schema_version": SCHEMA_VERSION,
         "bound": bound,
         "policies": {name: asdict(tested) for name, tested in performance.items()},
-        "learning_curves": {name: asdict(curve) for name, curve in curves.items()},
+        "learning_curves": {name: asdict(own[0]) for name, own in curves.items()},
+        "other_learning_curves": {name: [asdict(c) for c in own[1:]] for name, own in curves.items()},
         "accuracy_maps": {
             modality: {
                 name: getattr(found, name) for name in ("task", "channel", "metric", "model", "synthetic")
@@ -212,22 +213,23 @@ def _write(
         )  # matplotlib takes a second, and only this step needs it
 
         written.append(config.output / "learning_curve.png")
-        plot_learning_curve(written[-1], curves, performance, bound, title=describe(config, loaded))
+        first = {name: own[0] for name, own in curves.items()}
+        setting = describe(config.inputs, config.episode, synthetic=loaded.synthetic)
+        plot_learning_curve(written[-1], first, performance, bound, title=setting)
     write_json(results, document)
     return written
 
 
-def describe(config: TrainConfig, loaded: Loaded) -> str:
+def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: bool) -> str:
     """The setting in a line."""
-    episode, inputs = config.episode, config.inputs
     counts = ", ".join(f"{episode.mix.count(modality)} {modality}" for modality in dict.fromkeys(episode.mix))
     beta = {
         "fixed": f"beta {episode.beta:g}", "dynamic": "beta^d of the battery", "drawn": "beta drawn",
     }[episode.preference]  # fmt: skip
     channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
     k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
-    synthetic = "; synthetic maps" if loaded.synthetic else ""
-    return f"{episode.ues} UEs ({counts}); {k}; {beta}; a UE's channel is {channel}{synthetic}"
+    maps = "; synthetic maps" if synthetic else ""
+    return f"{episode.ues} UEs ({counts}); {k}; {beta}; a UE's channel is {channel}{maps}"
 
 
 def read_results(folder: Path) -> dict[str, Any]:

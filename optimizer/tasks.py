@@ -140,7 +140,7 @@ def workload(
             modality, counted[-1], "text" if modality == "text" else "image", " ".join(str(v[-1]) for v in k),
         )  # fmt: skip
     snr_db = np.array(accuracy_map.snr_db, dtype=np.float64)
-    lengths = _lengths(flops, modality)
+    lengths = token_counts(flops, modality)
     repeats = episode.sentences_per_task if modality == "text" else 1
     split = episode.offload_cost == "split"
     return Workload(
@@ -172,7 +172,7 @@ def _row(accuracy_map: Any, modality: str, k: tuple[int, ...]) -> NDArray[np.flo
     return np.asarray(accuracy_map.row(*chosen))
 
 
-def _lengths(flops: FlopsFile, modality: str) -> tuple[int, ...]:
+def token_counts(flops: FlopsFile, modality: str) -> tuple[int, ...]:
     """S of each transmission: the source's, and for VQA the question's and the image's."""
     lengths = (flops.source_length, flops.image_length) if modality == "vqa" else (flops.source_length,)
     return tuple(length for length in lengths if length is not None)

@@ -19,7 +19,14 @@ ALLOWED = {
     "deepsc": {"data"},
     "accuracy_maps": {"data", "deepsc"},
     "profiling": {"data", "deepsc"},
-    "optimizer": {"data.artifacts", "data.cli", "data.typed", "accuracy_maps", "profiling.flops_file"},
+    "optimizer": {
+        "data.artifacts",
+        "data.cli",
+        "data.page",
+        "data.typed",
+        "accuracy_maps",
+        "profiling.flops_file",
+    },
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
 

@@ -26,7 +26,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_map() -> Callable[..., AccuracyMap]:
     def make(**changes: Any) -> AccuracyMap:
         snr_db = tuple(float(snr) for snr in range(-10, 25, 2))
@@ -43,7 +43,7 @@ def make_map() -> Callable[..., AccuracyMap]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_flops() -> Callable[..., FlopsFile]:
     def make(flops: float = LARGE, **changes: Any) -> FlopsFile:
         fields: dict[str, Any] = {

@@ -1,0 +1,166 @@
+"""`build-accuracy-map report`: a map as one HTML page to look at."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accuracy_maps.bimodal import BimodalMap, load_map
+from accuracy_maps.grid import Array, MeasuredGrid
+from accuracy_maps.map import AccuracyMap
+from data.artifacts import ToolkitError, parsing, sha256_of
+from data.page import check_html, provenance_rows, write_page
+
+TEMPLATES = Path(__file__).parent / "templates"
+AXIS_LABELS = {
+    "k": "k, symbols per token",
+    "snr_db": "SNR, dB",
+    "k_text": "kᵀ, symbols per question token",
+    "k_image": "kᴵ, symbols per image token",
+    "snr_text_db": "SNR of the question, dB",
+    "snr_image_db": "SNR of the image, dB",
+}
+
+
+def write_report(
+    map_path: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    digital: str | os.PathLike[str] | None = None,
+) -> Path:
+    """Write one self-contained HTML page of a map: plots, sliders that read it, tables, provenance.
+
+    Args:
+        map_path: the map, of either shape.
+        output: where; None: beside the map, with its name.
+        digital: map of the digital baseline to show beside it.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ToolkitError: if a file cannot be read, or the two maps are not of the same thing.
+    """
+    path = check_html(Path(map_path).with_suffix(".html") if output is None else output)
+    accuracy_map = load_map(map_path)
+    sources = [(map_path, accuracy_map)]
+    baseline = None
+    if digital is not None:
+        baseline = _baseline(accuracy_map, digital)
+        sources.append((digital, baseline))
+    with parsing(map_path):
+        context = _context(accuracy_map)
+    files = []
+    for source, found in sources:
+        with parsing(source):
+            rows = [
+                ("file", Path(source).name),
+                ("SHA-256 of the file", sha256_of(source)),
+                ("synthetic data", "yes" if found.synthetic else "no"),
+                ("metric", found.metric),
+                ("model", ", ".join(f"{name} {value}" for name, value in found.model.items())),
+            ]
+            files.append(rows + provenance_rows(found.provenance))
+    write_page(
+        path,
+        templates=TEMPLATES,
+        scripts=["report.js"],
+        data={**_numbers(accuracy_map), "digital": baseline and _numbers(baseline)},
+        files=files,
+        digital_synthetic=bool(baseline and baseline.synthetic),
+        **context,
+    )
+    return path
+
+
+def _baseline(accuracy_map: MeasuredGrid, path: str | os.PathLike[str]) -> AccuracyMap:
+    found = load_map(path)
+    if found.model.get("baseline") != "digital" or not isinstance(found, AccuracyMap):
+        raise ToolkitError(
+            f"--digital: {path} is the map of a codec, one made with --baseline digital is allowed"
+        )
+    for name in ("modality", "task", "channel"):
+        own, other = getattr(accuracy_map, name), getattr(found, name)
+        if own != other:
+            raise ToolkitError(f"--digital: {path} is of {name} {other!r}, the map is of {own!r}")
+    return found
+
+
+def _numbers(accuracy_map: MeasuredGrid) -> dict[str, Any]:
+    """What the page's script reads: axes, and grids as flat lists, last axis fastest."""
+    grids = ("envelope", "ratio", "ratio_low", "ratio_high")
+    return {
+        "axes": [
+            {"id": name, "values": list(axis)}
+            for name, axis in zip(accuracy_map.axis_names, accuracy_map.axes, strict=True)
+        ],
+        **{name: getattr(accuracy_map, name).ravel().tolist() for name in grids},
+        "local_accuracy": accuracy_map.local_accuracy,
+        "metric": _short(accuracy_map.metric),
+    }
+
+
+def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
+    """What the template reads."""
+    shape = " × ".join(str(len(axis)) for axis in accuracy_map.axes)
+    dataset = str(accuracy_map.provenance.get("dataset", ""))
+    metric = _short(accuracy_map.metric)
+    half_width = float((accuracy_map.ratio_high - accuracy_map.ratio_low).max()) / 2
+    sliders = []
+    for name, axis in zip(accuracy_map.axis_names, accuracy_map.axes, strict=True):
+        whole = name.startswith("k")
+        middle = axis[len(axis) // 2]
+        sliders.append((name, AXIS_LABELS[name], axis[0], axis[-1], 1 if whole else 0.1, middle))
+    others = []
+    for name, values in accuracy_map.other_metrics.items():
+        cells = np.asarray(values["cells"], dtype=np.float64)
+        local = values.get("local")
+        others.append(
+            (
+                name,
+                "–" if local is None else f"{float(local):.4g}",
+                f"{cells.min():.4g}",
+                f"{cells.max():.4g}",
+            )
+        )
+    return {
+        "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel}",
+        "accuracy_map": accuracy_map,
+        "metric": metric,
+        "dataset": dataset,
+        "shape": shape,
+        "best": f"{float(accuracy_map.ratio.max()):.3f}",
+        "half_width": f"{half_width:.3f}",
+        "sliders": sliders,
+        "bimodal": isinstance(accuracy_map, BimodalMap),
+        "others": others,
+        **_table(accuracy_map),
+    }
+
+
+def _table(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
+    """Measured ratios with intervals: a row per k, or per pair of k where both SNRs are one."""
+    names = ("ratio", "ratio_low", "ratio_high")
+    grids: list[Array] = [getattr(accuracy_map, name) for name in names]
+    if isinstance(accuracy_map, BimodalMap):
+        grids = [accuracy_map.on_diagonal(grid) for grid in grids]
+        pairs = itertools.product(accuracy_map.k_text, accuracy_map.k_image)
+        heads, corner = [f"{text}, {image}" for text, image in pairs], "kᵀ, kᴵ \\ SNR dB"
+    else:
+        heads, corner = [str(k) for k in accuracy_map.k], "k \\ SNR dB"
+    columns = accuracy_map.snr_db
+    flat = [grid.reshape(len(heads), len(columns)) for grid in grids]
+    rows = [
+        (head, [tuple(float(grid[row, column]) for grid in flat) for column in range(len(columns))])
+        for row, head in enumerate(heads)
+    ]
+    return {"corner": corner, "columns": [f"{snr:g}" for snr in columns], "rows": rows}
+
+
+def _short(metric: str) -> str:
+    """A metric's name without its signature."""
+    return metric.partition(" ")[0]

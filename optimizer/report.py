@@ -1,0 +1,191 @@
+"""`optimize report`: a run of `optimize train` as one HTML page to look at."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.artifacts import ToolkitError, parsing
+from data.page import check_html, provenance_rows, write_page
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.experiment import describe, read_results
+from optimizer.inputs import Loaded, load
+from optimizer.tasks import token_counts
+
+TEMPLATES = Path(__file__).parent / "templates"
+CURVES = ("qoe", "reward", "entropy")
+RESAMPLES = 1000
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Path:
+    """Write one self-contained HTML page of a run: policies, learning curves, queues, what-if, provenance.
+
+    The what-if panel needs the run's maps and FLOPs files. Where they are gone or have changed since, the
+    page says so instead.
+
+    Args:
+        folder: what `optimize train` wrote.
+        output: where; None: report.html in the folder.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ToolkitError: if the results are missing, damaged or foreign.
+    """
+    folder = Path(folder)
+    path = check_html(folder / "report.html" if output is None else output)
+    document = read_results(folder)
+    with parsing(folder / "results.json"):
+        if not document["policies"]:
+            raise ToolkitError("there is no policy in it")
+        config = document["provenance"]["config"]
+        given: dict[str, Any] = {
+            name: Path(value) if isinstance(value, str) else value for name, value in config["inputs"].items()
+        }
+        inputs = Inputs(**given)
+        system = SystemConfig(**config["system"])
+        episode = EpisodeConfig(**config["episode"] | {"mix": tuple(config["episode"]["mix"])})
+        synthetic = sorted(name for name, found in document["accuracy_maps"].items() if found["synthetic"])
+        context: dict[str, Any] = {
+            "learners": list(document["learning_curves"]),
+            "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
+            "setting": describe(inputs, episode, synthetic=bool(synthetic)),
+            "synthetic": synthetic,
+            "policies": _policies(document["policies"]),
+            "bound": None if document["bound"] is None else float(document["bound"]),
+            "seeds": int(config["seeds"]),
+            "test_episodes": int(config["test_episodes"]),
+            "modalities": list(dict.fromkeys(episode.mix)),
+            "files": _files(document),
+            "provenance_rows": provenance_rows(document["provenance"]),
+            "system": system,
+            "episode": episode,
+        }
+        data: dict[str, Any] = {
+            "policies": [
+                {key: row[key] for key in ("name", "qoe", "of_bound")} for row in context["policies"]
+            ],
+            "order": list(document["policies"]),
+            "bound": context["bound"],
+            "curves": _curves(document),
+            "queues": _queues(document["policies"], episode.mix),
+        }
+        json.dumps(data, allow_nan=False)  # a page of nan would show nothing
+        recorded = set(document["provenance"]["data_sha256"].values())
+    try:
+        loaded = load(inputs, system=system, episode=episode)
+        if set(loaded.sha256.values()) != recorded:
+            raise ToolkitError("a map or FLOPs file has changed since the run")
+        data["what_if"] = _what_if(loaded, inputs, system, episode)
+        missing = None
+    except ToolkitError as error:
+        logger.warning("the what-if panel is left out: %s", error)
+        data["what_if"], missing = None, str(error)
+    write_page(
+        path, templates=TEMPLATES, scripts=["physics.js", "report.js"], data=data,
+        title="Offloading policies", missing=missing, what_if=data["what_if"], **context,
+    )  # fmt: skip
+    return path
+
+
+def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Figures of each policy, best QoE first."""
+    numbers = (
+        "qoe_mean", "reward", "finished", "steps", "offloaded", "violates_accuracy", "violates_latency",
+        "violates_battery", "latency", "energy",
+    )  # fmt: skip
+    rows = []
+    for name, tested in policies.items():
+        row: dict[str, Any] = {key: float(tested[key]) for key in numbers}
+        for key in ("qoe", "of_bound"):
+            found = tested[key]
+            row[key] = found and {end: float(found[end]) for end in ("value", "low", "high")}
+        rows.append(row | {"name": str(name), "sees": str(tested["sees"])})
+    return sorted(rows, key=lambda row: -row["qoe"]["value"])
+
+
+def _curves(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean over the seeds of each learning curve, with a 95 % interval where there are several."""
+    others = document.get("other_learning_curves", {})
+    curves: dict[str, Any] = {}
+    for name, first in document["learning_curves"].items():
+        seeds = [first, *others.get(name, [])]
+        curves[name] = {key: _mean(np.array([seed[key] for seed in seeds], dtype=float)) for key in CURVES}
+    return curves
+
+
+def _mean(values: NDArray[np.float64]) -> dict[str, list[float]]:
+    """Mean over the first axis and, of two rows or more, its 95 % percentile bootstrap interval."""
+    found = {"mean": values.mean(axis=0)}
+    if len(values) > 1:
+        drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
+        weight = np.stack([np.bincount(row, minlength=len(values)) for row in drawn]) / len(values)
+        found["low"], found["high"] = np.percentile(weight @ values, (2.5, 97.5), axis=0)
+    # six digits are more than a screen shows, and a third of the bytes
+    return {end: [float(f"{value:.6g}") for value in line] for end, line in found.items()}
+
+
+def _queues(policies: Mapping[str, Any], mix: Sequence[str]) -> dict[str, Any]:
+    """Mean tasks left by step: by modality and policy."""
+    queues: dict[str, Any] = {}
+    for modality in dict.fromkeys(mix):
+        ues = [i for i, own in enumerate(mix) if own == modality]
+        queues[modality] = {
+            name: [sum(float(step[i]) for i in ues) / len(ues) for step in tested["queue"]]
+            for name, tested in policies.items()
+        }
+    return queues
+
+
+def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the run says of its maps and FLOPs files, by modality."""
+    rows = []
+    for modality, found in document["accuracy_maps"].items():
+        flops = document["flops"][modality]
+        rows.append(
+            {
+                "modality": modality, "task": found["task"], "channel": found["channel"],
+                "metric": str(found["metric"]).partition(" ")[0], "synthetic": bool(found["synthetic"]),
+                "model": ", ".join(f"{name} {value}" for name, value in found["model"].items()),
+                "flops": float(flops["local_flops"]), "decoding": flops["decoding"],
+                "same_model": found["model"] == flops["model"],
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> dict[str, Any]:
+    """What physics.js reads: Table I, and each modality's task and map."""
+    tasks = {}
+    for modality in dict.fromkeys(episode.mix):
+        found, ue = loaded.maps[modality], episode.mix.index(modality)
+        if hasattr(found, "k_image"):
+            axes, ratio = [found.k_text, found.k_image], found.on_diagonal(found.envelope)
+        else:
+            axes, ratio = [found.k], found.envelope
+        lengths = token_counts(loaded.flops[modality], modality)
+        if len(lengths) > len(axes):  # a VQA map with one axis of k is read at k^I
+            axes.insert(0, (inputs.k_text,))
+        own = {"text": (inputs.k_text,), "image": (inputs.k_image,)}
+        tasks[modality] = {
+            **{
+                name: float(getattr(loaded.tasks, name)[ue]) for name in ("flops", "ue_flops", "server_flops")
+            },
+            "repeats": episode.sentences_per_task if modality == "text" else 1,
+            "lengths": lengths,
+            "k": own.get(modality, (inputs.k_text, inputs.k_image)),
+            "axes": [*axes, found.snr_db],
+            "ratio": ratio.ravel().tolist(),
+        }
+    return {"system": asdict(system), "tasks": tasks}
