@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from optimizer.distribution import RawActions
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
 from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, write_tensors
+from optimizer.observation import SLOW_SIZE
 from optimizer.tasks import Tasks
 
 CHECKPOINT_KIND = "mappo-checkpoint"
@@ -62,11 +63,14 @@ class MappoConfig:
     """c^E of eq. (27). Table I."""
     gradient_norm_max: float = 0.5
     """Gradients longer than this are shortened to it."""
-    hidden: int = 128
+    hidden: int = 64
     """Width of the hidden layers."""
     learn_clock: bool = False
     """f is an action, as in section IV. It moves a UE's local QoE by a few hundredths, far below the noise
     of the sum reward, and drifts; else the closed form is taken, which no action beats."""
+    learn_power: bool = False
+    """p is an action, as in section IV. It touches no other UE, so that once (12) has granted a UE its band
+    the best p is a look-up in its own map; else that is taken."""
     broadcast: bool = False
     """The station broadcasts every UE's observation, and the actors read it. Section IV's actors do not."""
 
@@ -167,6 +171,8 @@ class Experience:
     """V before the step in the rewards' unit, (...)."""
     value_ahead: Tensor
     """The same before the step's |h|^2 was drawn, (...)."""
+    baseline: Tensor
+    """r + gamma V' had this UE alone not offloaded, in the rewards' unit, (..., ues)."""
 
     def select(self, index: Tensor) -> Experience:
         """Rows of the flattened leading axes."""
@@ -182,6 +188,7 @@ class Experience:
             reward=pick(self.reward, 0),
             value=pick(self.value, 0),
             value_ahead=pick(self.value_ahead, 0),
+            baseline=pick(self.baseline, 1),
         )
 
 
@@ -248,6 +255,7 @@ class MappoTrainer:
             codes=tasks.codes,
             clock_when_offloading=bool((tasks.ue_flops > 0).any()),
             learn_clock=config.learn_clock,
+            learn_power=config.learn_power,
             generator=torch.Generator().manual_seed(draw_seed(generator)),
         ).to(generator.device)
         self._environment = OffloadingEnvironment(
@@ -389,26 +397,34 @@ class MappoTrainer:
 
     @torch.no_grad()
     def play(self) -> tuple[Experience, Scores]:
-        """Play one episode in all copies, exploring."""
-        view, tally = self._environment.reset(), Tally(self.system, self._environment.tasks)
+        """Play one episode in all copies, exploring, until the last of them is over."""
+        environment, network, restore = self._environment, self.network, self._normaliser.restore
+        view, tally = environment.reset(), Tally(self.system, environment.tasks)
+        scale = environment.reward_scale
         steps = []
-        for _ in range(self.episode.steps):
-            distribution = self.network.actions(view.observation)
-            actions = distribution.sample(self._generator)
-            outcome, reward = self._environment.step(actions.to_physical(self.system))
+        while not environment.finished.all():
+            distribution = network.actions(view.observation)
+            drawn = distribution.sample(self._generator)
+            actions = network.physical(drawn, view)
+            reward_without, after = environment.look_ahead(network.physical(_without_each(drawn), view))
+            outcome, reward = environment.step(actions)
+            over = (after.queue == 0).all(dim=-1) | (after.step >= self.episode.steps)
+            follows = torch.where(over, 0.0, restore(network.value_ahead(after.slow)))  # (ues, copies)
+            baseline = (reward_without / scale).float() + self.config.discount * follows
             tally.add(view.queue, outcome, reward)
             steps.append(
                 Experience(
                     observation=view.observation,
-                    actions=actions,
-                    log_prob=distribution.log_prob(actions),
+                    actions=drawn,
+                    log_prob=distribution.log_prob(drawn),
                     active=view.queue > 0,
-                    reward=(reward / self._environment.reward_scale).float(),
-                    value=self._normaliser.restore(self.network.value(view.observation)),
-                    value_ahead=self._normaliser.restore(self.network.value_ahead(view.observation)),
+                    reward=(reward / scale).float(),
+                    value=restore(network.value(view.observation)),
+                    value_ahead=restore(network.value_ahead(view.slow)),
+                    baseline=baseline.T,
                 )
             )
-            view = self._environment.view()
+            view = environment.view()
         return _stack(steps), tally.scores()
 
     def update(self, experience: Experience) -> float:
@@ -422,18 +438,21 @@ class MappoTrainer:
         reward, value = experience.reward, experience.value
         factors = {"discount": config.discount, "gae_lambda": config.gae_lambda}
         rows = running.flatten().nonzero().squeeze(-1)
-        flat_advantage = advantages(reward, value, experience.value_ahead, running, **factors).flatten()
+        advantage = advantages(reward, value, experience.value_ahead, running, **factors)
+        # V(o_t), which (23) takes off, gives way to what the others would have earned without the UE: it does
+        # not depend on the UE's action either, and takes their luck along
+        advantage = (advantage + value).unsqueeze(-1) - experience.baseline
         # lambda-return, R_t of (26) with less variance; the fading is part of what the critic must predict
         returns = (advantages(reward, value, value, running, **factors) + value).flatten()
         self._normaliser.update(returns[rows])
         targets = self._normaliser.normalise(returns)
-        chosen = flat_advantage[rows]
-        flat_advantage = (flat_advantage - chosen.mean()) / (chosen.std() + 1e-8)
+        chosen = advantage[experience.active]
+        advantage = ((advantage - chosen.mean()) / (chosen.std() + 1e-8)).flatten(0, 1)
 
         entropies = []
         for index in self._minibatches(rows):
             part = experience.select(index)
-            loss, entropy = self._loss(part, flat_advantage[index], targets[index])
+            loss, entropy = self._loss(part, advantage[index], targets[index])
             self._optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm_max)
@@ -452,15 +471,23 @@ class MappoTrainer:
         distribution = self.network.actions(part.observation)
         weight = part.active / part.active.sum()
         ratio = torch.exp(distribution.log_prob(part.actions) - part.log_prob)
-        gain = advantage.unsqueeze(-1)  # the same for every UE: the reward is the sum
-        clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * gain
-        actor = (torch.minimum(ratio * gain, clipped) * weight).sum()  # (24), (25)
+        clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * advantage
+        actor = (torch.minimum(ratio * advantage, clipped) * weight).sum()  # (24), (25)
         critic = ((self.network.value(part.observation) - target) ** 2).mean()  # (26)
         drawn = self._normaliser.normalise(part.value)
-        critic = critic + ((self.network.value_ahead(part.observation) - drawn) ** 2).mean()  # V' is V's mean
+        critic = (
+            critic + ((self.network.value_ahead(part.observation[..., :SLOW_SIZE]) - drawn) ** 2).mean()
+        )  # V' is V's mean
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
+
+
+def _without_each(drawn: RawActions) -> RawActions:
+    """For each UE, (ues, copies, ues): the same, but that this one does not offload."""
+    ues = drawn.offload.shape[-1]
+    others = ~torch.eye(ues, dtype=torch.bool, device=drawn.offload.device).unsqueeze(1)
+    return replace(drawn, offload=drawn.offload & others)
 
 
 def _stack(steps: list[Experience]) -> Experience:
