@@ -175,7 +175,9 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
     for learn_power in (False, True):
         learner = trainer(tasks, copies=20, learn_power=learn_power, broadcast=True)
         view = learner._environment.view()
-        actions = learner.policy.act(view, torch.Generator())
+        drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(1))
+        actions = learner.network.physical(drawn, view)
+        assert actions.offload.any()
         best = torch.stack(
             [
                 execute(
