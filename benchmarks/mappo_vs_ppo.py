@@ -66,6 +66,8 @@ class Batch(VecEnv):
     Copies start together; one that is over early waits for the last, with reward 0.
     """
 
+    render_mode = None
+
     def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks, copies: int, seed: int):
         one = CentralOffloading(system, episode, tasks)
         super().__init__(copies, one.observation_space, one.action_space)
