@@ -342,6 +342,7 @@ def test_unusable_policy_files_are_refused(tmp_path):
         codes=1,
         clock_when_offloading=False,
         learn_clock=True,
+        learn_power=True,
         generator=torch.Generator(),
     )
     good = tmp_path / "policy.safetensors"
