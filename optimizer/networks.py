@@ -187,6 +187,8 @@ class LearnedPolicy:
     def __init__(self, network: ActorCritic, system: SystemConfig) -> None:
         self._network, self._system = network, system
         own = "own channel, queue, battery, beta, place, last latency"
+        if not network.sizes["learn_power"]:
+            own += ", granted band"
         self.sees = f"{own}; the others' by broadcast" if network.broadcast else own
 
     @torch.no_grad()

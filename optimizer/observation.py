@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ class View:
         Returns:
             QoE, power in W and index of k, (lookups, episodes, ues) each.
         """
-        options = {"dtype": self.queue.dtype, "device": self.queue.device}
+        options: dict[str, Any] = {"dtype": self.queue.dtype, "device": self.queue.device}
         offloading, share = torch.tensor(lookups, **options).T.view(2, -1, 1, 1, 1, 1)
         power_w = torch.tensor(powers_w, **options).view(-1, 1, 1, 1)
         code = torch.arange(self.tasks.codes, device=self.queue.device).view(-1, 1, 1)
