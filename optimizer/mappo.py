@@ -25,7 +25,7 @@ from optimizer.distribution import RawActions
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
 from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, write_tensors
-from optimizer.observation import SLOW_SIZE
+from optimizer.observation import CLOCK_COLUMN, SLOW_SIZE
 from optimizer.tasks import Tasks
 
 CHECKPOINT_KIND = "mappo-checkpoint"
@@ -406,7 +406,8 @@ class MappoTrainer:
             distribution = network.actions(view.observation)
             drawn = distribution.sample(self._generator)
             actions = network.physical(drawn, view)
-            reward_without, after = environment.look_ahead(network.physical(_without_each(drawn), view))
+            others = _without_each(drawn, view.observation[..., CLOCK_COLUMN])
+            reward_without, after = environment.look_ahead(network.physical(others, view))
             outcome, reward = environment.step(actions)
             over = (after.queue == 0).all(dim=-1) | (after.step >= self.episode.steps)
             follows = torch.where(over, 0.0, restore(network.value_ahead(after.slow)))  # (ues, copies)
@@ -474,20 +475,19 @@ class MappoTrainer:
         clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * advantage
         actor = (torch.minimum(ratio * advantage, clipped) * weight).sum()  # (24), (25)
         critic = ((self.network.value(part.observation) - target) ** 2).mean()  # (26)
-        drawn = self._normaliser.normalise(part.value)
-        critic = (
-            critic + ((self.network.value_ahead(part.observation[..., :SLOW_SIZE]) - drawn) ** 2).mean()
-        )  # V' is V's mean
+        ahead = self.network.value_ahead(part.observation[..., :SLOW_SIZE])
+        critic = critic + ((ahead - self._normaliser.normalise(part.value)) ** 2).mean()  # V' is V's mean
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
 
 
-def _without_each(drawn: RawActions) -> RawActions:
-    """For each UE, (ues, copies, ues): the same, but that this one does not offload."""
+def _without_each(drawn: RawActions, best_clock: Tensor) -> RawActions:
+    """For each UE, (ues, copies, ues): the same, but that this one computes at its best clock, (copies, ues),
+    whatever it has drawn."""
     ues = drawn.offload.shape[-1]
     others = ~torch.eye(ues, dtype=torch.bool, device=drawn.offload.device).unsqueeze(1)
-    return replace(drawn, offload=drawn.offload & others)
+    return replace(drawn, offload=drawn.offload & others, clock=torch.where(others, drawn.clock, best_clock))
 
 
 def _stack(steps: list[Experience]) -> Experience:

@@ -12,7 +12,7 @@ from optimizer.distribution import HEADS, ActionDistribution, RawActions, mode_l
 from optimizer.evaluation import play, summarise
 from optimizer.mappo import Experience, MappoConfig, MappoTrainer, ValueNormaliser, _without_each, advantages
 from optimizer.networks import ActorCritic, LearnedPolicy, Others
-from optimizer.observation import OBSERVATION_SIZE, POWER_LEVELS
+from optimizer.observation import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
 from optimizer.physics import execute
 from optimizer.policies import POLICIES
 from optimizer.ranges import power_levels_w
@@ -206,21 +206,31 @@ def test_power_that_is_not_learned_is_no_part_of_the_distribution():
     assert torch.allclose(learned.entropy(), entropy, atol=1e-5)
 
 
-def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks):
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks, learned):
     """Else the gradient would be biased; the others' offloading does change it."""
     tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
-    learner = trainer(tasks, copies=20)
+    learner = trainer(tasks, copies=20, learn_clock=learned, learn_power=learned)
     view = learner._environment.view()
-    drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(0))
+    best = view.observation[..., CLOCK_COLUMN]
+    draws = [
+        learner.network.actions(view.observation).sample(torch.Generator().manual_seed(seed))
+        for seed in (0, 1)
+    ]
 
-    def reward(offload):
-        changed = replace(drawn, offload=offload)
-        return learner._environment.look_ahead(learner.network.physical(_without_each(changed), view))[0]
+    def reward(drawn):
+        return learner._environment.look_ahead(learner.network.physical(_without_each(drawn, best), view))[0]
 
-    base = reward(drawn.offload)
-    turned = drawn.offload.clone()
-    turned[:, 1] ^= True
-    other = reward(turned)
+    own = torch.arange(4) == 1
+    base = reward(draws[0])
+    other = reward(
+        RawActions(
+            **{
+                name: torch.where(own, getattr(draws[1], name), value)
+                for name, value in vars(draws[0]).items()
+            }
+        )
+    )
     assert torch.equal(base[1], other[1])
     assert not torch.equal(base[0], other[0])
 
