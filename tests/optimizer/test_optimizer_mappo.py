@@ -10,7 +10,8 @@ from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.distribution import HEADS, ActionDistribution, RawActions, mode_logit
 from optimizer.evaluation import play, summarise
-from optimizer.mappo import Experience, MappoConfig, MappoTrainer, ValueNormaliser, _without_each, advantages
+from optimizer.experience import Experience, ValueNormaliser, advantages, without_each
+from optimizer.mappo import MappoConfig, MappoTrainer
 from optimizer.networks import ActorCritic, LearnedPolicy, Others
 from optimizer.observation import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
 from optimizer.physics import execute
@@ -219,7 +220,7 @@ def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks, learned):
     ]
 
     def reward(drawn):
-        return learner._environment.look_ahead(learner.network.physical(_without_each(drawn, best), view))[0]
+        return learner._environment.look_ahead(learner.network.physical(without_each(drawn, best), view))[0]
 
     own = torch.arange(4) == 1
     base = reward(draws[0])
