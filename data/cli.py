@@ -7,7 +7,7 @@ import errno
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -116,3 +116,18 @@ def float_grid(text: str) -> tuple[float, ...]:
     if list(values) != sorted(set(values)):
         raise argparse.ArgumentTypeError(f"{text!r} given, the values must rise, as in -6,0,6")
     return values
+
+
+def align(rows: Sequence[tuple[str, ...]], *, left: tuple[int, ...] = (0,)) -> str:
+    """Columns of equal width: those in `left` (as indices, from the end where negative) to the left, the
+    others to the right."""
+    columns = len(rows[0])
+    widths = [max(len(row[i]) for row in rows) for i in range(columns)]
+    to_left = {i % columns for i in left}
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i in to_left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from data.artifacts import ToolkitError
 from data.cli import (
     Parser,
+    align,
     finite_float,
     float_grid,
     int_list,
@@ -323,7 +324,6 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _pareto(options: argparse.Namespace) -> None:
-    from optimizer.experiment import align
     from optimizer.pareto import ParetoConfig, pareto
 
     given = {"betas": options.betas} if hasattr(options, "betas") else {}
@@ -335,12 +335,11 @@ def _pareto(options: argparse.Namespace) -> None:
                 (f"{beta:g}", f"{one.latency:.3f}", f"{one.energy:.4f}", f"{one.qoe_mean:.3f}",
                  f"{one.finished:.1%}", name)
             )  # fmt: skip
-    print(align(rows))
+    print(align(rows, left=(0, -1)))
     _close(False, written)
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from optimizer.experiment import align
     from optimizer.plan import PlanConfig, plan
 
     parts = make_parts(options, *SHARED)
@@ -352,7 +351,7 @@ def _plan(options: argparse.Namespace) -> None:
         rows.append(
             (choice.varied, value, f"{choice.reached:.3f}", f"{choice.bound:.3f}", choice.verdict(config.qoe))
         )
-    print(align(rows))
+    print(align(rows, left=(0, -1)))
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -197,9 +197,10 @@ class EpisodeConfig:
     idle_drain: float = 0.0
     """Share of B_max that the UE's other work drains over T steps. Above 0, beta^d rises with every step
     waited and the sum of QoE is largest for a policy that lets tasks fail until the battery is low."""
-    success_bonus: float = 1.0
+    success_bonus: float = 1.5
     """xi_S of eq. (14), in units of the mean over UEs of the largest QoE that one step can earn them. A step
-    saved must be worth about what a step earns, or waiting for a better channel pays more than finishing."""
+    saved must be worth what a step earns, or waiting for a better channel pays more than finishing: QoE is
+    judged by the step. The best controllers earn 1.5 of these units in a step."""
     failure_scale: float = 1.0
     """xi_F of eq. (14), in units of (largest QoE one step can earn the UE) / E_0 of one task. At 1, one task
     left undone costs as much as the best step earns."""

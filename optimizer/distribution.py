@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from optimizer.config import SystemConfig
 from optimizer.physics import Actions
-from optimizer.policies import clock_from_share, power_from_share
+from optimizer.ranges import clock_from_share, power_from_share
 
 POWER_HEAD, CLOCK_HEAD, REQUEST_HEAD = 1, 3, 5
 """Where among the heads the modes of p and f and the mean of b-hat are."""
@@ -56,6 +56,7 @@ class ActionDistribution:
         heads: the actor's output, (..., ues, HEADS), and the logits of k after it where there is a choice.
         log_scale: log standard deviation of b-hat, scalar.
         clock_when_offloading: whether f also acts when offloading (the UE pays for its encoder).
+        learn_power: whether p is part of the distribution.
         known_clock: share of the clock range that is taken, (..., ues); f is then no part of the
             distribution.
     """
@@ -66,6 +67,7 @@ class ActionDistribution:
         log_scale: Tensor,
         *,
         clock_when_offloading: bool,
+        learn_power: bool = True,
         known_clock: Tensor | None = None,
     ) -> None:
         self._logit, self._mean = heads[..., 0], heads[..., REQUEST_HEAD]
@@ -73,6 +75,7 @@ class ActionDistribution:
         self.clock_shape = _beta_shape(heads[..., CLOCK_HEAD : CLOCK_HEAD + 2])
         self._log_scale = log_scale
         self._code = torch.log_softmax(heads[..., HEADS:], dim=-1) if heads.shape[-1] > HEADS else None
+        self._learn_power = learn_power
         self._clock_when_offloading, self._known_clock = clock_when_offloading, known_clock
 
     def sample(self, generator: torch.Generator) -> RawActions:
@@ -93,7 +96,7 @@ class ActionDistribution:
             )  # Gumbel
         return RawActions(
             offload=coin < torch.sigmoid(self._logit),
-            power=beta(self.power_shape),
+            power=beta(self.power_shape) if self._learn_power else _mode(self.power_shape),
             clock=beta(self.clock_shape) if self._known_clock is None else self._known_clock,
             request=self._mean + normal * self._log_scale.exp(),
             code=code,
@@ -102,13 +105,10 @@ class ActionDistribution:
     def mode(self) -> RawActions:
         """The most probable action: the policy without exploration. The modes of p and f reach their ends."""
 
-        def mode(shape: Tensor) -> Tensor:
-            return (shape[..., 0] - 1.0) / (shape.sum(dim=-1) - 2.0).clamp_min(1e-6)
-
         return RawActions(
             offload=self._logit > 0,
-            power=mode(self.power_shape).clamp(0.0, 1.0),
-            clock=mode(self.clock_shape).clamp(0.0, 1.0) if self._known_clock is None else self._known_clock,
+            power=_mode(self.power_shape),
+            clock=_mode(self.clock_shape) if self._known_clock is None else self._known_clock,
             request=self._mean,
             code=torch.zeros_like(self._logit, dtype=torch.long)
             if self._code is None
@@ -119,10 +119,11 @@ class ActionDistribution:
         """Log-density of what acts, (..., ues)."""
         rho = actions.offload.float()
         coin = -nn.functional.binary_cross_entropy_with_logits(self._logit, rho, reduction="none")
-        power = _beta_log_density(self.power_shape, actions.power)
         away = (actions.request - self._mean) * torch.exp(-self._log_scale)
         request = -0.5 * away**2 - self._log_scale - 0.5 * math.log(2.0 * math.pi)
-        chosen = request + power
+        chosen = request
+        if self._learn_power:
+            chosen = chosen + _beta_log_density(self.power_shape, actions.power)
         if self._code is not None:
             chosen = chosen + self._code.gather(-1, actions.code.unsqueeze(-1)).squeeze(-1)
         density = coin + rho * chosen
@@ -135,7 +136,9 @@ class ActionDistribution:
         rho = torch.sigmoid(self._logit)
         coin = nn.functional.binary_cross_entropy_with_logits(self._logit, rho, reduction="none")
         request = self._log_scale + 0.5 * math.log(2.0 * math.pi * math.e)
-        remote = _beta_entropy(self.power_shape) + request
+        remote = request
+        if self._learn_power:
+            remote = remote + _beta_entropy(self.power_shape)
         if self._code is not None:
             remote = remote - (self._code.exp() * self._code).sum(dim=-1)
         entropy = coin + rho * remote
@@ -157,6 +160,10 @@ def _beta_shape(heads: Tensor) -> Tensor:
     mode = ((torch.sigmoid(heads[..., 0]) - 0.5) * _STRETCH + 0.5).clamp(0.0, 1.0)
     concentration = 4.0 * nn.functional.softplus(heads[..., 1] + 1.0)
     return 1.0 + concentration.unsqueeze(-1) * torch.stack((mode, 1.0 - mode), dim=-1)
+
+
+def _mode(shape: Tensor) -> Tensor:
+    return ((shape[..., 0] - 1.0) / (shape.sum(dim=-1) - 2.0).clamp_min(1e-6)).clamp(0.0, 1.0)
 
 
 def _log_beta(shape: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ from tqdm import tqdm
 
 from data.cli import raise_config_errors
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors
-from optimizer.environment import OBSERVATION_SIZE, OffloadingEnvironment, View
+from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
 from optimizer.mappo import LearningCurve, draw_seed
 from optimizer.networks import mlp
+from optimizer.observation import OBSERVATION_SIZE, View
 from optimizer.physics import Actions
-from optimizer.policies import clock_from_share, power_from_share
+from optimizer.ranges import clock_from_share, power_from_share
 from optimizer.tasks import Tasks
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from optimizer.config import MODALITIES, EpisodeConfig, SystemConfig
+from optimizer.config import EpisodeConfig, SystemConfig
+from optimizer.observation import View
 from optimizer.pathloss import draw_gain, draw_positions
 from optimizer.physics import (
     Actions,
@@ -20,115 +20,21 @@ from optimizer.physics import (
     execute,
     local_qoe,
     local_reference,
-    needed_snr_db,
     offloading_effort,
-    offloading_qoe,
     standard_cost,
 )
 from optimizer.tasks import Tasks
 
-LOOKUPS = ((1, 1.0), (2, 0.75), (2, 0.5), (2, 0.25), (4, 0.25))
-"""How many share the server, and shares of the band, at which a UE looks up what offloading would earn
-it."""
-SHARE_COLUMN = 9 + len(LOOKUPS)
-"""Column of the logarithm of the largest share of the band at which the UE meets epsilon_min at p_max, -3 to
-0."""
-CLOCK_COLUMN = SHARE_COLUMN + 1
-"""Column of where in its range the best local clock lies, 0 to 1."""
-FADING_COLUMNS = (6, *range(9, SHARE_COLUMN + 1))
-"""Columns of the observation that |h|^2 decides: the channel, and what offloading would earn."""
-OBSERVATION_SIZE = 8 + 1 + len(LOOKUPS) + 2 + len(MODALITIES)
-"""Location 2, battery, queue, preference, last latency, channel, time; what local execution
-and offloading as in LOOKUPS would earn; SHARE_COLUMN; CLOCK_COLUMN; modality one-hot."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """What can be seen before a step. A policy says which of it it reads."""
+class Transition:
+    """What a step makes of the UEs' state, (..., episodes, ues) but for the reward."""
 
-    system: SystemConfig
-    episode: EpisodeConfig
-    tasks: Tasks
-    position_m: Tensor
-    """x and y, the station at the origin, (episodes, ues, 2)."""
+    outcome: Outcome
     queue: Tensor
-    """d, tasks left, (episodes, ues)."""
-    channel_gain: Tensor
-    """g |h|^2 with instantaneous CSI, g with statistical, (episodes, ues)."""
     battery_j: Tensor
-    """Energy left, (episodes, ues)."""
-    battery_max_j: Tensor
-    """B_max, (ues,)."""
-    beta: Tensor
-    """Preference this step, (episodes, ues)."""
-    last_latency_s: Tensor
-    """t of the step before, (episodes, ues)."""
-    step: int
-    """Steps played."""
-
-    @cached_property
-    def clock_hz(self) -> Tensor:
-        """Best local clock, (episodes, ues)."""
-        return best_local_clock(self.system, self.tasks, self.queue, self.beta)
-
-    @cached_property
-    def local_qoe(self) -> Tensor:
-        """What each UE earns locally at its best clock, (episodes, ues)."""
-        return local_qoe(
-            self.system, self.tasks, queue=self.queue.clamp_min(1), battery_j=self.battery_j,
-            beta=self.beta, clock_hz=self.clock_hz,
-        )  # fmt: skip
-
-    def offloading_qoe(
-        self, offloading: int, share: float, power_w: float, code: Tensor | None = None
-    ) -> Tensor:
-        """What each UE earns if it is one of `offloading` and has this share of the band, (episodes, ues)."""
-        return offloading_qoe(
-            self.system, self.tasks, queue=self.queue.clamp_min(1), channel_gain=self.channel_gain,
-            battery_j=self.battery_j, beta=self.beta,
-            power_w=torch.full_like(self.queue, power_w), clock_hz=self.clock_hz,
-            bandwidth_hz=torch.full_like(self.queue, self.system.bandwidth_hz * share),
-            offloading=torch.full_like(self.queue, offloading), code=code,
-        )  # fmt: skip
-
-    @cached_property
-    def observation(self) -> Tensor:
-        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE). All of it is the UE's own: it
-        holds its map and its FLOPs, so that it can look up what its channel would let it earn."""
-        system, tasks = self.system, self.tasks
-        # the channel as the SNR at p_max on a quarter of the band: of order 1 at any noise level
-        snr = self.channel_gain * system.power_max_w / (system.bandwidth_hz / 4 * system.noise_w_hz)
-        spare_db = 10.0 * torch.log10(snr.clamp_min(1e-9) / 4.0) - needed_snr_db(
-            system, tasks
-        )  # with all the band
-        largest = spare_db * (math.log(10.0) / 10.0)
-        slowest = system.local_clock_min_hz
-        lookups = [self.local_qoe]
-        for sharing, share in LOOKUPS:
-            by_code = [
-                self.offloading_qoe(
-                    sharing, share, system.power_max_w, torch.full_like(self.queue, code, dtype=torch.long)
-                )
-                for code in range(tasks.codes)
-            ]
-            lookups.append(by_code[0] if tasks.codes == 1 else torch.stack(by_code).amax(dim=0))
-        one_hot = torch.nn.functional.one_hot(tasks.modality, len(MODALITIES)).to(self.queue.dtype)
-        columns = torch.stack(
-            (
-                self.battery_j / self.battery_max_j,
-                self.queue / self.episode.queue_tasks,
-                self.beta,
-                (self.last_latency_s / system.latency_max_s).clamp_max(2.0),
-                torch.log10(snr.clamp_min(1e-9)) / 2.0,
-                torch.full_like(self.queue, self.step / self.episode.steps),
-                *(torch.log1p(earned) for earned in lookups),
-                largest.clamp(-3.0, 0.0),
-                (self.clock_hz - slowest) / (system.local_clock_max_hz - slowest),
-            ),
-            dim=-1,
-        )
-        parts = (self.position_m / system.radius_max_m, columns, one_hot.expand(*self.queue.shape, -1))
-        return torch.cat(parts, dim=-1).float()
+    reward: Tensor
+    """r_t of eqs. (13), (14), (..., episodes); 0 where the episode was over."""
 
 
 class OffloadingEnvironment:
@@ -186,7 +92,9 @@ class OffloadingEnvironment:
         self._drawn_beta = drawn[:, :1].expand(shape)
         self._last_latency_s = torch.zeros(shape, **options)
         self._step = 0
-        best = best_step_qoe(self.system, self.tasks, beta=self._beta(), queue_tasks=self.episode.queue_tasks)
+        best = best_step_qoe(
+            self.system, self.tasks, beta=self._beta(self._battery_j), queue_tasks=self.episode.queue_tasks
+        )
         self.failure_penalty = self.episode.failure_scale * best
         """xi_F E_0 of eq. (14), reward lost per task left at T, (episodes, ues)."""
         self.reward_scale = best.mean(dim=-1)
@@ -202,12 +110,12 @@ class OffloadingEnvironment:
             )
             self._channel_gain = self._gain * -torch.log1p(-uniform)  # |h|^2 of h ~ CN(0, 1) is Exp(1)
 
-    def _beta(self) -> Tensor:
+    def _beta(self, battery_j: Tensor) -> Tensor:
         if self.episode.preference == "dynamic":
-            return battery_beta(self._battery_j, self.battery_max_j)
+            return battery_beta(battery_j, self.battery_max_j)
         if self.episode.preference == "drawn":
-            return self._drawn_beta
-        return torch.full_like(self._queue, self.episode.beta)
+            return self._drawn_beta.expand_as(battery_j)
+        return torch.full_like(battery_j, self.episode.beta)
 
     def view(self) -> View:
         """What can be seen now."""
@@ -217,10 +125,11 @@ class OffloadingEnvironment:
             tasks=self.tasks,
             position_m=self._position_m,
             queue=self._queue,
+            mean_gain=self._gain,
             channel_gain=self._channel_gain,
             battery_j=self._battery_j,
             battery_max_j=self.battery_max_j,
-            beta=self._beta(),
+            beta=self._beta(self._battery_j),
             last_latency_s=self._last_latency_s,
             step=self._step,
         )
@@ -238,7 +147,36 @@ class OffloadingEnvironment:
             ValueError: if a power or clock lies outside its range, (11d), (11e).
         """
         self._check(actions)
-        queue, battery_j, over = self._queue, self._battery_j, self.finished
+        after = self._transition(actions)
+        self._step += 1
+        self._queue, self._battery_j = after.queue, after.battery_j
+        self._last_latency_s = after.outcome.latency_s
+        self._fade()
+        return after.outcome, after.reward
+
+    def look_ahead(self, actions: Actions) -> tuple[Tensor, View]:
+        """What a step would come to; the present state stays.
+
+        Args:
+            actions: (..., episodes, ues).
+
+        Returns:
+            Sum reward, (..., episodes), and what would be seen after, but for |h|^2, which is the old one.
+        """
+        after = self._transition(actions)
+        view = replace(
+            self.view(),
+            queue=after.queue,
+            battery_j=after.battery_j,
+            beta=self._beta(after.battery_j),
+            last_latency_s=after.outcome.latency_s,
+            step=self._step + 1,
+        )
+        return after.reward, view
+
+    def _transition(self, actions: Actions) -> Transition:
+        """One step from the present state, which stays; actions may have more axes in front."""
+        queue, battery_j = self._queue, self._battery_j
         outcome = execute(
             self.system,
             self.tasks,
@@ -246,22 +184,22 @@ class OffloadingEnvironment:
             queue=queue,
             channel_gain=self._channel_gain,
             battery_j=battery_j,
-            beta=self._beta(),
+            beta=self._beta(battery_j),
         )
-        success = outcome.success
-        self._step += 1
-        self._queue = queue - success.to(queue.dtype)
+        left = queue - outcome.success.to(queue.dtype)
         idle_j = self.episode.idle_drain * self.battery_max_j / self.episode.steps
         # an execution that runs into t_max is broken off there and has drained only that much
         ran = (self.system.latency_max_s / outcome.latency_s.clamp_min(1e-12)).clamp_max(1.0)
-        self._battery_j = (battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0)
-        self._last_latency_s = outcome.latency_s
-        reward = self._reward(outcome, success, queue, battery_j).sum(dim=-1) + self._final_reward()
-        self._fade()
-        return outcome, torch.where(over, 0.0, reward)
+        reward = self._reward(outcome, queue, battery_j).sum(dim=-1) + self._final_reward(left)
+        return Transition(
+            outcome=outcome,
+            queue=left,
+            battery_j=(battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0),
+            reward=torch.where(self.finished, 0.0, reward),
+        )
 
-    def _reward(self, outcome: Outcome, success: Tensor, queue: Tensor, battery_j: Tensor) -> Tensor:
-        """Eq. (13), (episodes, ues). Where several constraints fail, the first in its order punishes.
+    def _reward(self, outcome: Outcome, queue: Tensor, battery_j: Tensor) -> Tensor:
+        """Eq. (13), (..., ues). Where several constraints fail, the first in its order punishes.
 
         (11h) is not in eq. (13); the share of the energy that is missing stands in for it.
         """
@@ -271,15 +209,20 @@ class OffloadingEnvironment:
         punished = torch.where(
             ~outcome.in_time, late, torch.where(~outcome.accurate, inaccurate, missing)
         ).clamp_min(-self.episode.penalty_max)
-        return torch.where(success, outcome.qoe, torch.where(queue > 0, punished, 0.0))
+        return torch.where(outcome.success, outcome.qoe, torch.where(queue > 0, punished, 0.0))
 
-    def _final_reward(self) -> Tensor:
-        """r_T of eq. (14), (episodes,): 0 in a step that does not end the episode."""
-        bonus = self.episode.success_bonus * self.reward_scale * (self.episode.steps - self._step)
-        done = torch.where((self._queue == 0).all(dim=-1), bonus, 0.0)
-        if self._step < self.episode.steps:
+    def _final_reward(self, left: Tensor) -> Tensor:
+        """r_T of eq. (14), (..., episodes): 0 in a step that does not end the episode.
+
+        Args:
+            left: tasks after the step, (..., episodes, ues).
+        """
+        steps = self._step + 1
+        bonus = self.episode.success_bonus * self.reward_scale * (self.episode.steps - steps)
+        done = torch.where((left == 0).all(dim=-1), bonus, 0.0)
+        if steps < self.episode.steps:
             return done
-        return done - (self._queue * self.failure_penalty).sum(dim=-1)
+        return done - (left * self.failure_penalty).sum(dim=-1)
 
     def _check(self, actions: Actions) -> None:
         limits = (

@@ -8,7 +8,7 @@ import io
 import logging
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from data.artifacts import ToolkitError, parsing, provenance, read_document, write_json, write_text
-from data.cli import raise_config_errors
+from data.cli import align, raise_config_errors
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.dqn import DqnConfig, DqnTrainer
@@ -298,20 +298,7 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
         )
     if bound is not None:
         rows.insert(1, ("bound", "", "", f"{bound:.3f}", "100.0%", *[""] * 6, "the future"))
-    return align(rows)
-
-
-def align(rows: Sequence[tuple[str, ...]]) -> str:
-    """Columns of equal width, the first and the last to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    inner = range(1, len(widths) - 1)
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in inner else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+    return align(rows, left=(0, -1))
 
 
 def check_writable(folder: Path) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import accuracy_maps
-from accuracy_maps import load_map
+from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from data.artifacts import ToolkitError, read_json, sha256_of
 from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
 from optimizer.tasks import Tasks, Workload, make_tasks, workload
@@ -25,7 +24,7 @@ class Loaded:
     """What a run's files hold."""
 
     tasks: Tasks
-    maps: dict[str, Any]
+    maps: dict[str, AccuracyMap | BimodalMap]
     """By modality."""
     flops: dict[str, FlopsFile]
     """By modality."""
@@ -44,7 +43,7 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     Raises:
         ToolkitError: naming what is missing, damaged or does not fit.
     """
-    maps: dict[str, Any] = {}
+    maps: dict[str, AccuracyMap | BimodalMap] = {}
     flops: dict[str, FlopsFile] = {}
     hashes: dict[str, str] = {}
     workloads: dict[str, Workload] = {}
@@ -60,7 +59,9 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     return Loaded(tasks=make_tasks(workloads, episode.mix), maps=maps, flops=flops, sha256=hashes)
 
 
-def choices_of_k(inputs: Inputs, modality: str, accuracy_map: Any) -> list[tuple[int, ...]]:
+def choices_of_k(
+    inputs: Inputs, modality: str, accuracy_map: AccuracyMap | BimodalMap
+) -> list[tuple[int, ...]]:
     """k or (k^T, k^I) that a UE may send with, the config's own first."""
     by_modality = {"text": (inputs.k_text,), "image": (inputs.k_image,)}
     most = by_modality.get(modality, (inputs.k_text, inputs.k_image))
@@ -70,9 +71,9 @@ def choices_of_k(inputs: Inputs, modality: str, accuracy_map: Any) -> list[tuple
     return [most, *reversed(fewer)]
 
 
-def axis_of_k(accuracy_map: Any) -> tuple[int, ...]:
+def axis_of_k(accuracy_map: AccuracyMap | BimodalMap) -> tuple[int, ...]:
     """A map's k, of VQA maps k^I."""
-    return tuple(getattr(accuracy_map, "k_image", None) or accuracy_map.k)
+    return accuracy_map.k_image if isinstance(accuracy_map, BimodalMap) else accuracy_map.k
 
 
 def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:

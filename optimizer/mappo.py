@@ -21,10 +21,11 @@ from data.artifacts import ToolkitError, parsing
 from data.cli import raise_config_errors
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors
-from optimizer.distribution import RawActions
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
+from optimizer.experience import Experience, ValueNormaliser, advantages, stack, without_each
 from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, write_tensors
+from optimizer.observation import CLOCK_COLUMN, SLOW_SIZE
 from optimizer.tasks import Tasks
 
 CHECKPOINT_KIND = "mappo-checkpoint"
@@ -62,11 +63,14 @@ class MappoConfig:
     """c^E of eq. (27). Table I."""
     gradient_norm_max: float = 0.5
     """Gradients longer than this are shortened to it."""
-    hidden: int = 128
+    hidden: int = 64
     """Width of the hidden layers."""
     learn_clock: bool = False
     """f is an action, as in section IV. It moves a UE's local QoE by a few hundredths, far below the noise
     of the sum reward, and drifts; else the closed form is taken, which no action beats."""
+    learn_power: bool = False
+    """p is an action, as in section IV. It touches no other UE, so that once (12) has granted a UE its band
+    the best p is a look-up in its own map; else that is taken."""
     broadcast: bool = False
     """The station broadcasts every UE's observation, and the actors read it. Section IV's actors do not."""
 
@@ -105,121 +109,6 @@ class LearningCurve:
     """Entropy of a UE's action, nat."""
 
 
-class ValueNormaliser:
-    """Running mean and deviation of the returns, so that the critic learns values of order 1.
-
-    Exponential averages over updates, corrected for their start at zero.
-
-    Args:
-        decay: weight of the past at each update.
-    """
-
-    def __init__(
-        self, weight: float = 0.0, mean: float = 0.0, square: float = 0.0, *, decay: float = 0.95
-    ) -> None:
-        self._weight, self._mean, self._square, self._decay = weight, mean, square, decay
-
-    def state(self) -> tuple[float, float, float]:
-        """What the constructor makes it again from."""
-        return self._weight, self._mean, self._square
-
-    def update(self, returns: Tensor) -> None:
-        """Take in one update's returns, (n,)."""
-        keep, new = self._decay, 1.0 - self._decay
-        self._weight = keep * self._weight + new
-        self._mean = keep * self._mean + new * float(returns.mean())
-        self._square = keep * self._square + new * float((returns**2).mean())
-
-    @property
-    def _moments(self) -> tuple[float, float]:
-        if self._weight == 0:
-            return 0.0, 1.0
-        mean = self._mean / self._weight
-        return mean, max(self._square / self._weight - mean**2, 1e-6) ** 0.5
-
-    def normalise(self, returns: Tensor) -> Tensor:
-        """To mean 0 and deviation 1."""
-        mean, deviation = self._moments
-        return (returns - mean) / deviation
-
-    def restore(self, values: Tensor) -> Tensor:
-        """Back to the rewards' unit."""
-        mean, deviation = self._moments
-        return values * deviation + mean
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experience:
-    """One training episode in all its copies; leading axes (steps, copies), flattened to (n,) for the
-    update."""
-
-    observation: Tensor
-    """(..., ues, OBSERVATION_SIZE)."""
-    actions: RawActions
-    """(..., ues)."""
-    log_prob: Tensor
-    """Under the policy that acted, (..., ues)."""
-    active: Tensor
-    """The UE had a task, bool, (..., ues)."""
-    reward: Tensor
-    """r_t over `reward_scale`, (...)."""
-    value: Tensor
-    """V before the step in the rewards' unit, (...)."""
-    value_ahead: Tensor
-    """The same before the step's |h|^2 was drawn, (...)."""
-
-    def select(self, index: Tensor) -> Experience:
-        """Rows of the flattened leading axes."""
-
-        def pick(value: Tensor, own_axes: int) -> Tensor:
-            return value.reshape(-1, *value.shape[value.dim() - own_axes :])[index]
-
-        return Experience(
-            observation=pick(self.observation, 2),
-            actions=RawActions(**{name: pick(value, 1) for name, value in vars(self.actions).items()}),
-            log_prob=pick(self.log_prob, 1),
-            active=pick(self.active, 1),
-            reward=pick(self.reward, 0),
-            value=pick(self.value, 0),
-            value_ahead=pick(self.value_ahead, 0),
-        )
-
-
-def advantages(
-    reward: Tensor,
-    value: Tensor,
-    value_ahead: Tensor,
-    running: Tensor,
-    *,
-    discount: float,
-    gae_lambda: float,
-) -> Tensor:
-    """Eq. (23), with delta_t = r_t + gamma V'(o_{t+1}) - V(o_t).
-
-    V' is the value before the next step's fading is drawn, the mean of V over it. The paper has V there; the
-    difference has mean 0 whatever the action, and is most of the variance: no action decides the next fading.
-
-    Args:
-        reward: r_t, (steps, copies).
-        value: V(o_t), (steps, copies).
-        value_ahead: V'(o_t), (steps, copies); V itself makes it eq. (23) as printed.
-        running: the episode was not over before step t, bool, (steps, copies). Nothing follows the last step:
-            the horizon T ends the task, it is not cut off.
-        discount: gamma.
-        gae_lambda: lambda.
-
-    Returns:
-        A, (steps, copies); 0 after an episode's end.
-    """
-    result = torch.zeros_like(reward)
-    next_value, next_advantage = torch.zeros_like(reward[0]), torch.zeros_like(reward[0])
-    for t in reversed(range(reward.shape[0])):
-        delta = reward[t] + discount * next_value - value[t]
-        result[t] = torch.where(running[t], delta + discount * gae_lambda * next_advantage, 0.0)
-        next_value, next_advantage = torch.where(running[t], value_ahead[t], 0.0), result[t]
-    return result
-
-
 class MappoTrainer:
     """Learns a policy by playing.
 
@@ -248,6 +137,7 @@ class MappoTrainer:
             codes=tasks.codes,
             clock_when_offloading=bool((tasks.ue_flops > 0).any()),
             learn_clock=config.learn_clock,
+            learn_power=config.learn_power,
             generator=torch.Generator().manual_seed(draw_seed(generator)),
         ).to(generator.device)
         self._environment = OffloadingEnvironment(
@@ -389,27 +279,36 @@ class MappoTrainer:
 
     @torch.no_grad()
     def play(self) -> tuple[Experience, Scores]:
-        """Play one episode in all copies, exploring."""
-        view, tally = self._environment.reset(), Tally(self.system, self._environment.tasks)
+        """Play one episode in all copies, exploring, until the last of them is over."""
+        environment, network, restore = self._environment, self.network, self._normaliser.restore
+        view, tally = environment.reset(), Tally(self.system, environment.tasks)
+        scale = environment.reward_scale
         steps = []
-        for _ in range(self.episode.steps):
-            distribution = self.network.actions(view.observation)
-            actions = distribution.sample(self._generator)
-            outcome, reward = self._environment.step(actions.to_physical(self.system))
+        while not environment.finished.all():
+            distribution = network.actions(view.observation)
+            drawn = distribution.sample(self._generator)
+            actions = network.physical(drawn, view)
+            others = without_each(drawn, view.observation[..., CLOCK_COLUMN])
+            reward_without, after = environment.look_ahead(network.physical(others, view))
+            outcome, reward = environment.step(actions)
+            over = (after.queue == 0).all(dim=-1) | (after.step >= self.episode.steps)
+            follows = torch.where(over, 0.0, restore(network.value_ahead(after.slow)))  # (ues, copies)
+            baseline = (reward_without / scale).float() + self.config.discount * follows
             tally.add(view.queue, outcome, reward)
             steps.append(
                 Experience(
                     observation=view.observation,
-                    actions=actions,
-                    log_prob=distribution.log_prob(actions),
+                    actions=drawn,
+                    log_prob=distribution.log_prob(drawn),
                     active=view.queue > 0,
-                    reward=(reward / self._environment.reward_scale).float(),
-                    value=self._normaliser.restore(self.network.value(view.observation)),
-                    value_ahead=self._normaliser.restore(self.network.value_ahead(view.observation)),
+                    reward=(reward / scale).float(),
+                    value=restore(network.value(view.observation)),
+                    value_ahead=restore(network.value_ahead(view.slow)),
+                    baseline=baseline.T,
                 )
             )
-            view = self._environment.view()
-        return _stack(steps), tally.scores()
+            view = environment.view()
+        return stack(steps), tally.scores()
 
     def update(self, experience: Experience) -> float:
         """Improve the network on one episode's experience.
@@ -422,18 +321,21 @@ class MappoTrainer:
         reward, value = experience.reward, experience.value
         factors = {"discount": config.discount, "gae_lambda": config.gae_lambda}
         rows = running.flatten().nonzero().squeeze(-1)
-        flat_advantage = advantages(reward, value, experience.value_ahead, running, **factors).flatten()
+        advantage = advantages(reward, value, experience.value_ahead, running, **factors)
+        # V(o_t), which (23) takes off, gives way to what the others would have earned without the UE: it does
+        # not depend on the UE's action either, and takes their luck along
+        advantage = (advantage + value).unsqueeze(-1) - experience.baseline
         # lambda-return, R_t of (26) with less variance; the fading is part of what the critic must predict
         returns = (advantages(reward, value, value, running, **factors) + value).flatten()
         self._normaliser.update(returns[rows])
         targets = self._normaliser.normalise(returns)
-        chosen = flat_advantage[rows]
-        flat_advantage = (flat_advantage - chosen.mean()) / (chosen.std() + 1e-8)
+        chosen = advantage[experience.active]
+        advantage = ((advantage - chosen.mean()) / (chosen.std() + 1e-8)).flatten(0, 1)
 
         entropies = []
         for index in self._minibatches(rows):
             part = experience.select(index)
-            loss, entropy = self._loss(part, flat_advantage[index], targets[index])
+            loss, entropy = self._loss(part, advantage[index], targets[index])
             self._optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm_max)
@@ -452,27 +354,14 @@ class MappoTrainer:
         distribution = self.network.actions(part.observation)
         weight = part.active / part.active.sum()
         ratio = torch.exp(distribution.log_prob(part.actions) - part.log_prob)
-        gain = advantage.unsqueeze(-1)  # the same for every UE: the reward is the sum
-        clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * gain
-        actor = (torch.minimum(ratio * gain, clipped) * weight).sum()  # (24), (25)
+        clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * advantage
+        actor = (torch.minimum(ratio * advantage, clipped) * weight).sum()  # (24), (25)
         critic = ((self.network.value(part.observation) - target) ** 2).mean()  # (26)
-        drawn = self._normaliser.normalise(part.value)
-        critic = critic + ((self.network.value_ahead(part.observation) - drawn) ** 2).mean()  # V' is V's mean
+        ahead = self.network.value_ahead(part.observation[..., :SLOW_SIZE])
+        critic = critic + ((ahead - self._normaliser.normalise(part.value)) ** 2).mean()  # V' is V's mean
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
-
-
-def _stack(steps: list[Experience]) -> Experience:
-    """One Experience with a leading axis of steps."""
-    names = [name for name in vars(steps[0]) if name != "actions"]
-    actions = {
-        name: torch.stack([getattr(step.actions, name) for step in steps]) for name in vars(steps[0].actions)
-    }
-    return Experience(
-        actions=RawActions(**actions),
-        **{name: torch.stack([getattr(step, name) for step in steps]) for name in names},
-    )
 
 
 def draw_seed(generator: torch.Generator) -> int:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,13 +25,21 @@ from optimizer.distribution import (
     POWER_HEAD,
     REQUEST_HEAD,
     ActionDistribution,
+    RawActions,
     mode_logit,
 )
-from optimizer.environment import CLOCK_COLUMN, FADING_COLUMNS, OBSERVATION_SIZE, SHARE_COLUMN, View
+from optimizer.observation import (
+    CLOCK_COLUMN,
+    OBSERVATION_SIZE,
+    POWER_COLUMN,
+    SHARE_COLUMN,
+    SLOW_SIZE,
+    View,
+)
 from optimizer.physics import Actions
 
 KIND = "offloading-policy"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def mlp(sizes: tuple[int, ...], last_gain: float, generator: torch.Generator) -> nn.Sequential:
@@ -73,17 +82,18 @@ class Critic(nn.Module):
     """V of all UEs' observations, whatever their order and number.
 
     Args:
+        columns: of a UE's observation that it reads.
         hidden: width of the hidden layers.
         generator: draws the first weights.
     """
 
-    def __init__(self, hidden: int, generator: torch.Generator) -> None:
+    def __init__(self, columns: int, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.embed = mlp((OBSERVATION_SIZE, hidden, hidden), 1.0, generator)
+        self.embed = mlp((columns, hidden, hidden), 1.0, generator)
         self.head = mlp((2 * hidden, hidden, 1), 1.0, generator)
 
     def forward(self, observation: Tensor) -> Tensor:
-        """(..., ues, OBSERVATION_SIZE) to (...)."""
+        """(..., ues, columns) to (...)."""
         own = torch.tanh(self.embed(observation))
         return self.head(torch.cat((own.mean(dim=-2), own.amax(dim=-2)), dim=-1)).squeeze(-1)
 
@@ -97,6 +107,7 @@ class ActorCritic(nn.Module):
         codes: choices of k.
         clock_when_offloading: see `ActionDistribution`.
         learn_clock: f is an action; else the best local clock is taken.
+        learn_power: p is an action; else the best on the granted band is taken.
         generator: draws the first weights.
     """
 
@@ -108,21 +119,23 @@ class ActorCritic(nn.Module):
         codes: int,
         clock_when_offloading: bool,
         learn_clock: bool,
+        learn_power: bool,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.sizes = {
             "hidden": hidden, "broadcast": broadcast, "codes": codes,
             "clock_when_offloading": clock_when_offloading, "learn_clock": learn_clock,
+            "learn_power": learn_power,
         }  # fmt: skip
         self.broadcast, self._clock_when_offloading = broadcast, clock_when_offloading
-        self._learn_clock = learn_clock
+        self._learn_clock, self._learn_power = learn_clock, learn_power
         self.others = Others(hidden, generator) if broadcast else None
         inputs = OBSERVATION_SIZE + (2 * hidden if broadcast else 0)
         outputs = HEADS + (codes if codes > 1 else 0)
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
-        self.critic = Critic(hidden, generator)
-        self.critic_ahead = Critic(hidden, generator)
+        self.critic = Critic(OBSERVATION_SIZE, hidden, generator)
+        self.critic_ahead = Critic(SLOW_SIZE, hidden, generator)
         self.log_scale = nn.Parameter(torch.full((), -1.0))  # b-hat scatters by a third at first
 
     def actions(self, observation: Tensor) -> ActionDistribution:
@@ -131,10 +144,10 @@ class ActorCritic(nn.Module):
         if self.others is not None:
             inputs = torch.cat((observation, self.others(observation)), dim=-1)
         heads = self.actor(inputs)
-        # the heads start from what is known: p_max, the best local clock, and for b-hat the most of the band
-        # that the UE can use
+        # the heads start from what is known: the best power with half of the band, the best local clock, and
+        # for b-hat the most of the band that the UE can use
         offset = torch.zeros_like(heads)
-        offset[..., POWER_HEAD] = 3.0
+        offset[..., POWER_HEAD] = mode_logit(observation[..., POWER_COLUMN])
         offset[..., CLOCK_HEAD] = mode_logit(observation[..., CLOCK_COLUMN])
         offset[..., REQUEST_HEAD] = observation[..., SHARE_COLUMN]
         return ActionDistribution(
@@ -142,17 +155,21 @@ class ActorCritic(nn.Module):
             self.log_scale,
             clock_when_offloading=self._clock_when_offloading,
             known_clock=None if self._learn_clock else observation[..., CLOCK_COLUMN],
+            learn_power=self._learn_power,
         )
+
+    def physical(self, drawn: RawActions, view: View) -> Actions:
+        """In W, Hz and float64, as the environment takes them; of `drawn`'s shape, `view`'s or more."""
+        actions = drawn.to_physical(view.system)
+        return actions if self._learn_power else replace(actions, power_w=view.best_power_w(actions))
 
     def value(self, observation: Tensor) -> Tensor:
         """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (...)."""
         return self.critic(observation)
 
-    def value_ahead(self, observation: Tensor) -> Tensor:
-        """The same before |h|^2 is drawn, from what does not depend on it."""
-        blind = observation.clone()
-        blind[..., list(FADING_COLUMNS)] = 0.0
-        return self.critic_ahead(blind)
+    def value_ahead(self, slow: Tensor) -> Tensor:
+        """The same before |h|^2 is drawn, from what does not depend on it: (..., ues, SLOW_SIZE) to (...)."""
+        return self.critic_ahead(slow)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights and sizes as safetensors, atomically."""
@@ -170,12 +187,14 @@ class LearnedPolicy:
     def __init__(self, network: ActorCritic, system: SystemConfig) -> None:
         self._network, self._system = network, system
         own = "own channel, queue, battery, beta, place, last latency"
+        if not network.sizes["learn_power"]:
+            own += ", granted band"
         self.sees = f"{own}; the others' by broadcast" if network.broadcast else own
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        return self._network.actions(view.observation).mode().to_physical(self._system)
+        return self._network.physical(self._network.actions(view.observation).mode(), view)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, system: SystemConfig) -> LearnedPolicy:
@@ -200,6 +219,7 @@ class LearnedPolicy:
                 broadcast=typed(head, "broadcast", bool),
                 clock_when_offloading=typed(head, "clock_when_offloading", bool),
                 learn_clock=typed(head, "learn_clock", bool),
+                learn_power=typed(head, "learn_power", bool),
                 generator=torch.Generator(),
             )
             try:

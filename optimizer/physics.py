@@ -8,6 +8,7 @@ eqs. (5), (6) and (12) sum over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -350,6 +351,43 @@ def offloading_qoe(
         system, accuracy=accuracy, latency_s=latency_s, energy_j=energy_j, battery_j=battery_j
     )
     return torch.where(accurate & in_time & charged, accuracy / cost, 0.0)
+
+
+def best_power(
+    system: SystemConfig,
+    tasks: Tasks,
+    actions: Actions,
+    *,
+    powers_w: Sequence[float],
+    queue: Tensor,
+    channel_gain: Tensor,
+    battery_j: Tensor,
+    beta: Tensor,
+) -> Tensor:
+    """The power that earns each UE most on the band that (12) grants it.
+
+    p_i enters UE i's own accuracy and energy alone, so that it can be chosen after the grant.
+
+    Args:
+        system: constants of Table I.
+        tasks: what a task of each UE costs.
+        actions: rho, f, b-hat and k, (..., ues); the power is not read.
+        powers_w: powers to try.
+        queue: d, as `execute` and so on, (..., ues).
+
+    Returns:
+        p in W, (..., ues); the first of `powers_w` where none succeeds or the UE does not offload.
+    """
+    offload = actions.offload & (queue > 0)
+    bandwidth_hz = allocate_bandwidth(system, actions.bandwidth_request, offload)
+    power_w = torch.tensor(powers_w, dtype=queue.dtype, device=queue.device)
+    earned = offloading_qoe(
+        system, tasks, queue=queue.clamp_min(1), channel_gain=channel_gain, battery_j=battery_j, beta=beta,
+        power_w=power_w.view(-1, *[1] * offload.dim()), clock_hz=actions.clock_hz,
+        bandwidth_hz=torch.where(offload, bandwidth_hz, 1.0),
+        offloading=offload.sum(dim=-1, keepdim=True), code=actions.code,
+    )  # fmt: skip
+    return power_w[earned.argmax(dim=0)]
 
 
 def server_energy_j(system: SystemConfig, tasks: Tasks, queue: Tensor, offloaded: Tensor) -> Tensor:

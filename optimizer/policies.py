@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from data.artifacts import ToolkitError
 from optimizer.bound import GRIDS, Step, bracket
-from optimizer.config import SystemConfig, dbm_to_watt
-from optimizer.environment import View
+from optimizer.config import SystemConfig
+from optimizer.observation import View
 from optimizer.physics import Actions, execute
+from optimizer.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.tasks import Tasks
 
 
@@ -36,17 +36,6 @@ class PolicyFactory(Protocol):
     def __call__(self, system: SystemConfig, tasks: Tasks) -> Policy:
         """Make the policy for a system and its tasks."""
         ...
-
-
-def power_from_share(system: SystemConfig, share: Tensor) -> Tensor:
-    """Power in W at a share in [0, 1] of the range in dBm."""
-    span = system.power_max_dbm - system.power_min_dbm
-    return 10.0 ** ((system.power_min_dbm + span * share - 30.0) / 10.0)
-
-
-def clock_from_share(system: SystemConfig, share: Tensor) -> Tensor:
-    """Clock in Hz at a share in [0, 1] of its range."""
-    return system.local_clock_min_hz + (system.local_clock_max_hz - system.local_clock_min_hz) * share
 
 
 class _Fixed:
@@ -118,9 +107,9 @@ class GreedyPolicy:
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        earned, power_w, code = best_offer(
-            view, power_levels_w(self._system, self.levels), offloading=self._tasks.ues
-        )
+        ues = self._tasks.ues
+        offers = view.offers([(ues, 1.0 / ues)], power_levels_w(self._system, self.levels))
+        earned, power_w, code = (offer[0] for offer in offers)
         return Actions(
             offload=earned > view.local_qoe,
             power_w=power_w,
@@ -128,30 +117,6 @@ class GreedyPolicy:
             bandwidth_request=torch.zeros_like(view.queue),
             code=code,
         )
-
-
-def power_levels_w(system: SystemConfig, levels: int) -> list[float]:
-    """Powers from p_min to p_max in W, equally spaced in dBm."""
-    levels_dbm = torch.linspace(system.power_min_dbm, system.power_max_dbm, levels, dtype=torch.float64)
-    return [dbm_to_watt(dbm) for dbm in levels_dbm.tolist()]
-
-
-def best_offer(view: View, powers_w: list[float], *, offloading: int) -> tuple[Tensor, Tensor, Tensor]:
-    """What offloading on an equal share earns each UE at the best of some powers and of every k.
-
-    Returns:
-        QoE, power in W and index of k, (episodes, ues) each.
-    """
-    best = torch.full_like(view.queue, -1.0)
-    power_w, code = torch.full_like(view.queue, powers_w[0]), torch.zeros_like(view.queue, dtype=torch.long)
-    for choice in range(view.tasks.codes):
-        index = torch.full_like(code, choice)
-        for power in powers_w:
-            earned = view.offloading_qoe(offloading, 1.0 / offloading, power, index)
-            better = earned > best
-            best = torch.where(better, earned, best)
-            power_w, code = torch.where(better, power, power_w), torch.where(better, index, code)
-    return best, power_w, code
 
 
 class ExhaustivePolicy:

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from accuracy_maps import AccuracyMap, BimodalMap
 from data.artifacts import ToolkitError
 from optimizer.config import CSI, MODALITIES, EpisodeConfig
 from profiling.flops_file import FlopsFile
@@ -93,7 +93,7 @@ class Workload:
 
 
 def workload(
-    accuracy_map: Any,
+    accuracy_map: AccuracyMap | BimodalMap,
     flops: FlopsFile,
     *,
     modality: str,
@@ -156,20 +156,24 @@ def workload(
     )
 
 
-def _row(accuracy_map: Any, modality: str, k: tuple[int, ...]) -> NDArray[np.float64]:
+def _row(accuracy_map: AccuracyMap | BimodalMap, modality: str, k: tuple[int, ...]) -> NDArray[np.float64]:
     """f^Q against the map's SNR axis at one k: all that is read of a map, and the only code that knows its
     axes.
 
     A VQA map has two axes of k; one with a single axis is read at k^I.
     """
-    two = hasattr(accuracy_map, "k_image")
-    chosen = k if two else k[-1:]
-    axes = (accuracy_map.k_text, accuracy_map.k_image) if two else (accuracy_map.k,)
-    names = ("text", "image") if two else ("text" if modality == "text" else "image",)
-    for name, value, axis in zip(names, chosen, axes, strict=True):
-        if not axis[0] <= value <= axis[-1]:  # clamping would send fewer symbols for the same accuracy
-            raise ToolkitError(f"--k-{name} {value} given, the {modality} map holds {axis[0]} to {axis[-1]}")
-    return np.asarray(accuracy_map.row(*chosen))
+    if isinstance(accuracy_map, BimodalMap):
+        _check_k("text", k[0], accuracy_map.k_text, modality)
+        _check_k("image", k[1], accuracy_map.k_image, modality)
+        return accuracy_map.row(*k)
+    _check_k("text" if modality == "text" else "image", k[-1], accuracy_map.k, modality)
+    return accuracy_map.row(k[-1])
+
+
+def _check_k(name: str, value: int, axis: tuple[int, ...], modality: str) -> None:
+    """Refuse a k outside the map: clamping would send fewer symbols for the same accuracy."""
+    if not axis[0] <= value <= axis[-1]:
+        raise ToolkitError(f"--k-{name} {value} given, the {modality} map holds {axis[0]} to {axis[-1]}")
 
 
 def token_counts(flops: FlopsFile, modality: str) -> tuple[int, ...]:

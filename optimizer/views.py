@@ -17,9 +17,10 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.environment import OBSERVATION_SIZE, OffloadingEnvironment, View
+from optimizer.environment import OffloadingEnvironment
+from optimizer.observation import OBSERVATION_SIZE, View
 from optimizer.physics import Actions, Outcome
-from optimizer.policies import clock_from_share, power_from_share
+from optimizer.ranges import clock_from_share, power_from_share
 from optimizer.tasks import Tasks
 
 ACTION_SIZE = 4

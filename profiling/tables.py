@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.artifacts import ToolkitError, write_text
+from data.cli import align
 
 SUFFIXES = (".md", ".tex", ".csv")
 _LATEX = {
@@ -27,12 +28,7 @@ class Table:
 
     def text(self) -> str:
         """For a terminal."""
-        widths = [max(len(row[i]) for row in (self.columns, *self.rows)) for i in range(len(self.columns))]
-        lines = [
-            "  ".join(cell.rjust(width) if i else cell.ljust(width) for i, (cell, width) in enumerate(pairs))
-            for pairs in (zip(row, widths, strict=True) for row in (self.columns, *self.rows))
-        ]
-        return "\n".join([self.title, *(line.rstrip() for line in lines)]) + "\n"
+        return f"{self.title}\n{align((self.columns, *self.rows))}\n"
 
     def markdown(self) -> str:
         """GitHub's tables."""

@@ -13,6 +13,7 @@ from data.artifacts import ToolkitError
 from data.cli import (
     MAX_GRID_POINTS,
     Parser,
+    align,
     finite_float,
     float_grid,
     int_list,
@@ -172,3 +173,9 @@ def test_config_errors_come_together() -> None:
     raise_config_errors([])
     with pytest.raises(ToolkitError, match=r"^--a: wrong; --b: wrong too$"):
         raise_config_errors(["--a: wrong", "--b: wrong too"])
+
+
+def test_columns_are_aligned() -> None:
+    rows = [("a", "b", "c"), ("long", "10", "see"), ("x", "2", "s")]
+    assert align(rows) == "a      b    c\nlong  10  see\nx      2    s"
+    assert align(rows, left=(0, -1)) == "a      b  c\nlong  10  see\nx      2  s"

@@ -140,7 +140,7 @@ def test_no_policy_exceeds_the_episode_bound(make_tasks, preference):
 
         def act(self, view, generator):
             central = POLICIES["central"](SYSTEM, tasks).act(view, generator)
-            good = view.offloading_qoe(1, 1.0, SYSTEM.power_max_w) > 0
+            good = view.offers([(1, 1.0)], [SYSTEM.power_max_w])[0][0] > 0
             wait = ~good.any(dim=-1, keepdim=True) & (view.queue.amax(dim=-1, keepdim=True) < 20 - view.step)
             return Actions(**{**vars(central), "offload": central.offload | wait})
 

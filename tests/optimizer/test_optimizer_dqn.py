@@ -6,8 +6,8 @@ import torch
 from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.dqn import DqnConfig, DqnTrainer, Levels
-from optimizer.environment import OBSERVATION_SIZE
 from optimizer.evaluation import play
+from optimizer.observation import OBSERVATION_SIZE
 from optimizer.policies import POLICIES
 
 SYSTEM = SystemConfig()

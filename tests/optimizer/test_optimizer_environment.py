@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.environment import FADING_COLUMNS, OBSERVATION_SIZE, OffloadingEnvironment
+from optimizer.environment import OffloadingEnvironment
+from optimizer.observation import LOOKUP_POWERS, LOOKUPS, OBSERVATION_SIZE, SLOW_SIZE
 from optimizer.physics import Actions
 from optimizer.policies import LocalPolicy, RandomPolicy
+from optimizer.ranges import power_levels_w
 
 SYSTEM = SystemConfig()
 
@@ -43,22 +45,45 @@ def test_observation_is_what_the_design_lists(make_environment):
     environment = make_environment(mix=("text", "vqa"))
     view = environment.view()
     assert view.observation.shape == (3, 2, OBSERVATION_SIZE)
-    x, y, battery, queue, beta, latency, channel, time = view.observation[..., :8].unbind(dim=-1)
+    x, y, battery, queue, beta, latency, mean, time, _, local = view.slow[..., :10].unbind(dim=-1)
     assert (torch.hypot(x, y) <= 1).all()
     assert torch.allclose(battery.double(), view.battery_j / environment.battery_max_j, atol=1e-6)
     assert torch.equal(queue, torch.ones(3, 2))
     assert torch.equal(beta, torch.full((3, 2), 0.5))
     assert not latency.any()
     assert not time.any()
-    nominal = view.channel_gain * SYSTEM.power_max_w / (SYSTEM.bandwidth_hz / 4 * SYSTEM.noise_w_hz)
-    assert torch.allclose(channel.double(), torch.log10(nominal) / 2, atol=1e-5)
-    local, alone = view.observation[..., 8], view.observation[..., 9]
+    channel = view.observation[..., SLOW_SIZE]
+    for column, gain in ((mean, view.mean_gain), (channel, view.channel_gain)):
+        nominal = gain * SYSTEM.power_max_w / (SYSTEM.bandwidth_hz / 4 * SYSTEM.noise_w_hz)
+        assert torch.allclose(column.double(), torch.log10(nominal) / 2, atol=1e-5)
     assert torch.allclose(local.double(), torch.log1p(view.local_qoe), atol=1e-6)
+    assert view.slow[..., -3:].tolist() == [[[1, 0, 0], [0, 0, 1]]] * 3
+    lookup = view.observation[..., -len(LOOKUPS) + LOOKUPS.index((1, 1.0))]
     chosen = everyone(environment, offload=True)
-    first = torch.tensor([True, False])
-    outcome, _ = environment.step(replace(chosen, offload=chosen.offload & first))
-    assert torch.allclose(alone[:, 0].double(), torch.log1p(outcome.earned_qoe[:, 0]), atol=1e-5)
-    assert view.observation[..., -3:].tolist() == [[[1, 0, 0], [0, 0, 1]]] * 3
+    chosen = replace(chosen, offload=chosen.offload & torch.tensor([True, False]))
+    earned = [
+        environment._transition(replace(chosen, power_w=torch.full((3, 2), power_w))).outcome.earned_qoe
+        for power_w in power_levels_w(SYSTEM, LOOKUP_POWERS)
+    ]
+    best = torch.stack(earned).amax(dim=0)[:, 0]
+    assert torch.allclose(lookup[:, 0].double(), torch.log1p(best), atol=1e-5)
+
+
+def test_looking_ahead_is_a_step_that_is_not_taken(make_environment):
+    environment = make_environment(mix=("text", "vqa", "image"), preference="dynamic", episodes=20)
+    environment.step(everyone(environment, offload=False))
+    before = environment.view()
+    actions = everyone(environment, offload=True)
+    choices = torch.tensor([[True, True, False], [False, False, True]]).unsqueeze(1)
+    reward, after = environment.look_ahead(replace(actions, offload=actions.offload & choices))
+    assert torch.equal(environment.view().queue, before.queue)
+    for row, choice in enumerate(choices):
+        other = make_environment(mix=("text", "vqa", "image"), preference="dynamic", episodes=20)
+        other.step(everyone(other, offload=False))
+        _, earned = other.step(replace(actions, offload=actions.offload & choice))
+        assert torch.equal(reward[row], earned)
+        assert torch.equal(after.slow[row], other.view().slow)
+    assert not torch.equal(reward[0], reward[1])
 
 
 def test_local_execution_finishes_in_ten_steps_with_the_printed_reward(make_environment):
@@ -73,7 +98,8 @@ def test_local_execution_finishes_in_ten_steps_with_the_printed_reward(make_envi
     assert torch.allclose(
         total[:9], torch.full((9, 3), 4.0, dtype=torch.float64)
     )  # (13): QoE 1 for each of 4
-    assert torch.allclose(total[9], 4.0 + (20 - 10) * environment.reward_scale)  # (14), t_0 = 10
+    bonus = environment.episode.success_bonus * environment.reward_scale
+    assert torch.allclose(total[9], 4.0 + (20 - 10) * bonus)  # (14), t_0 = 10
     assert not total[10:].any()
 
 
@@ -210,9 +236,9 @@ def test_actions_out_of_range_are_refused(make_environment, change):
         environment.step(Actions(**bad))
 
 
-def test_fading_columns_are_those_that_fading_decides(make_environment):
+def test_fading_decides_all_but_the_slow_columns(make_environment):
     environment = make_environment(mix=("text", "vqa"), episodes=20)
     before = environment.view().observation
     environment._fade()
     changed = (before != environment.view().observation).any(dim=0).any(dim=0)
-    assert changed.nonzero().squeeze(-1).tolist() == list(FADING_COLUMNS)
+    assert changed.nonzero().squeeze(-1).tolist() == list(range(SLOW_SIZE, OBSERVATION_SIZE))

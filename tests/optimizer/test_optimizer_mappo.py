@@ -1,6 +1,7 @@
 """The pieces of MAPPO by hand, and that it learns."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,11 +9,14 @@ import torch
 from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.distribution import HEADS, ActionDistribution, RawActions, mode_logit
-from optimizer.environment import OBSERVATION_SIZE
 from optimizer.evaluation import play, summarise
-from optimizer.mappo import Experience, MappoConfig, MappoTrainer, ValueNormaliser, advantages
+from optimizer.experience import Experience, ValueNormaliser, advantages, without_each
+from optimizer.mappo import MappoConfig, MappoTrainer
 from optimizer.networks import ActorCritic, LearnedPolicy, Others
+from optimizer.observation import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
+from optimizer.physics import execute
 from optimizer.policies import POLICIES
+from optimizer.ranges import power_levels_w
 
 SYSTEM = SystemConfig()
 LARGE, SMALL = 2.5e9, 2e7
@@ -100,7 +104,7 @@ def test_clip_stops_the_gradient_of_a_ratio_that_went_far(make_tasks):
 
     def gradient(advantage: float) -> float:
         learner.network.zero_grad()
-        loss, _ = learner._loss(far, torch.full((8,), advantage), torch.zeros(8))
+        loss, _ = learner._loss(far, torch.full((8, 4), advantage), torch.zeros(8))
         loss.backward()
         return float(sum(weight.grad.abs().sum() for weight in learner.network.actor.parameters()))
 
@@ -119,7 +123,7 @@ def test_finished_ues_are_masked_out_of_the_loss(make_tasks):
         spoiled = rows.log_prob.clone()
         spoiled[:, 3] += change
         part = Experience(**vars(rows) | {"active": active, "log_prob": spoiled})
-        losses.append(learner._loss(part, torch.ones(16), torch.zeros(16))[0].item())
+        losses.append(learner._loss(part, torch.ones(16, 4), torch.zeros(16))[0].item())
     assert losses[0] == losses[1]
 
 
@@ -165,6 +169,71 @@ def test_unless_learned_the_clock_is_the_closed_form(make_tasks):
         clock_hz = learner.policy.act(view, torch.Generator()).clock_hz
         close = torch.allclose(clock_hz, view.clock_hz, rtol=1e-6)
         assert close != learn_clock
+
+
+def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    for learn_power in (False, True):
+        learner = trainer(tasks, copies=20, learn_power=learn_power, broadcast=True)
+        view = learner._environment.view()
+        drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(1))
+        actions = learner.network.physical(drawn, view)
+        assert actions.offload.any()
+        best = torch.stack(
+            [
+                execute(
+                    SYSTEM, tasks, replace(actions, power_w=torch.full_like(view.queue, power_w)),
+                    queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j,
+                    beta=view.beta,
+                ).earned_qoe
+                for power_w in power_levels_w(SYSTEM, POWER_LEVELS)
+            ]
+        ).amax(dim=0)  # fmt: skip
+        earned = learner._environment.step(actions)[0].earned_qoe
+        assert bool((earned >= best * (1 - 1e-9)).all()) != learn_power
+
+
+def test_power_that_is_not_learned_is_no_part_of_the_distribution():
+    heads = torch.randn(50, 4, HEADS, generator=torch.Generator().manual_seed(0))
+    learned, taken = (
+        ActionDistribution(heads, torch.tensor(0.3), clock_when_offloading=False, learn_power=learn_power)
+        for learn_power in (True, False)
+    )
+    actions = learned.sample(torch.Generator().manual_seed(1))
+    power = torch.distributions.Beta(*learned.power_shape.unbind(dim=-1))
+    density = taken.log_prob(actions) + actions.offload * power.log_prob(actions.power)
+    assert torch.allclose(learned.log_prob(actions), density, atol=1e-5)
+    entropy = taken.entropy() + torch.sigmoid(heads[..., 0]) * power.entropy()
+    assert torch.allclose(learned.entropy(), entropy, atol=1e-5)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks, learned):
+    """Else the gradient would be biased; the others' offloading does change it."""
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    learner = trainer(tasks, copies=20, learn_clock=learned, learn_power=learned)
+    view = learner._environment.view()
+    best = view.observation[..., CLOCK_COLUMN]
+    draws = [
+        learner.network.actions(view.observation).sample(torch.Generator().manual_seed(seed))
+        for seed in (0, 1)
+    ]
+
+    def reward(drawn):
+        return learner._environment.look_ahead(learner.network.physical(without_each(drawn, best), view))[0]
+
+    own = torch.arange(4) == 1
+    base = reward(draws[0])
+    other = reward(
+        RawActions(
+            **{
+                name: torch.where(own, getattr(draws[1], name), value)
+                for name, value in vars(draws[0]).items()
+            }
+        )
+    )
+    assert torch.equal(base[1], other[1])
+    assert not torch.equal(base[0], other[0])
 
 
 def test_what_is_heard_of_the_others_knows_no_order_and_no_count():
@@ -284,6 +353,7 @@ def test_unusable_policy_files_are_refused(tmp_path):
         codes=1,
         clock_when_offloading=False,
         learn_clock=True,
+        learn_power=True,
         generator=torch.Generator(),
     )
     good = tmp_path / "policy.safetensors"
