@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from accuracy_maps import BimodalMap
 from data.artifacts import ToolkitError, parsing
 from data.page import check_html, provenance_rows, write_page
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
@@ -170,7 +171,7 @@ def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: Epis
     tasks = {}
     for modality in dict.fromkeys(episode.mix):
         found, ue = loaded.maps[modality], episode.mix.index(modality)
-        if hasattr(found, "k_image"):
+        if isinstance(found, BimodalMap):
             axes, ratio = [found.k_text, found.k_image], found.on_diagonal(found.envelope)
         else:
             axes, ratio = [found.k], found.envelope

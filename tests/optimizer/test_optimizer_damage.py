@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from optimizer.command import main
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.environment import OBSERVATION_SIZE
 from optimizer.experiment import read_results
 from optimizer.mappo import MappoConfig, MappoTrainer
 from optimizer.networks import ActorCritic, LearnedPolicy
+from optimizer.observation import OBSERVATION_SIZE
 from optimizer.tasks import Tasks
 
 SYSTEM = SystemConfig()
