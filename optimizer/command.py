@@ -115,6 +115,8 @@ def name_list(text: str) -> tuple[str, ...]:
 
 def parser(name: str | None = None) -> Parser:
     """The flags of a subcommand, or of `optimize` without one."""
+    if name == "report":
+        return _report_parser()
     texts = {
         None: SHORT + TRAIN, "train": TRAIN, "figures": FIGURES, "pareto": PARETO, "plan": PLAN,
     }  # fmt: skip
@@ -148,7 +150,7 @@ def parser(name: str | None = None) -> Parser:
     return flags
 
 
-def report_parser() -> Parser:
+def _report_parser() -> Parser:
     """The flags of `optimize report`."""
     flags = Parser(prog="optimize report", description=REPORT)
     flags.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="what `optimize train` wrote")
@@ -303,7 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given.pop(0) if given and given[0] in _RUN else None
-    options = (report_parser() if name == "report" else parser(name)).parse_args(given)
+    options = parser(name).parse_args(given)
     return run_command("optimize" if name is None else f"optimize {name}", lambda: _RUN[name](options))
 
 

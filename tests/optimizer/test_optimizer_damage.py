@@ -40,7 +40,7 @@ def save(path: Path, tensors: dict[str, torch.Tensor], head: object) -> None:
 def policy(tmp_path: Path) -> Path:
     network = ActorCritic(
         hidden=8, broadcast=True, codes=2, clock_when_offloading=False, learn_clock=True,
-        generator=torch.Generator().manual_seed(0),
+        learn_power=False, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     path = tmp_path / "policy" / "mappo-0.safetensors"
     network.save(path)
