@@ -291,4 +291,4 @@ def test_help_loads_nothing_heavy():
         "print(*sys.modules)"
     )
     loaded = {name.split(".")[0] for name in run_python(code).split()}
-    assert not {"torch", "matplotlib", "numpy", "sklearn", "safetensors"} & loaded
+    assert not {"torch", "matplotlib", "numpy", "sklearn"} & loaded
