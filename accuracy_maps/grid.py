@@ -200,8 +200,8 @@ def _numbers(document: Mapping[str, Any], name: str) -> Array:
 def isotonic(values: Array, *, axis: int) -> Array:
     """Least-squares fit that does not decrease along one axis, of all lines at once.
 
-    The min-max formula (Robertson et al., 1988): y_i is the largest over j <= i of the least over k >= i of the
-    mean of x_j to x_k. A grid's axes are short, and a library's fit of one line after another takes seconds.
+    The min-max formula (Robertson et al., 1988): y_i is the largest over j <= i of the least over k >= i of
+    the mean of x_j to x_k. A grid's axes are short, and a library's fit line by line takes seconds.
 
     Args:
         values: any number of axes.
@@ -225,7 +225,8 @@ def isotonic(values: Array, *, axis: int) -> Array:
 def monotone_envelope(ratio: ArrayLike, *, tolerance: float = 1e-9, max_sweeps: int = 10_000) -> Array:
     """Least-squares fit of `ratio` that does not decrease along any axis, clipped to [0, 1].
 
-    Isotonic regression on a grid: Dykstra's alternating projections between the cones "monotone along axis a".
+    Isotonic regression on a grid: Dykstra's alternating projections between the cones "monotone along
+    axis a".
 
     Args:
         ratio: measured ratios, any number of axes, each in rising order of its variable.
