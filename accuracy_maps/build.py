@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,6 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
     """
     from accuracy_maps.plot import plot_bimodal, plot_map
 
-    start = time.monotonic()
     output = Path(config.output)
     engine = engine or LocalEngine()
     sweep = Sweep(config, device="cpu" if engine.remote else None)
@@ -55,7 +53,7 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
         data_sha256=test.dataset.sha256,
         dataset=test.dataset.name,
         test_items=test.items,
-        seconds=round(time.monotonic() - start, 1),
+        seconds=round(sum(cell.seconds for cell in cells.values()), 1),
         engine=engine.name,
         channel=dataclasses.asdict(sweep.channel),
         codecs=[describe(checkpoint) for checkpoint in sweep.codecs],

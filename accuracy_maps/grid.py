@@ -177,15 +177,17 @@ class MeasuredGrid:
             return cls(**fields)
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one line a cell: its place on the axes, accuracy and ratio with intervals, envelope."""
+        """Write one line a cell: its place on the axes, accuracy and ratio with intervals, envelope, and
+        whether the data are synthetic (0 or 1).
+        """
         stream = io.StringIO()
         columns = (*GRIDS[:3], "ratio", *GRIDS[3:], "envelope")
         grids = [getattr(self, name) for name in columns]
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow((*self.axis_names, *columns))
+        writer.writerow((*self.axis_names, *columns, "synthetic"))
         for cell in np.ndindex(self.accuracy.shape):
             place = (f"{axis[i]:g}" for axis, i in zip(self.axes, cell, strict=True))
-            writer.writerow((*place, *(f"{grid[cell]:.6g}" for grid in grids)))
+            writer.writerow((*place, *(f"{grid[cell]:.6g}" for grid in grids), int(self.synthetic)))
         write_text(Path(path), stream.getvalue())
 
 

@@ -121,12 +121,15 @@ def _dress(axes: Axes, accuracy_map: MeasuredGrid) -> None:
 
 
 def _who(accuracy_map: MeasuredGrid) -> str:
-    return f"{accuracy_map.model.get('baseline', 'codec')}"
+    baseline = accuracy_map.model.get("baseline")
+    return "codec" if baseline is None else f"{baseline}, ideal code"
 
 
 def _title(accuracy_map: MeasuredGrid) -> str:
     metric = accuracy_map.metric.split()[0]
+    synthetic = "; synthetic data" if accuracy_map.synthetic else ""
     return (
         f"{accuracy_map.provenance.get('dataset', accuracy_map.task)}, {accuracy_map.channel.upper()}, "
         f"{accuracy_map.model.get('preset', '')} model; local {metric} {accuracy_map.local_accuracy:.1f}"
+        f"{synthetic}"
     )

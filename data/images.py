@@ -6,7 +6,8 @@ import hashlib
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,6 +65,10 @@ class ImageSplit:
     def head(self, count: int | None) -> ImageSplit:
         """The first `count` images; None: all."""
         return ImageSplit(images=self.images[:count], labels=self.labels[:count])
+
+    def draw(self, count: int) -> ImageSplit:
+        """`count` images drawn at random, always the same: files lie class by class."""
+        return self.take(np.random.default_rng(0).permutation(len(self))[:count].tolist())
 
     def take(self, rows: Sequence[int]) -> ImageSplit:
         """Some images, in the order of `rows`."""
@@ -262,7 +267,7 @@ def _from_folder(folder: Path) -> ImageSet:
     def files(split: str) -> list[tuple[str, Path]]:
         return [(path.parent.name, path) for path in image_paths(folder / split)]
 
-    train, validation, test = files("train"), files("validation"), files("test")
+    train, validation, test = files("train"), files("validation"), _dealt(files("test"))
     if not train or not test:
         raise ToolkitError(f"--folder: {folder} holds no images in train/CLASS/ and test/CLASS/")
     classes = tuple(sorted({label for label, _ in train}))
@@ -291,6 +296,16 @@ def _from_folder(folder: Path) -> ImageSet:
         test=split(test),
         sha256={f"{folder.name}, names and sizes": hashlib.sha256(listing.encode()).hexdigest()},
     )
+
+
+def _dealt(items: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Files of each class in turn, so that the first N are of all classes."""
+    seen: Counter[str] = Counter()
+    places = []
+    for label, path in items:
+        places.append((seen[label], label, path))
+        seen[label] += 1
+    return [(label, path) for _, label, path in sorted(places)]
 
 
 def image_paths(folder: Path) -> Iterator[Path]:

@@ -134,7 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         checkpoint = train_codec(config)
         if first:
             logging.getLogger(__name__).info("best epoch: %s", checkpoint.metrics["epoch"])
-            print(f"{config.output}: validation loss {checkpoint.metrics['validation_loss']:.4f} nats")
+            note = " (synthetic data)" if checkpoint.document["synthetic"] else ""
+            print(f"{config.output}: validation loss {checkpoint.metrics['validation_loss']:.4f} nats{note}")
 
     return run_command(NAME, body)
 

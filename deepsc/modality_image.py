@@ -94,7 +94,7 @@ class ImageModality(Modality[ImageRunConfig]):
         from deepsc.image_run import GALLERY_IMAGES, ImageEvaluator, RetrievalEvaluator
 
         images = load_images(**dict(document["corpus"]) | {"data_dir": data_dir})
-        split, gallery = images.test.head(limit), images.train.head(GALLERY_IMAGES)
+        split, gallery = images.test.head(limit), images.train.draw(GALLERY_IMAGES)
         retrieval = document["task"] == "retrieve"
 
         def evaluate(checkpoint: Checkpoint, channel: Channel | None, images: ImageSplit) -> ImageEvaluator:

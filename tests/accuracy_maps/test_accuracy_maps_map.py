@@ -196,9 +196,10 @@ def test_the_csv_has_a_line_a_cell(make_map: MakeMap, tmp_path: Path) -> None:
     assert [(row["k"], row["snr_db"]) for row in rows] == list(itertools.product("48", ["-6", "0", "12"]))
     assert list(rows[0]) == [
         "k", "snr_db", "accuracy", "accuracy_low", "accuracy_high", "ratio", "ratio_low", "ratio_high",
-        "envelope",
+        "envelope", "synthetic",
     ]  # fmt: skip
-    for name in list(rows[0])[2:]:
+    assert {row["synthetic"] for row in rows} == {"1"}
+    for name in list(rows[0])[2:-1]:
         column = np.array([float(row[name]) for row in rows]).reshape(2, 3)
         np.testing.assert_allclose(column, getattr(one, name), rtol=1e-5, err_msg=name)
     assert float(rows[0]["envelope"]) == float(rows[1]["envelope"]) == pytest.approx(11 / 40)

@@ -23,7 +23,7 @@ def test_a_png_is_written_with_a_line_per_k(
         save(figure, *arguments, **options)
 
     monkeypatch.setattr(Figure, "savefig", keep)
-    one = make_map()
+    one = make_map(provenance={"dataset": "captions"})
     plot_map(one, tmp_path / "new" / "map.png")
     image = imread(tmp_path / "new" / "map.png")
     assert image.shape[0] > 300
@@ -37,6 +37,8 @@ def test_a_png_is_written_with_a_line_per_k(
     assert "dB" in axes.get_xlabel()
     assert "sacreBLEU" in axes.get_ylabel()
     assert "synthetic" in axes.get_title(), "synthetic data are labelled wherever their numbers appear"
+    plot_map(make_map(provenance={"dataset": "captions"}, synthetic=False), tmp_path / "real.png")
+    assert "synthetic" not in drawn[1].axes[0].get_title()
 
 
 def test_one_cell_can_be_plotted(make_map: Callable[..., AccuracyMap], tmp_path: Path) -> None:

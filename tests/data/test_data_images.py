@@ -67,6 +67,9 @@ def test_cifar10_is_read_from_the_jpeg_tar_and_named_so(
     assert cifar.classes == ("airplane", "truck")
     assert [len(split) for split in (cifar.train, cifar.validation, cifar.test)] == [36, 4, 40]
     assert cifar.test.labels[:4].tolist() == [0, 1, 0, 1], "the first N test images are of all classes"
+    gallery = cifar.train.draw(12).labels
+    assert 3 <= gallery.sum() <= 9, "a draw is of all classes, though the files lie class by class"
+    assert gallery.tolist() == cifar.train.draw(12).labels.tolist()
     for split in (cifar.train, cifar.validation, cifar.test):
         for image, label in zip(split.images, split.labels, strict=True):
             assert abs(int(image.mean()) // 100 - label) == 0
@@ -84,6 +87,7 @@ def test_a_folder_of_images_is_read_lazily(tmp_path: Path) -> None:
     assert (pets.name, pets.classes) == ("pets", ("cat", "dog"))
     assert [len(split) for split in (pets.train, pets.validation, pets.test)] == [18, 2, 6]
     assert pets.test.images[5].tolist()[0][0] == [1, 2, 0]
+    assert pets.test.head(4).labels.tolist() == [0, 1, 0, 1], "the first N test images are of all classes"
     assert len(pets.test.head(2).images) == 2
     (tmp_path / "pets" / "test" / "dog" / "2.png").write_bytes(b"no image")
     with pytest.raises(ToolkitError, match=r"2\.png: not a readable image"):
