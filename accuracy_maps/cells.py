@@ -46,9 +46,10 @@ def store_folder(output: Path) -> Path:
     return output.with_name(f".{output.name}.cells")
 
 
-def recorded_seconds(folder: Path) -> list[float]:
-    """How long each finished cell of a store took; none where there is no store."""
-    return [_read(path).seconds for path in sorted(folder.glob("*.npz"))]
+def recorded_seconds(folder: Path, *, draws: int) -> list[float]:
+    """How long each finished cell of so many draws took; none where there is no store."""
+    paths = [*folder.glob("local.npz"), *sorted(folder.glob(f"*_draws{draws}.npz"))]
+    return [_read(path).seconds for path in paths]
 
 
 class CellStore:
@@ -73,6 +74,8 @@ class CellStore:
             remove_unfinished(folder)
             logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
         else:
+            # Cells without a plan are what a kill left of another sweep's removal.
+            shutil.rmtree(folder, ignore_errors=True)
             write_json(path, plan)
 
     def load(self, name: str) -> Cell | None:

@@ -116,8 +116,8 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
             number, what, run.output, time.steps - step, time.steps, _duration(seconds),
             time.seconds_per_step,
         )  # fmt: skip
-    recorded = recorded_seconds(store_folder(Path(config.output)))
-    left = cells - len(recorded)
+    recorded = recorded_seconds(store_folder(Path(config.output)), draws=config.draws)
+    left = max(0, cells - len(recorded))
     pace = f"{_duration(sum(recorded) / len(recorded) * left)} at the pace so far" if recorded else None
     logger.info(
         "  3. sweep: %d of %d cells to measure, %s",

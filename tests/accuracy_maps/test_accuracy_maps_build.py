@@ -15,7 +15,7 @@ import sacrebleu
 from accuracy_maps import AccuracyMap
 from accuracy_maps.assemble import assemble_map
 from accuracy_maps.build import MAX_ATTEMPTS, build_map
-from accuracy_maps.cells import Cell
+from accuracy_maps.cells import Cell, CellStore
 from accuracy_maps.command import main
 from accuracy_maps.config import MapConfig
 from data.artifacts import ToolkitError
@@ -389,3 +389,12 @@ def test_the_bootstrap_follows_from_its_seed(right: Callable[[float], np.ndarray
 def test_a_local_model_that_answers_nothing_right_has_no_map(right: Callable[[float], np.ndarray]) -> None:
     with pytest.raises(ToolkitError, match="train it longer"):
         share_map(np.zeros(50, dtype=np.int64), np.ones(50, dtype=np.int64))
+
+
+def test_cells_that_a_kill_left_of_a_removed_sweep_are_no_other_sweeps(tmp_path: Path) -> None:
+    """`remove` takes the plan before the cells, or the cells before the plan: a kill may fall between."""
+    folder = tmp_path / "cells"
+    cell = Cell(counts=np.array([[1, 2]]), figures={})
+    CellStore(folder, {"channel": "awgn"}).save("k4_snr0_draws1", cell)
+    (folder / "plan.json").unlink()
+    assert CellStore(folder, {"channel": "rayleigh"}).load("k4_snr0_draws1") is None
