@@ -100,7 +100,7 @@ def _train_codec(
 
 
 def _history(config: RunConfig, initial: Checkpoint) -> dict[str, Any]:
-    """How the checkpoint that a run starts from was trained; its provenance holds the same of its own start."""
+    """How the checkpoint that a run starts from was trained; its provenance holds as much of its own."""
     with parsing(Path(str(config.init_from)) / "config.json"):
         return {name: initial.document[name] for name in ("training", "init_from", "provenance")}
 
