@@ -8,11 +8,11 @@ import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
-from deepsc.modality import modality_names
+from deepsc.modality import Modality, modality, modality_names
 
 if TYPE_CHECKING:
     from accuracy_maps import AccuracyMap, BimodalMap
@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ToolkitError(f"--output: {args.output!r} given, a name that ends in .json is allowed")
         fields = vars(args).copy()
         name, scratch = fields.pop("modality"), fields.pop("from_scratch")
+        _check_flags(args, modality(name))
         address, engine_name = fields.pop("ray_address"), fields.pop("engine")
         if scratch:
             _check_scratch(args)
@@ -141,6 +142,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(format_map(result))
 
     return run_command(NAME, body)
+
+
+def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
+    """Refuse what would change nothing in a map of this modality."""
+    own = [f"--k-{name}" if name else "--k" for name in kind.transmissions]
+    has = f"{kind.name} has {' and '.join(own)}"
+    unread = {flag: has for flag in ("--k", "--k-text", "--k-image") if flag not in own}
+    if len(own) > 1:
+        unread |= dict.fromkeys(("--mat", "--beside"), f"{kind.name} has none, its map has more axes")
+    if "beams" not in kind.sweep_options and args.beams > 1:
+        unread["--beams"] = f"{kind.name} has no beam search"
+    for flag, why in unread.items():
+        if getattr(args, flag.removeprefix("--").replace("-", "_")):
+            raise ToolkitError(f"{flag}: given, {why}")
 
 
 def _check_scratch(args: argparse.Namespace) -> None:

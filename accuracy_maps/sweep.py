@@ -78,20 +78,20 @@ class Sweep:
                 kind=config.channel or trained["channel"],
                 **{name: trained[name] for name in ("fading", "csi", "rician_factor")},
             )
-        else:
-            if config.k is None and self.beside is None:
-                raise ToolkitError("--k: none given, --baseline needs it, or --beside MAP to take it from")
-            self.owners = {(k,): 0 for k in config.k or (self.beside.k if self.beside else ())}
-            self.channel = Channel(kind=config.channel or (self.beside.channel if self.beside else "awgn"))
-            self.snr_db = self.beside.snr_db if self.beside else config.snr_db
         self.test = kind.test_data(
             self.local.document,
             data_dir=config.data_dir,
             limit=config.limit,
             options={"beams": config.beams},
         )
-        if config.baseline is not None and self.test.digital is None:
-            raise ToolkitError(f"--baseline: {config.baseline!r} given, {kind.name} has none")
+        if config.baseline is not None:
+            if self.test.digital is None:
+                raise ToolkitError(f"--baseline: {config.baseline!r} given, {kind.name} has none")
+            if config.k is None and self.beside is None:
+                raise ToolkitError("--k: none given, --baseline needs it, or --beside MAP to take it from")
+            self.owners = {(k,): 0 for k in config.k or (self.beside.k if self.beside else ())}
+            self.channel = Channel(kind=config.channel or (self.beside.channel if self.beside else "awgn"))
+            self.snr_db = self.beside.snr_db if self.beside else config.snr_db
         self._evaluator: tuple[int | None, Measurer] | None = None
 
     @property

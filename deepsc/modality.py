@@ -139,6 +139,8 @@ class Modality(ABC, Generic[Config]):
     """Whether a tokenizer belongs to the checkpoint."""
     transmissions: tuple[str, ...] = ("",)
     """Names of what is sent, the empty one where it is one thing: a map has axes k and SNR for each."""
+    sweep_options: tuple[str, ...] = ()
+    """Which of `test_data`'s options it reads; build-accuracy-map refuses the flags of the others."""
 
     @abstractmethod
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
@@ -176,7 +178,7 @@ class Modality(ABC, Generic[Config]):
             document: the local model's config.json.
             data_dir: folder that holds the data.
             limit: first so many test items only.
-            options: further settings of the sweep that this modality may read.
+            options: further settings of the sweep; this modality reads its `sweep_options`.
         """
 
 

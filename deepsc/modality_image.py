@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from data.artifacts import ToolkitError
 from data.cli import int_list, positive_int
 from deepsc.config import TrainConfig
 from deepsc.image_config import AUGMENTATIONS, ImageCodecConfig, ImageRunConfig, ImageSetConfig
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from deepsc.codec import Codec
     from deepsc.digital import Digital
     from deepsc.image_run import ImageEvaluator
+
+_DATASET = "cifar10"
 
 
 class ImageModality(Modality[ImageRunConfig]):
@@ -47,8 +50,9 @@ class ImageModality(Modality[ImageRunConfig]):
             model.add_argument(flag, type=positive_int, metavar="N", help=what)
         model.add_argument("--augment", choices=AUGMENTATIONS,
                            help="deit: RandAugment, mixup, erasing; light: shifts and flips")  # fmt: skip
-        data.add_argument("--dataset", choices=DATASETS, default="cifar10",
-                          help="digits: scikit-learn's; easy-vqa: its images, by shape")  # fmt: skip
+        # No default: it shows whether the flag was given.
+        data.add_argument("--dataset", choices=DATASETS, help="digits: scikit-learn's; easy-vqa: its images, "
+                          f"by shape (default: {_DATASET})")  # fmt: skip
         data.add_argument(
             "--folder", metavar="DIR", help="own images: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE"
         )
@@ -57,11 +61,12 @@ class ImageModality(Modality[ImageRunConfig]):
         self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any
     ) -> ImageRunConfig:
         """Flags to config."""
+        if args.folder is not None and args.dataset is not None:
+            raise ToolkitError(f"--dataset: {args.dataset!r} given, --folder has none")
+        dataset = "folder" if args.folder is not None else args.dataset or _DATASET
         names = ("k", "image_size", "patch_size", "depth", "split", "augment")
         return ImageRunConfig(
-            corpus=ImageSetConfig(
-                dataset="folder" if args.folder else args.dataset, data_dir=args.data_dir, folder=args.folder
-            ),
+            corpus=ImageSetConfig(dataset=dataset, data_dir=args.data_dir, folder=args.folder),
             training=training,
             **{name: getattr(args, name) for name in names},
             **shared,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from deepsc.digital import Digital
     from deepsc.evaluation import TextEvaluator
 
+_DATASET = "multi30k"
+
 
 class TextModality(Modality[TextRunConfig]):
     """A Marian Transformer, cut between encoder and decoder."""
@@ -30,19 +32,19 @@ class TextModality(Modality[TextRunConfig]):
     codec_config = TextCodecConfig
     corpus_config = CorpusConfig
     has_text = True
+    sweep_options = ("beams",)
 
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
         """Add k and the corpus."""
         model.add_argument("--k", type=int_list, default=(16,), metavar="K[,K...]",
                            help="complex channel symbols per token, eq. (4)'s k")  # fmt: skip
-        data.add_argument("--dataset", choices=DATASETS, default="multi30k",
-                          help="captions: synthetic, no download; europarl: nltk's comtrans")  # fmt: skip
-        data.add_argument(
-            "--pair", default="en-de", metavar="SRC-TGT", help="languages, such as en-de or en-fr"
-        )
-        data.add_argument(
-            "--caption-count", type=positive_int, default=8000, help="training pairs of captions"
-        )
+        # No default: it shows whether the flag was given.
+        data.add_argument("--dataset", choices=DATASETS, help="captions: synthetic, no download; "
+                          f"europarl: nltk's comtrans (default: {_DATASET})")  # fmt: skip
+        data.add_argument("--pair", metavar="SRC-TGT", help="languages, such as en-de or en-fr "
+                          f"(default: {CorpusConfig.pair})")  # fmt: skip
+        data.add_argument("--caption-count", type=positive_int, help="training pairs of captions "
+                          f"(default: {CorpusConfig.caption_count})")  # fmt: skip
         data.add_argument(
             "--source", metavar="FILE", help="own corpus: source sentences, one a line, plain or .gz"
         )
@@ -56,14 +58,17 @@ class TextModality(Modality[TextRunConfig]):
         """Flags to config."""
         if (args.source is None) != (args.target is None):
             raise ToolkitError("--source and --target must be given together")
-        corpus = CorpusConfig(
-            dataset="files" if args.source else args.dataset,
-            pair=args.pair,
-            data_dir=args.data_dir,
-            caption_count=args.caption_count,
-            source=args.source,
-            target=args.target,
-        )
+        for name in ("dataset", "pair") if args.source is not None else ():
+            if (value := getattr(args, name)) is not None:
+                raise ToolkitError(f"--{name}: {value!r} given, --source and --target have none")
+        dataset = "files" if args.source is not None else args.dataset or _DATASET
+        if args.caption_count is not None and dataset != "captions":
+            raise ToolkitError(
+                f"--caption-count: {args.caption_count} given, --dataset captions alone has one"
+            )
+        names = ("pair", "data_dir", "caption_count", "source", "target")
+        given = {name: value for name in names if (value := getattr(args, name)) is not None}
+        corpus = CorpusConfig(dataset=dataset, **given)
         return TextRunConfig(corpus=corpus, training=training, k=args.k, **shared)
 
     def codec(self, config: TextCodecConfig) -> Codec:

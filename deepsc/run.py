@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.artifacts import ToolkitError, provenance, remove_unfinished
+from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
@@ -73,6 +73,7 @@ def _train_codec(
             config=dataclasses.asdict(config),
             seed=config.training.seed,
             data_sha256=material.dataset.sha256,
+            **({"initial": _history(config, initial)} if initial else {}),
         )
         if material.tokenizer is not None:
             material.tokenizer.save(output)
@@ -96,6 +97,12 @@ def _train_codec(
     )
     processes.wait()  # until the first has written
     return from_pretrained(output, device=device)
+
+
+def _history(config: RunConfig, initial: Checkpoint) -> dict[str, Any]:
+    """How the checkpoint that a run starts from was trained; its provenance holds as much of its own."""
+    with parsing(Path(str(config.init_from)) / "config.json"):
+        return {name: initial.document[name] for name in ("training", "init_from", "provenance")}
 
 
 def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:

@@ -63,7 +63,7 @@ def test_train_local_train_codec_build_map_profile_optimize(
         assert isinstance(one, BimodalMap)
         assert one.accuracy.shape == (2, 2, 2, 2)
         assert build_accuracy_map([*shared, *sweep, "--baseline", "digital", "--output", out]) == 2
-        assert "--k: none given" in capsys.readouterr().err
+        assert "--baseline: 'digital' given, vqa has none" in capsys.readouterr().err
         return
     digital = str(tmp_path / "digital.json")
     baseline = ["--baseline", "digital", "--beside", out, "--mat", "--output", digital]

@@ -87,6 +87,26 @@ def test_wrong_flags_are_refused(refused: Refused, flags: list[str], message: st
     assert message in refused(*flags)
 
 
+@pytest.mark.parametrize("scratch", [(), ("--from-scratch",)], ids=["trained", "scratch"])
+@pytest.mark.parametrize(
+    ("name", "flags", "message"),
+    [
+        ("vqa", ["--k", "4"], "--k: given, vqa has --k-text and --k-image"),
+        ("vqa", ["--mat"], "--mat: given, vqa has none"),
+        ("vqa", ["--beside", "map.json"], "--beside: given, vqa has none"),
+        ("vqa", ["--beams", "4"], "--beams: given, vqa has no beam search"),
+        ("image", ["--beams", "4"], "--beams: given, image has no beam search"),
+        ("image", ["--k-image", "4"], "--k-image: given, image has --k\n"),
+        ("text", ["--k-text", "4"], "--k-text: given, text has --k\n"),
+        ("text", ["--k-image", "4"], "--k-image: given, text has --k\n"),
+    ],
+)
+def test_flags_that_would_change_nothing_are_refused(
+    refused: Refused, name: str, flags: list[str], message: str, scratch: tuple[str, ...]
+) -> None:
+    assert message in refused("--modality", name, *flags, *scratch)
+
+
 def test_an_output_that_cannot_be_written_is_found_before_measuring(
     folders: dict[str, Path], tmp_path: Path, refused: Refused
 ) -> None:

@@ -77,7 +77,6 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--pair", "en-en"), "--pair: 'en-en' given"),
         (("--pair", "en-xx"), "--pair: 'en-xx' given"),
         (("--source", "a.txt"), "--source and --target must be given together"),
-        (("--source", "a.txt", "--target", "b.txt"), "a.txt: no such file"),
         (("--init-from", "nowhere"), "nowhere: not a checkpoint"),
         (("--device", "tpu7"), "--device: 'tpu7'"),
         (("--wrong",), "unrecognized arguments: --wrong"),
@@ -89,6 +88,46 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     output = tmp_path / "codec"
     assert says in complaint(capsys, *SMALL, "--output", str(output), *flags)
     assert not output.exists()
+
+
+FILES = ["--source", "a.txt", "--target", "b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("modality", "flags", "says"),
+    [
+        ("text", FILES, "a.txt: no such file"),
+        (
+            "text",
+            [*FILES, "--dataset", "multi30k"],
+            "--dataset: 'multi30k' given, --source and --target have",
+        ),
+        ("text", [*FILES, "--pair", "en-de"], "--pair: 'en-de' given, --source and --target have none"),
+        (
+            "text",
+            [*FILES, "--caption-count", "8000"],
+            "--caption-count: 8000 given, --dataset captions alone",
+        ),
+        ("text", ["--caption-count", "8000"], "--caption-count: 8000 given, --dataset captions alone"),
+        ("text", ["--dataset", "multi30k", "--caption-count", "9"], "--caption-count: 9 given"),
+        ("image", ["--folder", "a", "--dataset", "cifar10"], "--dataset: 'cifar10' given, --folder has none"),
+        ("image", ["--folder", "a"], "--folder: a holds no images"),
+    ],
+)
+def test_what_the_data_do_not_read_is_refused(
+    modality: str, flags: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "codec"
+    assert says in complaint(capsys, "--modality", modality, *flags, "--output", str(output))
+    assert not output.exists()
+
+
+def test_the_help_says_what_the_data_are_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    for modality, defaults in (("text", ("multi30k", "en-de", "8000")), ("image", ("cifar10",))):
+        with pytest.raises(SystemExit):
+            main(["--modality", modality, "--help"])
+        shown = " ".join(capsys.readouterr().out.split())
+        assert all(f"(default: {value})" in shown for value in defaults)
 
 
 def test_truncated_checkpoint_to_start_from(

@@ -1,5 +1,6 @@
 """The training loop: exact resume, schedule, sandwich rule, early stopping, what is refused."""
 
+import dataclasses
 import itertools
 import json
 import shutil
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from accuracy_maps.sweep import describe
 from data.artifacts import ToolkitError
 from deepsc import training
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_header
@@ -103,6 +105,22 @@ def test_local_weights_initialise_the_codec(make_run: MakeRun, local: Checkpoint
         assert torch.allclose(mine, theirs, atol=1e-6)
     assert codec.jsc_encoder.block.down.weight.abs().max() < 1e-6, "started as the principal code"
     assert from_pretrained(config.output).document["init_from"] == local.sha256
+
+
+def test_provenance_tells_the_whole_history(make_run: MakeRun, folders: dict[str, Path]) -> None:
+    first = json.loads((folders["local"] / "config.json").read_text())
+    second = json.loads((folders["codec"] / "config.json").read_text())
+    assert "initial" not in first["provenance"]
+    config = make_run("third", training={"epochs": 1}, init_from=str(folders["codec"]))
+    train_codec(config)
+    third = train_codec(dataclasses.replace(config, resume=True))
+    told = describe(third)["provenance"]["initial"]
+    for wanted in (second, first):
+        assert told["training"] == wanted["training"]
+        assert told["init_from"] == wanted["init_from"]
+        assert told["provenance"] == wanted["provenance"]
+        told = told["provenance"].get("initial")
+    assert told is None
 
 
 def test_sandwich_rule_gives_a_third_each_to_the_ends() -> None:
