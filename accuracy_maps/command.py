@@ -27,12 +27,12 @@ Measure f(k, SNR), accuracy over the channel / local accuracy, on test data; wri
 reused for every k and SNR. A sweep that was interrupted goes on when the same command is given again. With
 --modality vqa question and image have their own k and SNR: f(k^T, k^I, SNR_T, SNR_I).
 
-  build-accuracy-map --modality text --baseline digital --beside runs/text-map.json --local runs/local \
+  build-accuracy-map --modality text --baseline digital --beside runs/text-map.json --local runs/local \\
       --output runs/text-digital.json
 
 measures separate source and channel coding, by an idealised code that achieves capacity, in as many symbols.
 
-  build-accuracy-map --modality text --from-scratch --output runs/text-map.json -- --dataset captions \
+  build-accuracy-map --modality text --from-scratch --output runs/text-map.json -- --dataset captions \\
       --preset tiny --k 4,8,12,16,20 -- --epochs 4
 
 trains the local model and the codec before, with train-deepsc's flags behind --; those behind a second -- are

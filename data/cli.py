@@ -34,7 +34,13 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Defaults after each flag that has one; description and examples as written."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        if action.default is None or isinstance(action.default, bool):
+            return action.help
+        if isinstance(action.default, tuple):
+            between = ":" if ":" in str(action.metavar) else ","
+            values = (f"{one:g}" if isinstance(one, float) else str(one) for one in action.default)
+            return f"{action.help} (default: {between.join(values)})"
+        return super()._get_help_string(action)
 
 
 def run_command(name: str, body: Callable[[], None]) -> int:

@@ -7,9 +7,15 @@ The tokens are the same.
 
 from __future__ import annotations
 
+from inspect import signature
+
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, EncoderDecoderCache, MarianMTModel
+from transformers.models.marian.modeling_marian import MarianDecoder
+
+CACHE_ARGUMENT = "cache" if "cache" in signature(MarianDecoder.forward).parameters else "past_key_values"
+"""What transformers calls a decoder's KV cache: "cache" from 5.24 on."""
 
 
 @torch.inference_mode()
@@ -40,8 +46,8 @@ def greedy(transformer: MarianMTModel, received: Tensor, mask: Tensor, *, longes
             input_ids=tokens.unsqueeze(1),
             encoder_hidden_states=received,
             encoder_attention_mask=mask,
-            past_key_values=cache,
             use_cache=True,
+            **{CACHE_ARGUMENT: cache},
         ).last_hidden_state[:, -1]  # (alive, d_model)
         tokens = nn.functional.linear(hidden, head.weight, bias).argmax(dim=1)
         ids[alive, length] = tokens

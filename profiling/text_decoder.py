@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from deepsc.decoding import CACHE_ARGUMENT
 from deepsc.text import TextCodec
 from profiling.measured import FvcoreCount, TorchCount, Workload
 from profiling.units import Flops, Macs
@@ -50,8 +51,8 @@ def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: i
         return codec.transformer(
             encoder_outputs=BaseModelOutput(last_hidden_state=received),
             decoder_input_ids=token,
-            past_key_values=cache,
             use_cache=True,
+            **{CACHE_ARGUMENT: cache},
         ).logits
 
     return Workload(module=Method(codec, run), inputs=(received, _ids(codec, beams, 1)))
