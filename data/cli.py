@@ -34,7 +34,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Defaults after each flag that has one; description and examples as written."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or isinstance(action.default, bool):
+        if action.default in (None, []) or isinstance(action.default, bool):
             return action.help
         if isinstance(action.default, tuple):
             between = ":" if ":" in str(action.metavar) else ","

@@ -115,7 +115,7 @@ def test_help_shows_defaults_and_keeps_lines(capsys: pytest.CaptureFixture[str])
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "one\n  two" in text
-    assert "symbols (default: (4, 8))" in text
+    assert "symbols (default: 4,8)" in text
     assert text.count("default") == 1, "none where there is none"
 
 
