@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -164,7 +165,10 @@ def test_a_killed_sweep_goes_on_and_measures_no_cell_twice(
     folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]]
 ) -> None:
     command = arguments(folders, tmp_path / "map.json")
-    killed = subprocess.run([sys.executable, "-c", KILLED, *command], capture_output=True, check=False)
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}  # as many as here: sums depend on it
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, *command], capture_output=True, check=False, env=one_thread
+    )
     assert killed.returncode == -9
     assert not [name for name in files(tmp_path) if not name.startswith(".")], "no map before it is whole"
     assert main(command) == 0

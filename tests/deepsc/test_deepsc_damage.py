@@ -14,7 +14,7 @@ from mutations import Trap, damaged_bytes, damaged_documents, hostile_pickle, ou
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from accuracy_maps.build import _open
+from accuracy_maps.sweep import _open
 from deepsc.checkpoint import Checkpoint, _fingerprint, from_pretrained, load_state, save_state
 from deepsc.config import TextCodecConfig
 from deepsc.image import pretrained_deit

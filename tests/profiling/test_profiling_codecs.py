@@ -31,7 +31,9 @@ from profiling.workloads import Method, for_counting, text_workloads
 
 TINY = TextCodecConfig.from_preset("tiny", k=(4, 8, 16))
 BASE = TextCodecConfig.from_preset("base", k=(16,), vocab_size=8)  # the encoder knows no vocabulary
-QUICK = settings(max_examples=20, deadline=None, phases=(Phase.generate,))  # to shrink a failure takes minutes
+QUICK = settings(
+    max_examples=20, deadline=None, phases=(Phase.generate,)
+)  # to shrink a failure takes minutes
 
 
 def total(modules: Mapping[str, Macs]) -> Flops:
