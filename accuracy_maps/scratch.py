@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -20,11 +19,12 @@ from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError
 from deepsc.calibrate import time_steps
-from deepsc.checkpoint import read_header
+from deepsc.checkpoint import read_position
 from deepsc.command import build_parser, config_from_args
 from deepsc.config import RunConfig
 from deepsc.modality import modality
 from deepsc.run import train_codec
+from deepsc.training import is_over
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +102,9 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     logger.info("plan for %s", config.output)
     for number, (what, run) in enumerate((("local model", runs.local), ("codec", runs.codec)), start=1):
-        done = _position(Path(run.output))
-        if done is not None and _finished(run, done):
+        state = Path(run.output) / "state.safetensors"
+        done = read_position(state) if state.exists() else None
+        if done is not None and is_over(run.training, done):
             logger.info("  %d. %s %s: trained", number, what, run.output)
             continue
         step = done["step"] if done else 0
@@ -139,20 +140,6 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
             raise ToolkitError(f"{flag}: {unknown} given, the codec will be trained for {list(trained)}")
         axes.append(asked)
     return [*axes, *itertools.repeat(config.snr_db, len(names))]
-
-
-def _position(folder: Path) -> dict[str, int] | None:
-    """Where a run stands; None before its state was first saved."""
-    path = folder / "state.safetensors"
-    if not path.exists():
-        return None
-    position: dict[str, int] = json.loads(read_header(path)["position"])
-    return position
-
-
-def _finished(run: RunConfig, position: dict[str, int]) -> bool:
-    epoch = position["epoch"]
-    return epoch >= run.training.epochs or epoch - position["best_epoch"] > run.training.patience
 
 
 def _duration(seconds: float) -> str:

@@ -185,6 +185,7 @@ def load_state(
     header = read_header(path)
     if header.get("codec") != _fingerprint(codec.config):
         raise ToolkitError(f"{path}: belongs to another model than this command's flags describe")
+    position = read_position(path)
     with parsing(path), safe_open(path, framework="pt") as stored, torch.no_grad():
         names = set(stored.keys())
 
@@ -206,6 +207,17 @@ def load_state(
                 )
                 for key in moments
             }
+    return position
+
+
+def read_position(path: Path) -> dict[str, Any]:
+    """Where the run stood whose state `save_state` wrote.
+
+    Raises:
+        ToolkitError: if the file is truncated or foreign.
+    """
+    header = read_header(path)
+    with parsing(path):
         position: dict[str, Any] = parse_json(header["position"])
         counts = [typed(position, name, int) for name in ("epoch", "batch", "step")]
         if not all(0 <= count < 2**31 for count in counts):
@@ -213,7 +225,7 @@ def load_state(
         typed(position, "best_epoch", int)
         if position["best_loss"] is not None:
             typed(position, "best_loss", float)
-        return position
+    return position
 
 
 def read_header(path: Path) -> dict[str, str]:

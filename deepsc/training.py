@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,12 @@ def shared_loss(
     return codec.loss(part.to(device), *links, label_smoothing=label_smoothing) * share
 
 
+def is_over(config: TrainConfig, position: Mapping[str, Any]) -> bool:
+    """Whether a run at this position is done: after all epochs, or too many without a better loss."""
+    epoch: int = position["epoch"]
+    return epoch >= config.epochs or epoch - position["best_epoch"] > config.patience
+
+
 def train(
     codec: Codec,
     *,
@@ -215,10 +221,7 @@ def train(
             disable=None if writes else True,
         ) as bar,
     ):
-        while (
-            position["epoch"] < config.epochs
-            and position["epoch"] - position["best_epoch"] <= config.patience
-        ):
+        while not is_over(config, position):
             epoch_batches = batches(position["epoch"])
             for number in range(position["batch"], len(epoch_batches)):
                 if steps_left <= 0:
