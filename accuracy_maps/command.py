@@ -190,7 +190,7 @@ def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
     """Table of ratios for a terminal: a line per k, or per pair of k with both at one SNR."""
     from accuracy_maps.bimodal import BimodalMap  # scikit-learn and scipy: not for --help
 
-    metric = accuracy_map.metric.split()[0]
+    metric = accuracy_map.metric_name
     half_width = (accuracy_map.ratio_high - accuracy_map.ratio_low).max() / 2
     digits = max(2, -math.floor(math.log10(max(half_width, 1e-3))) + 1)
     rows: list[tuple[str, Iterable[float]]]

@@ -113,6 +113,11 @@ class MeasuredGrid:
         with np.errstate(over="ignore"):
             return self.accuracy / self.local_accuracy
 
+    @property
+    def metric_name(self) -> str:
+        """`metric` without its signature."""
+        return self.metric.partition(" ")[0]
+
     @cached_property
     def envelope(self) -> Array:
         """`ratio` made non-decreasing in every k and SNR, clipped to [0, 1]."""
@@ -197,6 +202,11 @@ def _numbers(document: Mapping[str, Any], name: str) -> Array:
     if values.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold numbers alone")
     return values.astype(np.float64)
+
+
+def axis_start(*lows: Array) -> float:
+    """Where a plot's axis of ratios begins: at the last tenth that is 0.05 below all values, or at 0."""
+    return max(0.0, float(np.floor(10 * min(low.min() for low in lows) - 0.5)) / 10)
 
 
 def isotonic(values: Array, *, axis: int) -> Array:

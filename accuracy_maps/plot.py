@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from accuracy_maps.bimodal import BimodalMap
-from accuracy_maps.grid import MeasuredGrid
+from accuracy_maps.grid import Array, MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import atomic_path
 
@@ -53,8 +52,7 @@ def plot_map(
     if beside is not None:
         axes.plot([], [], color="0.4", linestyle="--", label=_who(beside))
         axes.plot([], [], color="0.4", marker="o", markersize=4, label=_who(accuracy_map))
-    lowest = min(float(one.ratio_low.min()) for one in (accuracy_map, beside) if one is not None)
-    _dress(axes, accuracy_map, lowest=lowest)
+    _dress(axes, accuracy_map, *(one.ratio_low for one in (accuracy_map, beside) if one is not None))
     axes.legend(frameon=False, loc="lower right", title="symbols per token", fontsize=8)
     axes.set_title(_title(accuracy_map), fontsize=10)
     with atomic_path(path) as temporary:
@@ -84,7 +82,7 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
             axes.fill_between(accuracy_map.snr_db, low[column, i], high[column, i], color=colours[i],
                               alpha=0.15, lw=0)  # fmt: skip
             axes.plot(accuracy_map.snr_db, envelope[column, i], color=colours[i], linestyle=":", linewidth=1)
-        _dress(axes, accuracy_map, lowest=float(low.min()))
+        _dress(axes, accuracy_map, low)
         axes.set_title(f"$k^T$ = {k_text}, both at one SNR", fontsize=9)
         below = grid[1, column]
         image = below.pcolormesh(
@@ -114,11 +112,11 @@ def _colours(count: int) -> list[tuple[float, float, float, float]]:
     return [colours(0.15 + 0.85 * i / max(1, count - 1)) for i in range(count)]
 
 
-def _dress(axes: Axes, accuracy_map: MeasuredGrid, *, lowest: float) -> None:
+def _dress(axes: Axes, accuracy_map: MeasuredGrid, *lows: Array) -> None:
     axes.axhline(1.0, color="0.4", linewidth=0.8)
     axes.set_xlabel("SNR $E_s/N_0$ (dB)")
-    axes.set_ylabel(f"{accuracy_map.metric.split()[0]} over the channel / local")
-    axes.set_ylim(bottom=max(0.0, np.floor(10 * lowest - 0.5) / 10))
+    axes.set_ylabel(f"{accuracy_map.metric_name} over the channel / local")
+    axes.set_ylim(bottom=axis_start(*lows))
     axes.grid(alpha=0.25)
 
 
@@ -128,10 +126,9 @@ def _who(accuracy_map: MeasuredGrid) -> str:
 
 
 def _title(accuracy_map: MeasuredGrid) -> str:
-    metric = accuracy_map.metric.split()[0]
     synthetic = "; synthetic data" if accuracy_map.synthetic else ""
     return (
         f"{accuracy_map.provenance.get('dataset', accuracy_map.task)}, {accuracy_map.channel.upper()}, "
-        f"{accuracy_map.model.get('preset', '')} model; local {metric} {accuracy_map.local_accuracy:.1f}"
-        f"{synthetic}"
+        f"{accuracy_map.model.get('preset', '')} model; "
+        f"local {accuracy_map.metric_name} {accuracy_map.local_accuracy:.1f}{synthetic}"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accuracy_maps.bimodal import BimodalMap, load_map
-from accuracy_maps.grid import Array, MeasuredGrid
+from accuracy_maps.grid import Array, MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError, parsing, sha256_of
 from data.page import check_html, provenance_rows, write_page
@@ -69,7 +69,11 @@ def write_report(
         path,
         templates=TEMPLATES,
         scripts=["report.js"],
-        data={**_numbers(accuracy_map), "digital": baseline and _numbers(baseline)},
+        data={
+            **_numbers(accuracy_map),
+            "digital": baseline and _numbers(baseline),
+            "axis_start": axis_start(*(found.ratio_low for _, found in sources)),
+        },
         files=files,
         digital_synthetic=bool(baseline and baseline.synthetic),
         **context,
@@ -100,7 +104,7 @@ def _numbers(accuracy_map: MeasuredGrid) -> dict[str, Any]:
         ],
         **{name: getattr(accuracy_map, name).ravel().tolist() for name in grids},
         "local_accuracy": accuracy_map.local_accuracy,
-        "metric": _short(accuracy_map.metric),
+        "metric": accuracy_map.metric_name,
     }
 
 
@@ -108,7 +112,7 @@ def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
     """What the template reads."""
     shape = " × ".join(str(len(axis)) for axis in accuracy_map.axes)
     dataset = str(accuracy_map.provenance.get("dataset", ""))
-    metric = _short(accuracy_map.metric)
+    metric = accuracy_map.metric_name
     half_width = float((accuracy_map.ratio_high - accuracy_map.ratio_low).max()) / 2
     sliders = []
     for name, axis in zip(accuracy_map.axis_names, accuracy_map.axes, strict=True):
@@ -159,8 +163,3 @@ def _table(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
         for row, head in enumerate(heads)
     ]
     return {"corner": corner, "columns": [f"{snr:g}" for snr in columns], "rows": rows}
-
-
-def _short(metric: str) -> str:
-    """A metric's name without its signature."""
-    return metric.partition(" ")[0]

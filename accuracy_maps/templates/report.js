@@ -41,7 +41,7 @@ function curves(state, at) {
   const onDiagonal = !bimodal || state.snr_text_db === state.snr_image_db;
   lineChart("curves", {
     x: { label: "SNR, dB", ticks: diagonal.map(([snr]) => snr) },
-    y: { label: `${data.metric} over the channel / local`, low: Math.max(0, Math.floor(10 * Math.min(...data.ratio_low) - 0.5) / 10), high: Math.max(1.02, ...data.ratio_high) },
+    y: { label: `${data.metric} over the channel / local`, low: data.axis_start, high: Math.max(1.02, ...data.ratio_high) },
     series,
     rules: [{ name: "local", y: 1 }],
     mark: onDiagonal ? [at[at.length - 1], interpolate(axes, data.envelope, at)] : null,

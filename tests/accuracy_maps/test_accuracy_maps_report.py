@@ -11,6 +11,7 @@ from page_browser import WIDTHS, Visit, browser  # noqa: F401
 
 from accuracy_maps import AccuracyMap, BimodalMap
 from accuracy_maps.command import main
+from accuracy_maps.grid import axis_start
 from accuracy_maps.report import write_report
 
 HOSTILE = '</script><img src=x onerror="window.broken = 1"><script>window.broken = 1</script>'
@@ -26,6 +27,13 @@ def text_map(make_map: Callable[..., AccuracyMap], tmp_path: Path) -> Path:
     made = make_map(k=(4, 8, 20), accuracy=accuracy, other_metrics=other, **ends, **ratios)
     made.save(tmp_path / "map.json")
     return tmp_path / "map.json"
+
+
+def test_the_axis_begins_below_every_curve_of_the_page() -> None:
+    """A digital baseline falls to 0 where the codec's ratios lie close together."""
+    codec, digital = np.array([[0.82, 0.99]]), np.array([[0.0, 1.0]])
+    assert axis_start(codec) == pytest.approx(0.7)
+    assert axis_start(codec, digital) == 0
 
 
 @pytest.fixture
