@@ -18,6 +18,7 @@ from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError
+from data.cli import flag
 from deepsc.calibrate import time_steps
 from deepsc.checkpoint import read_position
 from deepsc.command import build_parser, config_from_args
@@ -53,10 +54,10 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
     """
     cut = flags.index("--") if "--" in flags else len(flags)
     shared, further = list(flags[:cut]), list(flags[cut + 1 :])
-    for flag in (*shared, *further):
-        if flag.partition("=")[0] in _OURS:
+    for given_flag in (*shared, *further):
+        if given_flag.partition("=")[0] in _OURS:
             raise ToolkitError(
-                f"{flag}: given behind --, where it follows from build-accuracy-map's own flags"
+                f"{given_flag}: given behind --, where it follows from build-accuracy-map's own flags"
             )
     (codec,) = config.codecs
 
@@ -136,8 +137,9 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
         field = f"k_{name}" if name else "k"
         asked = getattr(config, field) or trained
         if unknown := [k for k in asked if k not in trained]:
-            flag = "--" + field.replace("_", "-")
-            raise ToolkitError(f"{flag}: {unknown} given, the codec will be trained for {list(trained)}")
+            raise ToolkitError(
+                f"{flag(field)}: {unknown} given, the codec will be trained for {list(trained)}"
+            )
         axes.append(asked)
     return [*axes, *itertools.repeat(config.snr_db, len(names))]
 

@@ -43,6 +43,11 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action)
 
 
+def flag(name: str) -> str:
+    """The flag of a field or argument."""
+    return "--" + name.replace("_", "-")
+
+
 def run_command(name: str, body: Callable[[], None]) -> int:
     """Run a command's body; print a ToolkitError as one line.
 

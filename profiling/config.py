@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from data.cli import raise_config_errors
+from data.cli import flag, raise_config_errors
 from profiling.latency import LatencyConfig
-from profiling.modalities import MODALITIES, flag
+from profiling.modalities import MODALITIES
 
 _ALLOWED: dict[str, frozenset[str]] = {
     **{f"--modality {name}": modality.flags for name, modality in MODALITIES.items()},

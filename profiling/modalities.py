@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import deepsc.modality
+from data.cli import flag
 from deepsc.config import TEXT_PRESETS, CodecConfig, TextCodecConfig
 from deepsc.image_config import IMAGE_PRESETS, ImageCodecConfig
 from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig
@@ -257,11 +258,6 @@ MODALITIES: dict[str, Modality] = {
 def modality_of(config: CodecConfig) -> Modality:
     """The modality of a codec, by its config's type."""
     return next(one for one in MODALITIES.values() if isinstance(config, one.trained.codec_config))
-
-
-def flag(name: str) -> str:
-    """A size's name on the command line."""
-    return "--" + name.replace("_", "-")
 
 
 def _mode(task: Sizes) -> Decoding:
