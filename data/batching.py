@@ -1,8 +1,9 @@
-"""Length-bucketed batches of token sequences."""
+"""Length-bucketed batches of token sequences, and batches that are made when asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,3 +39,23 @@ def token_batches(
     if draw is not None:
         draw.shuffle(batches)
     return batches
+
+
+class LazyBatches(Sequence[Any]):
+    """Batches made when asked for, so that neither their number nor the first few cost an epoch.
+
+    An epoch of images would not fit into memory, either.
+
+    Args:
+        rows: items of each batch.
+        make: makes the batch of some items; given its number too.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], make: Callable[[Sequence[int], int], Any]) -> None:
+        self._rows, self._make = rows, make
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._make(self._rows[number], number)

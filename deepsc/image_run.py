@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.batching import LazyBatches
 from data.images import ImageSplit, load_images
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
@@ -25,24 +26,6 @@ GALLERY_IMAGES = 2000
 NEIGHBOURS = 20
 """That vote in the nearest-neighbour classifier, as is usual for DINO's kNN."""
 _EVALUATION_BATCH = 250
-
-
-class LazyBatches(Sequence[Any]):
-    """Batches made when asked for, so that an epoch of images need not fit into memory.
-
-    Args:
-        rows: items of each batch.
-        make: makes the batch of some items; given its number too.
-    """
-
-    def __init__(self, rows: Sequence[Sequence[int]], make: Callable[[Sequence[int], int], Any]) -> None:
-        self._rows, self._make = rows, make
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, number: Any) -> Any:
-        return self._make(self._rows[number], number)
 
 
 class ImageBatches:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from data.artifacts import ToolkitError
-from data.batching import token_batches
+from data.batching import LazyBatches, token_batches
 from data.parallel import SPLITS, Pair, ParallelCorpus, load_parallel
 from data.tokenizer import JointBPE, TextTokenizer
 from deepsc.checkpoint import Checkpoint
@@ -63,13 +64,14 @@ class TextBatches:
         self._lengths = [max(map(len, pair)) for pair in self._pairs]
         self._max_tokens, self._seed, self._pad_id = max_tokens, seed, tokenizer.pad_id
 
-    def __call__(self, epoch: int) -> list[TextBatch]:
+    def __call__(self, epoch: int) -> Sequence[TextBatch]:
         """Batches of an epoch, the same whenever asked for the same epoch."""
         rows = token_batches(self._lengths, max_tokens=self._max_tokens, seed=self._seed, epoch=epoch)
-        return [
-            collate([self._pairs[i][0] for i in row], [self._pairs[i][1] for i in row], pad_id=self._pad_id)
-            for row in rows
-        ]
+        return LazyBatches(rows, lambda row, _: self._batch(row))
+
+    def _batch(self, row: Sequence[int]) -> TextBatch:
+        sources, targets = zip(*(self._pairs[i] for i in row), strict=True)
+        return collate(sources, targets, pad_id=self._pad_id)
 
 
 def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.artifacts import ToolkitError
+from data.batching import LazyBatches
 from data.tokenizer import JointBPE, TextTokenizer, encode_within
 from data.vqa import VQASplit, load_vqa
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
 from deepsc.image import pretrained_deit
-from deepsc.image_run import LazyBatches
 from deepsc.link import link_at
 from deepsc.modality import Dataset, Evaluator, Material
 from deepsc.pixels import shift_and_flip, to_tensor
