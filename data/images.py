@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"}
 
 Pixels = NDArray[np.uint8]
+Item = TypeVar("Item")
 """(H, W, 3), RGB."""
 
 
@@ -204,11 +206,11 @@ def _cifar10_jpeg(path: Path) -> ImageSet:
     images, labels = {}, {}
     for split, items in found.items():
         items.sort(key=lambda item: item[:2])
-        # Test items are dealt round the classes, so that the first N are of all classes.
+        ordered = [(label, pixels) for label, _, pixels in items]
         if split == "test":
-            items.sort(key=lambda item: item[1])
-        images[split] = [pixels for _, _, pixels in items]
-        labels[split] = [classes.index(label) for label, _, _ in items]
+            ordered = _dealt(ordered)
+        images[split] = [pixels for _, pixels in ordered]
+        labels[split] = [classes.index(label) for label, _ in ordered]
     return ImageSet(
         name="CIFAR-10 (JPEG)",
         synthetic=False,
@@ -298,14 +300,15 @@ def _from_folder(folder: Path) -> ImageSet:
     )
 
 
-def _dealt(items: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Files of each class in turn, so that the first N are of all classes."""
+def _dealt(items: Iterable[tuple[str, Item]]) -> list[tuple[str, Item]]:
+    """Items of each class in turn, so that the first N are of all classes."""
     seen: Counter[str] = Counter()
     places = []
-    for label, path in items:
-        places.append((seen[label], label, path))
+    for label, item in items:
+        places.append((seen[label], label, item))
         seen[label] += 1
-    return [(label, path) for _, label, path in sorted(places)]
+    places.sort(key=lambda place: place[:2])
+    return [(label, item) for _, label, item in places]
 
 
 def image_paths(folder: Path) -> Iterator[Path]:
