@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accuracy_maps.grid import CHANNELS
-from data.cli import flag, raise_config_errors
+from data.cli import flag_of, raise_config_errors
 
 MAX_SEED = 10**9  # the seed of a batch's noise is up to 10^10 times as large, and torch takes 64 bits
 
@@ -60,7 +60,7 @@ class MapConfig:
         for name in ("k", "k_text", "k_image"):
             ks = getattr(self, name)
             if ks is not None and (not ks or ks[0] < 1 or not _rises(ks)):
-                errors.append(f"{flag(name)}: {ks} given, rising whole numbers of at least 1 are allowed")
+                errors.append(f"{flag_of(name)}: {ks} given, rising whole numbers of at least 1 are allowed")
         if not self.snr_db or not all(map(math.isfinite, self.snr_db)) or not _rises(self.snr_db):
             errors.append(f"--snr-db: {self.snr_db} given, rising finite numbers are allowed")
         if self.channel is not None and self.channel not in CHANNELS:

@@ -18,7 +18,7 @@ from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError
-from data.cli import flag
+from data.cli import flag_of
 from deepsc.calibrate import time_steps
 from deepsc.checkpoint import read_position
 from deepsc.command import build_parser, config_from_args
@@ -54,10 +54,10 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
     """
     cut = flags.index("--") if "--" in flags else len(flags)
     shared, further = list(flags[:cut]), list(flags[cut + 1 :])
-    for given_flag in (*shared, *further):
-        if given_flag.partition("=")[0] in _OURS:
+    for flag in (*shared, *further):
+        if flag.partition("=")[0] in _OURS:
             raise ToolkitError(
-                f"{given_flag}: given behind --, where it follows from build-accuracy-map's own flags"
+                f"{flag}: given behind --, where it follows from build-accuracy-map's own flags"
             )
     (codec,) = config.codecs
 
@@ -138,7 +138,7 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
         asked = getattr(config, field) or trained
         if unknown := [k for k in asked if k not in trained]:
             raise ToolkitError(
-                f"{flag(field)}: {unknown} given, the codec will be trained for {list(trained)}"
+                f"{flag_of(field)}: {unknown} given, the codec will be trained for {list(trained)}"
             )
         axes.append(asked)
     return [*axes, *itertools.repeat(config.snr_db, len(names))]

@@ -18,7 +18,7 @@ from accuracy_maps.cells import Cell
 from accuracy_maps.config import MapConfig
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError, parsing
-from data.cli import flag
+from data.cli import flag_of
 from data.typed import from_json
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def _owners(
         trained = sorted({ks[number] for ks in owners})
         asked = getattr(config, field)
         if unknown := [k for k in asked or () if k not in trained]:
-            raise ToolkitError(f"{flag(field)}: {unknown} given, the codecs are trained for {trained}")
+            raise ToolkitError(f"{flag_of(field)}: {unknown} given, the codecs are trained for {trained}")
         wanted.append(asked if asked is not None else tuple(trained))
     if missing := [ks for ks in itertools.product(*wanted) if ks not in owners]:
         raise ToolkitError(f"--codec: no codec is trained for k = {joined(missing[0])}")

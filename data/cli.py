@@ -43,7 +43,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action)
 
 
-def flag(name: str) -> str:
+def flag_of(name: str) -> str:
     """The flag of a field or argument."""
     return "--" + name.replace("_", "-")
 

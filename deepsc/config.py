@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from data.cli import flag, raise_config_errors
+from data.cli import flag_of, raise_config_errors
 from data.typed import from_json
 
 TASKS = ("translate", "reconstruct")
@@ -198,10 +198,10 @@ class TrainConfig:
         errors = []
         for name in ("epochs", "batch_tokens", "warmup_steps", "patience", "checkpoint_steps"):
             if getattr(self, name) < 1:
-                errors.append(f"{name}: {getattr(self, name)} given, at least 1 is allowed ({flag(name)})")
+                errors.append(f"{name}: {getattr(self, name)} given, at least 1 is allowed ({flag_of(name)})")
         if not 0 < self.learning_rate < math.inf:
             errors.append(
-                f"learning_rate: {self.learning_rate} given, above 0 is allowed ({flag('learning_rate')})"
+                f"learning_rate: {self.learning_rate} given, above 0 is allowed ({flag_of('learning_rate')})"
             )
         if not 0 <= self.seed < 2**32:
             errors.append(f"seed: {self.seed} given, 0 to 2^32 - 1 is allowed (--seed)")
@@ -257,7 +257,7 @@ class RunConfig:
             errors.append(f"--task: {self.task!r} given, allowed: {', '.join(self.tasks)}")
         if self.training.channel != "none":
             errors += [
-                f"{flag(name)}: none given, a channel needs at least one"
+                f"{flag_of(name)}: none given, a channel needs at least one"
                 for name, ks in self.trained_k.items()
                 if not ks
             ]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished
-from data.cli import flag
+from data.cli import flag_of
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
@@ -118,7 +118,9 @@ def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
         wanted["preset"] = config.preset
     for name, value in wanted.items():
         if (found := getattr(theirs, name)) != value:
-            raise ToolkitError(f"{flag(name)}: {value!r} given, --init-from {config.init_from} has {found!r}")
+            raise ToolkitError(
+                f"{flag_of(name)}: {value!r} given, --init-from {config.init_from} has {found!r}"
+            )
 
 
 def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from data.cli import raise_config_errors
+from data.cli import flag_of, raise_config_errors
 
 MODALITIES = ("text", "image", "vqa")
 """Section II-A's Q: T, I and B. The order is the observation's one-hot."""
@@ -40,7 +40,7 @@ def config_errors(config: Any, *, above_zero: tuple[str, ...] = (), flags: tuple
 
 def label(name: str, flags: tuple[str, ...]) -> str:
     """A field's flag where it has one, else its own name."""
-    return f"--{name.replace('_', '-')}" if name in flags else name
+    return flag_of(name) if name in flags else name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +241,10 @@ class EpisodeConfig:
                     f"{label(name, flags)} {getattr(self, name)!r} given, {' or '.join(allowed)} is allowed"
                 )
         raise_config_errors(errors)
+
+    def repeats(self, modality: str) -> int:
+        """Sentences, images or questions in one task."""
+        return self.sentences_per_task if modality == "text" else 1
 
     @property
     def ues(self) -> int:

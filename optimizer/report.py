@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from accuracy_maps import BimodalMap
 from data.artifacts import ToolkitError, parsing
 from data.page import check_html, provenance_rows, write_page
+from data.typed import from_json
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.experiment import describe, read_results
-from optimizer.inputs import Loaded, load
+from optimizer.inputs import Loaded, choices_of_k, load
 from optimizer.tasks import token_counts
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -55,8 +56,8 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             name: Path(value) if isinstance(value, str) else value for name, value in config["inputs"].items()
         }
         inputs = Inputs(**given)
-        system = SystemConfig(**config["system"])
-        episode = EpisodeConfig(**config["episode"] | {"mix": tuple(config["episode"]["mix"])})
+        system = from_json(SystemConfig, config["system"])
+        episode = from_json(EpisodeConfig, config["episode"])
         synthetic = sorted(name for name, found in document["accuracy_maps"].items() if found["synthetic"])
         context: dict[str, Any] = {
             "learners": list(document["learning_curves"]),
@@ -178,14 +179,13 @@ def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: Epis
         lengths = token_counts(loaded.flops[modality], modality)
         if len(lengths) > len(axes):  # a VQA map with one axis of k is read at k^I
             axes.insert(0, (inputs.k_text,))
-        own = {"text": (inputs.k_text,), "image": (inputs.k_image,)}
         tasks[modality] = {
             **{
                 name: float(getattr(loaded.tasks, name)[ue]) for name in ("flops", "ue_flops", "server_flops")
             },
-            "repeats": episode.sentences_per_task if modality == "text" else 1,
+            "repeats": episode.repeats(modality),
             "lengths": lengths,
-            "k": own.get(modality, (inputs.k_text, inputs.k_image)),
+            "k": choices_of_k(inputs, modality, found)[0],
             "axes": [*axes, found.snr_db],
             "ratio": ratio.ravel().tolist(),
         }

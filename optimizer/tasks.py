@@ -141,7 +141,7 @@ def workload(
         )  # fmt: skip
     snr_db = np.array(accuracy_map.snr_db, dtype=np.float64)
     lengths = token_counts(flops, modality)
-    repeats = episode.sentences_per_task if modality == "text" else 1
+    repeats = episode.repeats(modality)
     split = episode.offload_cost == "split"
     return Workload(
         modality=modality,

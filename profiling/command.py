@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing, provenance, sha256_of
-from data.cli import Parser, finite_float, flag, positive_int, run_command
+from data.cli import Parser, finite_float, flag_of, positive_int, run_command
 from deepsc.config import CodecConfig
 from deepsc.device import resolve_device
 from profiling import plot, tables
@@ -100,7 +100,7 @@ def parse_config(argv: Sequence[str] | None) -> ProfileConfig:
     names = {field.name for field in fields(LatencyConfig)} & values.keys()
     chosen = {name: value for name in sorted(names) if (value := values.pop(name)) is not None}
     if chosen and not timed:
-        flags = ", ".join(map(flag, chosen))
+        flags = ", ".join(map(flag_of, chosen))
         raise ToolkitError(f"{flags}: given, --latency is needed")
     return ProfileConfig(
         **values | {"table": tuple(values["table"] or ())}, latency=LatencyConfig(**chosen) if timed else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from data.cli import flag, raise_config_errors
+from data.cli import flag_of, raise_config_errors
 from profiling.latency import LatencyConfig
 from profiling.modalities import MODALITIES
 
@@ -74,12 +74,12 @@ class ProfileConfig:
         for name in sorted(set().union(*_ALLOWED.values()) | _CODEC_ONLY):
             fits = name in allowed or (name in _CODEC_ONLY and self.modality is not None)
             if getattr(self, name) is not None and not fits:
-                others = ", ".join(sorted(map(flag, allowed)))
-                errors.append(f"{flag(name)}: given, {self.subject} has none; it has {others}")
+                others = ", ".join(sorted(map(flag_of, allowed)))
+                errors.append(f"{flag_of(name)}: given, {self.subject} has none; it has {others}")
         if self.checkpoint is not None:
             for name in sorted(_PRESET_ONLY | {"preset"}):
                 if getattr(self, name) is not None:
-                    errors.append(f"{flag(name)}: given, the checkpoint says it already")
+                    errors.append(f"{flag_of(name)}: given, the checkpoint says it already")
         if self.modality is not None and self.preset is not None:
             presets = MODALITIES[self.modality].presets
             if self.preset not in presets:

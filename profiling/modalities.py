@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import deepsc.modality
-from data.cli import flag
+from data.cli import flag_of
 from deepsc.config import TEXT_PRESETS, CodecConfig, TextCodecConfig
 from deepsc.image_config import IMAGE_PRESETS, ImageCodecConfig
 from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig
@@ -275,13 +275,13 @@ def _k_errors(name: str, task: Sizes, trained: tuple[int, ...]) -> list[str]:
             "FLOPs file holds the local count too"
         ]
     if task[name] not in trained:
-        return [f"{flag(name)}: {task[name]} given, the codec allows {', '.join(map(str, trained))}"]
+        return [f"{flag_of(name)}: {task[name]} given, the codec allows {', '.join(map(str, trained))}"]
     return []
 
 
 def _length_errors(names: Iterable[str], task: Sizes, most: int) -> list[str]:
     return [
-        f"{flag(name)}: {task[name]} given, the codec allows 1 to {most} tokens"
+        f"{flag_of(name)}: {task[name]} given, the codec allows 1 to {most} tokens"
         for name in names
         if not 1 <= task[name] <= most
     ]
