@@ -66,8 +66,7 @@ class ImageBatches:
             return ImageBatch(images=mixed, target=shares)
         batch = to_tensor(images, image_size=self._image_size)
         if self._augment == "light":
-            generator = torch.Generator().manual_seed(seed)
-            batch = shift_and_flip(batch, shift=self._image_size // 8, generator=generator)
+            batch = shift_and_flip(batch, shift=self._image_size // 8, seed=seed)
         return ImageBatch(images=batch, target=target)
 
 

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, Mixup, create_transform
 from torch import Tensor
-from torchvision.transforms import RandomCrop
-from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import Compose, InterpolationMode, RandomCrop, RandomHorizontalFlip
 from torchvision.transforms.v2 import functional as transforms
 
 from data.images import Pixels
@@ -66,25 +65,22 @@ def _stretched(pixels: Tensor, size: int) -> Tensor:
     return resized.permute(1, 2, 0)
 
 
-def shift_and_flip(images: Tensor, *, shift: int, generator: torch.Generator) -> Tensor:
+def shift_and_flip(images: Tensor, *, shift: int, seed: int) -> Tensor:
     """Each image moved by up to `shift` pixels a way, its edge drawn out behind it, and mirrored or not.
 
     Args:
         images: (B, 3, H, W).
         shift: pixels.
-        generator: source of randomness.
+        seed: everything random follows from it.
 
     Returns:
         (B, 3, H, W).
     """
-    count, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (shift, shift, shift, shift), mode="replicate")
-    offsets = torch.randint(2 * shift + 1, (count, 2), generator=generator).tolist()
-    mirrored = torch.rand(count, generator=generator) < 0.5
-    moved = torch.stack(
-        [image[:, y : y + height, x : x + width] for image, (y, x) in zip(padded, offsets, strict=True)]
-    )
-    return torch.where(mirrored.view(-1, 1, 1, 1), moved.flip(3), moved)
+    height, width = images.shape[2:]
+    crop = RandomCrop((height, width), padding=shift, padding_mode="edge")
+    transform = Compose([crop, RandomHorizontalFlip()])
+    with _global_seed(seed):
+        return torch.stack([transform(image) for image in images])
 
 
 class DeiTRecipe:

@@ -97,8 +97,11 @@ def draw_links(
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
-    """Linear warm-up to 1, then cosine to 0 at `total_steps`; `step` counts from 0."""
-    warmup_steps = min(warmup_steps, total_steps // 2 + 1)
+    """Linear warm-up to 1, then cosine to 0 at `total_steps`; `step` counts from 0.
+
+    A short run warms up in a fifth of its steps if `warmup_steps` are more.
+    """
+    warmup_steps = min(warmup_steps, total_steps // 5 + 1)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total_steps - warmup_steps)))

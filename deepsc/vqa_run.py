@@ -83,8 +83,8 @@ class VQABatches:
             [self._split.images[image] for image in images], image_size=self._config.image_size, whole=True
         )
         if self._light:
-            generator = torch.Generator().manual_seed((self._seed or 0) * 1_000_003 + number)
-            pixels = shift_and_flip(pixels, shift=self._config.image_size // 8, generator=generator)
+            seed = (self._seed or 0) * 1_000_003 + number
+            pixels = shift_and_flip(pixels, shift=self._config.image_size // 8, seed=seed)
         position = {image: row for row, image in enumerate(images)}
         items = [self._items[item] for image in images for item in self._by_image[image]]
         return collate(items, position, pixels, pad_id=self._config.pad_id)
