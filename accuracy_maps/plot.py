@@ -49,6 +49,7 @@ def plot_map(
         if beside is not None and accuracy_map.k[i] in beside.k:
             row = beside.ratio[beside.k.index(accuracy_map.k[i])]
             axes.plot(beside.snr_db, row, color=colours[i], linestyle="--", linewidth=1.2)
+    axes.plot([], [], color="0.4", linestyle=":", linewidth=1, label="monotone envelope")
     if beside is not None:
         axes.plot([], [], color="0.4", linestyle="--", label=_who(beside))
         axes.plot([], [], color="0.4", marker="o", markersize=4, label=_who(accuracy_map))

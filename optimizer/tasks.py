@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,13 +129,11 @@ def workload(
             "and an AWGN map at the mean SNR not at all"
         )
     rows = [_row(accuracy_map, modality, values) for values in k]
-    if dict(accuracy_map.model) != dict(flops.model):
-        logger.warning(
-            "the %s map is of model %s, its FLOPs file of model %s: the table mixes two models",
-            modality, dict(accuracy_map.model), dict(flops.model),
-        )  # fmt: skip
+    if other := _differences(accuracy_map.model, flops.model):
+        logger.warning("%s: map and FLOPs file are of two models, %s", modality, other)
+    split = episode.offload_cost == "split"
     counted = _counted_k(flops)
-    if counted[-1] not in {values[-1] for values in k}:
+    if split and counted[-1] not in {values[-1] for values in k}:  # what runs without a channel has no k
         logger.warning(
             "the %s FLOPs file counts the channel codec at k = %d, --k-%s is %s",
             modality, counted[-1], "text" if modality == "text" else "image", " ".join(str(v[-1]) for v in k),
@@ -142,7 +141,6 @@ def workload(
     snr_db = np.array(accuracy_map.snr_db, dtype=np.float64)
     lengths = token_counts(flops, modality)
     repeats = episode.repeats(modality)
-    split = episode.offload_cost == "split"
     return Workload(
         modality=modality,
         flops=repeats * flops.local_flops,
@@ -154,6 +152,12 @@ def workload(
         snr_db=snr_db,
         ratio=np.stack(rows),
     )
+
+
+def _differences(of_map: Mapping[str, Any], of_flops: Mapping[str, Any]) -> str:
+    """In what two models differ, as "width 192 and 384, depth 6 and 12"; empty if in nothing."""
+    names = [name for name in {**of_map, **of_flops} if of_map.get(name) != of_flops.get(name)]
+    return ", ".join(f"{name} {of_map.get(name, 'none')} and {of_flops.get(name, 'none')}" for name in names)
 
 
 def _row(accuracy_map: AccuracyMap | BimodalMap, modality: str, k: tuple[int, ...]) -> NDArray[np.float64]:

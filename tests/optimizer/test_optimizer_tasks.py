@@ -106,9 +106,11 @@ def test_two_models_or_two_k_are_warned_about(make_map, make_flops, caplog):
         text(make_map(), make_flops())
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        text(make_map(), make_flops(model={"name": "other"}, k=8))
-    assert "'toy'" in caplog.text
-    assert "'other'" in caplog.text
+        text(make_map(), make_flops(model={"name": "other", "width": 8}, k=8))
+    assert "two models, name toy and other, width none and 8" in caplog.text
+    assert "k = 8" not in caplog.text, "a task that the server runs whole has no channel codec"
+    with caplog.at_level(logging.WARNING):
+        text(make_map(), make_flops(k=8), offload_cost="split")
     assert "k = 8, --k-text is 16" in caplog.text
 
 
@@ -122,6 +124,7 @@ def test_what_is_missing_is_named(files, tmp_path, monkeypatch):
 def test_reference_files_are_found_by_modality_and_channel(make_map, make_flops, tmp_path, monkeypatch):
     monkeypatch.setattr("optimizer.inputs.REFERENCE", tmp_path)
     make_map(channel="rayleigh").save(tmp_path / "a.json")
+    make_map(model={"name": "toy", "baseline": "digital"}).save(tmp_path / "aa.json")
     make_map(modality="image").save(tmp_path / "b.json")
     make_map(local_accuracy=31.0, local_high=32.0).save(tmp_path / "c.json")
     make_flops(3e9).save(tmp_path / "d.json")
