@@ -12,7 +12,7 @@ from typing import Any
 from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
 from optimizer.experiment import TrainConfig, check_writable, plain, read_results, train
-from optimizer.inputs import axis_of_k, load
+from optimizer.inputs import k_in_every_map, load
 from optimizer.plots import new_figure, save_with_data
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
@@ -80,15 +80,15 @@ def figures(config: FiguresConfig) -> list[Path]:
 
     dynamic = replace(base.episode, preference="dynamic")  # as section V-B has it
     sweep = replace(base, episode=dynamic, seeds=config.sweep_seeds)
-    for number, k, modalities in ((5, "k_text", ("text",)), (6, "k_image", ("image", "vqa"))):
+    for number, k in ((5, "k_text"), (6, "k_image")):
         if number not in wanted:
             continue
-        maps = [loaded.maps[modality] for modality in modalities if modality in loaded.maps]
-        if not maps:
-            logger.warning("Fig. %d is left out: no UE has tasks of modality %s", number, modalities[0])
+        values = k_in_every_map(loaded.maps, k)
+        if not values:
+            logger.warning("Fig. %d is left out: no UE sends with %s", number, k)
             continue
         documents: dict[float, Mapping[str, Any]] = {}
-        for value in axis_of_k(maps[0]):
+        for value in values:
             changes: dict[str, Any] = {k: value}
             inputs = replace(base.inputs, **changes)
             documents[value] = _run(

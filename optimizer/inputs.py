@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +68,28 @@ def choices_of_k(
     most = by_modality.get(modality, (inputs.k_text, inputs.k_image))
     if not inputs.joint_k:
         return [most]
-    fewer = [(*most[:-1], k) for k in axis_of_k(accuracy_map) if k < most[-1]]
+    name = "k_text" if modality == "text" else "k_image"
+    fewer = [(*most[:-1], k) for k in _axis(accuracy_map, name) or () if k < most[-1]]
     return [most, *reversed(fewer)]
 
 
-def axis_of_k(accuracy_map: AccuracyMap | BimodalMap) -> tuple[int, ...]:
-    """A map's k, of VQA maps k^I."""
-    return accuracy_map.k_image if isinstance(accuracy_map, BimodalMap) else accuracy_map.k
+def k_in_every_map(maps: Mapping[str, AccuracyMap | BimodalMap], name: str) -> list[int]:
+    """Values of `name`, "k_text" or "k_image", that every map which is read at it holds; empty if none is.
+
+    Those of the map with the most values, without what lies outside another's.
+    """
+    axes = [axis for found in maps.values() if (axis := _axis(found, name))]
+    if not axes:
+        return []
+    low, high = max(axis[0] for axis in axes), min(axis[-1] for axis in axes)
+    return [k for k in max(axes, key=len) if low <= k <= high]
+
+
+def _axis(accuracy_map: AccuracyMap | BimodalMap, name: str) -> tuple[int, ...] | None:
+    """A map's values of "k_text" or "k_image", None if it is read at the other."""
+    if isinstance(accuracy_map, BimodalMap):
+        return accuracy_map.k_text if name == "k_text" else accuracy_map.k_image
+    return accuracy_map.k if (accuracy_map.modality == "text") == (name == "k_text") else None
 
 
 def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:

@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.environment import OffloadingEnvironment
-from optimizer.inputs import Loaded, axis_of_k, load
+from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.tasks import Tasks
 
 VARIED = ("bandwidth", "server", "k-text", "k-image")
@@ -98,17 +97,11 @@ def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple
             value = changed.bandwidth_hz if varied == "bandwidth" else changed.remote_capacity_flops
             yield value, changed, loaded.tasks
         return
-    modalities = ("text", "vqa") if varied == "k-text" else ("image", "vqa")
-    found = [loaded.maps[modality] for modality in modalities if modality in loaded.maps]
-    if not found:
-        return
-    for k in axis_of_k(found[0]):
-        changes: dict[str, Any] = {varied.replace("-", "_"): k}
+    name = varied.replace("-", "_")
+    for k in k_in_every_map(loaded.maps, name):
+        changes: dict[str, Any] = {name: k}
         inputs = replace(config.inputs, joint_k=False, **changes)
-        try:
-            yield k, system, load(inputs, system=system, episode=config.episode).tasks
-        except ToolkitError:  # another modality's map does not hold this k
-            continue
+        yield k, system, load(inputs, system=system, episode=config.episode).tasks
 
 
 def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str, value: float) -> Choice:

@@ -4,9 +4,10 @@ import logging
 
 import pytest
 
+from accuracy_maps import load_map
 from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
-from optimizer.inputs import choices_of_k, load
+from optimizer.inputs import REFERENCE, choices_of_k, k_in_every_map, load
 from optimizer.tasks import make_tasks, workload
 
 
@@ -87,6 +88,19 @@ def test_joint_k_offers_the_maps_k_up_to_the_configured(make_map, make_tasks):
 def test_a_map_of_the_wrong_channel_is_refused(make_map, make_flops, csi, channel):
     with pytest.raises(ToolkitError, match=rf"'{channel}'.*--csi {csi}.*fading twice"):
         text(make_map(channel=channel), make_flops(), csi=csi)
+
+
+def test_k_that_every_map_holds(make_map):
+    shipped = load_map(next(REFERENCE.glob("vqa-*-awgn.json")))
+    low, high = shipped.k_text[1], shipped.k_text[-1]
+    maps = {
+        "text": make_map(k=(low, high + 4)),
+        "image": make_map(modality="image", k=(1, 2)),
+        "vqa": shipped,
+    }
+    assert k_in_every_map(maps, "k_text") == list(shipped.k_text[1:]), "text's own map goes further"
+    assert k_in_every_map({"image": maps["image"]}, "k_image") == [1, 2]
+    assert k_in_every_map({"image": maps["image"]}, "k_text") == []
 
 
 def test_k_outside_the_map_is_refused(make_map, make_flops):
