@@ -99,8 +99,8 @@ def test_k_that_every_map_holds(make_map):
         "vqa": shipped,
     }
     assert k_in_every_map(maps, "k_text") == list(shipped.k_text[1:]), "text's own map goes further"
-    assert k_in_every_map({"image": maps["image"]}, "k_image") == [1, 2]
-    assert k_in_every_map({"image": maps["image"]}, "k_text") == []
+    assert k_in_every_map({"image": image}, "k_image") == [1, 2]
+    assert k_in_every_map({"image": image}, "k_text") == []
 
 
 def test_k_outside_the_map_is_refused(make_map, make_flops):
