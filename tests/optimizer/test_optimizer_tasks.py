@@ -93,11 +93,8 @@ def test_a_map_of_the_wrong_channel_is_refused(make_map, make_flops, csi, channe
 def test_k_that_every_map_holds(make_map):
     shipped = load_map(next(REFERENCE.glob("vqa-*-awgn.json")))
     low, high = shipped.k_text[1], shipped.k_text[-1]
-    maps = {
-        "text": make_map(k=(low, high + 4)),
-        "image": make_map(modality="image", k=(1, 2)),
-        "vqa": shipped,
-    }
+    image = make_map(modality="image", k=(1, 2))
+    maps = {"text": make_map(k=(low, high + 4)), "image": image, "vqa": shipped}
     assert k_in_every_map(maps, "k_text") == list(shipped.k_text[1:]), "text's own map goes further"
     assert k_in_every_map({"image": image}, "k_image") == [1, 2]
     assert k_in_every_map({"image": image}, "k_text") == []
