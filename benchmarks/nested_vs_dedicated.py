@@ -5,13 +5,18 @@
 
 trains, for each seed, a codec of all --k and dedicated ones of the smallest and the largest, all from the
 same local model, by `train-deepsc` with the flags after `--`; then measures each at the ends of the SNR range
-by `build-accuracy-map`, and prints the ratio of the nested codec less that of the dedicated. For vqa, --k
-counts for question and image alike. Training and sweeps resume: give the same command again.
+by `build-accuracy-map`, prints the ratio of the nested codec less that of the dedicated, and writes both,
+seed by seed, to OUTPUT/nested-MODALITY.csv. For vqa, --k counts for question and image alike. Training and
+sweeps resume: give the same command again.
+
+One nested codec stands for as many dedicated ones as there are k. --nested-epochs gives it more epochs than
+each of them: with (number of k) times theirs it costs as much as all of them together.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 
@@ -19,6 +24,7 @@ import numpy as np
 
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
+from data.artifacts import atomic_path
 from data.cli import float_grid, int_list, positive_int
 from deepsc.command import main as train_deepsc
 from deepsc.modality import modality_names
@@ -37,33 +43,53 @@ def main() -> None:
     parser.add_argument("--seeds", type=positive_int, default=3)
     parser.add_argument("--draws", type=positive_int, default=4, help="noise draws per test item")
     parser.add_argument("--limit", type=positive_int, help="first test items only")
+    parser.add_argument(
+        "--nested-epochs", type=positive_int, help="epochs of the nested codec (default: as the dedicated)"
+    )
     parser.add_argument("--output", required=True, help="folder of runs and maps")
     args = parser.parse_args(argv[:cut])
-    differences: dict[tuple[int, float], list[float]] = {}
+    flags = argv[cut + 1 :]
+    rows: list[tuple[int, float, int, float, float]] = []  # k, SNR, seed, nested, dedicated
     for seed in range(args.seeds):
-        nested = measured(args, args.k, seed, argv[cut + 1 :])
+        nested = measured(args, args.k, seed, flags, args.nested_epochs)
         for k in (args.k[0], args.k[-1]):
-            dedicated = measured(args, (k,), seed, argv[cut + 1 :])
-            for snr in args.snr_db:
-                differences.setdefault((k, snr), []).append(nested[k, snr] - dedicated[k, snr])
-    print(f"{args.modality}: ratio of the nested codec less that of a dedicated one, {args.seeds} seeds")
-    print(f"{'k':>4}{'SNR dB':>8}{'mean':>9}{'std':>8}")
-    for (k, snr), values in differences.items():
-        spread = np.std(values, ddof=1) if len(values) > 1 else np.nan
-        print(f"{k:>4}{snr:>8g}{np.mean(values):>+9.4f}{spread:>8.4f}")
+            dedicated = measured(args, (k,), seed, flags)
+            rows += [(k, snr, seed, nested[k, snr], dedicated[k, snr]) for snr in args.snr_db]
+    csv_path = Path(args.output) / f"nested-{args.modality}{epochs_suffix(args.nested_epochs)}.csv"
+    with atomic_path(csv_path) as path, path.open("w", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("k", "snr_db", "seed", "nested_ratio", "dedicated_ratio"))
+        table.writerows((k, f"{snr:g}", seed, f"{n:.4f}", f"{d:.4f}") for k, snr, seed, n, d in rows)
+    print(f"{args.modality}: mean ratio of {args.seeds} seeds, and nested less dedicated")
+    print(f"{'k':>4}{'SNR dB':>8}{'nested':>9}{'dedicated':>11}{'less':>9}{'std':>8}")
+    for k, snr in dict.fromkeys(row[:2] for row in rows):
+        pairs = np.array([row[3:] for row in rows if row[:2] == (k, snr)])  # (seeds, 2)
+        less = pairs[:, 0] - pairs[:, 1]
+        spread = less.std(ddof=1) if len(less) > 1 else np.nan
+        both = "".join(f"{mean:>{width}.4f}" for mean, width in zip(pairs.mean(axis=0), (9, 11), strict=True))
+        print(f"{k:>4}{snr:>8g}{both}{less.mean():>+9.4f}{spread:>8.4f}")
+
+
+def epochs_suffix(epochs: int | None) -> str:
+    """Of the names of files and runs; empty where `epochs` is not given."""
+    return f"-epochs{epochs}" if epochs else ""
 
 
 def measured(
-    args: argparse.Namespace, ks: tuple[int, ...], seed: int, flags: list[str]
+    args: argparse.Namespace, ks: tuple[int, ...], seed: int, flags: list[str], epochs: int | None = None
 ) -> dict[tuple[int, float], float]:
-    """Ratio by (k, SNR) of a codec trained for `ks`; of vqa where k^T = k^I and both SNRs are one."""
-    name = f"{args.modality}-k{'-'.join(map(str, ks))}-seed{seed}"
+    """Ratio by (k, SNR) of a codec trained for `ks`; of vqa where k^T = k^I and both SNRs are one.
+
+    `epochs`, if given, counts instead of the epochs in `flags`.
+    """
+    name = f"{args.modality}-k{'-'.join(map(str, ks))}{epochs_suffix(epochs)}-seed{seed}"
     run, path = Path(args.output) / name, Path(args.output) / f"{name}.json"
     if not path.exists():
         joined = ",".join(map(str, ks))
         k_flags = ["--k-text", joined, "--k-image", joined] if args.modality == "vqa" else ["--k", joined]
         train = ["--modality", args.modality, *k_flags, "--init-from", args.local, "--seed", str(seed),
                  "--output", str(run), "--resume", *flags]  # fmt: skip
+        train += ["--epochs", str(epochs)] if epochs else []
         snr_db = ",".join(f"{snr:g}" for snr in args.snr_db)
         sweep = ["--modality", args.modality, "--codec", str(run), "--local", args.local,
                  f"--snr-db={snr_db}", "--draws", str(args.draws), "--output", str(path)]  # fmt: skip
