@@ -18,6 +18,7 @@ from accuracy_maps.engine import Engine, LocalEngine
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep import Group, Point, Sweep, describe
 from data.artifacts import ToolkitError, provenance
+from data.lock import locked
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +40,29 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
         ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others; if a cell fails
             again and again.
     """
+    engine = engine or LocalEngine()
+    sweep = open_sweep(config, engine)
+    with locked(lock_of(config)):
+        return build_opened(sweep, engine)
+
+
+def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
+    """A sweep, its models where they are needed."""
+    return Sweep(config, device="cpu" if engine.remote else None)
+
+
+def lock_of(config: MapConfig) -> Path:
+    """What whoever writes a map or its cells must hold."""
+    output = Path(config.output)
+    return output.with_name(f".{output.name}.lock")
+
+
+def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
+    """`build_map`, for whoever holds its lock."""
     from accuracy_maps.plot import plot_bimodal, plot_map
 
+    config = sweep.config
     output = Path(config.output)
-    engine = engine or LocalEngine()
-    sweep = Sweep(config, device="cpu" if engine.remote else None)
     store = CellStore(store_folder(output), sweep.plan)
     cells = measure_cells(sweep, store, engine)
     kind, test = sweep.kind, sweep.test

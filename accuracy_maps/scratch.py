@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accuracy_maps.bimodal import BimodalMap
-from accuracy_maps.build import build_map
+from accuracy_maps.build import build_opened, lock_of, open_sweep
 from accuracy_maps.cells import recorded_seconds, store_folder
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError
 from data.cli import flag_of
+from data.lock import locked
 from deepsc.calibrate import time_steps
 from deepsc.checkpoint import read_position
 from deepsc.command import build_parser, config_from_args
@@ -31,6 +32,11 @@ logger = logging.getLogger(__name__)
 
 _OURS = ("--modality", "--output", "--resume", "--init-from", "--device", "--data-dir")
 """Flags of train-deepsc that follow from those of build-accuracy-map."""
+
+
+_WAIT_S = 120.0
+"""A training that goes on elsewhere waits so long for the lock of the node it was lost with, which a shared
+file system may be slow to drop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,24 +89,21 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     """
     if config.beside:
         AccuracyMap.load(config.beside)  # a mistake shows now, not after the trainings
-    log_plan(config, runs, engine)
-    for what, run in (("local model", runs.local), ("codec", runs.codec)):
-        engine.call(train_run, run, what=f"training the {what}, {run.output}")
-    return build_map(config, engine)
+    cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
+    with locked(lock_of(config)):
+        log_plan(config, runs, engine, cells=cells)
+        for what, run in (("local model", runs.local), ("codec", runs.codec)):
+            engine.call(train_run, run, what=f"training the {what}, {run.output}")
+        return build_opened(open_sweep(config, engine), engine)
 
 
 def train_run(run: RunConfig) -> None:
     """Train or go on training; the checkpoint is on disk, and need not travel."""
-    train_codec(run)
+    train_codec(run, wait_s=_WAIT_S)
 
 
-def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
-    """Say in the log what there is to do, and how long it will take where that was measured.
-
-    Raises:
-        ToolkitError: if the sweep wants a k that the codec will not be trained for.
-    """
-    cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
+def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> None:
+    """Say in the log what there is to do, and how long it will take where that was measured."""
     logger.info("plan for %s", config.output)
     for number, (what, run) in enumerate((("local model", runs.local), ("codec", runs.codec)), start=1):
         state = Path(run.output) / "state.safetensors"
@@ -130,7 +133,11 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
 
 
 def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
-    """Axes of the map to be."""
+    """Axes of the map to be.
+
+    Raises:
+        ToolkitError: if it is to have a k that the codec will not be trained for.
+    """
     names = modality(codec.modality).transmissions
     axes: list[Sequence[float]] = []
     for name, trained in zip(names, codec.trained_k.values(), strict=True):
