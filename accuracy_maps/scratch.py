@@ -13,6 +13,7 @@ from pathlib import Path
 
 from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.build import build_opened, lock_of, open_sweep
+from accuracy_maps.calibrate import time_cells
 from accuracy_maps.cells import recorded_seconds, store_folder
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine
@@ -112,9 +113,7 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> 
             logger.info("  %d. %s %s: trained", number, what, run.output)
             continue
         step = done["step"] if done else 0
-        # What the codec starts from may not be there yet, and makes no difference to the time.
-        timed = dataclasses.replace(run, init_from=None, pretrained=runs.local.pretrained)
-        time = engine.call(time_steps, timed, what=f"timing some steps of the {what}")
+        time = engine.call(time_steps, _from_nothing(run, runs), what=f"timing some steps of the {what}")
         seconds = (time.steps - step) * time.seconds_per_step
         logger.info(
             "  %d. %s %s: %d of %d steps to train, at most %s without validation (%.3g s a step, as timed)",
@@ -123,13 +122,24 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> 
         )  # fmt: skip
     recorded = recorded_seconds(store_folder(Path(config.output)), draws=config.draws)
     left = max(0, cells - len(recorded))
-    pace = f"{_duration(sum(recorded) / len(recorded) * left)} at the pace so far" if recorded else None
-    logger.info(
-        "  3. sweep: %d of %d cells to measure, %s",
-        left,
-        cells,
-        pace or "time unknown until the first are measured",
-    )
+    if recorded:
+        expected = f"{_duration(sum(recorded) / len(recorded) * left)} at the pace so far"
+    else:
+        untrained = _from_nothing(runs.codec, runs)
+        cell = engine.call(time_cells, (config, untrained), what="timing some cells")
+        # The local model has no noise to draw; each model's features, computed once, count as a cell.
+        passes = (left - 1) * config.draws + 1 + 2
+        expected = (
+            f"at most {_duration(passes * cell.seconds_per_cell)} (timed on {cell.timed_items} of "
+            f"{cell.items} test items with untrained weights)"
+        )
+    each = ", one after the other" if engine.remote else ""
+    logger.info("  3. sweep: %d of %d cells to measure, %s%s", left, cells, expected, each)
+
+
+def _from_nothing(run: RunConfig, runs: Family) -> RunConfig:
+    """A run that starts from no model, which may not be there yet and makes no difference to the time."""
+    return dataclasses.replace(run, init_from=None, pretrained=runs.local.pretrained)
 
 
 def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:

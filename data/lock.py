@@ -50,7 +50,7 @@ def locked(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
             "another --output"
         ) from None
     except OSError as error:
-        raise ToolkitError(f"cannot write {lock}: {error.strerror or error}") from error
+        raise ToolkitError(f"--output: cannot write {lock}: {error.strerror or error}") from error
     try:
         yield
     finally:

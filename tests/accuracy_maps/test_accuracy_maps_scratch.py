@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,9 +14,12 @@ from typing import Any
 
 import pytest
 import torch
+from micro_media import image_run, vqa_run
 from safetensors.torch import load_file
 
+from accuracy_maps.calibrate import time_cells
 from accuracy_maps.command import main
+from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import LocalEngine
 from accuracy_maps.scratch import train_run
 from accuracy_maps.sweep import Group, Sweep
@@ -73,9 +77,10 @@ KILLED = """
 import os, signal, sys
 import deepsc.checkpoint
 from accuracy_maps.command import main
+from accuracy_maps.sweep import Sweep
 from deepsc.evaluation import TextEvaluator
 place, calls = sys.argv[1], []
-write, measure = deepsc.checkpoint.save_file, TextEvaluator.measure_together
+write, measure = deepsc.checkpoint.save_file, Sweep.measure
 def written(tensors, path, metadata):
     if f"map-{place}" in path:
         calls.append(path)
@@ -84,13 +89,13 @@ def written(tensors, path, metadata):
     write(tensors, path, metadata)
     if place == "codec" and len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-def measured(self, points, *, seed):
-    calls.append(points)
+def measured(self, group):
+    calls.append(group)
     if place == "cell" and len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return measure(self, points, seed=seed)
+    return measure(self, group)
 deepsc.checkpoint.save_file = written
-TextEvaluator.measure_together, TextEvaluator.together = measured, 2
+Sweep.measure, TextEvaluator.together = measured, 2
 main(sys.argv[2:])
 """
 
@@ -146,8 +151,27 @@ def test_the_plan_comes_first_and_says_what_was_measured(
     plan = caplog.text
     assert plan.count("without validation") == 2
     assert "s a step, as timed" in plan
-    assert "7 of 7 cells to measure, time unknown until the first are measured" in plan
+    assert re.search(
+        r"7 of 7 cells to measure, at most about \d+ s \(timed on 16 of 50 test items with untrained", plan
+    )
     assert not list(tmp_path.iterdir()), "timing leaves nothing"
+
+
+@pytest.mark.parametrize("modality", ["image", "vqa"])
+def test_cells_of_every_modality_are_timed(
+    modality: str, clevr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In proportion to the items, on a clock that ticks once a look."""
+    monkeypatch.setattr("accuracy_maps.calibrate.time.perf_counter", iter([5.0, 7.0]).__next__)
+    run = image_run(tmp_path) if modality == "image" else vqa_run(tmp_path, clevr)
+    config = MapConfig(
+        codecs=("codec",), local="local", output="map.json", limit=40,
+        data_dir=None if modality == "image" else str(clevr),
+    )  # fmt: skip
+    found = time_cells((config, run))
+    assert 0 < found.timed_items < found.items
+    assert found.seconds_per_cell == pytest.approx(2.0 * found.items / found.timed_items)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -241,7 +265,6 @@ def test_ray_trains_and_measures_the_same_and_survives_the_loss_of_a_node(
 
 
 def test_a_node_that_sees_other_data_is_refused(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
-    from accuracy_maps.config import MapConfig
     from accuracy_maps.engine_ray import RayEngine
     from data.artifacts import ToolkitError
 
