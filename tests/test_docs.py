@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from needed import need
 from pages import DOCS, fences, run_page
 
 from accuracy_maps import AccuracyMap, load_map
@@ -61,7 +62,7 @@ def test_every_page_with_code_is_run() -> None:
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs", reason="the site needs the extra `docs`")
+    need("mkdocs", extra="docs")
     command = [
         sys.executable,
         "-m",

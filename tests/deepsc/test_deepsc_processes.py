@@ -12,6 +12,7 @@ import pytest
 import torch
 from holder import held_elsewhere
 from micro_media import vqa_run
+from needed import need
 from safetensors.torch import load_file
 
 from data.artifacts import ToolkitError
@@ -75,7 +76,7 @@ def test_parts_of_a_vqa_batch_sum_to_its_loss(
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """`accelerate launch`, gloo, without dropout: the same losses, hence the same weights."""
-    pytest.importorskip("accelerate")
+    need("accelerate", extra="accelerate")
 
     def flags(name: str) -> list[str]:
         return [
