@@ -1,63 +1,25 @@
-"""From data to map in one command: planned, killed and resumed, here and on a Ray cluster."""
+"""From data to map in one command: planned, killed and resumed."""
 
-import dataclasses
 import json
 import logging
 import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from micro_media import image_run, vqa_run
-from safetensors.torch import load_file
+from scratch_runs import assert_same_family, scratch, sweep_flags
 
 from accuracy_maps.calibrate import time_cells
 from accuracy_maps.command import main
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import LocalEngine
 from accuracy_maps.scratch import train_run
-from accuracy_maps.sweep import Group, Sweep
 from deepsc.evaluation import TextEvaluator
-
-SHARED = ["--dataset", "captions", "--caption-count", "400", "--preset", "tiny", "--batch-tokens", "512",
-          "--epochs", "3"]  # fmt: skip
-FAMILY = ["--", *SHARED, "--k", "2,8", "--", "--epochs", "2"]
-
-
-def sweep_flags(folder: Path) -> list[str]:
-    return ["--modality", "text", "--device", "cpu", "--snr-db=-6,6,18", "--limit", "60",
-            "--output", str(folder / "map.json")]  # fmt: skip
-
-
-def scratch(folder: Path, *more: str) -> list[str]:
-    return [*sweep_flags(folder), "--from-scratch", *more, *FAMILY]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("undisturbed")
-    assert main(scratch(folder)) == 0
-    return folder
-
-
-def assert_same_family(folder: Path, other: Path) -> None:
-    """Weights, optimizer and cells, bit for bit."""
-    for run in ("map-local", "map-codec"):
-        for name in ("model.safetensors", "state.safetensors"):
-            one, two = load_file(folder / run / name), load_file(other / run / name)
-            assert one.keys() == two.keys()
-            assert all(torch.equal(tensor, two[key]) for key, tensor in one.items())
-    assert (folder / "map.csv").read_bytes() == (other / "map.csv").read_bytes()
-    one, two = (json.loads((each / "map.json").read_text()) for each in (folder, other))
-    del one["provenance"], two["provenance"]
-    assert one == two
 
 
 def test_the_command_trains_both_models_and_sweeps(undisturbed: Path) -> None:
@@ -71,6 +33,19 @@ def test_the_command_trains_both_models_and_sweeps(undisturbed: Path) -> None:
     one = json.loads((undisturbed / "map.json").read_text())
     assert (one["k"], one["snr_db"]) == ([2, 8], [-6, 6, 18])
     assert one["provenance"]["engine"] == "local"
+
+
+def test_given_again_the_command_finds_all_of_it_done(
+    undisturbed: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
+    assert main(scratch(undisturbed)) == 0
+    assert caplog.messages == [f"finished already: {undisturbed / 'map.json'}; remove it to measure again"]
+    assert main([*scratch(undisturbed)[:-1], "1"]) == 2
+    assert "map-codec holds another run: training.epochs was 2, is now 1" in capsys.readouterr().err
+    after = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
+    assert after == before
 
 
 KILLED = """
@@ -201,79 +176,3 @@ def test_what_does_not_go_together_is_refused(
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Two nodes of one CPU each on this machine, patient with processes that start slowly on a busy one."""
-    for name in ("RAY_worker_register_timeout_seconds", "RAY_raylet_start_wait_time_s"):
-        os.environ.setdefault(name, "600")
-    os.environ.setdefault("RAY_health_check_timeout_ms", "120000")
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    torch.set_num_threads(1)
-    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(**node)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
-
-
-def test_ray_trains_and_measures_the_same_and_survives_the_loss_of_a_node(
-    cluster: Any, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A node is lost while it measures a cell; the cell is measured on the other."""
-    import ray
-
-    from accuracy_maps import engine_ray
-
-    begun, folder = tmp_path / "begun", tmp_path / "runs"
-    begun.mkdir()
-    head, measure, lost = cluster.head_node.node_id, engine_ray._measure, []
-
-    def measure_slowly(*args: Any) -> Any:
-        """Both nodes begin a cell; that of the node to be lost never ends."""
-        node = ray.get_runtime_context().get_node_id()
-        (begun / node).touch()
-        while node != head or len(list(begun.iterdir())) < 2:
-            time.sleep(0.1)
-        return measure(*args)
-
-    def lose_a_node(self: engine_ray.RayEngine, sweep: Sweep, groups: list[Group]) -> Any:
-        for result in every_result(self, sweep, groups):
-            if not lost:
-                lost.extend(cluster.worker_nodes)
-                cluster.remove_node(lost[0], allow_graceful=False)
-            yield result
-
-    every_result = engine_ray.RayEngine.measure
-    monkeypatch.setattr(TextEvaluator, "together", 1)
-    monkeypatch.setattr(engine_ray, "_measure", measure_slowly)
-    monkeypatch.setattr(engine_ray.RayEngine, "measure", lose_a_node)
-    assert main(scratch(folder, "--engine", "ray", "--ray-address", cluster.address)) == 0
-    assert {path.name for path in begun.iterdir()} == {head, lost[0].node_id}
-    for _ in range(600):  # the cluster takes its time to call a node dead
-        if sum(node["Alive"] for node in ray.nodes()) == 1:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("no node was lost")
-    assert json.loads((folder / "map.json").read_text())["provenance"]["engine"] == "ray"
-    assert_same_family(folder, undisturbed)
-
-
-def test_a_node_that_sees_other_data_is_refused(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
-    from accuracy_maps.engine_ray import RayEngine
-    from data.artifacts import ToolkitError
-
-    config = MapConfig(
-        codecs=(str(undisturbed / "map-codec"),), local=str(undisturbed / "map-local"),
-        output=str(tmp_path / "map.json"), limit=5, snr_db=(0.0,),
-    )  # fmt: skip
-    sweep = Sweep(config)
-    sweep.config = dataclasses.replace(config, limit=6)  # what the node will open
-    engine = RayEngine(address=cluster.address, device="cpu")
-    with pytest.raises(ToolkitError, match="sees other checkpoints or data"):
-        list(engine.measure(sweep, sweep.groups[:1]))
