@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from accuracy_maps.assemble import assemble_bimodal, assemble_map
-from accuracy_maps.bimodal import BimodalMap
+from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.cells import Cell, CellStore, store_folder
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine, LocalEngine
@@ -30,7 +31,7 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
     """Measure a map and write JSON, CSV and a plot beside each other.
 
     Finished cells are kept in a folder beside the output until the map is written, so that the same call goes
-    on after a kill.
+    on after a kill. A map that the same call wrote is read instead; one of another config is written over.
 
     Args:
         config: what to measure.
@@ -63,20 +64,15 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
 
     config = sweep.config
     output = Path(config.output)
+    if (finished := finished_map(sweep)) is not None:
+        return finished
     store = CellStore(store_folder(output), sweep.plan)
     cells = measure_cells(sweep, store, engine)
     kind, test = sweep.kind, sweep.test
     origin = provenance(
-        config=dataclasses.asdict(config) | {"channel": sweep.channel.kind},
-        seed=config.seed,
-        data_sha256=test.dataset.sha256,
-        dataset=test.dataset.name,
-        test_items=test.items,
+        **_origin(sweep),
         seconds=round(sum(cell.seconds for cell in cells.values()), 1),
         engine=engine.name,
-        channel=dataclasses.asdict(sweep.channel),
-        codecs=[describe(checkpoint) for checkpoint in sweep.codecs],
-        local=describe(sweep.local),
     )
     model = (sweep.codecs or [sweep.local])[0].codec.config.model_name
     fields: dict[str, Any] = {
@@ -106,6 +102,51 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
         save_mat(result, output.with_suffix(".mat"))
     store.remove()
     return result
+
+
+def _origin(sweep: Sweep) -> dict[str, Any]:
+    """What a map follows from, for its provenance."""
+    return {
+        "config": dataclasses.asdict(sweep.config) | {"channel": sweep.channel.kind},
+        "seed": sweep.config.seed,
+        "data_sha256": sweep.test.dataset.sha256,
+        "dataset": sweep.test.dataset.name,
+        "test_items": sweep.test.items,
+        "channel": dataclasses.asdict(sweep.channel),
+        "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
+        "local": describe(sweep.local),
+    }
+
+
+def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
+    """The map that this very sweep wrote, with all that belongs to it, and says so in the log; else None.
+
+    Where its files and models lie, and on what device it was measured, makes no difference.
+    """
+    output = Path(sweep.config.output)
+    suffixes = (".json", ".csv", ".png", *((".mat",) if sweep.config.mat else ()))
+    if store_folder(output).exists() or not all(output.with_suffix(one).is_file() for one in suffixes):
+        return None
+    try:
+        found = load_map(output)
+    except ToolkitError:  # damaged or foreign: made anew
+        return None
+    ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
+    wanted = _comparable(json.loads(json.dumps(_origin(sweep))))
+    if [*map(list, found.axes)] != [*ks, *[list(sweep.snr_db)] * len(ks)] or any(
+        _comparable(found.provenance).get(name) != value for name, value in wanted.items()
+    ):
+        return None
+    logger.info("finished already: %s; remove it to measure again", output)
+    return found
+
+
+def _comparable(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """An origin without what may differ between maps that are equal."""
+    config = origin.get("config")
+    places = ("codecs", "local", "output", "device", "data_dir")
+    kept = {n: v for n, v in config.items() if n not in places} if isinstance(config, dict) else config
+    return {**origin, "config": kept}
 
 
 def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point, Cell]:

@@ -10,9 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap
-from accuracy_maps.build import build_opened, lock_of, open_sweep
+from accuracy_maps.build import build_opened, finished_map, lock_of, open_sweep
 from accuracy_maps.calibrate import time_cells
 from accuracy_maps.cells import recorded_seconds, store_folder
 from accuracy_maps.config import MapConfig
@@ -85,6 +86,8 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
 def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> AccuracyMap | BimodalMap:
     """Train what is not trained yet, then measure the map; after a kill the same call goes on.
 
+    Where all of that is done already nothing is written.
+
     Raises:
         ToolkitError: as `train_codec` and `build_map`.
     """
@@ -92,10 +95,30 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
         AccuracyMap.load(config.beside)  # a mistake shows now, not after the trainings
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     with locked(lock_of(config)):
+        trained = all(_is_trained(run) for run in (runs.local, runs.codec))
+        if trained and Path(config.output).exists():
+            _train(runs, engine)  # refuses other flags than before
+            if (finished := finished_map(open_sweep(config, engine))) is not None:
+                return finished
         log_plan(config, runs, engine, cells=cells)
-        for what, run in (("local model", runs.local), ("codec", runs.codec)):
-            engine.call(train_run, run, what=f"training the {what}, {run.output}")
+        _train(runs, engine)
         return build_opened(open_sweep(config, engine), engine)
+
+
+def _train(runs: Family, engine: Engine) -> None:
+    for what, run in (("local model", runs.local), ("codec", runs.codec)):
+        engine.call(train_run, run, what=f"training the {what}, {run.output}")
+
+
+def _position(run: RunConfig) -> dict[str, Any] | None:
+    """Where a run stands; None: it has not begun."""
+    state = Path(run.output) / "state.safetensors"
+    return read_position(state) if state.exists() else None
+
+
+def _is_trained(run: RunConfig) -> bool:
+    done = _position(run)
+    return done is not None and is_over(run.training, done)
 
 
 def train_run(run: RunConfig) -> None:
@@ -107,12 +130,10 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> 
     """Say in the log what there is to do, and how long it will take where that was measured."""
     logger.info("plan for %s", config.output)
     for number, (what, run) in enumerate((("local model", runs.local), ("codec", runs.codec)), start=1):
-        state = Path(run.output) / "state.safetensors"
-        done = read_position(state) if state.exists() else None
-        if done is not None and is_over(run.training, done):
+        if _is_trained(run):
             logger.info("  %d. %s %s: trained", number, what, run.output)
             continue
-        step = done["step"] if done else 0
+        step = done["step"] if (done := _position(run)) else 0
         time = engine.call(time_steps, _from_nothing(run, runs), what=f"timing some steps of the {what}")
         seconds = (time.steps - step) * time.seconds_per_step
         logger.info(

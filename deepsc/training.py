@@ -206,6 +206,8 @@ def train(
     position: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1}
     if resume and (output / "state.safetensors").exists():
         position = load_state(output, codec, optimizer)
+        if is_over(config, position):
+            return position
         logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
     processes.agree_on(codec)
     total_steps = config.epochs * len(batches(0))

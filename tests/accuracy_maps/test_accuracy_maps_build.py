@@ -2,7 +2,9 @@
 
 import csv
 import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +146,28 @@ def test_seed_and_draws_decide_the_noise(folders: dict[str, Path], built: Path, 
     assert other.k == (2,)
     assert other.local_accuracy == one.local_accuracy, "no noise there"
     assert other.accuracy[0, 0] != one.accuracy[0, 0]
+
+
+def test_a_finished_map_is_neither_measured_nor_written_again(
+    folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]],
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Wherever it lies; one of another config, or that is not whole, is made anew."""
+    caplog.set_level(logging.INFO)
+    folder = Path(shutil.copytree(built, tmp_path / "built"))
+    command = arguments(folders, folder / "map.json")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    assert main(command) == 0
+    assert measured == []
+    assert caplog.messages == [f"finished already: {folder / 'map.json'}; remove it to measure again"]
+    assert "sacreBLEU over the channel / local, awgn" in capsys.readouterr().out
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
+    (folder / "map.csv").unlink()
+    for changes in ([], ["--seed", "1"]):
+        measured.clear()
+        assert main([*command, *changes]) == 0
+        assert len(measured) == CELLS
+    assert json.loads((folder / "map.json").read_text())["provenance"]["seed"] == 1
 
 
 KILLED = """
