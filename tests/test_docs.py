@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from needed import need
-from pages import DOCS, fences, run_page
+from pages import DOCS, README, fences, run_page, run_shell
 
 from accuracy_maps import AccuracyMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
 from deepsc.command import main as train_deepsc
+from deepsc.config import CorpusConfig
 from optimizer.command import main as optimize
 from profiling.command import main as profile_flops
 
@@ -43,6 +44,23 @@ def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path) -> None:
     assert digital.axes == found.axes
     assert digital.local_accuracy == found.local_accuracy
     assert (runs / "optimize" / "results.csv").is_file()
+
+
+def test_the_readmes_chain_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands on fewer captions than their defaults say, and the reports of what they wrote."""
+    monkeypatch.setitem(CorpusConfig.__init__.__kwdefaults__, "caption_count", 400)
+    chain, reports = (
+        next(one.code for one in fences(README) if one.language == "sh" and word in one.code)
+        for word in ("pip install . &&", "report runs/")
+    )
+    ran = run_shell(chain, commands=COMMANDS)
+    assert [program for program, *_ in ran] == ["train-deepsc", *COMMANDS]
+    assert chain.count("&&") == len(ran) + 2, "nothing but the set-up is left out"
+    run_shell(reports, commands=COMMANDS)
+    runs = tmp_path / "runs"
+    assert load_map(runs / "text-map.json").provenance["test_items"] == 50
+    for page in ("text-map.html", "optimize/report.html"):
+        assert (runs / page).stat().st_size > 20_000
 
 
 @pytest.mark.parametrize("page", ["channels.md", "own-channel.md", "own-corpus.md"])
