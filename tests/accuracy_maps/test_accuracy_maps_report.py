@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import files_limited_to
 from page_browser import WIDTHS, Visit, browser  # noqa: F401
 
 from accuracy_maps import AccuracyMap, BimodalMap
@@ -34,6 +35,20 @@ def test_the_axis_begins_below_every_curve_of_the_page() -> None:
     codec, digital = np.array([[0.82, 0.99]]), np.array([[0.0, 1.0]])
     assert axis_start(codec) == pytest.approx(0.7)
     assert axis_start(codec, digital) == 0
+
+
+def test_on_a_full_disk_the_old_page_survives(text_map: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(text_map)]) == 0
+    page = text_map.with_suffix(".html")
+    page.write_text("the old one")
+    capsys.readouterr()
+    with files_limited_to(20_000):
+        assert main(["report", str(text_map)]) == 2
+    assert capsys.readouterr().err == (
+        f"build-accuracy-map report: error: cannot write {page}: File too large\n"
+    )
+    assert page.read_text() == "the old one"
+    assert {path.name for path in page.parent.iterdir()} == {text_map.name, page.name}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from full_disk import files_limited_to
 from page_browser import WIDTHS, Visit, browser  # noqa: F401
 
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
@@ -88,6 +89,18 @@ def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     document = json.loads(path.read_text())
     change(document)
     path.write_text(json.dumps(document))
+
+
+def test_on_a_full_disk_the_old_page_survives(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("the old one")
+    with files_limited_to(20_000):
+        assert main(["report", str(made / "run"), "--output", str(page)]) == 2
+    assert capsys.readouterr().err == f"optimize report: error: cannot write {page}: File too large\n"
+    assert page.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [page]
 
 
 def test_the_command_writes_the_same_page_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
