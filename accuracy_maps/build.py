@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from accuracy_maps.assemble import assemble_bimodal, assemble_map
 from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.cells import Cell, CellStore, store_folder
@@ -20,6 +18,7 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep import Group, Point, Sweep, describe
 from data.artifacts import ToolkitError, provenance
 from data.lock import locked
+from data.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +164,7 @@ def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point,
         if missing := tuple(point for point, cell in stored.items() if cell is None):
             pending.append(dataclasses.replace(group, points=missing))
     total = len(cells) + _cells(pending)
-    with tqdm(total=total, initial=len(cells), unit="cell", dynamic_ncols=True, disable=None) as bar:
+    with Progress(f"sweep of {sweep.config.output}", total=total, done=len(cells), unit="cell") as progress:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             failed = []
             for group, result in engine.measure(sweep, pending):
@@ -180,7 +179,7 @@ def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point,
                     cells[point] = cell
                     score = sweep.test.scorer.score(cell.counts.sum(axis=0))
                     logger.info("%s: %s %.2f", group.name(point), sweep.test.scorer.metric, score)
-                    bar.update()
+                    progress.update()
             pending = failed
     if pending:
         raise ToolkitError(

@@ -22,6 +22,7 @@ from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError
 from data.cli import flag_of
 from data.lock import locked
+from data.progress import duration
 from deepsc.calibrate import time_steps
 from deepsc.checkpoint import read_position
 from deepsc.command import build_parser, config_from_args
@@ -138,20 +139,20 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> 
         seconds = (time.steps - step) * time.seconds_per_step
         logger.info(
             "  %d. %s %s: %d of %d steps to train, at most %s without validation (%.3g s a step, as timed)",
-            number, what, run.output, time.steps - step, time.steps, _duration(seconds),
+            number, what, run.output, time.steps - step, time.steps, duration(seconds),
             time.seconds_per_step,
         )  # fmt: skip
     recorded = recorded_seconds(store_folder(Path(config.output)), draws=config.draws)
     left = max(0, cells - len(recorded))
     if recorded:
-        expected = f"{_duration(sum(recorded) / len(recorded) * left)} at the pace so far"
+        expected = f"{duration(sum(recorded) / len(recorded) * left)} at the pace so far"
     else:
         untrained = _from_nothing(runs.codec, runs)
         cell = engine.call(time_cells, (config, untrained), what="timing some cells")
         # The local model has no noise to draw; each model's features, computed once, count as a cell.
         passes = (left - 1) * config.draws + 1 + 2
         expected = (
-            f"at most {_duration(passes * cell.seconds_per_cell)} (timed on {cell.timed_items} of "
+            f"at most {duration(passes * cell.seconds_per_cell)} (timed on {cell.timed_items} of "
             f"{cell.items} test items with untrained weights)"
         )
     each = ", one after the other" if engine.remote else ""
@@ -180,9 +181,3 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
             )
         axes.append(asked)
     return [*axes, *itertools.repeat(config.snr_db, len(names))]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
