@@ -65,6 +65,14 @@ class Visit:
         """A read-out with all its digits."""
         return float(self.page.locator(f"#{name}").get_attribute("data-value"))
 
+    def tiles_fill_their_rows(self) -> bool:
+        """No read-out stands alone in a row that has room for more."""
+        return self.page.evaluate(
+            "[...document.querySelectorAll('.readings')].every((tiles) =>"
+            " Math.abs(tiles.lastElementChild.getBoundingClientRect().right"
+            " - tiles.getBoundingClientRect().right) < 1)"
+        )
+
     def fits(self) -> bool:
         """Nothing sticks out of the window sideways."""
         return self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -200,6 +200,38 @@ def test_it_fits_the_window_and_asks_for_nothing(browser, text_map: Path, vqa_ma
         assert grounds[0] != grounds[1]
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tiles_dots_and_colours_show_all_there_is(
+    browser,  # noqa: F811
+    text_map: Path,
+    vqa_map: Path,
+    digital_map: Path,
+    width: int,
+) -> None:
+    for path, digital in ((text_map, None), (text_map, digital_map), (vqa_map, None)):
+        visit = Visit(browser, write_report(path, digital=digital), width=width)
+        assert visit.tiles_fill_their_rows()
+        left = visit.page.eval_on_selector("#curves clipPath rect", "rect => rect.x.baseVal.value")
+        right = left + visit.page.eval_on_selector(
+            "#curves clipPath rect", "rect => rect.width.baseVal.value"
+        )
+        dots = visit.page.eval_on_selector_all(
+            "#curves g circle",
+            "dots => dots.map(dot => [dot.cx.baseVal.value - 3, dot.cx.baseVal.value + 3])",
+        )
+        assert left <= min(low for low, _ in dots)
+        assert max(high for _, high in dots) <= right
+        shares = visit.page.eval_on_selector_all(
+            "section > .scroll .heat td",
+            "cells => cells.map(cell => +cell.style.getPropertyValue('--share'))",
+        )
+        assert (min(shares), max(shares)) == (0, 1)
+    read = "cells => cells.map(cell => [+cell.style.getPropertyValue('--share'), +cell.textContent])"
+    envelope = BimodalMap.load(vqa_map).envelope
+    for share, f in visit.page.eval_on_selector_all("#heat td", read):
+        assert share == pytest.approx((f - envelope.min()) / np.ptp(envelope), abs=2e-3)
+
+
 def test_lines_are_read_out_and_hidden(browser, text_map: Path) -> None:  # noqa: F811
     visit = Visit(browser, write_report(text_map))
     lines = visit.page.locator("#curves svg path.line")
