@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from accuracy_maps.assemble import assemble_bimodal, assemble_map
-from accuracy_maps.bimodal import BimodalMap
+from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.cells import Cell, CellStore, store_folder
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine, LocalEngine
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep import Group, Point, Sweep, describe
 from data.artifacts import ToolkitError, provenance
+from data.lock import locked
+from data.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
     """Measure a map and write JSON, CSV and a plot beside each other.
 
     Finished cells are kept in a folder beside the output until the map is written, so that the same call goes
-    on after a kill.
+    on after a kill. A map that the same call wrote is read instead; one of another config is written over.
 
     Args:
         config: what to measure.
@@ -39,25 +40,38 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
         ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others; if a cell fails
             again and again.
     """
+    engine = engine or LocalEngine()
+    sweep = open_sweep(config, engine)
+    with locked(lock_of(config)):
+        return build_opened(sweep, engine)
+
+
+def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
+    """A sweep, its models where they are needed."""
+    return Sweep(config, device="cpu" if engine.remote else None)
+
+
+def lock_of(config: MapConfig) -> Path:
+    """What whoever writes a map or its cells must hold."""
+    output = Path(config.output)
+    return output.with_name(f".{output.name}.lock")
+
+
+def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
+    """`build_map`, for whoever holds its lock."""
     from accuracy_maps.plot import plot_bimodal, plot_map
 
+    config = sweep.config
     output = Path(config.output)
-    engine = engine or LocalEngine()
-    sweep = Sweep(config, device="cpu" if engine.remote else None)
+    if (finished := finished_map(sweep)) is not None:
+        return finished
     store = CellStore(store_folder(output), sweep.plan)
     cells = measure_cells(sweep, store, engine)
     kind, test = sweep.kind, sweep.test
     origin = provenance(
-        config=dataclasses.asdict(config) | {"channel": sweep.channel.kind},
-        seed=config.seed,
-        data_sha256=test.dataset.sha256,
-        dataset=test.dataset.name,
-        test_items=test.items,
+        **_origin(sweep),
         seconds=round(sum(cell.seconds for cell in cells.values()), 1),
         engine=engine.name,
-        channel=dataclasses.asdict(sweep.channel),
-        codecs=[describe(checkpoint) for checkpoint in sweep.codecs],
-        local=describe(sweep.local),
     )
     model = (sweep.codecs or [sweep.local])[0].codec.config.model_name
     fields: dict[str, Any] = {
@@ -89,6 +103,51 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
     return result
 
 
+def _origin(sweep: Sweep) -> dict[str, Any]:
+    """What a map follows from, for its provenance."""
+    return {
+        "config": dataclasses.asdict(sweep.config) | {"channel": sweep.channel.kind},
+        "seed": sweep.config.seed,
+        "data_sha256": sweep.test.dataset.sha256,
+        "dataset": sweep.test.dataset.name,
+        "test_items": sweep.test.items,
+        "channel": dataclasses.asdict(sweep.channel),
+        "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
+        "local": describe(sweep.local),
+    }
+
+
+def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
+    """The map that this very sweep wrote, with all that belongs to it, and says so in the log; else None.
+
+    Where its files and models lie, and on what device it was measured, makes no difference.
+    """
+    output = Path(sweep.config.output)
+    suffixes = (".json", ".csv", ".png", *((".mat",) if sweep.config.mat else ()))
+    if store_folder(output).exists() or not all(output.with_suffix(one).is_file() for one in suffixes):
+        return None
+    try:
+        found = load_map(output)
+    except ToolkitError:  # damaged or foreign: made anew
+        return None
+    ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
+    wanted = _comparable(json.loads(json.dumps(_origin(sweep))))
+    if [*map(list, found.axes)] != [*ks, *[list(sweep.snr_db)] * len(ks)] or any(
+        _comparable(found.provenance).get(name) != value for name, value in wanted.items()
+    ):
+        return None
+    logger.info("finished already: %s; remove it to measure again", output)
+    return found
+
+
+def _comparable(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """An origin without what may differ between maps that are equal."""
+    config = origin.get("config")
+    places = ("codecs", "local", "output", "device", "data_dir")
+    kept = {n: v for n, v in config.items() if n not in places} if isinstance(config, dict) else config
+    return {**origin, "config": kept}
+
+
 def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point, Cell]:
     """Measure every cell of a sweep, or take it from the store.
 
@@ -105,7 +164,7 @@ def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point,
         if missing := tuple(point for point, cell in stored.items() if cell is None):
             pending.append(dataclasses.replace(group, points=missing))
     total = len(cells) + _cells(pending)
-    with tqdm(total=total, initial=len(cells), unit="cell", dynamic_ncols=True, disable=None) as bar:
+    with Progress(f"sweep of {sweep.config.output}", total=total, done=len(cells), unit="cell") as progress:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             failed = []
             for group, result in engine.measure(sweep, pending):
@@ -120,7 +179,7 @@ def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point,
                     cells[point] = cell
                     score = sweep.test.scorer.score(cell.counts.sum(axis=0))
                     logger.info("%s: %s %.2f", group.name(point), sweep.test.scorer.metric, score)
-                    bar.update()
+                    progress.update()
             pending = failed
     if pending:
         raise ToolkitError(

@@ -7,6 +7,7 @@ computes with as many threads as torch has here, or on one GPU, so that results 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -56,7 +57,7 @@ class RayEngine:
         self._ray = ray
         try:
             ray.init(address=address, ignore_reinit_error=True, logging_level=logging.WARNING)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
             raise ToolkitError(f"--ray-address: {address!r} given, no cluster there ({error})") from error
         resources = ray.cluster_resources()
         self.device = device or ("cuda" if resources.get("GPU") else "cpu")
@@ -73,7 +74,10 @@ class RayEngine:
         """See `Engine.call`."""
         logger.info("on the cluster: %s", what)
         task = self._ray.remote(_call).options(**self._options)
-        result: Result = self._get(task.remote(function, argument, self._threads))
+        try:
+            result: Result = self._get(task.remote(function, argument, self._threads))
+        except self._ray.exceptions.RayError as error:
+            raise _given_up(what, error) from error
         return result
 
     def measure(
@@ -81,10 +85,10 @@ class RayEngine:
     ) -> Iterator[tuple[Group, list[Cell] | Exception]]:
         """See `Engine.measure`."""
         task = self._ray.remote(_measure).options(**self._options)
-        waiting = {
-            task.remote(sweep.config, sweep.fingerprint, group, self._threads): group for group in groups
-        }
+        waiting: dict[Any, Group] = {}
         try:
+            for group in groups:
+                waiting[task.remote(sweep.config, sweep.fingerprint, group, self._threads)] = group
             while waiting:
                 (ready,), _ = self._ray.wait(list(waiting), num_returns=1)
                 group = waiting.pop(ready)
@@ -96,9 +100,12 @@ class RayEngine:
                 except Exception as error:  # of the task, or of Ray when all retries failed
                     result = error
                 yield group, result
+        except self._ray.exceptions.RayError as error:  # not of a task
+            raise _given_up("the sweep", error) from error
         finally:
-            for reference in waiting:
-                self._ray.cancel(reference)
+            with contextlib.suppress(self._ray.exceptions.RayError):
+                for reference in waiting:
+                    self._ray.cancel(reference)
 
     def _get(self, reference: Any) -> Any:
         """What a task returned; its own error where it raised one."""
@@ -106,6 +113,14 @@ class RayEngine:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause if isinstance(error.cause, Exception) else error from error
+
+
+def _given_up(what: str, error: Exception) -> ToolkitError:
+    """Lost nodes, too little memory, crashed processes: what is left when Ray's own retries failed, too."""
+    return ToolkitError(
+        f"--engine ray: {what} failed ({type(error).__name__}: {error}); what is finished is kept, give the "
+        "same command again to go on"
+    )
 
 
 def _call(function: Callable[[Any], Any], argument: Any, threads: int) -> Any:

@@ -162,4 +162,10 @@ def _table(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
         (head, [tuple(float(grid[row, column]) for grid in flat) for column in range(len(columns))])
         for row, head in enumerate(heads)
     ]
-    return {"corner": corner, "columns": [f"{snr:g}" for snr in columns], "rows": rows}
+    return {
+        "corner": corner,
+        "columns": [f"{snr:g}".replace("-", "−") for snr in columns],
+        "rows": rows,
+        "lowest": float(flat[0].min()),
+        "highest": float(flat[0].max()),
+    }

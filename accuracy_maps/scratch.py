@@ -10,15 +10,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap
-from accuracy_maps.build import build_map
+from accuracy_maps.build import build_opened, finished_map, lock_of, open_sweep
+from accuracy_maps.calibrate import time_cells
 from accuracy_maps.cells import recorded_seconds, store_folder
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError
 from data.cli import flag_of
+from data.lock import locked
+from data.progress import duration
 from deepsc.calibrate import time_steps
 from deepsc.checkpoint import read_position
 from deepsc.command import build_parser, config_from_args
@@ -31,6 +35,11 @@ logger = logging.getLogger(__name__)
 
 _OURS = ("--modality", "--output", "--resume", "--init-from", "--device", "--data-dir")
 """Flags of train-deepsc that follow from those of build-accuracy-map."""
+
+
+_WAIT_S = 120.0
+"""A training that goes on elsewhere waits so long for the lock of the node it was lost with, which a shared
+file system may be slow to drop."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,59 +87,89 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
 def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> AccuracyMap | BimodalMap:
     """Train what is not trained yet, then measure the map; after a kill the same call goes on.
 
+    Where all of that is done already nothing is written.
+
     Raises:
         ToolkitError: as `train_codec` and `build_map`.
     """
     if config.beside:
         AccuracyMap.load(config.beside)  # a mistake shows now, not after the trainings
-    log_plan(config, runs, engine)
+    cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
+    with locked(lock_of(config)):
+        trained = all(_is_trained(run) for run in (runs.local, runs.codec))
+        if trained and Path(config.output).exists():
+            _train(runs, engine)  # refuses other flags than before
+            if (finished := finished_map(open_sweep(config, engine))) is not None:
+                return finished
+        log_plan(config, runs, engine, cells=cells)
+        _train(runs, engine)
+        return build_opened(open_sweep(config, engine), engine)
+
+
+def _train(runs: Family, engine: Engine) -> None:
     for what, run in (("local model", runs.local), ("codec", runs.codec)):
         engine.call(train_run, run, what=f"training the {what}, {run.output}")
-    return build_map(config, engine)
+
+
+def _position(run: RunConfig) -> dict[str, Any] | None:
+    """Where a run stands; None: it has not begun."""
+    state = Path(run.output) / "state.safetensors"
+    return read_position(state) if state.exists() else None
+
+
+def _is_trained(run: RunConfig) -> bool:
+    done = _position(run)
+    return done is not None and is_over(run.training, done)
 
 
 def train_run(run: RunConfig) -> None:
     """Train or go on training; the checkpoint is on disk, and need not travel."""
-    train_codec(run)
+    train_codec(run, wait_s=_WAIT_S)
 
 
-def log_plan(config: MapConfig, runs: Family, engine: Engine) -> None:
-    """Say in the log what there is to do, and how long it will take where that was measured.
-
-    Raises:
-        ToolkitError: if the sweep wants a k that the codec will not be trained for.
-    """
-    cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
+def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> None:
+    """Say in the log what there is to do, and how long it will take where that was measured."""
     logger.info("plan for %s", config.output)
     for number, (what, run) in enumerate((("local model", runs.local), ("codec", runs.codec)), start=1):
-        state = Path(run.output) / "state.safetensors"
-        done = read_position(state) if state.exists() else None
-        if done is not None and is_over(run.training, done):
+        if _is_trained(run):
             logger.info("  %d. %s %s: trained", number, what, run.output)
             continue
-        step = done["step"] if done else 0
-        # What the codec starts from may not be there yet, and makes no difference to the time.
-        timed = dataclasses.replace(run, init_from=None, pretrained=runs.local.pretrained)
-        time = engine.call(time_steps, timed, what=f"timing some steps of the {what}")
+        step = done["step"] if (done := _position(run)) else 0
+        time = engine.call(time_steps, _from_nothing(run, runs), what=f"timing some steps of the {what}")
         seconds = (time.steps - step) * time.seconds_per_step
         logger.info(
             "  %d. %s %s: %d of %d steps to train, at most %s without validation (%.3g s a step, as timed)",
-            number, what, run.output, time.steps - step, time.steps, _duration(seconds),
+            number, what, run.output, time.steps - step, time.steps, duration(seconds),
             time.seconds_per_step,
         )  # fmt: skip
     recorded = recorded_seconds(store_folder(Path(config.output)), draws=config.draws)
     left = max(0, cells - len(recorded))
-    pace = f"{_duration(sum(recorded) / len(recorded) * left)} at the pace so far" if recorded else None
-    logger.info(
-        "  3. sweep: %d of %d cells to measure, %s",
-        left,
-        cells,
-        pace or "time unknown until the first are measured",
-    )
+    if recorded:
+        expected = f"{duration(sum(recorded) / len(recorded) * left)} at the pace so far"
+    else:
+        untrained = _from_nothing(runs.codec, runs)
+        cell = engine.call(time_cells, (config, untrained), what="timing some cells")
+        # The local model has no noise to draw; each model's features, computed once, count as a cell.
+        passes = (left - 1) * config.draws + 1 + 2
+        expected = (
+            f"at most {duration(passes * cell.seconds_per_cell)} (timed on {cell.timed_items} of "
+            f"{cell.items} test items with untrained weights)"
+        )
+    each = ", one after the other" if engine.remote else ""
+    logger.info("  3. sweep: %d of %d cells to measure, %s%s", left, cells, expected, each)
+
+
+def _from_nothing(run: RunConfig, runs: Family) -> RunConfig:
+    """A run that starts from no model, which may not be there yet and makes no difference to the time."""
+    return dataclasses.replace(run, init_from=None, pretrained=runs.local.pretrained)
 
 
 def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
-    """Axes of the map to be."""
+    """Axes of the map to be.
+
+    Raises:
+        ToolkitError: if it is to have a k that the codec will not be trained for.
+    """
     names = modality(codec.modality).transmissions
     axes: list[Sequence[float]] = []
     for name, trained in zip(names, codec.trained_k.values(), strict=True):
@@ -142,9 +181,3 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
             )
         axes.append(asked)
     return [*axes, *itertools.repeat(config.snr_db, len(names))]
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"about {seconds:.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

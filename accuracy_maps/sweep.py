@@ -117,9 +117,9 @@ class Sweep:
         """All cells, the local model first, in the order of the map's rows."""
         groups = [Group(model=None, points=((0, 0.0),), draws=1)]
         together = 1 if self.config.baseline else self.test.scorer.together
-        snrs = [_plain(snr) for snr in itertools.product(self.snr_db, repeat=len(self.kind.transmissions))]
+        snrs = [plain(snr) for snr in itertools.product(self.snr_db, repeat=len(self.kind.transmissions))]
         for model in sorted(set(self.owners.values())):
-            ks = [_plain(k) for k, owner in self.owners.items() if owner == model]
+            ks = [plain(k) for k, owner in self.owners.items() if owner == model]
             points = list(itertools.product(ks, snrs))
             groups += [
                 Group(model=model, points=tuple(points[start : start + together]), draws=self.config.draws)
@@ -158,7 +158,7 @@ class Sweep:
         return self._evaluator[1]
 
 
-def _plain(values: tuple[Any, ...]) -> Any:
+def plain(values: tuple[Any, ...]) -> Any:
     """One transmission's value by itself, several as they are: what `Measurer.measure` takes."""
     return values[0] if len(values) == 1 else values
 

@@ -9,6 +9,8 @@ corpus's order each batch would be as long as its longest sentence. Ours encodes
 batch together with a KV cache, and lets complete sentences leave. Noise follows from the same seeds, so the
 counts that maps are made of must be equal, and the script fails if they are not. Scoring is in all three.
 
+It also fails if "plain" is not at least ten times as slow as ours.
+
 The three take turns, k by k. Times are CPU seconds of this process on one thread: other work on the machine
 does not count.
 """
@@ -35,9 +37,11 @@ from deepsc.text import TextCodec
 from deepsc.text_run import load_corpus
 
 SEED = 0
+LEAST_RATIO = 10.0
+"""Times that ours must be faster than the plain loop."""
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -46,7 +50,7 @@ def main() -> None:
     parser.add_argument("--k", type=int_list, help="default: all trained")
     parser.add_argument("--snr-db", type=float_grid, default=float_grid("-6:18:3"))
     parser.add_argument("--limit", type=positive_int, help="first test sentences only")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.set_num_threads(1)
     checkpoint = from_pretrained(args.codec)
     assert isinstance(checkpoint.codec, TextCodec)
@@ -90,6 +94,8 @@ def main() -> None:
     for name in ways:
         ratio = seconds[name] / seconds["ours"]
         print(f"{name:>8}{seconds[name]:>10.1f}{seconds[name] / cells:>10.3f}{ratio:>13.1f}x")
+    if (ratio := seconds["plain"] / seconds["ours"]) < LEAST_RATIO:
+        sys.exit(f"ours is {ratio:.1f} times as fast as the plain loop, at least {LEAST_RATIO:g} is required")
 
 
 @torch.inference_mode()

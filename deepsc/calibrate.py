@@ -57,6 +57,7 @@ def time_steps(config: RunConfig) -> StepTime:
                 output=Path(folder),
                 resume=False,
                 stop_after_steps=min(steps, len(batches(0))),
+                quiet=True,
             )
             seconds = (time.perf_counter() - start) / position["step"]
     return StepTime(steps=config.training.epochs * len(batches(0)), seconds_per_step=seconds)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished
 from data.cli import flag_of
+from data.lock import LOCK_NAME, locked
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
@@ -25,7 +27,7 @@ from deepsc.training import train, uplink
 _START_BATCHES = 16
 
 
-def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Checkpoint:
+def train_codec(config: RunConfig, *, stop_after_steps: int | None = None, wait_s: float = 0.0) -> Checkpoint:
     """Train a codec, or resume its training; see `RunConfig`.
 
     Several processes started by `accelerate launch` or torchrun share each batch; see `deepsc.processes`.
@@ -33,6 +35,7 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
     Args:
         config: the run.
         stop_after_steps: leave off after so many steps, as a kill would.
+        wait_s: how long to wait for another process that writes to the run's folder; see `data.lock`.
 
     Returns:
         The best checkpoint so far.
@@ -41,13 +44,12 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None) -> Ch
         ToolkitError: on any mistake of the user's; then nothing half-written is left.
     """
     with join(config.device) as (processes, device):
-        return _train_codec(config, processes, device, stop_after_steps)
+        return _train_codec(config, processes, device, stop_after_steps, wait_s)
 
 
 def _train_codec(
-    config: RunConfig, processes: Processes, device: str, stop_after_steps: int | None
+    config: RunConfig, processes: Processes, device: str, stop_after_steps: int | None, wait_s: float
 ) -> Checkpoint:
-    output = Path(config.output)
     kind = modality(config.modality)
     initial = from_pretrained(config.init_from) if config.init_from else None
     if initial is not None:
@@ -63,41 +65,58 @@ def _train_codec(
         "training": dataclasses.asdict(config.training),
         "init_from": initial.sha256 if initial else config.pretrained,
     }
-    _claim_output(output, fields, resume=config.resume)
     uplink(config.training)  # a wrong channel shows before anything is written
     batches, validation = material.batches(), material.validation()
-    processes.wait()  # until everyone has seen the output as it was
-    if processes.writes:
-        remove_unfinished(output)
-    if processes.writes and not (output / "config.json").exists():
-        origin = provenance(
-            config=dataclasses.asdict(config),
-            seed=config.training.seed,
-            data_sha256=material.dataset.sha256,
-            **({"initial": _history(config, initial)} if initial else {}),
+    output = Path(config.output)
+    with _alone(output, processes, device, wait_s):
+        _claim_output(output, fields, resume=config.resume)
+        processes.wait()  # until everyone has seen the output as it was
+        if processes.writes:
+            remove_unfinished(output)
+        if processes.writes and not (output / "config.json").exists():
+            origin = provenance(
+                config=dataclasses.asdict(config),
+                seed=config.training.seed,
+                data_sha256=material.dataset.sha256,
+                **({"initial": _history(config, initial)} if initial else {}),
+            )
+            if material.tokenizer is not None:
+                material.tokenizer.save(output)
+            write_config(output, fields | {"provenance": origin})
+        torch.manual_seed(config.training.seed)  # initial weights
+        codec = kind.codec(material.codec_config)
+        weights = initial.codec.state_dict() if initial else material.weights
+        start_from(codec, weights)
+        codec.to(device)
+        if weights and codec.config.uplinks and not (output / "state.safetensors").exists():
+            principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
+        train(
+            codec,
+            config=config.training,
+            batches=batches,
+            validation=validation,
+            output=output,
+            resume=config.resume,
+            stop_after_steps=stop_after_steps,
+            processes=processes,
         )
-        if material.tokenizer is not None:
-            material.tokenizer.save(output)
-        write_config(output, fields | {"provenance": origin})
-    torch.manual_seed(config.training.seed)  # initial weights
-    codec = kind.codec(material.codec_config)
-    weights = initial.codec.state_dict() if initial else material.weights
-    start_from(codec, weights)
-    codec.to(device)
-    if weights and codec.config.uplinks and not (output / "state.safetensors").exists():
-        principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
-    train(
-        codec,
-        config=config.training,
-        batches=batches,
-        validation=validation,
-        output=output,
-        resume=config.resume,
-        stop_after_steps=stop_after_steps,
-        processes=processes,
-    )
-    processes.wait()  # until the first has written
-    return from_pretrained(output, device=device)
+        processes.wait()  # until the first has written
+        return from_pretrained(output, device=device)
+
+
+@contextmanager
+def _alone(output: Path, processes: Processes, device: str, wait_s: float) -> Iterator[None]:
+    """Have the process that writes lock the folder of a run; if it cannot, all of the run end."""
+    with ExitStack() as stack:
+        refused = None
+        if processes.writes:
+            try:
+                stack.enter_context(locked(output / LOCK_NAME, wait_s=wait_s))
+            except ToolkitError as error:
+                refused = error
+        if processes.sum(torch.tensor(int(refused is not None), device=device)):
+            raise refused or ToolkitError(f"{output}: another process writes there")
+        yield
 
 
 def _history(config: RunConfig, initial: Checkpoint) -> dict[str, Any]:

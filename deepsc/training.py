@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 
 from data.artifacts import ToolkitError
+from data.progress import Progress
 from deepsc.channels import Channel
 from deepsc.checkpoint import load_state, save_best, save_state
 from deepsc.codec import Batch, Codec
@@ -179,6 +179,7 @@ def train(
     resume: bool,
     stop_after_steps: int | None = None,
     processes: Processes = ALONE,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Train a codec on the device it is on; keep the best weights on validation data.
 
@@ -191,6 +192,7 @@ def train(
         resume: continue from state.safetensors where there is one.
         stop_after_steps: leave off after so many steps of this call, as a kill would.
         processes: those that share each batch. Dropout is drawn anew in each, all else as in one process.
+        quiet: no progress.
 
     Returns:
         The last position: epoch, batch, step, best validation loss.
@@ -206,6 +208,8 @@ def train(
     position: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1}
     if resume and (output / "state.safetensors").exists():
         position = load_state(output, codec, optimizer)
+        if is_over(config, position):
+            return position
         logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
     processes.agree_on(codec)
     total_steps = config.epochs * len(batches(0))
@@ -216,13 +220,13 @@ def train(
     codec.train()
     with (
         record or contextlib.nullcontext(),
-        tqdm(
+        Progress(
+            f"training {output}",
             total=total_steps,
-            initial=position["step"],
+            done=position["step"],
             unit="step",
-            dynamic_ncols=True,
-            disable=None if writes else True,
-        ) as bar,
+            quiet=quiet or not writes,
+        ) as progress,
     ):
         while not is_over(config, position):
             epoch_batches = batches(position["epoch"])
@@ -252,12 +256,12 @@ def train(
                 _require_finite(norm.item(), f"gradient at step {step}")
                 optimizer.step()
                 position |= {"step": step + 1, "batch": position["batch"] + 1}
-                bar.update()
+                progress.update()
                 if record and step % 10 == 0:
                     record.add_scalar("train/loss", loss.item(), step)
                     record.add_scalar("train/learning_rate", config.learning_rate * factor, step)
                     record.add_scalar("train/gradient_norm", norm.item(), step)
-                    bar.set_postfix(
+                    progress.show(
                         epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"]
                     )
                 if writes and position["step"] % config.checkpoint_steps == 0:

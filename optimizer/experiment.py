@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,8 +14,9 @@ from typing import Any
 
 import torch
 
-from data.artifacts import ToolkitError, parsing, provenance, read_document, write_json, write_text
+from data.artifacts import parsing, provenance, read_document, write_json, write_text
 from data.cli import align, raise_config_errors
+from data.lock import LOCK_NAME, locked
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.dqn import DqnConfig, DqnTrainer
@@ -109,9 +109,13 @@ def train(config: TrainConfig) -> TrainResult:
         ToolkitError: if an input cannot be used or the output folder cannot be written; no file is
             written then.
     """
-    started = time.monotonic()
     loaded = load(config.inputs, system=config.system, episode=config.episode)
-    check_writable(config.output)  # before training, not after
+    with locked(config.output / LOCK_NAME):  # a folder that cannot be written shows before training
+        return _train(config, loaded)
+
+
+def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
+    started = time.monotonic()
     draws = torch.randint(2**31, (2, config.seeds), generator=torch.Generator().manual_seed(config.seed))
     scores: dict[str, list[Scores]] = {}
     sees: dict[str, str] = {}
@@ -299,19 +303,6 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
     if bound is not None:
         rows.insert(1, ("bound", "", "", f"{bound:.3f}", "100.0%", *[""] * 6, "the future"))
     return align(rows, left=(0, -1))
-
-
-def check_writable(folder: Path) -> None:
-    """Make a folder and try that it can be written.
-
-    Raises:
-        ToolkitError: if it cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ToolkitError(f"--output {folder}: cannot write there ({error.strerror or error})") from error
 
 
 def plain(value: Any) -> Any:

@@ -11,8 +11,9 @@ from typing import Any
 
 from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
-from optimizer.experiment import TrainConfig, check_writable, plain, read_results, train
-from optimizer.inputs import k_in_every_map, load
+from data.lock import LOCK_NAME, locked
+from optimizer.experiment import TrainConfig, plain, read_results, train
+from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.plots import new_figure, save_with_data
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
@@ -61,9 +62,14 @@ def figures(config: FiguresConfig) -> list[Path]:
     Raises:
         ToolkitError: if an input cannot be used or a folder cannot be written.
     """
-    base, wanted = config.train, set(config.figures)
+    base = config.train
     loaded = load(base.inputs, system=base.system, episode=base.episode)
-    check_writable(base.output)
+    with locked(base.output / LOCK_NAME):
+        return _figures(config, loaded)
+
+
+def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
+    base, wanted = config.train, set(config.figures)
     written: list[Path] = []
 
     def preference(name: str) -> Mapping[str, Any]:

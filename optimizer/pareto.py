@@ -10,9 +10,11 @@ import torch
 
 from data.artifacts import provenance, write_json
 from data.cli import raise_config_errors
+from data.lock import LOCK_NAME, locked
+from optimizer.config import EpisodeConfig
 from optimizer.evaluation import Performance, play, summarise
-from optimizer.experiment import TrainConfig, check_writable, plain
-from optimizer.inputs import load
+from optimizer.experiment import TrainConfig, plain
+from optimizer.inputs import Loaded, load
 from optimizer.mappo import MappoTrainer
 from optimizer.plots import new_figure, save_with_data
 from optimizer.policies import GreedyPolicy, LocalPolicy, Policy
@@ -47,11 +49,18 @@ def pareto(config: ParetoConfig) -> tuple[dict[str, dict[float, Performance]], l
     Raises:
         ToolkitError: if an input cannot be used or the output cannot be written.
     """
-    started = time.monotonic()
     run = config.train
     episode = replace(run.episode, preference="drawn")
     loaded = load(run.inputs, system=run.system, episode=episode)
-    check_writable(run.output)
+    with locked(run.output / LOCK_NAME):
+        return _pareto(config, episode, loaded)
+
+
+def _pareto(
+    config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded
+) -> tuple[dict[str, dict[float, Performance]], list[Path]]:
+    started = time.monotonic()
+    run = config.train
     train_seed, test_seed = torch.randint(
         2**31, (2,), generator=torch.Generator().manual_seed(run.seed)
     ).tolist()

@@ -62,8 +62,9 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         context: dict[str, Any] = {
             "learners": list(document["learning_curves"]),
             "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
-            "setting": describe(inputs, episode, synthetic=bool(synthetic)),
+            "setting": _typeset(describe(inputs, episode, synthetic=bool(synthetic))),
             "synthetic": synthetic,
+            "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
             "policies": _policies(document["policies"]),
             "bound": None if document["bound"] is None else float(document["bound"]),
             "seeds": int(config["seeds"]),
@@ -101,6 +102,13 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
     return path
 
 
+def _typeset(text: str) -> str:
+    """Symbols as a page can show them, for those of a terminal."""
+    for plain, symbol in (("beta^d", "βᵈ"), ("beta", "β"), ("|h|^2", "|h|²"), ("k^T", "kᵀ"), ("k^I", "kᴵ")):
+        text = text.replace(plain, symbol)
+    return text
+
+
 def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Figures of each policy, best QoE first."""
     numbers = (
@@ -113,7 +121,7 @@ def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
         for key in ("qoe", "of_bound"):
             found = tested[key]
             row[key] = found and {end: float(found[end]) for end in ("value", "low", "high")}
-        rows.append(row | {"name": str(name), "sees": str(tested["sees"])})
+        rows.append(row | {"name": str(name), "sees": _typeset(str(tested["sees"]))})
     return sorted(rows, key=lambda row: -row["qoe"]["value"])
 
 

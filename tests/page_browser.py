@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from needed import missing, need
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -19,10 +20,10 @@ WIDTHS = (1280, 400)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's chromium; a test that needs it is skipped where there is none."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    playwright = need("playwright.sync_api", extra="dev")
     executable = shutil.which("chromium")
     if executable is None:
-        pytest.skip("no chromium on PATH (apt-get install chromium)")
+        missing("no chromium on PATH (apt-get install chromium)")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses root's sandbox
     with playwright.sync_playwright() as api:
         browser = api.chromium.launch(executable_path=executable, args=arguments)
@@ -63,6 +64,14 @@ class Visit:
     def value(self, name: str) -> float:
         """A read-out with all its digits."""
         return float(self.page.locator(f"#{name}").get_attribute("data-value"))
+
+    def tiles_fill_their_rows(self) -> bool:
+        """No read-out stands alone in a row that has room for more."""
+        return self.page.evaluate(
+            "[...document.querySelectorAll('.readings')].every((tiles) =>"
+            " Math.abs(tiles.lastElementChild.getBoundingClientRect().right"
+            " - tiles.getBoundingClientRect().right) < 1)"
+        )
 
     def fits(self) -> bool:
         """Nothing sticks out of the window sideways."""

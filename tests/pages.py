@@ -1,15 +1,23 @@
-"""The code of the documentation's pages, to be run as a reader would."""
+"""The code of the documentation's pages and of the README, to be run as a reader would."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
+README = "../README.md"
+"""As a page of `DOCS`."""
+_SET_UP = ("python3", ".", "pip")
+"""What a reader's shell runs first, and the tests have done already."""
 _FENCE = re.compile(r"^```(\w+)(?: title=\"([^\"]*)\")?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+Commands = Mapping[str, Callable[[list[str]], int]]
+"""`main` of each command, by its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +45,7 @@ def files_of(page: str) -> dict[str, str]:
     return found
 
 
-def run_page(page: str, *, commands: dict[str, Callable[[list[str]], int]]) -> list[list[str]]:
+def run_page(page: str, *, commands: Commands) -> list[list[str]]:
     """Run a page's blocks in the current folder: python as it stands, sh with the commands called in process.
 
     Args:
@@ -53,8 +61,20 @@ def run_page(page: str, *, commands: dict[str, Callable[[list[str]], int]]) -> l
         if fence.language == "python" and not fence.title:
             exec(compile(fence.code, f"docs/{page}", "exec"), names)
         elif fence.language == "sh":
-            for line in fence.code.replace("\\\n", " ").splitlines():
-                program, *arguments = shlex.split(line)
-                assert commands[program](arguments) == 0, line
-                ran.append([program, *arguments])
+            ran += run_shell(fence.code, commands=commands)
+    return ran
+
+
+def run_shell(code: str, *, commands: Commands) -> list[list[str]]:
+    """Run the lines of a block, set-up left out, with the commands called in process; each must succeed.
+
+    Returns:
+        The commands that were run.
+    """
+    ran = []
+    for line in re.split(r"\n|&&", code.replace("\\\n", " ")):
+        program, *arguments = shlex.split(line, comments=True) or [""]
+        if program and program not in _SET_UP:
+            assert commands[program](arguments) == 0, line
+            ran.append([program, *arguments])
     return ran

@@ -22,6 +22,7 @@ ALLOWED = {
     "optimizer": {
         "data.artifacts",
         "data.cli",
+        "data.lock",
         "data.page",
         "data.typed",
         "accuracy_maps",

@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import DOCS, fences, run_page
+from needed import need
+from pages import DOCS, README, fences, run_page, run_shell
 
 from accuracy_maps import AccuracyMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
 from deepsc.command import main as train_deepsc
+from deepsc.config import CorpusConfig
 from optimizer.command import main as optimize
 from profiling.command import main as profile_flops
 
@@ -44,6 +46,23 @@ def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path) -> None:
     assert (runs / "optimize" / "results.csv").is_file()
 
 
+def test_the_readmes_chain_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its commands on fewer captions than their defaults say, and the reports of what they wrote."""
+    monkeypatch.setitem(CorpusConfig.__init__.__kwdefaults__, "caption_count", 400)
+    chain, reports = (
+        next(one.code for one in fences(README) if one.language == "sh" and word in one.code)
+        for word in ("pip install . &&", "report runs/")
+    )
+    ran = run_shell(chain, commands=COMMANDS)
+    assert [program for program, *_ in ran] == ["train-deepsc", *COMMANDS]
+    assert chain.count("&&") == len(ran) + 2, "nothing but the set-up is left out"
+    run_shell(reports, commands=COMMANDS)
+    runs = tmp_path / "runs"
+    assert load_map(runs / "text-map.json").provenance["test_items"] == 50
+    for page in ("text-map.html", "optimize/report.html"):
+        assert (runs / page).stat().st_size > 20_000
+
+
 @pytest.mark.parametrize("page", ["channels.md", "own-channel.md", "own-corpus.md"])
 def test_the_code_of_a_page_runs(page: str) -> None:
     assert any(fence.language == "python" for fence in fences(page))
@@ -61,7 +80,7 @@ def test_every_page_with_code_is_run() -> None:
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs", reason="the site needs the extra `docs`")
+    need("mkdocs", extra="docs")
     command = [
         sys.executable,
         "-m",

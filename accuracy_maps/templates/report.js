@@ -48,6 +48,8 @@ function curves(state, at) {
   });
 }
 
+const [least, most] = [Math.min(...data.envelope), Math.max(...data.envelope)];
+
 function heat(state) {
   const host = byId("heat");
   const [snrText, snrImage] = [axes[2], axes[3]];
@@ -63,7 +65,7 @@ function heat(state) {
     snrImage.forEach((image, j) => {
       const f = interpolate(axes, data.envelope, [state.k_text, state.k_image, text, image]);
       const here = nearest(snrText, state.snr_text_db) === i && nearest(snrImage, state.snr_image_db) === j;
-      add(row, "td", { style: `--share: ${f}`, class: here ? "here" : "" }, f.toFixed(3));
+      add(row, "td", { style: `--share: ${(f - least) / (most - least || 1)}`, class: here ? "here" : "" }, f.toFixed(3));
     });
   });
 }

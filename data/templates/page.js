@@ -177,7 +177,8 @@ function drawLines(host, spec) {
 
   const inside = `clip-${host.id}`;
   const clip = add(add(svg, "defs"), "clipPath", { id: inside });
-  add(clip, "rect", { x: left, y: top - 6, width: width - left - right + 6, height: height - top - bottom + 6 });
+  // Dots at the ends are whole.
+  add(clip, "rect", { x: left - 6, y: top - 6, width: width - left - right + 12, height: height - top - bottom + 12 });
   const ground = add(svg, "g", { "clip-path": `url(#${inside})` });
   for (const line of shown) {
     if (!line.band?.length) continue;
@@ -248,7 +249,7 @@ function drawLines(host, spec) {
 }
 
 // One line per name: a figure with its interval. rows: [{name, value, low, high, colour}]. An upright line
-// marks what none can pass.
+// marks what none can pass; the figures then stand behind it.
 function intervalChart(id, label, rows, limit = null) {
   const host = byId(id);
   redrawOnResize(host, () => drawIntervals(host, label, rows, limit));
@@ -276,6 +277,7 @@ function drawIntervals(host, label, rows, limit) {
     add(svg, "text", { class: "name", x: left - 10, y: y + 4, "text-anchor": "end" }, row.name);
     add(svg, "path", { d: `M${toX(row.low)} ${y}H${toX(row.high)}M${toX(row.low)} ${y - 5}v10M${toX(row.high)} ${y - 5}v10`, style: stroke });
     add(svg, "circle", { cx: toX(row.value), cy: y, r: 5, style: `fill: ${row.colour}` });
-    add(svg, "text", { class: "value", x: toX(row.high) + 9, y: y + 4 }, number(row.value, 4));
+    const end = Math.max(row.high, limit ?? row.high);
+    add(svg, "text", { class: "value", x: toX(end) + 9, y: y + 4 }, row.value.toPrecision(4).replace("-", "−"));
   });
 }

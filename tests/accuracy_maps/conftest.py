@@ -1,10 +1,12 @@
-"""A small accuracy map made by hand."""
+"""A small accuracy map made by hand, and one made from scratch by the command."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scratch_runs import scratch
 
 from accuracy_maps import AccuracyMap
 
@@ -29,3 +31,16 @@ def make_map() -> Callable[..., AccuracyMap]:
         return AccuracyMap(**fields | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a family that was trained and swept without interruption. Read only."""
+    import torch
+
+    from accuracy_maps.command import main
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert main(scratch(folder)) == 0
+    return folder

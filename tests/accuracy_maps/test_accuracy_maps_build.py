@@ -2,7 +2,10 @@
 
 import csv
 import json
+import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sacrebleu
+from full_disk import files_limited_to
 
 from accuracy_maps import AccuracyMap
 from accuracy_maps.assemble import assemble_map
@@ -146,6 +150,28 @@ def test_seed_and_draws_decide_the_noise(folders: dict[str, Path], built: Path, 
     assert other.accuracy[0, 0] != one.accuracy[0, 0]
 
 
+def test_a_finished_map_is_neither_measured_nor_written_again(
+    folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]],
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Wherever it lies; one of another config, or that is not whole, is made anew."""
+    caplog.set_level(logging.INFO)
+    folder = Path(shutil.copytree(built, tmp_path / "built"))
+    command = arguments(folders, folder / "map.json")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    assert main(command) == 0
+    assert measured == []
+    assert caplog.messages == [f"finished already: {folder / 'map.json'}; remove it to measure again"]
+    assert "sacreBLEU over the channel / local, awgn" in capsys.readouterr().out
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
+    (folder / "map.csv").unlink()
+    for changes in ([], ["--seed", "1"]):
+        measured.clear()
+        assert main([*command, *changes]) == 0
+        assert len(measured) == CELLS
+    assert json.loads((folder / "map.json").read_text())["provenance"]["seed"] == 1
+
+
 KILLED = """
 import os, signal, sys
 from deepsc.evaluation import TextEvaluator
@@ -253,6 +279,56 @@ def test_a_failing_cell_is_measured_again_and_the_others_are_kept(
     assert main(command) == 0, "the third attempt succeeds"
     assert measured[CELLS - 1 :] == [bad]
     assert_same_map(tmp_path, built)
+
+
+def test_on_a_full_disk_the_finished_cells_survive(
+    folders: dict[str, Path], built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    measured: list[tuple[int, float]], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    command = arguments(folders, tmp_path / "map.json")
+    save, saved = CellStore.save, []
+
+    def save_while_there_is_room(self: CellStore, name: str, cell: Cell) -> None:
+        with files_limited_to(10**9 if len(saved) < 3 else 100):
+            save(self, name, cell)
+        saved.append(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CellStore, "save", save_while_there_is_room)
+        assert main(command) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"cannot write .*k2_snr.*_draws1\.npz: File too large", error)
+    assert files(tmp_path) == [".map.json.cells"]
+    assert files(tmp_path / ".map.json.cells") == sorted(["plan.json", *(f"{name}.npz" for name in saved)])
+    measured.clear()
+    assert main(command) == 0
+    assert len(measured) == CELLS - 3
+    assert_same_map(tmp_path, built)
+
+
+def test_on_a_full_disk_the_old_map_survives(
+    folders: dict[str, Path], built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    measured: list[tuple[int, float]], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = Path(shutil.copytree(built, tmp_path / "built"))
+    command = [*arguments(folders, folder / "map.json"), "--seed", "1"]
+    save = AccuracyMap.save
+
+    def save_without_room(self: AccuracyMap, path: Path) -> None:
+        with files_limited_to(500):
+            save(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AccuracyMap, "save", save_without_room)
+        assert main(command) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"cannot write .*map\.json: File too large", error)
+    assert_same_map(folder, built)
+    assert files(folder) == [".map.json.cells", *files(built)]
+    measured.clear()
+    assert main(command) == 0
+    assert measured == [], "the cells were kept"
+    assert json.loads((folder / "map.json").read_text())["provenance"]["seed"] == 1
 
 
 def test_a_damaged_cell_is_named(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import files_limited_to
 from page_browser import WIDTHS, Visit, browser  # noqa: F401
 
 from accuracy_maps import AccuracyMap, BimodalMap
@@ -34,6 +35,20 @@ def test_the_axis_begins_below_every_curve_of_the_page() -> None:
     codec, digital = np.array([[0.82, 0.99]]), np.array([[0.0, 1.0]])
     assert axis_start(codec) == pytest.approx(0.7)
     assert axis_start(codec, digital) == 0
+
+
+def test_on_a_full_disk_the_old_page_survives(text_map: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(text_map)]) == 0
+    page = text_map.with_suffix(".html")
+    page.write_text("the old one")
+    capsys.readouterr()
+    with files_limited_to(20_000):
+        assert main(["report", str(text_map)]) == 2
+    assert capsys.readouterr().err == (
+        f"build-accuracy-map report: error: cannot write {page}: File too large\n"
+    )
+    assert page.read_text() == "the old one"
+    assert {path.name for path in page.parent.iterdir()} == {text_map.name, page.name}
 
 
 @pytest.fixture
@@ -183,6 +198,38 @@ def test_it_fits_the_window_and_asks_for_nothing(browser, text_map: Path, vqa_ma
             grounds.append(visit.page.evaluate("getComputedStyle(document.body).backgroundColor"))
             assert visit.complaints == []
         assert grounds[0] != grounds[1]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tiles_dots_and_colours_show_all_there_is(
+    browser,  # noqa: F811
+    text_map: Path,
+    vqa_map: Path,
+    digital_map: Path,
+    width: int,
+) -> None:
+    for path, digital in ((text_map, None), (text_map, digital_map), (vqa_map, None)):
+        visit = Visit(browser, write_report(path, digital=digital), width=width)
+        assert visit.tiles_fill_their_rows()
+        left = visit.page.eval_on_selector("#curves clipPath rect", "rect => rect.x.baseVal.value")
+        right = left + visit.page.eval_on_selector(
+            "#curves clipPath rect", "rect => rect.width.baseVal.value"
+        )
+        dots = visit.page.eval_on_selector_all(
+            "#curves g circle",
+            "dots => dots.map(dot => [dot.cx.baseVal.value - 3, dot.cx.baseVal.value + 3])",
+        )
+        assert left <= min(low for low, _ in dots)
+        assert max(high for _, high in dots) <= right
+        shares = visit.page.eval_on_selector_all(
+            "section > .scroll .heat td",
+            "cells => cells.map(cell => +cell.style.getPropertyValue('--share'))",
+        )
+        assert (min(shares), max(shares)) == (0, 1)
+    read = "cells => cells.map(cell => [+cell.style.getPropertyValue('--share'), +cell.textContent])"
+    envelope = BimodalMap.load(vqa_map).envelope
+    for share, f in visit.page.eval_on_selector_all("#heat td", read):
+        assert share == pytest.approx((f - envelope.min()) / np.ptp(envelope), abs=2e-3)
 
 
 def test_lines_are_read_out_and_hidden(browser, text_map: Path) -> None:  # noqa: F811

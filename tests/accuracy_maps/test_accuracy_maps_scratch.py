@@ -1,59 +1,25 @@
-"""From data to map in one command: planned, killed and resumed, here and on a Ray cluster."""
+"""From data to map in one command: planned, killed and resumed."""
 
-import dataclasses
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from micro_media import image_run, vqa_run
+from scratch_runs import assert_same_family, scratch, sweep_flags
 
+from accuracy_maps.calibrate import time_cells
 from accuracy_maps.command import main
+from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import LocalEngine
 from accuracy_maps.scratch import train_run
-from accuracy_maps.sweep import Group, Sweep
 from deepsc.evaluation import TextEvaluator
-
-SHARED = ["--dataset", "captions", "--caption-count", "400", "--preset", "tiny", "--batch-tokens", "512",
-          "--epochs", "3"]  # fmt: skip
-FAMILY = ["--", *SHARED, "--k", "2,8", "--", "--epochs", "2"]
-
-
-def sweep_flags(folder: Path) -> list[str]:
-    return ["--modality", "text", "--device", "cpu", "--snr-db=-6,6,18", "--limit", "60",
-            "--output", str(folder / "map.json")]  # fmt: skip
-
-
-def scratch(folder: Path, *more: str) -> list[str]:
-    return [*sweep_flags(folder), "--from-scratch", *more, *FAMILY]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("undisturbed")
-    assert main(scratch(folder)) == 0
-    return folder
-
-
-def assert_same_family(folder: Path, other: Path) -> None:
-    """Weights, optimizer and cells, bit for bit."""
-    for run in ("map-local", "map-codec"):
-        for name in ("model.safetensors", "state.safetensors"):
-            one, two = load_file(folder / run / name), load_file(other / run / name)
-            assert one.keys() == two.keys()
-            assert all(torch.equal(tensor, two[key]) for key, tensor in one.items())
-    assert (folder / "map.csv").read_bytes() == (other / "map.csv").read_bytes()
-    one, two = (json.loads((each / "map.json").read_text()) for each in (folder, other))
-    del one["provenance"], two["provenance"]
-    assert one == two
 
 
 def test_the_command_trains_both_models_and_sweeps(undisturbed: Path) -> None:
@@ -69,13 +35,27 @@ def test_the_command_trains_both_models_and_sweeps(undisturbed: Path) -> None:
     assert one["provenance"]["engine"] == "local"
 
 
+def test_given_again_the_command_finds_all_of_it_done(
+    undisturbed: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+    before = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
+    assert main(scratch(undisturbed)) == 0
+    assert caplog.messages == [f"finished already: {undisturbed / 'map.json'}; remove it to measure again"]
+    assert main([*scratch(undisturbed)[:-1], "1"]) == 2
+    assert "map-codec holds another run: training.epochs was 2, is now 1" in capsys.readouterr().err
+    after = {path: path.stat().st_mtime_ns for path in undisturbed.rglob("*") if path.is_file()}
+    assert after == before
+
+
 KILLED = """
 import os, signal, sys
 import deepsc.checkpoint
 from accuracy_maps.command import main
+from accuracy_maps.sweep import Sweep
 from deepsc.evaluation import TextEvaluator
 place, calls = sys.argv[1], []
-write, measure = deepsc.checkpoint.save_file, TextEvaluator.measure_together
+write, measure = deepsc.checkpoint.save_file, Sweep.measure
 def written(tensors, path, metadata):
     if f"map-{place}" in path:
         calls.append(path)
@@ -84,13 +64,13 @@ def written(tensors, path, metadata):
     write(tensors, path, metadata)
     if place == "codec" and len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-def measured(self, points, *, seed):
-    calls.append(points)
+def measured(self, group):
+    calls.append(group)
     if place == "cell" and len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return measure(self, points, seed=seed)
+    return measure(self, group)
 deepsc.checkpoint.save_file = written
-TextEvaluator.measure_together, TextEvaluator.together = measured, 2
+Sweep.measure, TextEvaluator.together = measured, 2
 main(sys.argv[2:])
 """
 
@@ -146,8 +126,27 @@ def test_the_plan_comes_first_and_says_what_was_measured(
     plan = caplog.text
     assert plan.count("without validation") == 2
     assert "s a step, as timed" in plan
-    assert "7 of 7 cells to measure, time unknown until the first are measured" in plan
+    assert re.search(
+        r"7 of 7 cells to measure, at most about \d+ s \(timed on 16 of 50 test items with untrained", plan
+    )
     assert not list(tmp_path.iterdir()), "timing leaves nothing"
+
+
+@pytest.mark.parametrize("modality", ["image", "vqa"])
+def test_cells_of_every_modality_are_timed(
+    modality: str, clevr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In proportion to the items, on a clock that ticks once a look."""
+    monkeypatch.setattr("accuracy_maps.calibrate.time.perf_counter", iter([5.0, 7.0]).__next__)
+    run = image_run(tmp_path) if modality == "image" else vqa_run(tmp_path, clevr)
+    config = MapConfig(
+        codecs=("codec",), local="local", output="map.json", limit=40,
+        data_dir=None if modality == "image" else str(clevr),
+    )  # fmt: skip
+    found = time_cells((config, run))
+    assert 0 < found.timed_items < found.items
+    assert found.seconds_per_cell == pytest.approx(2.0 * found.items / found.timed_items)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -177,80 +176,3 @@ def test_what_does_not_go_together_is_refused(
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Two nodes of one CPU each on this machine, patient with processes that start slowly on a busy one."""
-    for name in ("RAY_worker_register_timeout_seconds", "RAY_raylet_start_wait_time_s"):
-        os.environ.setdefault(name, "600")
-    os.environ.setdefault("RAY_health_check_timeout_ms", "120000")
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    torch.set_num_threads(1)
-    node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.add_node(**node)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()
-
-
-def test_ray_trains_and_measures_the_same_and_survives_the_loss_of_a_node(
-    cluster: Any, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A node is lost while it measures a cell; the cell is measured on the other."""
-    import ray
-
-    from accuracy_maps import engine_ray
-
-    begun, folder = tmp_path / "begun", tmp_path / "runs"
-    begun.mkdir()
-    head, measure, lost = cluster.head_node.node_id, engine_ray._measure, []
-
-    def measure_slowly(*args: Any) -> Any:
-        """Both nodes begin a cell; that of the node to be lost never ends."""
-        node = ray.get_runtime_context().get_node_id()
-        (begun / node).touch()
-        while node != head or len(list(begun.iterdir())) < 2:
-            time.sleep(0.1)
-        return measure(*args)
-
-    def lose_a_node(self: engine_ray.RayEngine, sweep: Sweep, groups: list[Group]) -> Any:
-        for result in every_result(self, sweep, groups):
-            if not lost:
-                lost.extend(cluster.worker_nodes)
-                cluster.remove_node(lost[0], allow_graceful=False)
-            yield result
-
-    every_result = engine_ray.RayEngine.measure
-    monkeypatch.setattr(TextEvaluator, "together", 1)
-    monkeypatch.setattr(engine_ray, "_measure", measure_slowly)
-    monkeypatch.setattr(engine_ray.RayEngine, "measure", lose_a_node)
-    assert main(scratch(folder, "--engine", "ray", "--ray-address", cluster.address)) == 0
-    assert {path.name for path in begun.iterdir()} == {head, lost[0].node_id}
-    for _ in range(600):  # the cluster takes its time to call a node dead
-        if sum(node["Alive"] for node in ray.nodes()) == 1:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("no node was lost")
-    assert json.loads((folder / "map.json").read_text())["provenance"]["engine"] == "ray"
-    assert_same_family(folder, undisturbed)
-
-
-def test_a_node_that_sees_other_data_is_refused(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
-    from accuracy_maps.config import MapConfig
-    from accuracy_maps.engine_ray import RayEngine
-    from data.artifacts import ToolkitError
-
-    config = MapConfig(
-        codecs=(str(undisturbed / "map-codec"),), local=str(undisturbed / "map-local"),
-        output=str(tmp_path / "map.json"), limit=5, snr_db=(0.0,),
-    )  # fmt: skip
-    sweep = Sweep(config)
-    sweep.config = dataclasses.replace(config, limit=6)  # what the node will open
-    engine = RayEngine(address=cluster.address, device="cpu")
-    with pytest.raises(ToolkitError, match="sees other checkpoints or data"):
-        list(engine.measure(sweep, sweep.groups[:1]))

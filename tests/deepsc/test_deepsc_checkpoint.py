@@ -3,12 +3,12 @@
 import json
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from full_disk import files_limited_to
 from micro_codec import use_micro_preset
 from safetensors.torch import load_file
 
@@ -100,18 +100,6 @@ def test_foreign_config_is_refused(copy: Path, change: dict[str, object], says: 
     (copy / "config.json").write_text(json.dumps(document | change))
     with pytest.raises(ToolkitError, match=says):
         from_pretrained(copy)
-
-
-@contextmanager
-def files_limited_to(size: int) -> Iterator[None]:
-    """A write beyond so many bytes fails, as on a full disk."""
-    resource = pytest.importorskip("resource")
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors"])

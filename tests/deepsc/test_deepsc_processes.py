@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 import torch
+from holder import held_elsewhere
 from micro_media import vqa_run
+from needed import need
 from safetensors.torch import load_file
 
+from data.artifacts import ToolkitError
+from data.lock import LOCK_NAME
 from deepsc.checkpoint import Checkpoint
 from deepsc.codec import Batch
 from deepsc.command import main
 from deepsc.config import TextRunConfig, TrainConfig
 from deepsc.processes import Processes
-from deepsc.run import train_codec
+from deepsc.run import _alone, train_codec
 from deepsc.training import draw_links, shared_loss
 
 CPU = torch.device("cpu")
@@ -72,7 +76,7 @@ def test_parts_of_a_vqa_batch_sum_to_its_loss(
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     """`accelerate launch`, gloo, without dropout: the same losses, hence the same weights."""
-    pytest.importorskip("accelerate")
+    need("accelerate", extra="accelerate")
 
     def flags(name: str) -> list[str]:
         return [
@@ -114,3 +118,19 @@ def test_without_a_launcher_there_is_one_process(
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     train_codec(make_run(training={"epochs": 1}))
     assert not torch.distributed.is_initialized()
+
+
+def test_only_the_process_that_writes_locks_and_all_end_where_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (Processes(rank=rank, count=2) for rank in (0, 1))
+    refused = torch.tensor(0)
+    monkeypatch.setattr(Processes, "sum", lambda _, own: own + refused)
+    with held_elsewhere(tmp_path / LOCK_NAME):
+        with pytest.raises(ToolkitError, match=r"holds \.lock"), _alone(tmp_path, first, "cpu", 0.0):
+            pass
+        with _alone(tmp_path, second, "cpu", 0.0):
+            pass
+        refused = torch.tensor(1)  # what the first one says
+        with pytest.raises(ToolkitError, match=r"writes there$"), _alone(tmp_path, second, "cpu", 0.0):
+            pass

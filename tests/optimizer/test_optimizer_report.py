@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from full_disk import files_limited_to
 from page_browser import WIDTHS, Visit, browser  # noqa: F401
 
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
@@ -88,6 +90,18 @@ def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     document = json.loads(path.read_text())
     change(document)
     path.write_text(json.dumps(document))
+
+
+def test_on_a_full_disk_the_old_page_survives(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("the old one")
+    with files_limited_to(20_000):
+        assert main(["report", str(made / "run"), "--output", str(page)]) == 2
+    assert capsys.readouterr().err == f"optimize report: error: cannot write {page}: File too large\n"
+    assert page.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [page]
 
 
 def test_the_command_writes_the_same_page_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,6 +226,42 @@ def test_it_fits_the_window_and_asks_for_nothing(browser, run: Path, width: int)
             assert box["x"] >= 0
         assert visit.page.locator("#curve-qoe path.band").count() == 1
         assert visit.complaints == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_tiles_fill_their_rows_and_figures_stand_behind_the_limit(browser, run: Path, width: int) -> None:  # noqa: F811
+    def bound(document: dict[str, Any]) -> None:
+        document["bound"] = 9.0
+        for number, tested in enumerate(document["policies"].values()):
+            value = 1 - 0.1 * number
+            tested["of_bound"] = {"value": value, "low": value - 0.02, "high": value}
+
+    edit(run, bound)
+    visit = Visit(browser, write_report(run), width=width)
+    assert visit.tiles_fill_their_rows()
+    line = visit.page.locator("#of-bound path.rule").bounding_box()
+    figures = visit.page.locator("#of-bound text.value")
+    assert figures.count() > 3
+    for box in (figures.nth(i).bounding_box() for i in range(figures.count())):
+        assert line["x"] + 2 < box["x"]
+        assert box["x"] + box["width"] <= width
+    assert {"100.0", "90.00"} <= set(figures.all_text_contents())
+
+
+def test_a_pages_words_are_typeset(made: Path, run: Path) -> None:
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    page = page[: page.index("How it was made")]
+    assert "kᵀ = 16, kᴵ = 32; β 0.5; a UE&#39;s channel is g|h|²" in page
+    assert not re.search(r"\^|\bbeta\b(?![\"_-])", re.sub("<[^>]*>", "", page.partition("<body>")[2]))
+    assert "The accuracy maps of image, text and vqa were measured on <b>synthetic" in page
+    edit(
+        run,
+        lambda document: [
+            document["accuracy_maps"][name].update(synthetic=False) for name in ("text", "vqa")
+        ],
+    )
+    assert "The accuracy map of image was measured on <b>synthetic" in write_report(run).read_text()
 
 
 def test_without_the_runs_maps_the_page_says_so(browser, made: Path, run: Path) -> None:  # noqa: F811

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from needed import need
 
-pytest.importorskip("pettingzoo")
+need("pettingzoo", extra="rl")  # before what imports it
 
 from gymnasium.utils.env_checker import check_env
 from pettingzoo.test import parallel_api_test, parallel_seed_test

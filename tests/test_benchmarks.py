@@ -1,0 +1,49 @@
+"""The benchmark of a sweep's throughput: it runs, its counts are identical, and it fails where it should."""
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import map_throughput
+
+
+@pytest.fixture
+def flags(folders: dict[str, Path]) -> list[str]:
+    return ["--codec", str(folders["codec"]), "--k", "2,6", "--snr-db", "0,18", "--limit", "12"]
+
+
+def clock(monkeypatch: pytest.MonkeyPatch, *, plain_s: float) -> None:
+    """Ours takes a second, the plain loop as long as it is told, with the cache half of it."""
+    times = itertools.accumulate(itertools.cycle((0.0, 1.0, 0.0, plain_s / 2, 0.0, plain_s)))
+    monkeypatch.setattr(map_throughput.time, "process_time", lambda: next(times))
+
+
+@pytest.mark.parametrize(("plain_s", "fails"), [(10.0, False), (9.9, True)])
+def test_counts_are_identical_and_the_ratio_is_held(
+    flags: list[str], plain_s: float, fails: bool, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    clock(monkeypatch, plain_s=plain_s)
+    if fails:
+        with pytest.raises(SystemExit, match=r"ours is 9\.9 times as fast .* at least 10 is required"):
+            map_throughput.main(flags)
+    else:
+        map_throughput.main(flags)
+    printed = capsys.readouterr().out
+    assert "12 sentences of captions en-de (synthetic), 4 cells, identical counts" in printed
+    assert re.search(rf"plain +{2 * plain_s:.1f} .* {plain_s:.1f}x$", printed, re.MULTILINE)
+
+
+def test_other_counts_are_an_error(flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    one_cell = map_throughput.one_cell
+
+    def wrong(*args: object, k: int, snr_db: float, cache: bool) -> np.ndarray:
+        counts = one_cell(*args, k=k, snr_db=snr_db, cache=cache)
+        return counts + (snr_db == 18 and not cache)
+
+    monkeypatch.setattr(map_throughput, "one_cell", wrong)
+    with pytest.raises(SystemExit, match=r"^plain and ours differ at k = 2, 18 dB$"):
+        map_throughput.main(flags)
