@@ -161,7 +161,7 @@ class ActorCritic(nn.Module):
     def physical(self, drawn: RawActions, view: View) -> Actions:
         """In W, Hz and float64, as the environment takes them; of `drawn`'s shape, `view`'s or more."""
         actions = drawn.to_physical(view.system)
-        return actions if self._learn_power else replace(actions, power_w=view.best_power_w(actions))
+        return actions if self._learn_power else replace(actions, power_w=view.best_power(actions)[0])
 
     def value(self, observation: Tensor) -> Tensor:
         """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (...)."""
@@ -179,6 +179,10 @@ class ActorCritic(nn.Module):
 class LearnedPolicy:
     """A trained actor, without exploration.
 
+    A UE that looks its power up in its own map (`learn_power` off) finds there, once (12) has granted it its
+    band, whether every power fails. It then computes instead, if it can, and (12) shares the band among the
+    others. Training does not do this: there a hopeless offload fails, so that it is learned to be bad.
+
     Args:
         network: its actor is read.
         system: gives the ranges of p and f.
@@ -194,7 +198,13 @@ class LearnedPolicy:
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        return self._network.physical(self._network.actions(view.observation).mode(), view)
+        network = self._network
+        drawn = network.actions(view.observation).mode()
+        if not network.sizes["learn_power"]:
+            _, earned = view.best_power(drawn.to_physical(self._system))
+            hopeless = (earned == 0) & (view.local_qoe > 0)
+            drawn = replace(drawn, offload=drawn.offload & ~hopeless)
+        return network.physical(drawn, view)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, system: SystemConfig) -> LearnedPolicy:

@@ -104,8 +104,8 @@ class View:
         best, at = earned.flatten(1, 2).max(dim=1)  # (lookups, powers * codes, episodes, ues)
         return best, power_w.flatten()[at // self.tasks.codes], at % self.tasks.codes
 
-    def best_power_w(self, actions: Actions, levels: int = POWER_LEVELS) -> Tensor:
-        """The power that earns each UE most on the band that (12) grants it; of `actions`' shape."""
+    def best_power(self, actions: Actions, levels: int = POWER_LEVELS) -> tuple[Tensor, Tensor]:
+        """`physics.best_power` now, p in W and QoE; of `actions`' shape."""
         return best_power(
             self.system, self.tasks, actions, powers_w=power_levels_w(self.system, levels), queue=self.queue,
             channel_gain=self.channel_gain, battery_j=self.battery_j, beta=self.beta,

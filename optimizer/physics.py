@@ -363,8 +363,8 @@ def best_power(
     channel_gain: Tensor,
     battery_j: Tensor,
     beta: Tensor,
-) -> Tensor:
-    """The power that earns each UE most on the band that (12) grants it.
+) -> tuple[Tensor, Tensor]:
+    """The power that earns each UE most on the band that (12) grants it, and what it earns.
 
     p_i enters UE i's own accuracy and energy alone, so that it can be chosen after the grant.
 
@@ -376,7 +376,8 @@ def best_power(
         queue: d, as `execute` and so on, (..., ues).
 
     Returns:
-        p in W, (..., ues); the first of `powers_w` where none succeeds or the UE does not offload.
+        p in W and QoE, (..., ues) each; the first of `powers_w` and 0 where every power fails. Means nothing
+        where the UE does not offload.
     """
     offload = actions.offload & (queue > 0)
     bandwidth_hz = allocate_bandwidth(system, actions.bandwidth_request, offload)
@@ -387,7 +388,8 @@ def best_power(
         bandwidth_hz=torch.where(offload, bandwidth_hz, 1.0),
         offloading=offload.sum(dim=-1, keepdim=True), code=actions.code,
     )  # fmt: skip
-    return power_w[earned.argmax(dim=0)]
+    most, at = earned.max(dim=0)
+    return power_w[at], most
 
 
 def server_energy_j(system: SystemConfig, tasks: Tasks, queue: Tensor, offloaded: Tensor) -> Tensor:

@@ -193,6 +193,32 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
         assert bool((earned >= best * (1 - 1e-9)).all()) != learn_power
 
 
+@pytest.mark.parametrize("learn_power", [False, True])
+def test_a_ue_that_would_fail_on_its_granted_band_computes(make_tasks, learn_power):
+    """All want to offload; those who fail at the best power give their band back. Training feels the failure."""
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    learner = trainer(tasks, copies=50, learn_power=learn_power)
+    with torch.no_grad():
+        learner.network.actor[-1].bias[0] = 10.0
+    view = learner._environment.view()
+    wanted = learner.network.physical(learner.network.actions(view.observation).mode(), view)
+    assert wanted.offload.all()
+
+    def earned(actions):
+        return execute(
+            SYSTEM, tasks, actions, queue=view.queue, channel_gain=view.channel_gain,
+            battery_j=view.battery_j, beta=view.beta,
+        ).earned_qoe  # fmt: skip
+
+    fails = earned(wanted) == 0
+    assert 0.1 < fails.double().mean() < 0.9
+    chosen = learner.policy.act(view, torch.Generator())
+    assert torch.equal(chosen.offload, wanted.offload if learn_power else ~fails)
+    if not learn_power:
+        assert (earned(chosen)[fails] > 0).all()
+        assert earned(chosen).sum() > earned(wanted).sum()
+
+
 def test_power_that_is_not_learned_is_no_part_of_the_distribution():
     heads = torch.randn(50, 4, HEADS, generator=torch.Generator().manual_seed(0))
     learned, taken = (
