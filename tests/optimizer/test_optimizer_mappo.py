@@ -195,7 +195,7 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
 
 @pytest.mark.parametrize("learn_power", [False, True])
 def test_a_ue_that_would_fail_on_its_granted_band_computes(make_tasks, learn_power):
-    """All want to offload; those who fail at the best power give their band back. Training feels the failure."""
+    """All want to offload; those who fail at the best power give their band back."""
     tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
     learner = trainer(tasks, copies=50, learn_power=learn_power)
     with torch.no_grad():
