@@ -38,6 +38,11 @@ def config_errors(config: Any, *, above_zero: tuple[str, ...] = (), flags: tuple
     return errors
 
 
+def seed_errors(seed: int) -> list[str]:
+    """What is wrong with a run's --seed, one line or none: torch takes 64 bits."""
+    return [] if 0 <= seed < 2**63 else [f"--seed {seed} given, 0 to 2^63 - 1 is allowed"]
+
+
 def label(name: str, flags: tuple[str, ...]) -> str:
     """A field's flag where it has one, else its own name."""
     return flag_of(name) if name in flags else name
@@ -103,16 +108,20 @@ class SystemConfig:
 
     def __post_init__(self) -> None:
         flags = ("bandwidth_hz", "noise_dbm_hz")
-        may_be_zero = (
-            "circuit_power_w",
-            "download_latency_s",
-            "noise_dbm_hz",
-            "power_min_dbm",
-            "power_max_dbm",
-        )
-        positive = tuple(field.name for field in fields(self) if field.name not in may_be_zero)
+        ranges = {  # beyond, powers and SNRs would overflow or come out as 0
+            "bandwidth_hz": (1.0, 1e12, "Hz"),
+            "noise_dbm_hz": (-250.0, 0.0, "dBm/Hz"),
+            "power_min_dbm": (-100.0, 100.0, "dBm"),
+            "power_max_dbm": (-100.0, 100.0, "dBm"),
+        }
+        may_be_zero = ("circuit_power_w", "download_latency_s")
+        positive = tuple(field.name for field in fields(self) if field.name not in (*ranges, *may_be_zero))
         errors = config_errors(self, above_zero=positive, flags=flags)
-        for name in ("circuit_power_w", "download_latency_s"):
+        for name, (least, most, unit) in ranges.items():
+            value = getattr(self, name)
+            if math.isfinite(value) and not least <= value <= most:
+                errors.append(f"{label(name, flags)} {value} given, {least:g} to {most:g} {unit} is allowed")
+        for name in may_be_zero:
             if getattr(self, name) < 0:
                 errors.append(f"{name} {getattr(self, name)} given, at least 0 is allowed")
         for name in ("power_{}_dbm", "local_clock_{}_hz", "radius_{}_m"):

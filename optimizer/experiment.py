@@ -18,7 +18,7 @@ from data.artifacts import parsing, provenance, read_document, write_json, write
 from data.cli import align, raise_config_errors
 from data.lock import LOCK_NAME, locked
 from data.typed import from_json, typed
-from optimizer.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.dqn import DqnConfig, DqnTrainer
 from optimizer.episode_bound import episode_bound
 from optimizer.evaluation import Performance, Scores, play, summarise
@@ -73,8 +73,7 @@ class TrainConfig:
                 f"--test-episodes {self.test_episodes} given, at least 4 is allowed: "
                 "an interquartile mean needs them"
             )
-        if not 0 <= self.seed < 2**63:
-            errors.append(f"--seed {self.seed} given, 0 to 2^63 - 1 is allowed")
+        errors += seed_errors(self.seed)
         if not set(self.learners) <= set(LEARNERS):
             errors.append(
                 f"--learners {','.join(self.learners)} given, one or more of {', '.join(LEARNERS)} is allowed"

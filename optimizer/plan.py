@@ -11,7 +11,7 @@ import torch
 
 from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
-from optimizer.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.environment import OffloadingEnvironment
 from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.tasks import Tasks
@@ -54,6 +54,7 @@ class PlanConfig:
             )
         if self.states < 1:
             errors.append(f"--states {self.states} given, at least 1 is allowed")
+        errors += seed_errors(self.seed)
         raise_config_errors(errors)
 
 

@@ -113,6 +113,15 @@ def test_plan_answers_from_the_bound(files, capsys):
     assert all(float(row[3]) <= float(row[4]) for row in servers)
 
 
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999999"])
+def test_plan_checks_its_seed(files, capsys, seed):
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:1", "--qoe", "1"]
+    assert main(["plan", *flags, "--seed", seed]) == 2
+    assert capsys.readouterr().err == (
+        f"optimize plan: error: --seed {seed} given, 0 to 2^63 - 1 is allowed\n"
+    )
+
+
 def test_flags_reach_the_config(files):
     flags = (
         "--ues text:1,vqa:2 --k 12 --k-image 8 --joint-k --episodes 7 --test-episodes 9 --seed 3 --beta 0.25 "
@@ -171,6 +180,10 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--bandwidth-hz -1.0 given"),
         (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--beta 1.5 given"),
         (["--seed", "-1"], "--seed -1 given"),
+        (["--seed", "99999999999999999999999"], "--seed 99999999999999999999999 given"),
+        (["--noise-dbm-hz", "9999"], "--noise-dbm-hz 9999.0 given, -250 to 0 dBm/Hz is allowed"),
+        (["--noise-dbm-hz", "-9999"], "--noise-dbm-hz -9999.0 given"),
+        (["--bandwidth-hz", "1e-300"], "--bandwidth-hz 1e-300 given, 1 to 1e+12 Hz is allowed"),
         (["--ues", "0"], "--ues"),
         (["--csi", "perfect"], "--csi"),
         (["--csi", "statistical"], "fading twice"),
@@ -240,6 +253,8 @@ def test_configs_list_all_their_errors():
         SystemConfig(bandwidth_hz=0.0, power_min_dbm=30.0, radius_min_m=1.0, noise_dbm_hz=float("nan"))
     for part in ("--bandwidth-hz 0.0", "power_min_dbm 30.0", "radius_min_m 1.0", "--noise-dbm-hz nan"):
         assert part in str(caught.value)
+    with pytest.raises(ToolkitError, match=r"power_max_dbm 5000\.0 given, -100 to 100 dBm is allowed"):
+        SystemConfig(power_max_dbm=5000.0)
     with pytest.raises(ToolkitError, match=r"discount.*gae_lambda|learning_rate") as caught:
         MappoConfig(discount=1.5, gae_lambda=0.0, learning_rate=0.0)
     assert all(name in str(caught.value) for name in ("discount 1.5", "gae_lambda 0.0", "learning_rate 0.0"))
