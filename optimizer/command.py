@@ -186,11 +186,15 @@ def system_flags(flags: Parser) -> None:
         action="store_true",
         help="UEs also choose k, among those of the maps up to --k-text, --k-image",
     )
-    add(
-        "--preference", choices=PREFERENCES, default=episode.preference,
-        help="weight of energy against latency: --beta, from the battery (28), or drawn each episode",
+    add(  # without a default in `options`, so that `_check_flags` sees whether it is given
+        "--preference", choices=PREFERENCES, default=hidden,
+        help="weight of energy against latency: --beta, from the battery (28), or drawn each episode "
+        f"(default: {episode.preference})",
     )  # fmt: skip
-    add("--beta", type=finite_float, default=episode.beta, help="the fixed weight, 0 to 1")
+    add(
+        "--beta", type=finite_float, default=hidden,
+        help=f"the fixed weight, 0 to 1 (default: {episode.beta})",
+    )  # fmt: skip
     add(
         "--csi", choices=tuple(CSI), default=episode.csi,
         help="a UE knows g|h|^2 (reads AWGN maps) or only g (reads Rayleigh maps)",
@@ -244,8 +248,9 @@ def _plan_flags(flags: Parser) -> None:
         help="sum QoE per step that is wanted",
     )  # fmt: skip
     add(
-        "--vary", type=name_list, default=("bandwidth", "server", "k-text", "k-image"), metavar="LIST",
-        help="what is tried at several values",
+        "--vary", type=name_list, metavar="LIST",
+        help="what is tried at several values, of bandwidth, server, k-text, k-image (default: all of them "
+        "that the UEs have)",
     )  # fmt: skip
     add("--states", type=positive_int, default=64, metavar="N", help="steps the mean is over")
 
@@ -305,8 +310,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given.pop(0) if given and given[0] in _RUN else None
+    if name is None and given and not given[0].startswith("-"):
+        known = ", ".join(one for one in _RUN if one is not None)
+        parser().error(f"{given[0]!r} given, a subcommand of {known} or none is allowed")
     options = parser(name).parse_args(given)
-    return run_command("optimize" if name is None else f"optimize {name}", lambda: _RUN[name](options))
+
+    def body() -> None:
+        _check_flags(name, options)
+        _RUN[name](options)
+
+    return run_command("optimize" if name is None else f"optimize {name}", body)
+
+
+def _check_flags(name: str | None, options: argparse.Namespace) -> None:
+    """Refuse flags that would change nothing.
+
+    Raises:
+        ToolkitError: naming them.
+    """
+    unread: dict[str, str] = {}
+    preference = getattr(options, "preference", EpisodeConfig().preference)
+    if name == "pareto":
+        unread = dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas")
+    elif name == "figures":
+        unread["preference"] = "Figs. 2-4 have their own, Figs. 5-7 are dynamic"
+        if not {2, 3} & set(options.figures):
+            unread["beta"] = "only Figs. 2 and 3 have fixed preference"
+    elif preference != "fixed":
+        unread["beta"] = f"--preference {preference} does not read it"
+    raise_config_errors([f"--{flag} given: {why}" for flag, why in unread.items() if hasattr(options, flag)])
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -31,13 +31,19 @@ class ParetoConfig:
     """
 
     train: TrainConfig
-    """Of the one policy; its preference is drawn anew each episode, whatever it says."""
+    """Of the one policy, mappo or mappo-broadcast; its preference is drawn anew each episode, whatever it
+    says."""
     betas: tuple[float, ...] = BETAS
     """Preferences the policy is tested at. Flag --betas."""
 
     def __post_init__(self) -> None:
         wrong = [beta for beta in self.betas if not 0 <= beta <= 1]
-        raise_config_errors([f"--betas {beta} given, 0 to 1 is allowed" for beta in wrong])
+        errors = [f"--betas {beta} given, 0 to 1 is allowed" for beta in wrong]
+        if self.train.learners not in (("mappo",), ("mappo-broadcast",)):
+            errors.append(
+                f"--learners {','.join(self.train.learners)} given, mappo or mappo-broadcast is allowed"
+            )
+        raise_config_errors(errors)
 
 
 def pareto(config: ParetoConfig) -> tuple[dict[str, dict[float, Performance]], list[Path]]:
@@ -64,10 +70,10 @@ def _pareto(
     train_seed, test_seed = torch.randint(
         2**31, (2,), generator=torch.Generator().manual_seed(run.seed)
     ).tolist()
-    broadcast = "mappo-broadcast" in run.learners
+    name = run.learners[0]
     trainer = MappoTrainer(
-        replace(run.mappo, broadcast=broadcast), system=run.system, episode=episode, tasks=loaded.tasks,
-        generator=torch.Generator().manual_seed(train_seed),
+        replace(run.mappo, broadcast=name == "mappo-broadcast"), system=run.system, episode=episode,
+        tasks=loaded.tasks, generator=torch.Generator().manual_seed(train_seed),
     )  # fmt: skip
     trainer.train(
         checkpoint=run.output / "checkpoints" / f"front-{trainer.digest}.safetensors",
@@ -77,19 +83,19 @@ def _pareto(
     trainer.network.save(policy_path)
 
     policies: dict[str, Policy] = {
-        "mappo-broadcast" if broadcast else "mappo": trainer.policy,
+        name: trainer.policy,
         "greedy": GreedyPolicy(run.system, loaded.tasks),
         "local": LocalPolicy(run.system, loaded.tasks),
     }
     found: dict[str, dict[float, Performance]] = {name: {} for name in policies}
     for beta in config.betas:
         fixed = replace(run.episode, preference="fixed", beta=beta)
-        for name, policy in policies.items():
+        for tested, policy in policies.items():
             scores = play(
                 policy, system=run.system, episode=fixed, tasks=loaded.tasks, episodes=run.test_episodes,
                 seed=test_seed,
             )  # fmt: skip
-            found[name][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
+            found[tested][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
     written = [policy_path, *_draw(found, run.output / "front")]
     written.append(run.output / "pareto.json")
     document = {

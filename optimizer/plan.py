@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
@@ -31,8 +32,9 @@ class PlanConfig:
 
     qoe: float
     """Sum QoE per step that is wanted, mean over places, fading and queues. Flag --qoe."""
-    vary: tuple[str, ...] = VARIED
-    """What is tried at several values, one at a time. Flag --vary."""
+    vary: tuple[str, ...] | None = None
+    """What is tried at several values, one at a time; None is all of VARIED that the UEs have. Flag
+    --vary."""
     inputs: Inputs = field(default_factory=Inputs)
     """Maps, FLOPs files, k."""
     system: SystemConfig = field(default_factory=SystemConfig)
@@ -48,7 +50,7 @@ class PlanConfig:
         errors = []
         if not 0 < self.qoe < float("inf"):
             errors.append(f"--qoe {self.qoe} given, a finite number above 0 is allowed")
-        if not self.vary or not set(self.vary) <= set(VARIED):
+        if self.vary is not None and not set() < set(self.vary) <= set(VARIED):
             errors.append(
                 f"--vary {','.join(self.vary)} given, one or more of {', '.join(VARIED)} is allowed"
             )
@@ -82,9 +84,18 @@ def plan(config: PlanConfig) -> list[Choice]:
         ToolkitError: if an input cannot be used.
     """
     loaded = load(config.inputs, system=config.system, episode=config.episode)
+    without = {
+        varied
+        for varied in ("k-text", "k-image")
+        if not k_in_every_map(loaded.maps, varied.replace("-", "_"))
+    }
+    for varied in config.vary or ():
+        if varied in without:
+            raise ToolkitError(f"--vary {varied} given, the maps of the UEs (--ues) hold none in common")
     return [
         _bracket(config, system, tasks, varied, value)
-        for varied in config.vary
+        for varied in config.vary or VARIED
+        if varied not in without
         for value, system, tasks in _variants(config, loaded, varied)
     ]
 

@@ -110,6 +110,9 @@ def test_plan_answers_from_the_bound(files, capsys):
     assert [row[-1] for row in servers] == sorted((row[-1] for row in servers), key=["no", "yes"].index)
     assert {row[-1] for row in servers} == {"no", "yes"}  # a slow server is not enough, a fast one is
     assert [row[1] for row in rows if row[0] == "k-text"] == ["8", "16"]
+    assert main(["plan", *flags, "--qoe", "8", "--states", "2"]) == 0
+    varied = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    assert varied == {"bandwidth", "server", "k-text"}, "text UEs have no k^I"
     assert all(float(row[3]) <= float(row[4]) for row in servers)
 
 
@@ -124,7 +127,7 @@ def test_plan_checks_its_seed(files, capsys, seed):
 
 def test_flags_reach_the_config(files):
     flags = (
-        "--ues text:1,vqa:2 --k 12 --k-image 8 --joint-k --episodes 7 --test-episodes 9 --seed 3 --beta 0.25 "
+        "--ues text:1,vqa:2 --k 12 --k-image 8 --joint-k --episodes 7 --test-episodes 9 --seed 3 "
         "--preference dynamic --csi statistical --offload-cost split --bandwidth-hz 1e6 --noise-dbm-hz -170 "
         "--output there --learners dqn,mappo --seeds 2"
     )
@@ -135,12 +138,13 @@ def test_flags_reach_the_config(files):
         inputs=Inputs(text_map=files[0], text_flops=files[1], k_text=12, k_image=8, joint_k=True),
         system=SystemConfig(bandwidth_hz=1e6, noise_dbm_hz=-170.0),
         episode=EpisodeConfig(
-            mix=("text", "vqa", "vqa"), beta=0.25, preference="dynamic", csi="statistical",
+            mix=("text", "vqa", "vqa"), preference="dynamic", csi="statistical",
             offload_cost="split",
         ),
         mappo=MappoConfig(episodes=7),
         output=Path("there"), test_episodes=9, seed=3, seeds=2, learners=("dqn", "mappo"),
     )  # fmt: skip
+    assert to_config(parser().parse_args(["--beta", "0.25"])).episode.beta == 0.25
 
 
 def test_whose_files_are_given_decides_the_default_mix(files):
@@ -216,6 +220,46 @@ def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, 
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert message in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pareto", "--learners", "dqn"], "--learners dqn given, mappo or mappo-broadcast is allowed"),
+        (["pareto", "--preference", "fixed"], "--preference given: the policy is trained on all beta"),
+        (["pareto", "--beta", "0.5"], "--beta given: the policy is trained on all beta"),
+        (["figures", "--preference", "fixed"], "--preference given: Figs. 2-4 have their own"),
+        (["figures", "--figures", "4,7", "--beta", "0.3"], "--beta given: only Figs. 2 and 3"),
+        (
+            ["train", "--preference", "dynamic", "--beta", "0.3"],
+            "--beta given: --preference dynamic does not",
+        ),
+        (
+            ["plan", "--qoe", "1", "--preference", "drawn", "--beta", "0.3"],
+            "--beta given: --preference drawn",
+        ),
+        (["--preference", "dynamic", "--beta", "0.3"], "--beta given: --preference dynamic does not"),
+        (
+            ["plan", "--qoe", "1", "--vary", "k-image"],
+            "--vary k-image given, the maps of the UEs (--ues) hold",
+        ),
+        (["trian"], "'trian' given, a subcommand of train, figures, pareto, plan, report or none is allowed"),
+    ],
+)
+def test_what_would_change_nothing_is_refused_by_name(files, tmp_path, capsys, arguments, message):
+    out = tmp_path / "out"
+    everything = [*arguments, "--text-map", str(files[0]), "--flops", str(files[1])]
+    if "plan" not in arguments:
+        everything += ["--output", str(out)]
+    try:
+        status = main(everything)
+    except SystemExit as stop:  # argparse's own errors
+        status = stop.code
+    assert status == 2
+    said = capsys.readouterr()
+    assert message in said.err.splitlines()[-1]
+    assert not said.out
     assert not out.exists()
 
 
