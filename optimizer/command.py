@@ -25,27 +25,52 @@ if TYPE_CHECKING:
     from optimizer.experiment import TrainConfig
 
 SYMBOLS = """\
-Where each symbol of the paper is set (names without -- are fields of the dataclass named at the right):
+Where each symbol of the paper is set. By a flag, where the subcommand has it:
   I, Q                    UEs and their modalities        --ues text:1,image:1,vqa:2
   f^T, f^I, f^B           accuracy maps                   --text-map, --image-map, --vqa-map
-  k^T, k^I                symbols per token               --k-text, --k-image, --joint-k
-  l, S                    FLOP and tokens per task        --text-flops (--flops), --image-flops, --vqa-flops
-  BW                      sum bandwidth (11f)             --bandwidth-hz
+  k^T, k^I                symbols per token (2)           --k-text, --k-image, --joint-k
+  l, S                    FLOP (3), tokens (2) a task     --text-flops (--flops), --image-flops, --vqa-flops
+  BW                      sum bandwidth (11f), (12)       --bandwidth-hz
   sigma^2                 noise density (1)               --noise-dbm-hz
   beta^f                  weight of energy (9)            --beta with --preference fixed
   beta^d                  the same from the battery (28)  --preference dynamic
   h                       fading (1), known or not        --csi
   eqs. (3)-(8)            who pays for the encoder        --offload-cost
-  d = 10, T = 20, xi_S, xi_F, B_max, 10 sentences a task  optimizer.config.EpisodeConfig
-  p, f, n, alpha, p^c, t^dl, t_max, epsilon_min, carrier  optimizer.config.SystemConfig
-  lambda, gamma, delta, c^CR, c^E, learning rate          optimizer.mappo.MappoConfig
+  training, test episodes                                 --episodes, --test-episodes
+From Python, fields of optimizer.config.SystemConfig:
+  p, p_max                transmit power (11d)            power_min_dbm, power_max_dbm
+  f, f_max                clock (11e)                     local_clock_min_hz, local_clock_max_hz
+  n, n^rc, f^rc           processors (3), (5)             local_flops_per_cycle, remote_flops_per_cycle,
+                                                          remote_clock_hz
+  alpha^lc, alpha^rc      energy of computing (8), (6)    local_energy_coefficient,
+                                                          remote_energy_coefficient
+  p^c, t^dl               static power (8), download (7)  circuit_power_w, download_latency_s
+  epsilon_min, t_max      limits (11b), (11g)             accuracy_min, latency_max_s
+  g                       pathloss (1), TR 38.901 UMi     carrier_hz, radius_min_m, radius_max_m
+of optimizer.config.EpisodeConfig:
+  d, T                    queue at the start, steps (14)  queue_tasks, steps
+                          sentences in a paragraph        sentences_per_task
+  B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
+  xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
+of optimizer.mappo.MappoConfig:
+  lambda, gamma, delta    (23), (15), (25)                gae_lambda, discount, clip
+  c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight
+                          learning rate, batch step       learning_rate, batch_steps
+  p, f as actions         section IV                      learn_power, learn_clock
+Not set:
+  E_0, t_0                of (9): local execution of the same queue at f_max
+  epsilon_0               of (10): the maps' local accuracy, which they are ratios to
+  A                       of (2): it cancels in (4)
 """
 TRAIN = """\
-Train MAPPO (section IV), DDQN and DQN to decide, for every UE and step, whether to offload (rho), at which
-power (p), clock (f), bandwidth request (b-hat) and, on wish, k; test them beside a controller that knows
-every channel, exhaustive search on discrete levels, greedy, local, remote and random policies on the same
-episodes; and give every policy as a share of a certified upper bound (docs/bound.md). Prints a table, writes
-results.json, results.csv, learning_curve.png, policies, checkpoints and a TensorBoard log.
+Train MAPPO (section IV), DDQN and DQN to decide, for every UE and step, whether to offload (rho), which
+bandwidth to request (b-hat) and, on wish, k. Section IV's MAPPO also decides power (p) and clock (f); by
+default it takes f in closed form and looks p up on the band a UE is granted (learn_power and learn_clock
+below make them actions). DQN and DDQN choose levels of all. Test them beside a controller that knows
+every channel, exhaustive search on discrete levels (a lower bound on the best; the paper calls it the
+upper one), greedy, local, remote and random policies on the same episodes; and give every policy as a
+share of a certified upper bound (docs/bound.md). Prints a table, writes results.json, results.csv,
+learning_curve.png, policies, checkpoints and a TensorBoard log.
 
 """
 TABLE = """\
@@ -85,8 +110,15 @@ one of them varied at a time. Nothing is trained.
 """
 REPORT = """\
 Write one self-contained HTML page of a run of `optimize train`: policies with intervals, learning curves,
-queues, broken constraints, provenance, and sliders over number of UEs, bandwidth, power, distance or SNR, and
-k that compute a task's delay, energy and QoE from the run's own maps. It opens offline.
+queues, broken constraints, provenance, and sliders that compute a task's delay, energy and QoE from the
+run's own maps. It opens offline.
+
+Which symbol of the paper is where on the page:
+  I that offload, BW, p, g or gamma (1), k^T, k^I, d, beta (9)   sliders
+  gamma (1), b (12), epsilon, t (4), (5), (7), E (8), QoE (10)   readings beside them
+  QoE (10), E/E_0, t/t_0 (9), (11b), (11g), (11h)                table of policies
+  reward (13), (14), E of (27), d by step                        curves
+All others are as in the run: `optimize train --help` says where they are set.
 
 example:
   optimize report runs/optimize --output report.html

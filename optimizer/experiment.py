@@ -24,7 +24,7 @@ from optimizer.episode_bound import episode_bound
 from optimizer.evaluation import Performance, Scores, play, summarise
 from optimizer.inputs import Loaded, load
 from optimizer.mappo import LearningCurve, MappoConfig, MappoTrainer
-from optimizer.policies import POLICIES, ExhaustivePolicy, Policy
+from optimizer.policies import POLICIES, ExhaustivePolicy, Policy, shown
 
 KIND = "optimize-results"
 SCHEMA_VERSION = 2
@@ -285,7 +285,7 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
     for name, tested in sorted(performance.items(), key=lambda item: -item[1].qoe.value):
         rows.append(
             (
-                name,
+                shown(name),
                 f"{tested.qoe.value:.3f}",
                 f"{tested.qoe.low:.3f} to {tested.qoe.high:.3f}",
                 f"{tested.qoe_mean:.3f}",

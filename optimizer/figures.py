@@ -15,6 +15,7 @@ from data.lock import LOCK_NAME, locked
 from optimizer.experiment import TrainConfig, plain, read_results, train
 from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.plots import new_figure, save_with_data
+from optimizer.policies import shown
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
 """Fig. 7's axis."""
@@ -164,7 +165,7 @@ def _queues(document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: s
             if policy in HIDDEN:
                 continue
             left = [sum(step[i] for i in ues) / len(ues) for step in tested["queue"]]
-            axes.plot(range(len(left)), left, linewidth=1.2, label=policy)
+            axes.plot(range(len(left)), left, linewidth=1.2, label=shown(policy))
             rows += [(modality, policy, step, value) for step, value in enumerate(left)]
         axes.set_title(f"{modality}, {name} preference", fontsize="medium")
         axes.set_xlabel("steps played")
@@ -184,7 +185,7 @@ def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
             continue
         tested = [documents[value]["policies"][policy] for value in values]
         means = [one["qoe_mean"] for one in tested]
-        axes.plot(values, means, marker="o", markersize=4, label=policy)
+        axes.plot(values, means, marker="o", markersize=4, label=shown(policy))
         rows += [
             (policy, value, one["qoe_mean"], one["qoe"]["value"], one["qoe"]["low"], one["qoe"]["high"])
             for value, one in zip(values, tested, strict=True)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from data.artifacts import atomic_path, write_text
 from optimizer.evaluation import Performance
 from optimizer.mappo import LearningCurve
+from optimizer.policies import shown
 
 
 def new_figure(width: float = 7.0, height: float = 4.5) -> Figure:
@@ -73,7 +74,11 @@ def plot_learning_curve(
     for i, (name, tested) in enumerate(performance.items()):
         if name not in curves:
             upper.axhline(
-                tested.qoe_mean, color=f"C{i % 10}", linestyle="--", linewidth=1.0, label=f"{name}, tested"
+                tested.qoe_mean,
+                color=f"C{i % 10}",
+                linestyle="--",
+                linewidth=1.0,
+                label=f"{shown(name)}, tested",
             )
     if bound is not None:
         upper.axhline(bound, color="black", linewidth=1.2, label="certified bound")

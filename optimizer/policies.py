@@ -208,3 +208,8 @@ POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(
     }
 )
 """Every policy that needs no training, by its name in the table."""
+
+
+def shown(name: str) -> str:
+    """A policy's name in tables and legends; section V-A takes exhaustive search for an upper bound."""
+    return f"{name} (a lower bound)" if POLICIES.get(name) is ExhaustivePolicy else name

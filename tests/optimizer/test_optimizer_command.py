@@ -9,7 +9,7 @@ import pytest
 
 import optimizer
 from data.artifacts import ToolkitError
-from optimizer.command import main, parser, to_config
+from optimizer.command import SYMBOLS, main, parser, to_config
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.dqn import DqnConfig
 from optimizer.experiment import TrainConfig
@@ -17,7 +17,7 @@ from optimizer.figures import FiguresConfig
 from optimizer.mappo import MappoConfig
 from optimizer.pareto import ParetoConfig
 from optimizer.plan import PlanConfig
-from optimizer.policies import POLICIES
+from optimizer.policies import POLICIES, shown
 
 QUICK = ("--episodes", "2", "--test-episodes", "4", "--no-bound")
 SUBCOMMANDS = (None, "train", "figures", "pareto", "plan")
@@ -34,7 +34,7 @@ def test_the_short_call_writes_and_prints_everything(files, tmp_path, capsys):
     arguments = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), *QUICK]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    for name in ("mappo", *POLICIES, "sees", "95 % interval", "synthetic data", "4 UEs (4 text)"):
+    for name in ("mappo", *map(shown, POLICIES), "sees", "95 % interval", "synthetic data", "4 UEs (4 text)"):
         assert name in printed
     assert sorted(path.name for path in out.iterdir()) == [
         "checkpoints", "learning_curve.png", "mappo-0.safetensors", "results.csv", "results.json",
@@ -159,8 +159,37 @@ def test_whose_files_are_given_decides_the_default_mix(files):
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_help_says_where_each_symbol_is_set(name):
     text = parser(name).format_help()
-    for symbol in ("BW", "sigma^2", "beta^f", "beta^d", "k^T, k^I", "f^B", "xi_S", "lambda, gamma", "(28)"):
+    for symbol in (
+        "BW", "sigma^2", "beta^f", "beta^d", "k^T, k^I", "f^B", "xi_S", "lambda, gamma", "(28)", "E_0, t_0",
+        "epsilon_0", "B_max, E^max", "  A  ", "  g  ", "training, test episodes",
+    ):  # fmt: skip
         assert symbol in text
+
+
+def test_the_fields_that_help_names_are_there():
+    groups = SYMBOLS.split("\nNot set:")[0].split("of optimizer.")[1:]
+    for group, config in zip(groups, (SystemConfig, EpisodeConfig, MappoConfig), strict=True):
+        head, *lines = group.splitlines()
+        assert head == f"{config.__module__.removeprefix('optimizer.')}.{config.__name__}:"
+        named = {name.strip() for line in lines if line.startswith("  ") for name in line[58:].split(",")}
+        assert named - {""} <= set(config.__dataclass_fields__)
+        assert len(named) > 5
+    flags = {word.strip("(),") for word in SYMBOLS.split() if word.strip("(").startswith("--")}
+    known = parser("train").format_help().split("options:")[1].replace(",", " ").split()
+    assert flags <= set(known)
+
+
+def test_exhaustive_search_is_called_a_lower_bound():
+    assert "a lower bound" in parser("train").format_help()
+    assert shown("exhaustive") == "exhaustive (a lower bound)"
+    assert [shown(name) for name in ("central", "mappo", "dqn")] == ["central", "mappo", "dqn"]
+
+
+def test_report_says_where_symbols_are():
+    text = parser("report").format_help()
+    assert all(
+        symbol in text for symbol in ("BW", "gamma (1)", "t/t_0 (9)", "(11h)", "QoE (10)", "E of (27)")
+    )
 
 
 def test_help_states_the_defaults_it_cannot_import():
