@@ -245,7 +245,8 @@ def system_flags(flags: Parser) -> None:
 
 def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
     add: Callable[..., Any] = flags.add_argument
-    add("--output", type=Path, default=Path("runs/optimize"), metavar="DIR", help="folder for the results")
+    folder = Path("runs/pareto" if pareto else "runs/optimize")
+    add("--output", type=Path, default=folder, metavar="DIR", help="folder for the results")
     learners = ("mappo",) if short or pareto else ("mappo", "mappo-broadcast", "ddqn", "dqn")
     add(
         "--learners", type=name_list, default=learners, metavar="LIST",

@@ -21,10 +21,11 @@ from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.dqn import DqnConfig, DqnTrainer
 from optimizer.episode_bound import episode_bound
-from optimizer.evaluation import Performance, Scores, play, summarise
+from optimizer.evaluation import Performance, play, summarise
 from optimizer.inputs import Loaded, load
 from optimizer.mappo import LearningCurve, MappoConfig, MappoTrainer
 from optimizer.policies import POLICIES, ExhaustivePolicy, Policy, shown
+from optimizer.resume import SeedResult, refuse_another_run, run_digest
 
 KIND = "optimize-results"
 SCHEMA_VERSION = 2
@@ -102,11 +103,12 @@ class TrainResult:
 def train(config: TrainConfig) -> TrainResult:
     """Train, test, bound, and write results, table, plot and policies.
 
-    An interrupted run that is started again goes on: MAPPO from its last checkpoint.
+    An interrupted run that is started again goes on: after its last finished seed, and there MAPPO from its
+    last checkpoint.
 
     Raises:
-        ToolkitError: if an input cannot be used or the output folder cannot be written; no file is
-            written then.
+        ToolkitError: if an input cannot be used, the output folder cannot be written or holds the results of
+            another config; no file is written then.
     """
     loaded = load(config.inputs, system=config.system, episode=config.episode)
     with locked(config.output / LOCK_NAME):  # a folder that cannot be written shows before training
@@ -114,39 +116,39 @@ def train(config: TrainConfig) -> TrainResult:
 
 
 def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
-    started = time.monotonic()
+    described = plain(asdict(config))
+    refuse_another_run(config.output / "results.json", described, loaded.sha256)
+    digest = run_digest(described, loaded.sha256)
+    untrained = _untrained(config, loaded)
     draws = torch.randint(2**31, (2, config.seeds), generator=torch.Generator().manual_seed(config.seed))
-    scores: dict[str, list[Scores]] = {}
-    sees: dict[str, str] = {}
-    bounds: list[torch.Tensor] = []
-    curves: dict[str, list[LearningCurve]] = {}
-    written: list[Path] = []
+    results: list[SeedResult] = []
     for index, (train_seed, test_seed) in enumerate(draws.T.tolist()):
-        policies: dict[str, Policy] = {}
-        for name in config.learners:
-            path = config.output / f"{name}-{index}.safetensors"
-            policies[name], curve = _learn(name, config, loaded, train_seed, path)
-            curves.setdefault(name, []).append(curve)
-            written += [path] if path.exists() else []
-        for name, make in POLICIES.items():
-            if make is not ExhaustivePolicy or loaded.tasks.ues <= ExhaustivePolicy.ues_max:
-                policies[name] = make(config.system, loaded.tasks)
-        test: dict[str, Any] = {
-            "system": config.system, "episode": config.episode, "tasks": loaded.tasks,
-            "episodes": config.test_episodes, "seed": test_seed,
-        }  # fmt: skip
-        for name, policy in policies.items():
-            scores.setdefault(name, []).append(play(policy, **test))
-            sees[name] = policy.sees
-        if config.bound:
-            logger.info("seed %d: the bound of %d episodes", index, config.test_episodes)
-            bounds.append(episode_bound(**test))
+        kept = config.output / "checkpoints" / f"seed-{index}-{digest}.safetensors"
+        if kept.exists():
+            logger.info("seed %d: done before; remove %s to do it anew", index, kept)
+            results.append(
+                SeedResult.load(
+                    kept, policies=[*config.learners, *untrained], learners=config.learners,
+                    episodes=config.test_episodes, bounded=config.bound,
+                )
+            )  # fmt: skip
+        else:
+            results.append(_one_seed(config, loaded, untrained, index, train_seed, test_seed))
+            results[-1].save(kept)
+    policy_paths = [
+        config.output / f"{name}-{i}.safetensors" for i in range(config.seeds) for name in config.learners
+    ]
+    written = [path for path in policy_paths if path.exists()]
+    sees = results[0].sees
+    bounds = [result.bound for result in results if result.bound is not None]
+    scores = {name: [result.scores[name] for result in results] for name in sees}
+    curves = {name: [result.curves[name] for result in results] for name in config.learners}
     performance = {
         name: summarise(found, bounds or None, sees=sees[name], seed=config.seed)
         for name, found in scores.items()
     }
     bound = float(torch.stack(bounds).mean()) if bounds else None
-    wall_s = time.monotonic() - started
+    wall_s = sum(result.wall_s for result in results)
     written += _write(config, loaded, performance, bound, curves, wall_s)
     return TrainResult(
         performance=performance,
@@ -155,6 +157,49 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
         setting=describe(config.inputs, config.episode, synthetic=loaded.synthetic),
         synthetic=loaded.synthetic,
         written=tuple(written),
+    )
+
+
+def _untrained(config: TrainConfig, loaded: Loaded) -> dict[str, Policy]:
+    """The policies that need no training; exhaustive search only where there are few enough UEs."""
+    return {
+        name: make(config.system, loaded.tasks)
+        for name, make in POLICIES.items()
+        if make is not ExhaustivePolicy or loaded.tasks.ues <= ExhaustivePolicy.ues_max
+    }
+
+
+def _one_seed(
+    config: TrainConfig,
+    loaded: Loaded,
+    untrained: Mapping[str, Policy],
+    index: int,
+    train_seed: int,
+    test_seed: int,
+) -> SeedResult:
+    """Train every learner, test every policy on the same episodes, bound them."""
+    started = time.monotonic()
+    policies: dict[str, Policy] = {}
+    curves: dict[str, LearningCurve] = {}
+    for name in config.learners:
+        path = config.output / f"{name}-{index}.safetensors"
+        policies[name], curves[name] = _learn(name, config, loaded, train_seed, path)
+    policies |= untrained
+    test: dict[str, Any] = {
+        "system": config.system, "episode": config.episode, "tasks": loaded.tasks,
+        "episodes": config.test_episodes, "seed": test_seed,
+    }  # fmt: skip
+    scores = {name: play(policy, **test) for name, policy in policies.items()}
+    bound = None
+    if config.bound:
+        logger.info("seed %d: the bound of %d episodes", index, config.test_episodes)
+        bound = episode_bound(**test)
+    return SeedResult(
+        scores=scores,
+        sees={name: policy.sees for name, policy in policies.items()},
+        curves=curves,
+        bound=bound,
+        wall_s=time.monotonic() - started,
     )
 
 
@@ -172,7 +217,7 @@ def _learn(
     trainer = MappoTrainer(replace(config.mappo, broadcast=name == "mappo-broadcast"), **setting)
     curve = trainer.train(
         checkpoint=config.output / "checkpoints" / f"{path.stem}-{trainer.digest}.safetensors",
-        log=config.output / "tensorboard" / path.stem,
+        log=config.output / "tensorboard" / f"{path.stem}-{trainer.digest}",
     )
     trainer.network.save(path)
     return trainer.policy, curve

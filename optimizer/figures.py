@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
 from data.lock import LOCK_NAME, locked
 from optimizer.experiment import TrainConfig, plain, read_results, train
 from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.plots import new_figure, save_with_data
 from optimizer.policies import shown
+from optimizer.resume import refuse_another_run
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
 """Fig. 7's axis."""
@@ -113,13 +112,11 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
 
 def _run(config: TrainConfig) -> Mapping[str, Any]:
     """Results of a run, made only where its folder does not hold them."""
-    if (config.output / "results.json").exists():
+    path = config.output / "results.json"
+    if path.exists():
         document = read_results(config.output)
-        if document["provenance"]["config"] == json.loads(json.dumps(plain(asdict(config)))):
-            return document
-        raise ToolkitError(
-            f"{config.output}: holds the results of another config; remove it or give another --output"
-        )
+        refuse_another_run(path, plain(asdict(config)), document["provenance"]["data_sha256"])
+        return document
     train(config)
     return read_results(config.output)
 

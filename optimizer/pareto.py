@@ -18,6 +18,7 @@ from optimizer.inputs import Loaded, load
 from optimizer.mappo import MappoTrainer
 from optimizer.plots import new_figure, save_with_data
 from optimizer.policies import GreedyPolicy, LocalPolicy, Policy
+from optimizer.resume import refuse_another_run
 
 BETAS = tuple(round(0.1 * step, 1) for step in range(11))
 
@@ -53,7 +54,8 @@ def pareto(config: ParetoConfig) -> tuple[dict[str, dict[float, Performance]], l
         Performance by policy and beta, and the files written: front.png, .pdf, .csv and pareto.json.
 
     Raises:
-        ToolkitError: if an input cannot be used or the output cannot be written.
+        ToolkitError: if an input cannot be used, or the output cannot be written or holds the front of
+            another config.
     """
     run = config.train
     episode = replace(run.episode, preference="drawn")
@@ -67,6 +69,7 @@ def _pareto(
 ) -> tuple[dict[str, dict[float, Performance]], list[Path]]:
     started = time.monotonic()
     run = config.train
+    refuse_another_run(run.output / "pareto.json", plain(asdict(config)), loaded.sha256)
     train_seed, test_seed = torch.randint(
         2**31, (2,), generator=torch.Generator().manual_seed(run.seed)
     ).tolist()
@@ -77,7 +80,7 @@ def _pareto(
     )  # fmt: skip
     trainer.train(
         checkpoint=run.output / "checkpoints" / f"front-{trainer.digest}.safetensors",
-        log=run.output / "tensorboard",
+        log=run.output / "tensorboard" / f"front-{trainer.digest}",
     )
     policy_path = run.output / "front-policy.safetensors"
     trainer.network.save(policy_path)
