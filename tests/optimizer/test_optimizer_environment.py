@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.environment import OffloadingEnvironment
 from optimizer.observation import LOOKUP_POWERS, LOOKUPS, OBSERVATION_SIZE, SLOW_SIZE
 from optimizer.physics import Actions
 from optimizer.policies import LocalPolicy, RandomPolicy
-from optimizer.ranges import power_levels_w
+from optimizer.ranges import clock_from_share, power_from_share, power_levels_w
 
 SYSTEM = SystemConfig()
 
@@ -183,6 +185,68 @@ def test_late_execution_drains_no_more_than_t_max(make_environment):
     assert (outcome.latency_s > 1).all()
     drained = before - environment.view().battery_j
     assert torch.allclose(drained, outcome.energy_j / outcome.latency_s)
+
+
+ACTION = st.tuples(st.booleans(), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(-12.0, 12.0))
+"""rho, and p and f as shares of their ranges, b-hat."""
+
+
+def test_queues_and_batteries_are_conserved_under_any_actions(make_tasks):
+    """Every task that leaves a queue was a success, every joule that leaves a battery was drained."""
+    mix, system = ("text", "vqa"), SystemConfig(latency_max_s=0.15)  # some are late, locally and offloading
+    tasks = make_tasks(mix=mix)
+    seen = dict.fromkeys(("success", "failure", "late", "emptied", "idle UE"), 0)
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.lists(ACTION, min_size=4, max_size=4), min_size=12, max_size=12),
+        st.integers(0, 2**31), st.floats(0.02, 2.0), st.sampled_from([0.0, 0.5]),
+    )  # fmt: skip
+    def check(played, seed, battery_queues, idle_drain):
+        episode = EpisodeConfig(
+            mix=mix, preference="dynamic", queue_tasks=4, steps=12, battery_queues=battery_queues,
+            idle_drain=idle_drain,
+        )  # fmt: skip
+        environment = OffloadingEnvironment(
+            system=system, episode=episode, tasks=tasks, episodes=2, generator=generator(seed)
+        )
+        start, idle_j = environment.view(), idle_drain * environment.battery_max_j / 12
+        succeeded, drained_j = torch.zeros_like(start.queue), torch.zeros_like(start.queue)
+        for actions in played:
+            before = environment.view()
+            offload, power, clock, request = (
+                torch.tensor(actions, dtype=torch.float64).view(2, 2, 4).unbind(-1)
+            )
+            outcome, _ = environment.step(
+                Actions(
+                    offload=offload > 0.5, power_w=power_from_share(system, power),
+                    clock_hz=clock_from_share(system, clock), bandwidth_request=request,
+                )
+            )  # fmt: skip
+            after = environment.view()
+            assert torch.equal(before.queue - after.queue, outcome.success.double())
+            assert not outcome.success[before.queue == 0].any()
+            late = outcome.latency_s > 0.15
+            spent_j = (
+                torch.where(late, outcome.energy_j * 0.15 / outcome.latency_s, outcome.energy_j) + idle_j
+            )
+            spent_j = torch.minimum(spent_j, before.battery_j)  # no more than there is
+            assert torch.allclose(before.battery_j - after.battery_j, spent_j, rtol=1e-9, atol=1e-9)
+            assert (after.battery_j >= 0).all()
+            succeeded, drained_j = succeeded + outcome.success, drained_j + spent_j
+            active = before.queue > 0
+            for name, found in (
+                ("success", outcome.success), ("failure", active & ~outcome.success), ("late", late),
+                ("emptied", after.battery_j == 0), ("idle UE", ~active),
+            ):  # fmt: skip
+                seen[name] += int(found.sum())
+        end = environment.view()
+        assert torch.equal(start.queue - end.queue, succeeded)
+        assert (end.queue >= 0).all()
+        assert torch.allclose(start.battery_j - end.battery_j, drained_j, rtol=1e-9, atol=1e-9)
+
+    check()
+    assert all(seen.values()), seen
 
 
 def test_same_seed_same_world_whatever_the_policy_does(make_environment):

@@ -20,6 +20,7 @@ from optimizer.physics import (
     needed_snr_db,
     offloading_qoe,
     server_energy_j,
+    snr_db,
 )
 from optimizer.tasks import Tasks
 
@@ -187,13 +188,23 @@ def test_each_constraint_fails_alone():
 UE = st.tuples(
     st.booleans(),
     st.integers(0, 10),
-    st.floats(0.0, 1.0),
+    st.floats(-14.0, -7.0).map(lambda exponent: 10.0**exponent),  # from below the map's SNRs to above
     st.floats(0.063, 0.252),
     st.floats(0.64e9, 1.28e9),
     st.floats(-1e6, 1e6),
     st.floats(0.0, 30.0),
     st.floats(0.0, 1.0),
 )
+
+
+def test_the_gains_drawn_reach_below_into_and_above_the_map():
+    tasks, width = simple_tasks(1), tensor(5e6)
+    received = [
+        snr_db(SystemConfig(), power_w=tensor(0.1), channel_gain=tensor(gain), bandwidth_hz=width)
+        for gain in (1e-14, 1e-11, 1e-7)
+    ]
+    low, high = tasks.map_snr_db.tolist()
+    assert received[0] < low < received[1] < high < received[2]
 
 
 @settings(max_examples=150, deadline=None)
