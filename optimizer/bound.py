@@ -120,12 +120,10 @@ def local_upper(system: SystemConfig, tasks: Tasks, step: Step) -> Tensor:
             system, tasks, queue=step.queue_min, beta=beta, latency_s=latency_s, energy_j=energy_j
         )
         best = torch.maximum(best, 1.0 / cost)
-    slowest, fastest = (
-        local_effort(system, tasks, queue=step.queue_min, clock_hz=torch.full_like(best, clock))
-        for clock in (system.local_clock_min_hz, system.local_clock_max_hz)
-    )
-    possible = (fastest[0] <= system.latency_max_s) & (
-        torch.minimum(_least_local_energy(system, tasks, step.queue_min), slowest[1]) <= step.battery_j
+    fastest = torch.full_like(best, system.local_clock_max_hz)
+    latency_s, _ = local_effort(system, tasks, queue=step.queue_min, clock_hz=fastest)
+    possible = (latency_s <= system.latency_max_s) & (
+        _least_local_energy(system, tasks, step.queue_min) <= step.battery_j
     )
     return torch.where(possible & (step.queue > 0), (best - step.price).clamp_min(0.0), 0.0)
 

@@ -77,6 +77,14 @@ class DqnConfig:
         raise_config_errors(errors)
 
 
+def exploration_entropy(explore: float, count: int) -> float:
+    """Entropy in nat of the best of `count` actions, but one drawn uniformly of all with probability
+    `explore`."""
+    other = explore / count
+    best = 1.0 - explore + other
+    return -sum(p * math.log(p) for p in (best, *[other] * (count - 1)) if p > 0)
+
+
 class Levels:
     """The discrete actions: local at each clock; offloading at each power, request and k.
 
@@ -204,8 +212,7 @@ class DqnTrainer:
         return DqnPolicy(self.network, self._levels)
 
     def train(self) -> LearningCurve:
-        """Play and update `config.episodes` times, with progress on stderr. The curve's entropy is that of
-        the share of random actions."""
+        """Play and update `config.episodes` times, with progress on stderr."""
         curve = LearningCurve(reward=[], qoe=[], finished=[], entropy=[])
         name = "DDQN" if self.config.double else "DQN"
         bar = tqdm(range(self.config.episodes), desc=name, unit="episode", dynamic_ncols=True, disable=None)
@@ -216,7 +223,7 @@ class DqnTrainer:
             curve.reward.append(float(scores.reward.mean()))
             curve.qoe.append(float(scores.qoe.mean()))
             curve.finished.append(float(scores.finished.double().mean()))
-            curve.entropy.append(explore * math.log(self._levels.count))
+            curve.entropy.append(exploration_entropy(explore, self._levels.count))
             bar.set_postfix(qoe=f"{curve.qoe[-1]:.2f}", refresh=False)
         return curve
 

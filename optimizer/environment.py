@@ -108,7 +108,7 @@ class OffloadingEnvironment:
             uniform = torch.rand(
                 self._gain.shape, generator=self._generator, dtype=torch.float64, device=self.device
             )
-            self._channel_gain = self._gain * -torch.log1p(-uniform)  # |h|^2 of h ~ CN(0, 1) is Exp(1)
+            self._channel_gain = self._gain * fading(uniform)
 
     def _beta(self, battery_j: Tensor) -> Tensor:
         if self.episode.preference == "dynamic":
@@ -235,6 +235,15 @@ class OffloadingEnvironment:
                 raise ValueError(f"actions.{name} must lie in {low:g} to {high:g}")
         if not math.isfinite(float(actions.bandwidth_request.sum())):
             raise ValueError("actions.bandwidth_request must be finite")
+
+
+def fading(uniform: Tensor) -> Tensor:
+    """|h|^2 of h ~ CN(0, 1), which is Exp(1), from numbers uniform in [0, 1).
+
+    A draw of exactly 0 (one in 2^53) counts as the next larger one: without it the bound would meet a gain of
+    0 at a bandwidth of 0 in eq. (1), which is no number.
+    """
+    return -torch.log1p(-uniform.clamp_min(2.0**-53))
 
 
 def best_step_qoe(system: SystemConfig, tasks: Tasks, *, beta: Tensor, queue_tasks: int) -> Tensor:

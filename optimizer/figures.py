@@ -10,7 +10,7 @@ from typing import Any
 
 from data.cli import raise_config_errors
 from data.lock import LOCK_NAME, locked
-from optimizer.experiment import TrainConfig, plain, read_results, train
+from optimizer.experiment import TrainConfig, plain, queues_by_modality, read_results, train
 from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.plots import new_figure, save_with_data
 from optimizer.policies import shown
@@ -152,16 +152,14 @@ def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path) -> list
 
 def _queues(document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: str) -> list[Path]:
     """Figs. 3, 4: mean tasks left by step, one panel a modality."""
-    modalities = list(dict.fromkeys(mix))
-    figure = new_figure(4.0 * len(modalities), 4.0)
-    panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
+    queues = queues_by_modality(document["policies"], mix)
+    figure = new_figure(4.0 * len(queues), 4.0)
+    panels = figure.subplots(1, len(queues), sharey=True, squeeze=False)[0]
     rows = []
-    for axes, modality in zip(panels, modalities, strict=True):
-        ues = [i for i, own in enumerate(mix) if own == modality]
-        for policy, tested in document["policies"].items():
+    for axes, (modality, by_policy) in zip(panels, queues.items(), strict=True):
+        for policy, left in by_policy.items():
             if policy in HIDDEN:
                 continue
-            left = [sum(step[i] for i in ues) / len(ues) for step in tested["queue"]]
             axes.plot(range(len(left)), left, linewidth=1.2, label=shown(policy))
             rows += [(modality, policy, step, value) for step, value in enumerate(left)]
         axes.set_title(f"{modality}, {name} preference", fontsize="medium")

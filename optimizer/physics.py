@@ -319,7 +319,10 @@ def local_qoe(
     """QoE a UE with a task earns locally, 0 where (11g) or (11h) fails; (..., ues)."""
     latency_s, energy_j = local_effort(system, tasks, queue=queue, clock_hz=clock_hz)
     cost = standard_cost(system, tasks, queue=queue, beta=beta, latency_s=latency_s, energy_j=energy_j)
-    return torch.where((latency_s <= system.latency_max_s) & (energy_j <= battery_j), 1.0 / cost, 0.0)
+    _, in_time, charged = meets_limits(
+        system, accuracy=torch.ones_like(cost), latency_s=latency_s, energy_j=energy_j, battery_j=battery_j
+    )
+    return torch.where(in_time & charged, 1.0 / cost, 0.0)
 
 
 def offloading_qoe(

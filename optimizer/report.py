@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from data.artifacts import ToolkitError, parsing
 from data.page import check_html, provenance_rows, write_page
 from data.typed import from_json
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
-from optimizer.experiment import describe, read_results
+from optimizer.experiment import describe, queues_by_modality, read_results
 from optimizer.inputs import Loaded, choices_of_k, load
 from optimizer.tasks import token_counts
 
@@ -82,7 +82,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             "order": list(document["policies"]),
             "bound": context["bound"],
             "curves": _curves(document),
-            "queues": _queues(document["policies"], episode.mix),
+            "queues": queues_by_modality(document["policies"], episode.mix),
         }
         json.dumps(data, allow_nan=False)  # a page of nan would show nothing
         recorded = set(document["provenance"]["data_sha256"].values())
@@ -144,18 +144,6 @@ def _mean(values: NDArray[np.float64]) -> dict[str, list[float]]:
         found["low"], found["high"] = np.percentile(weight @ values, (2.5, 97.5), axis=0)
     # six digits are more than a screen shows, and a third of the bytes
     return {end: [float(f"{value:.6g}") for value in line] for end, line in found.items()}
-
-
-def _queues(policies: Mapping[str, Any], mix: Sequence[str]) -> dict[str, Any]:
-    """Mean tasks left by step: by modality and policy."""
-    queues: dict[str, Any] = {}
-    for modality in dict.fromkeys(mix):
-        ues = [i for i, own in enumerate(mix) if own == modality]
-        queues[modality] = {
-            name: [sum(float(step[i]) for i in ues) / len(ues) for step in tested["queue"]]
-            for name, tested in policies.items()
-        }
-    return queues
 
 
 def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:

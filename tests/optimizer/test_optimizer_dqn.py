@@ -5,7 +5,7 @@ import torch
 
 from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.dqn import DqnConfig, DqnTrainer, Levels
+from optimizer.dqn import DqnConfig, DqnTrainer, Levels, exploration_entropy
 from optimizer.evaluation import play
 from optimizer.observation import OBSERVATION_SIZE
 from optimizer.policies import POLICIES
@@ -73,6 +73,14 @@ def test_dqn_learns(make_tasks, double):
     setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=("text",) * 4), "tasks": tasks}
     tested = play(learner.policy, **setting, episodes=60, seed=9).qoe.mean()
     assert tested > 1.2 * play(POLICIES["random"](SYSTEM, tasks), **setting, episodes=60, seed=9).qoe.mean()
+
+
+@pytest.mark.parametrize("explore", [1.0, 0.3, 0.05])
+def test_the_curves_entropy_is_that_of_the_actions(explore):
+    chances = torch.full((20,), explore / 20)
+    chances[7] += 1.0 - explore
+    expected = torch.distributions.Categorical(chances).entropy().item()
+    assert exploration_entropy(explore, 20) == pytest.approx(expected, rel=1e-5)
 
 
 def test_training_repeats_from_its_seed(make_tasks):

@@ -7,8 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optimizer.bound import Step, cell_upper
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.environment import OffloadingEnvironment
+from optimizer.environment import OffloadingEnvironment, fading
 from optimizer.observation import LOOKUP_POWERS, LOOKUPS, OBSERVATION_SIZE, SLOW_SIZE
 from optimizer.physics import Actions
 from optimizer.policies import LocalPolicy, RandomPolicy
@@ -286,6 +287,24 @@ def test_fading_is_exponential_with_mean_one(make_environment):
     ratio = faded.view().channel_gain / faded._gain
     assert ratio.mean().item() == pytest.approx(1, abs=0.015)  # 4 standard errors of 80 000 draws
     assert (ratio < 1).double().mean().item() == pytest.approx(1 - 2.718281828**-1, abs=0.007)
+
+
+def test_no_gain_is_zero(make_tasks):
+    """A uniform draw may be 0, and a gain of 0 at 0 Hz is 0/0 in eq. (1)."""
+    uniform = torch.tensor([0.0, 2.0**-53, 0.5], dtype=torch.float64)
+    power = fading(uniform)
+    assert power[0] == power[1] > 0
+    assert torch.equal(power[1:], -torch.log1p(-uniform[1:]))
+    step = Step.known(
+        queue=torch.full((3, 1), 5.0, dtype=torch.float64), channel_gain=1e-9 * power.unsqueeze(-1),
+        battery_j=torch.full((3, 1), 1e6, dtype=torch.float64),
+        beta=torch.full((3, 1), 0.5, dtype=torch.float64),
+    )  # fmt: skip
+    edges = torch.tensor([0.0, 5e6], dtype=torch.float64)
+    upper = cell_upper(
+        SYSTEM, make_tasks(mix=("text",)), step, offloading=1, low_hz=edges[:1], high_hz=edges[1:], powers=4
+    )
+    assert upper.isfinite().all()
 
 
 @pytest.mark.parametrize("change", [{"power_w": 0.3}, {"clock_hz": 2e9}, {"bandwidth_request": float("nan")}])

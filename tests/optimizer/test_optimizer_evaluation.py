@@ -5,6 +5,7 @@ import torch
 
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.evaluation import Scores, interquartile_mean, play, summarise
+from optimizer.experiment import queues_by_modality
 from optimizer.policies import POLICIES
 
 
@@ -39,6 +40,12 @@ def test_strata_are_resampled_by_themselves():
     """Two seeds that differ, each without spread: nothing to be uncertain about."""
     found = summarise([scores([1.0] * 8), scores([3.0] * 8)], None, sees="")
     assert found.qoe.low == found.qoe.high == found.qoe.value == 2.0
+
+
+def test_queues_are_means_over_a_modalitys_ues():
+    policies = {"local": {"queue": [[10, 10, 10], [9, 10, 8]]}}
+    found = queues_by_modality(policies, ("vqa", "text", "vqa"))
+    assert found == {"vqa": {"local": [10.0, 8.5]}, "text": {"local": [10.0, 10.0]}}
 
 
 def test_shares_are_of_executions():
