@@ -369,10 +369,11 @@ class _Search:
 
     def __init__(self, system: SystemConfig, tasks: Tasks, step: Step, halvings: range) -> None:
         self._system, self._tasks, self._step, self._halvings = system, tasks, step, halvings
-        self._clock_hz = best_local_clock(system, tasks, step.queue, step.beta_min)
+        self._local_clock_hz = best_local_clock(system, tasks, step.queue, step.beta_min)
+        self._clock_hz = best_clock(system, step.beta_min)
         earned = local_qoe(
             system, tasks, queue=step.queue.clamp_min(1), battery_j=step.battery_j, beta=step.beta_min,
-            clock_hz=self._clock_hz,
+            clock_hz=self._local_clock_hz,
         )  # fmt: skip
         self._local = torch.where(step.queue > 0, (earned - step.price).clamp_min(0.0), 0.0)
         self._shares_hz = torch.zeros_like(self._local)
@@ -387,7 +388,7 @@ class _Search:
         return Actions(
             offload=offload,
             power_w=self._power_w,
-            clock_hz=self._clock_hz,
+            clock_hz=torch.where(offload, self._clock_hz, self._local_clock_hz),
             bandwidth_request=torch.log(share),
             code=self._code,
         )

@@ -11,7 +11,7 @@ import accuracy_maps
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from data.artifacts import ToolkitError, read_json, sha256_of
 from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
-from optimizer.tasks import Tasks, Workload, make_tasks, workload
+from optimizer.tasks import Tasks, Workload, differences, make_tasks, workload
 from profiling.flops_file import FlopsFile
 
 REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
@@ -56,8 +56,26 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
             maps[modality], flops[modality], modality=modality, episode=episode,
             k=choices_of_k(inputs, modality, maps[modality]),
         )  # fmt: skip
+        if other := differences(maps[modality].model, flops[modality].model):
+            logger.warning("%s: map and FLOPs file are of two models, %s", modality, other)
         _report(workloads[modality], system)
     return Loaded(tasks=make_tasks(workloads, episode.mix), maps=maps, flops=flops, sha256=hashes)
+
+
+def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
+    """The tasks at another k of the same files, of which `load` has said what there is to say.
+
+    Raises:
+        ToolkitError: if a k lies outside its map.
+    """
+    workloads = {
+        modality: workload(
+            found, loaded.flops[modality], modality=modality, episode=episode,
+            k=choices_of_k(inputs, modality, found),
+        )
+        for modality, found in loaded.maps.items()
+    }  # fmt: skip
+    return make_tasks(workloads, episode.mix)
 
 
 def choices_of_k(

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from optimizer.config import MODALITIES, EpisodeConfig, SystemConfig
-from optimizer.physics import Actions, best_local_clock, best_power, local_qoe, needed_snr_db, offloading_qoe
+from optimizer.physics import (
+    Actions,
+    best_clock,
+    best_local_clock,
+    best_power,
+    local_qoe,
+    needed_snr_db,
+    offloading_qoe,
+)
 from optimizer.ranges import clock_to_share, power_levels_w, power_to_share
 from optimizer.tasks import Tasks
 
@@ -73,6 +81,16 @@ class View:
         return best_local_clock(self.system, self.tasks, self.queue, self.beta)
 
     @cached_property
+    def encoding_clock_hz(self) -> Tensor:
+        """Best clock for what an offloading UE runs itself (`--offload-cost split`), (episodes, ues): t_max
+        asks less of it than of local execution."""
+        return best_clock(self.system, self.beta)
+
+    def clock_for(self, offload: Tensor) -> Tensor:
+        """The best clock of each UE; of `offload`'s shape."""
+        return torch.where(offload, self.encoding_clock_hz, self.clock_hz)
+
+    @cached_property
     def local_qoe(self) -> Tensor:
         """What each UE earns locally at its best clock, (episodes, ues)."""
         return local_qoe(
@@ -98,7 +116,7 @@ class View:
         code = torch.arange(self.tasks.codes, device=self.queue.device).view(-1, 1, 1)
         earned = offloading_qoe(
             self.system, self.tasks, queue=self.queue.clamp_min(1), channel_gain=self.channel_gain,
-            battery_j=self.battery_j, beta=self.beta, power_w=power_w, clock_hz=self.clock_hz,
+            battery_j=self.battery_j, beta=self.beta, power_w=power_w, clock_hz=self.encoding_clock_hz,
             bandwidth_hz=self.system.bandwidth_hz * share, offloading=offloading, code=code,
         )  # fmt: skip
         best, at = earned.flatten(1, 2).max(dim=1)  # (lookups, powers * codes, episodes, ues)

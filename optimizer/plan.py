@@ -14,7 +14,7 @@ from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.environment import OffloadingEnvironment
-from optimizer.inputs import Loaded, k_in_every_map, load
+from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
 from optimizer.tasks import Tasks
 
 VARIED = ("bandwidth", "server", "k-text", "k-image")
@@ -113,7 +113,7 @@ def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple
     for k in k_in_every_map(loaded.maps, name):
         changes: dict[str, Any] = {name: k}
         inputs = replace(config.inputs, joint_k=False, **changes)
-        yield k, system, load(inputs, system=system, episode=config.episode).tasks
+        yield k, system, tasks_at(loaded, inputs, config.episode)
 
 
 def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str, value: float) -> Choice:

@@ -48,10 +48,11 @@ class _Fixed:
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
+        offload = torch.full_like(view.queue, self.offload, dtype=torch.bool)
         return Actions(
-            offload=torch.full_like(view.queue, self.offload, dtype=torch.bool),
+            offload=offload,
             power_w=torch.full_like(view.queue, self._system.power_max_w),
-            clock_hz=view.clock_hz,
+            clock_hz=view.clock_for(offload),
             bandwidth_request=torch.zeros_like(view.queue),
         )
 
@@ -110,10 +111,11 @@ class GreedyPolicy:
         ues = self._tasks.ues
         offers = view.offers([(ues, 1.0 / ues)], power_levels_w(self._system, self.levels))
         earned, power_w, code = (offer[0] for offer in offers)
+        offload = earned > view.local_qoe
         return Actions(
-            offload=earned > view.local_qoe,
+            offload=offload,
             power_w=power_w,
-            clock_hz=view.clock_hz,
+            clock_hz=view.clock_for(offload),
             bandwidth_request=torch.zeros_like(view.queue),
             code=code,
         )
@@ -157,7 +159,7 @@ class ExhaustivePolicy:
             actions = Actions(
                 offload=self._offload.expand(shape),
                 power_w=torch.full(shape, power, dtype=torch.float64),
-                clock_hz=view.clock_hz.expand(shape),
+                clock_hz=view.clock_for(self._offload.expand(shape)),
                 bandwidth_request=self._request.expand(shape),
                 code=torch.full(shape, choice),
             )
@@ -174,7 +176,7 @@ class ExhaustivePolicy:
         return Actions(
             offload=self._offload[row, 0],
             power_w=power_w.gather(0, at)[0],
-            clock_hz=view.clock_hz,
+            clock_hz=view.clock_for(self._offload[row, 0]),
             bandwidth_request=self._request[row, 0],
             code=code.gather(0, at)[0],
         )

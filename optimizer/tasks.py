@@ -129,8 +129,6 @@ def workload(
             "and an AWGN map at the mean SNR not at all"
         )
     rows = [_row(accuracy_map, modality, values) for values in k]
-    if other := _differences(accuracy_map.model, flops.model):
-        logger.warning("%s: map and FLOPs file are of two models, %s", modality, other)
     split = episode.offload_cost == "split"
     counted = _counted_k(flops)
     if split and counted[-1] not in {values[-1] for values in k}:  # what runs without a channel has no k
@@ -154,7 +152,7 @@ def workload(
     )
 
 
-def _differences(of_map: Mapping[str, Any], of_flops: Mapping[str, Any]) -> str:
+def differences(of_map: Mapping[str, Any], of_flops: Mapping[str, Any]) -> str:
     """In what two models differ, as "width 192 and 384, depth 6 and 12"; empty if in nothing."""
     names = [name for name in {**of_map, **of_flops} if of_map.get(name) != of_flops.get(name)]
     return ", ".join(f"{name} {of_map.get(name, 'none')} and {of_flops.get(name, 'none')}" for name in names)

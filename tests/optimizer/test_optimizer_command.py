@@ -1,6 +1,7 @@
 """`optimize` from the outside, its configs' errors, and what importing the package loads."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -102,14 +103,16 @@ def test_pareto_draws_a_front(files, tmp_path, capsys):
     }
 
 
-def test_plan_answers_from_the_bound(files, capsys):
+def test_plan_answers_from_the_bound(files, capsys, caplog):
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:2"]
+    caplog.set_level(logging.INFO)
     assert main(["plan", *flags, "--qoe", "8", "--states", "4", "--vary", "server,k-text"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     servers = [row for row in rows if row[0] == "server"]
     assert [row[-1] for row in servers] == sorted((row[-1] for row in servers), key=["no", "yes"].index)
     assert {row[-1] for row in servers} == {"no", "yes"}  # a slow server is not enough, a fast one is
     assert [row[1] for row in rows if row[0] == "k-text"] == ["8", "16"]
+    assert caplog.text.count("the text map spans") == 1, "once, not once for each k"
     assert main(["plan", *flags, "--qoe", "8", "--states", "2"]) == 0
     varied = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     assert varied == {"bandwidth", "server", "k-text"}, "text UEs have no k^I"

@@ -14,7 +14,7 @@ from optimizer.experience import Experience, ValueNormaliser, advantages, withou
 from optimizer.mappo import MappoConfig, MappoTrainer
 from optimizer.networks import ActorCritic, LearnedPolicy, Others
 from optimizer.observation import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
-from optimizer.physics import execute
+from optimizer.physics import best_clock, execute
 from optimizer.policies import POLICIES
 from optimizer.ranges import power_levels_w
 
@@ -169,6 +169,22 @@ def test_unless_learned_the_clock_is_the_closed_form(make_tasks):
         clock_hz = learner.policy.act(view, torch.Generator()).clock_hz
         close = torch.allclose(clock_hz, view.clock_hz, rtol=1e-6)
         assert close != learn_clock
+
+
+@pytest.mark.parametrize("learn_clock", [False, True])
+def test_unless_learned_who_offloads_encodes_at_the_best_clock(make_tasks, learn_clock):
+    split = {"mix": ("text",), "offload_cost": "split", "beta": 0.9}
+    system = SystemConfig(latency_max_s=0.2)  # local execution needs a faster clock for it
+    learner = trainer(
+        make_tasks(**split), system=system, episode=EpisodeConfig(**split), copies=20, learn_clock=learn_clock
+    )
+    view = learner._environment.view()
+    actions = learner.network.physical(learner.network.actions(view.observation).sample(
+        torch.Generator().manual_seed(0)), view)  # fmt: skip
+    assert actions.offload.any()
+    encoding_hz = best_clock(system, view.beta)
+    assert bool((actions.clock_hz == encoding_hz)[actions.offload].all()) != learn_clock
+    assert not (actions.clock_hz == encoding_hz)[~actions.offload].any()
 
 
 def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):

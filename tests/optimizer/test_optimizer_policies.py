@@ -11,7 +11,7 @@ from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import play as play_scores
 from optimizer.evaluation import summarise
-from optimizer.physics import Actions, execute
+from optimizer.physics import Actions, best_clock, execute
 from optimizer.policies import POLICIES, ExhaustivePolicy, GreedyPolicy
 
 SYSTEM = SystemConfig()
@@ -103,6 +103,27 @@ def test_alone_greedy_takes_the_best_of_what_it_considers(make_tasks, flops):
     assert torch.allclose(earned(chosen), best)
     assert 0.1 < chosen.offload.double().mean() < 0.99
     assert chosen.power_w[chosen.offload].unique().numel() > 1
+
+
+@pytest.mark.parametrize("name", ["central", "exhaustive", "greedy", "remote"])
+def test_who_offloads_encodes_at_the_best_clock(name, make_tasks):
+    """Split, with a t_max that local execution needs f_max for: the encoder does not."""
+    episode = {"mix": ("text", "image"), "offload_cost": "split", "beta": 0.9}
+    tasks, system = make_tasks(**episode), SystemConfig(latency_max_s=0.2)
+    environment = OffloadingEnvironment(
+        system=system, episode=EpisodeConfig(**episode), tasks=tasks, episodes=50,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    view = environment.view()
+    text_hz = 250e9 / (1024 * 0.2)
+    assert view.clock_hz[:, 0].tolist() == pytest.approx([text_hz] * 50)
+    chosen = POLICIES[name](system, tasks).act(view, torch.Generator())
+    offload = chosen.offload[:, 0]
+    assert offload.any()
+    best_hz = best_clock(system, view.beta)[:, 0]
+    assert (best_hz < text_hz).all()
+    assert torch.equal(chosen.clock_hz[:, 0][offload], best_hz[offload])
+    assert torch.equal(chosen.clock_hz[:, 0][~offload], view.clock_hz[:, 0][~offload])
 
 
 def test_exhaustive_takes_the_best_of_its_levels(make_tasks):

@@ -1,13 +1,14 @@
 """From maps and FLOPs files to tensors, and which pairs of files are refused."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from accuracy_maps import load_map
 from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
-from optimizer.inputs import REFERENCE, choices_of_k, k_in_every_map, load
+from optimizer.inputs import REFERENCE, choices_of_k, k_in_every_map, load, tasks_at
 from optimizer.tasks import make_tasks, workload
 
 
@@ -112,14 +113,21 @@ def test_other_modalities_are_refused(make_map, make_flops):
         text(make_map(modality="image"), make_flops())
 
 
-def test_two_models_or_two_k_are_warned_about(make_map, make_flops, caplog):
+def test_two_models_or_two_k_are_warned_about(files, make_map, make_flops, caplog):
+    inputs = Inputs(text_map=files[0], text_flops=files[1])
+    setting = {"system": SystemConfig(), "episode": EpisodeConfig(mix=("text",))}
     with caplog.at_level(logging.WARNING):
-        text(make_map(), make_flops())
+        load(inputs, **setting)
     assert not caplog.records
+    make_flops(model={"name": "other", "width": 8}, k=8).save(files[1])
     with caplog.at_level(logging.WARNING):
-        text(make_map(), make_flops(model={"name": "other", "width": 8}, k=8))
+        loaded = load(inputs, **setting)
     assert "two models, name toy and other, width none and 8" in caplog.text
     assert "k = 8" not in caplog.text, "a task that the server runs whole has no channel codec"
+    caplog.clear()
+    other = tasks_at(loaded, replace(inputs, k_text=8), setting["episode"])
+    assert not caplog.records, "load has said it"
+    assert other.symbols.tolist() == [[1600.0]]
     with caplog.at_level(logging.WARNING):
         text(make_map(), make_flops(k=8), offload_cost="split")
     assert "k = 8, --k-text is 16" in caplog.text
