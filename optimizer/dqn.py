@@ -96,7 +96,7 @@ class Levels:
     """
 
     def __init__(self, config: DqnConfig, system: SystemConfig, codes: int, device: torch.device) -> None:
-        shares = torch.linspace(0.0, 1.0, config.levels, dtype=torch.float64).tolist()
+        shares = torch.linspace(0.0, 1.0, config.levels, dtype=torch.float64, device="cpu").tolist()
         remote = list(itertools.product(shares, range(config.requests), range(codes)))
         local = config.levels
 

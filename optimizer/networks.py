@@ -48,7 +48,7 @@ def mlp(sizes: tuple[int, ...], last_gain: float, generator: torch.Generator) ->
     for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         last = i == len(sizes) - 2
         # skip_init: the usual constructor would draw from the global generator
-        layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        layer = nn.utils.skip_init(nn.Linear, inputs, outputs, device=generator.device)
         nn.init.orthogonal_(layer.weight, last_gain if last else math.sqrt(2.0), generator=generator)
         nn.init.zeros_(layer.bias)
         layers += [layer] if last else [layer, nn.Tanh()]
@@ -136,7 +136,9 @@ class ActorCritic(nn.Module):
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(OBSERVATION_SIZE, hidden, generator)
         self.critic_ahead = Critic(SLOW_SIZE, hidden, generator)
-        self.log_scale = nn.Parameter(torch.full((), -1.0))  # b-hat scatters by a third at first
+        self.log_scale = nn.Parameter(
+            torch.full((), -1.0, device=generator.device)
+        )  # b-hat scatters by a third at first
 
     def actions(self, observation: Tensor) -> ActionDistribution:
         """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""

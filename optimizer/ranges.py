@@ -22,7 +22,9 @@ def power_to_share(system: SystemConfig, power_w: Tensor) -> Tensor:
 
 def power_levels_w(system: SystemConfig, levels: int) -> list[float]:
     """Powers from p_min to p_max in W, equally spaced in dBm."""
-    levels_dbm = torch.linspace(system.power_min_dbm, system.power_max_dbm, levels, dtype=torch.float64)
+    levels_dbm = torch.linspace(
+        system.power_min_dbm, system.power_max_dbm, levels, dtype=torch.float64, device="cpu"
+    )
     return [dbm_to_watt(dbm) for dbm in levels_dbm.tolist()]
 
 
