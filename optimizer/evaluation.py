@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -230,3 +231,22 @@ def summarise(
         energy=total("energy") / max(total("successes"), 1.0),
         queue=torch.stack([score.queue for score in scores]).mean(dim=0).tolist(),
     )
+
+
+def queues_by_modality(
+    policies: Mapping[str, Mapping[str, Any]], mix: Sequence[str]
+) -> dict[str, dict[str, list[float]]]:
+    """Mean tasks left of a modality's UEs before each step and at the end, by modality and policy.
+
+    Args:
+        policies: of a results document.
+        mix: the UEs' modalities.
+    """
+    queues: dict[str, dict[str, list[float]]] = {}
+    for modality in dict.fromkeys(mix):
+        ues = [i for i, own in enumerate(mix) if own == modality]
+        queues[modality] = {
+            name: [sum(float(step[i]) for i in ues) / len(ues) for step in tested["queue"]]
+            for name, tested in policies.items()
+        }
+    return queues

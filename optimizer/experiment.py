@@ -299,25 +299,6 @@ def read_results(folder: Path) -> dict[str, Any]:
     return document
 
 
-def queues_by_modality(
-    policies: Mapping[str, Mapping[str, Any]], mix: Sequence[str]
-) -> dict[str, dict[str, list[float]]]:
-    """Mean tasks left of a modality's UEs before each step and at the end, by modality and policy.
-
-    Args:
-        policies: of a results document.
-        mix: the UEs' modalities.
-    """
-    queues: dict[str, dict[str, list[float]]] = {}
-    for modality in dict.fromkeys(mix):
-        ues = [i for i, own in enumerate(mix) if own == modality]
-        queues[modality] = {
-            name: [sum(float(step[i]) for i in ues) / len(ues) for step in tested["queue"]]
-            for name, tested in policies.items()
-        }
-    return queues
-
-
 def results_csv(performance: Mapping[str, Performance]) -> str:
     """One line a policy, intervals spread over three columns."""
     rows = []

@@ -10,7 +10,8 @@ from typing import Any
 
 from data.cli import raise_config_errors
 from data.lock import LOCK_NAME, locked
-from optimizer.experiment import TrainConfig, plain, queues_by_modality, read_results, train
+from optimizer.evaluation import queues_by_modality
+from optimizer.experiment import TrainConfig, plain, read_results, train
 from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.plots import new_figure, save_with_data
 from optimizer.policies import shown
@@ -70,11 +71,12 @@ def figures(config: FiguresConfig) -> list[Path]:
 
 def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
     base, wanted = config.train, set(config.figures)
+    files = loaded.sha256
     written: list[Path] = []
 
     def preference(name: str) -> Mapping[str, Any]:
         episode = replace(base.episode, preference=name)
-        return _run(replace(base, episode=episode, output=base.output / f"preference-{name}"))
+        return _run(replace(base, episode=episode, output=base.output / f"preference-{name}"), files)
 
     if 2 in wanted:
         written += _convergence(
@@ -98,25 +100,26 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
             changes: dict[str, Any] = {k: value}
             inputs = replace(base.inputs, **changes)
             documents[value] = _run(
-                replace(sweep, inputs=inputs, output=base.output / f"{k.replace('_', '-')}-{value}")
+                replace(sweep, inputs=inputs, output=base.output / f"{k.replace('_', '-')}-{value}"), files
             )
         written += _sweep(documents, base.output / f"fig{number}", f"${k[0]}^{{{k[2:]}}}$, symbols per token")
     if 7 in wanted:
         documents = {}
         for noise in NOISES_DBM_HZ:
             system = replace(base.system, noise_dbm_hz=noise)
-            documents[noise] = _run(replace(sweep, system=system, output=base.output / f"noise{noise:g}"))
+            documents[noise] = _run(
+                replace(sweep, system=system, output=base.output / f"noise{noise:g}"), files
+            )
         written += _sweep(documents, base.output / "fig7", "noise power spectral density, dBm/Hz")
     return written
 
 
-def _run(config: TrainConfig) -> Mapping[str, Any]:
-    """Results of a run, made only where its folder does not hold them."""
+def _run(config: TrainConfig, files: Mapping[str, str]) -> Mapping[str, Any]:
+    """Results of a run on files of these checksums, made only where its folder does not hold them."""
     path = config.output / "results.json"
     if path.exists():
-        document = read_results(config.output)
-        refuse_another_run(path, plain(asdict(config)), document["provenance"]["data_sha256"])
-        return document
+        refuse_another_run(path, plain(asdict(config)), files)
+        return read_results(config.output)
     train(config)
     return read_results(config.output)
 

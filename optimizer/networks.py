@@ -136,9 +136,8 @@ class ActorCritic(nn.Module):
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(OBSERVATION_SIZE, hidden, generator)
         self.critic_ahead = Critic(SLOW_SIZE, hidden, generator)
-        self.log_scale = nn.Parameter(
-            torch.full((), -1.0, device=generator.device)
-        )  # b-hat scatters by a third at first
+        # b-hat scatters by a third at first
+        self.log_scale = nn.Parameter(torch.full((), -1.0, device=generator.device))
 
     def actions(self, observation: Tensor) -> ActionDistribution:
         """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""

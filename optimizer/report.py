@@ -18,7 +18,8 @@ from data.artifacts import ToolkitError, parsing
 from data.page import check_html, provenance_rows, write_page
 from data.typed import from_json
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
-from optimizer.experiment import describe, queues_by_modality, read_results
+from optimizer.evaluation import queues_by_modality
+from optimizer.experiment import describe, read_results
 from optimizer.inputs import Loaded, choices_of_k, load
 from optimizer.tasks import token_counts
 

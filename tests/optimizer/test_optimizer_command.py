@@ -73,7 +73,7 @@ def test_train_with_the_bound_and_every_learner(files, tmp_path, capsys):
         assert len(tested["queue"]) == 21
 
 
-def test_figures_are_drawn_from_runs_that_are_read_again(files, tmp_path, capsys):
+def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:1"]
     call = ["figures", *flags, *QUICK, "--episodes", "1", "--learners", "mappo", "--seeds", "1"]
@@ -86,7 +86,10 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, tmp_path, capsys
     assert main([*call, "--figures", "3"]) == 0
     assert results.stat().st_mtime_ns == before
     assert main([*call, "--figures", "3", "--beta", "0.4"]) == 2
-    assert "another config" in capsys.readouterr().err
+    assert "another config, episode.beta differ" in capsys.readouterr().err
+    make_map(local_accuracy=31.0, local_high=32.0).save(files[0])
+    assert main([*call, "--figures", "3"]) == 2
+    assert "another config, files differ" in capsys.readouterr().err
 
 
 def test_pareto_draws_a_front(files, tmp_path, capsys):

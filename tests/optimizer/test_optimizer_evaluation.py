@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.evaluation import Scores, interquartile_mean, play, summarise
-from optimizer.experiment import queues_by_modality
+from optimizer.evaluation import Scores, interquartile_mean, play, queues_by_modality, summarise
 from optimizer.policies import POLICIES
 
 
