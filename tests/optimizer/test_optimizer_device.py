@@ -24,9 +24,8 @@ def elsewhere(make_tasks) -> Iterator[dict]:
         "system": SystemConfig(), "tasks": make_tasks(mix=MIX, k=(16, 8)),
         "generator": torch.Generator(device="cpu").manual_seed(0),
     }  # fmt: skip
-    torch.set_default_device("meta")
-    yield setting
-    torch.set_default_device("cpu")
+    with torch.device("meta"):
+        yield setting
 
 
 def plain_optimiser(network: torch.nn.Module) -> torch.optim.Optimizer:
