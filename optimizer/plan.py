@@ -13,6 +13,7 @@ from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.environment import OffloadingEnvironment
+from optimizer.evaluation import Interval, mean_interval
 from optimizer.inputs import Loaded, k_in_every_map, load
 from optimizer.tasks import Tasks
 
@@ -52,6 +53,11 @@ class PlanConfig:
             errors.append(
                 f"--vary {','.join(self.vary)} given, one or more of {', '.join(VARIED)} is allowed"
             )
+        if self.inputs.joint_k and {"k-text", "k-image"} & set(self.vary):
+            errors.append(
+                f"--joint-k given with --vary {','.join(self.vary)}: UEs that choose k are given none, "
+                "--vary bandwidth,server is allowed"
+            )
         if self.states < 1:
             errors.append(f"--states {self.states} given, at least 1 is allowed")
         raise_config_errors(errors)
@@ -64,14 +70,14 @@ class Choice:
     varied: str
     value: float
     """Hz, FLOP/s or symbols per token."""
-    reached: float
-    """Mean QoE that a controller who knows every channel reaches."""
-    bound: float
+    reached: Interval
+    """Mean QoE that a controller who knows every channel reaches; the interval is over the states drawn."""
+    bound: Interval
     """Mean QoE that nobody exceeds."""
 
     def verdict(self, qoe: float) -> str:
-        """Whether a QoE can be had."""
-        return "yes" if self.reached >= qoe else "no" if self.bound < qoe else "cannot tell"
+        """Whether a QoE can be had, as far as the intervals tell."""
+        return "yes" if self.reached.low >= qoe else "no" if self.bound.high < qoe else "cannot tell"
 
 
 def plan(config: PlanConfig) -> list[Choice]:
@@ -100,7 +106,7 @@ def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple
     name = varied.replace("-", "_")
     for k in k_in_every_map(loaded.maps, name):
         changes: dict[str, Any] = {name: k}
-        inputs = replace(config.inputs, joint_k=False, **changes)
+        inputs = replace(config.inputs, **changes)
         yield k, system, load(inputs, system=system, episode=config.episode).tasks
 
 
@@ -123,5 +129,5 @@ def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str
         grids=GRIDS[:2],
     )
     return Choice(
-        varied=varied, value=value, reached=float(found.lower.mean()), bound=float(found.upper.mean())
+        varied=varied, value=value, reached=mean_interval(found.lower), bound=mean_interval(found.upper)
     )
