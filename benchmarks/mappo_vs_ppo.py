@@ -1,12 +1,14 @@
-"""MAPPO beside Stable-Baselines3's PPO on the same environment, in one run: QoE reached against seconds.
+"""MAPPO beside Stable-Baselines3's PPO on the same environment, in one run: QoE reached against seconds, and
+how soon MAPPO is near its last QoE.
 
     python benchmarks/mappo_vs_ppo.py --seconds 30 --text-map ... (the map and FLOPs flags of `optimize`)
 
 PPO is one controller of all UEs: it sees all observations, as mappo-broadcast does, and decides the four
 actions of each. Both have the same batched environment with the same copies, network width, minibatch,
 epochs, discount, clip and entropy weight; PPO's observations are normalised, its reward is the scaled one
-MAPPO learns from, and it is trained once with each of --learning-rates. All are tested on the same episodes
-after equal shares of the CPU seconds given; the tests are not counted. Needs the extra `rl`.
+MAPPO learns from, and it is trained once with each of --learning-rates. MAPPO is trained for --updates and
+tested after some of them, PPO for --seconds of CPU time and tested after shares of it, on the same episodes;
+the tests are not counted. Needs the extra `rl`.
 """
 
 from __future__ import annotations
@@ -31,33 +33,34 @@ from optimizer.inputs import load
 from optimizer.mappo import MappoConfig, MappoTrainer
 from optimizer.observation import View
 from optimizer.physics import Actions
+from optimizer.policies import POLICIES
 from optimizer.tasks import Tasks
 from optimizer.views import ACTION_SIZE, CentralOffloading, to_actions
 
+UPDATES = (1, 2, 3, 5, 10, 15, 20, 30, 40, 50)
+"""MAPPO's after which it is tested, beside the last."""
 MARKS = (0.1, 0.25, 0.5, 1.0)
-"""Shares of the seconds at which a learner is tested."""
+"""Shares of the seconds after which PPO is tested."""
+Test = Callable[[Any], float]
 
 
 class Clock:
-    """Tests a policy at the marks, and stops the learner after the last."""
+    """CPU seconds without those of the tests."""
 
-    def __init__(self, name: str, seconds: float, test: Callable[[object], float]) -> None:
-        self._name, self._seconds, self._test = name, seconds, test
-        self._started, self._paused, self._mark = time.process_time(), 0.0, 0
+    def __init__(self, test: Test) -> None:
+        self._test, self._started, self._paused = test, time.process_time(), 0.0
 
-    def tick(self, policy: object, steps: int) -> bool:
-        """Whether to go on."""
+    @property
+    def used_s(self) -> float:
+        """Seconds so far."""
+        return time.process_time() - self._started - self._paused
+
+    def test(self, policy: Any) -> float:
+        """The policy's QoE, off the clock."""
         now = time.process_time()
-        used = now - self._started - self._paused
-        if self._mark < len(MARKS) and used >= MARKS[self._mark] * self._seconds:
-            print(f"{self._name}: {used:.0f} CPU s, {steps} steps, QoE {self._test(policy):.3f}", flush=True)
-            self._paused += time.process_time() - now
-            self._mark += 1
-        return self._mark < len(MARKS)
-
-
-class SpentError(Exception):
-    """The seconds are spent."""
+        qoe = self._test(policy)
+        self._paused += time.process_time() - now
+        return qoe
 
 
 class Batch(VecEnv):
@@ -122,7 +125,10 @@ class Batch(VecEnv):
 def main() -> None:
     flags = Parser(prog="mappo_vs_ppo.py", description=__doc__)
     system_flags(flags)
-    flags.add_argument("--seconds", type=positive_int, default=30, help="CPU seconds for each training")
+    flags.add_argument("--updates", type=positive_int, default=60, help="MAPPO's training")
+    flags.add_argument(
+        "--seconds", type=positive_int, default=30, help="CPU seconds for each training of PPO"
+    )
     flags.add_argument("--learning-rates", type=float_grid, default=(3e-4, 1e-3, 3e-3), help="PPO's")
     flags.add_argument("--test-episodes", type=positive_int, default=100)
     options = flags.parse_args()
@@ -138,20 +144,9 @@ def main() -> None:
             scores = play(policy, **setting, episodes=options.test_episodes, seed=options.seed + 1)
             return float(scores.qoe.mean())
 
-        config = MappoConfig(broadcast=True)
-        clock = Clock("MAPPO", options.seconds, test)
-        trainer = MappoTrainer(config, **setting, generator=torch.Generator().manual_seed(options.seed))
-
-        def watch(learner: MappoTrainer) -> None:
-            if not clock.tick(learner.policy, len(learner.curve.qoe) * config.copies * episode.steps):
-                raise SpentError
-
-        try:
-            trainer.train(watch=watch)
-            print(f"MAPPO: all its episodes are done, QoE {test(trainer.policy):.3f}")
-        except SpentError:
-            pass
-
+        print(f"central: QoE {test(POLICIES['central'](system, tasks)):.3f}", flush=True)
+        config = MappoConfig(broadcast=True, episodes=options.updates)
+        _mappo(config, setting, options.seed, test)
         for rate in options.learning_rates:
             world = VecNormalize(Batch(**setting, copies=config.copies, seed=options.seed), norm_reward=False)
             model = PPO(
@@ -161,12 +156,36 @@ def main() -> None:
                 max_grad_norm=config.gradient_norm_max, seed=options.seed, device="cpu",
                 policy_kwargs={"net_arch": [config.hidden, config.hidden]},
             )  # fmt: skip
-            _learn(model, world, Clock(f"PPO (Stable-Baselines3), rate {rate:g}", options.seconds, test))
+            print(f"PPO (Stable-Baselines3), learning rate {rate:g}")
+            _ppo(model, world, options.seconds, test)
 
     sys.exit(run_command("mappo_vs_ppo.py", body))
 
 
-def _learn(model: PPO, world: VecNormalize, clock: Clock) -> None:
+def _mappo(config: MappoConfig, setting: dict[str, Any], seed: int, test: Test) -> None:
+    """Train, test after `UPDATES` and the last, print."""
+    rows: list[tuple[int, float, float]] = []
+    clock = Clock(test)
+
+    def watch(learner: MappoTrainer) -> None:
+        done = len(learner.curve.qoe)
+        if done in UPDATES or done == config.episodes:
+            rows.append((done, clock.used_s, clock.test(learner.policy)))
+
+    MappoTrainer(config, **setting, generator=torch.Generator().manual_seed(seed)).train(watch=watch)
+    print("mappo-broadcast")
+    for done, used_s, qoe in rows:
+        steps = done * config.copies * setting["episode"].steps
+        print(
+            f"  {done} updates, {used_s:.1f} CPU s, at most {steps} steps: QoE {qoe:.3f}, "
+            f"{qoe / rows[-1][2]:.1%} of its last",
+            flush=True,
+        )
+
+
+def _ppo(model: PPO, world: VecNormalize, seconds: int, test: Test) -> None:
+    """Train, test after `MARKS` of the seconds, print."""
+
     class Controller:
         sees = "all"
 
@@ -175,9 +194,16 @@ def _learn(model: PPO, world: VecNormalize, clock: Clock) -> None:
             shares, _ = model.predict(flat, deterministic=True)
             return to_actions(view.system, np.reshape(shares, (*view.queue.shape, ACTION_SIZE)))
 
+    marks = [share * seconds for share in MARKS]
+    clock = Clock(test)
+
     class Watch(BaseCallback):
         def _on_step(self) -> bool:
-            return clock.tick(Controller(), self.num_timesteps)
+            if marks and clock.used_s >= marks[0]:
+                marks.pop(0)
+                used_s, qoe = clock.used_s, clock.test(Controller())
+                print(f"  {used_s:.1f} CPU s, {self.num_timesteps} steps: QoE {qoe:.3f}", flush=True)
+            return bool(marks)
 
     model.learn(total_timesteps=10**9, callback=Watch())
 

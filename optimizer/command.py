@@ -105,7 +105,8 @@ of energy against latency, beside greedy and local. Writes front.png, .pdf, .csv
 PLAN = """\
 How much bandwidth BW, server capacity c^rc or which k^T, k^I does a QoE need? Brackets the best mean QoE of
 a step between what a controller who knows every channel reaches and the certified bound, at several values,
-one of them varied at a time. Nothing is trained.
+one of them varied at a time; the intervals are over the --states drawn, and "cannot tell" means that QoE is
+within them or the bracket. Nothing is trained.
 
 """
 REPORT = """\
@@ -412,12 +413,17 @@ def _plan(options: argparse.Namespace) -> None:
     parts = make_parts(options, *SHARED)
     config = PlanConfig(**parts, qoe=options.qoe, vary=options.vary, states=options.states, seed=options.seed)
     units = {"bandwidth": "Hz", "server": "FLOP/s", "k-text": "symbols", "k-image": "symbols"}
-    rows = [("varied", "value", "reached", "bound", f"QoE {config.qoe:g}?")]
+    rows: list[tuple[str, ...]] = [
+        ("varied", "value", "reached", "95 % interval", "bound", "95 % interval", f"QoE {config.qoe:g}?")
+    ]
     for choice in plan(config):
-        value = f"{choice.value:g} {units[choice.varied]}"
-        rows.append(
-            (choice.varied, value, f"{choice.reached:.3f}", f"{choice.bound:.3f}", choice.verdict(config.qoe))
+        ends = (
+            text
+            for one in (choice.reached, choice.bound)
+            for text in (f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}")
         )
+        value = f"{choice.value:g} {units[choice.varied]}"
+        rows.append((choice.varied, value, *ends, choice.verdict(config.qoe)))
     print(align(rows, left=(0, -1)))
 
 

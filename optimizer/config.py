@@ -286,7 +286,8 @@ class Inputs:
     k_image: int = 32
     """k^I. Table I. Flag --k-image."""
     joint_k: bool = False
-    """k is an action: every k of the maps that `k_text` and `k_image` do not exceed. Flag --joint-k."""
+    """k is an action: every k of the maps that `k_text` and `k_image` do not exceed, for VQA every pair. Flag
+    --joint-k."""
 
     def __post_init__(self) -> None:
         raise_config_errors(

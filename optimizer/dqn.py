@@ -39,10 +39,12 @@ class DqnConfig:
     """Double DQN: the online network chooses the next action, the target network values it."""
     episodes: int = 1000
     """Training episodes. Flag --episodes."""
-    copies: int = 32
-    """Independent copies of each training episode, played at once."""
+    copies: int = 128
+    """Independent copies of each training episode, played at once: MAPPO's, so that both see as much."""
     batch: int = 512
-    """Experiences of one UE in one update; one update after every step."""
+    """Experiences of one UE in one update."""
+    updates: int = 4
+    """Updates after every step."""
     memory: int = 100_000
     """Experiences of one UE that are remembered."""
     learning_rate: float = 5e-4
@@ -64,9 +66,8 @@ class DqnConfig:
 
     def __post_init__(self) -> None:
         positive = (
-            "episodes", "copies", "batch", "memory", "learning_rate", "explore_share", "target_updates",
-            "hidden",
-            "requests",
+            "episodes", "copies", "batch", "updates", "memory", "learning_rate", "explore_share",
+            "target_updates", "hidden", "requests",
         )  # fmt: skip
         errors = config_errors(self, above_zero=positive, flags=("episodes",))
         for name in ("discount", "explore_min"):
@@ -204,7 +205,7 @@ class DqnTrainer:
             system=system, episode=episode, tasks=tasks, episodes=config.copies, generator=generator
         )
         self._memory = _Memory(config.memory, device)
-        self._updates = 0
+        self._updated = 0
 
     @property
     def policy(self) -> DqnPolicy:
@@ -248,7 +249,8 @@ class DqnTrainer:
             )  # fmt: skip
             view = after
             if self._memory.count >= self.config.batch:
-                self._update()
+                for _ in range(self.config.updates):
+                    self._update()
         return tally.scores()
 
     def _update(self) -> None:
@@ -265,6 +267,6 @@ class DqnTrainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self._optimiser.step()
-        self._updates += 1
-        if self._updates % config.target_updates == 0:
+        self._updated += 1
+        if self._updated % config.target_updates == 0:
             self._target.load_state_dict(self.network.state_dict())

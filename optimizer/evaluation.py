@@ -177,6 +177,25 @@ def interquartile_mean(values: Tensor) -> Tensor:
     return values.sort(dim=-1).values[..., cut : count - cut].mean(dim=-1)
 
 
+def percentiles(value: Tensor, resampled: Tensor) -> Interval:
+    """A figure with its 95 % percentile bootstrap interval.
+
+    Args:
+        value: the figure, ().
+        resampled: the same of every resample, (RESAMPLES,).
+    """
+    low, high = torch.quantile(resampled, torch.tensor([0.025, 0.975], dtype=resampled.dtype)).tolist()
+    return Interval(value=float(value), low=low, high=high)
+
+
+def mean_interval(values: Tensor, seed: int = 0) -> Interval:
+    """Mean of (n,) values with its bootstrap interval; one seed resamples several figures alike."""
+    drawn = torch.randint(
+        values.numel(), (RESAMPLES, values.numel()), generator=torch.Generator().manual_seed(seed)
+    )
+    return percentiles(values.mean(), values[drawn].mean(dim=-1))
+
+
 def summarise(
     scores: Sequence[Scores], bounds: Sequence[Tensor] | None, *, sees: str, seed: int = 0
 ) -> Performance:
@@ -199,15 +218,13 @@ def summarise(
     def resample(values: Tensor) -> Tensor:
         return values.expand(RESAMPLES, -1, -1).gather(-1, drawn).flatten(1)  # (RESAMPLES, seeds * episodes)
 
-    def interval(value: Tensor, resampled: Tensor) -> Interval:
-        low, high = torch.quantile(resampled, torch.tensor([0.025, 0.975], dtype=resampled.dtype)).tolist()
-        return Interval(value=float(value), low=low, high=high)
-
     drawn_qoe = resample(qoe)
     of_bound = None
     if bounds is not None:
         bound = torch.stack(list(bounds))
-        of_bound = interval(qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1) / resample(bound).mean(dim=-1))
+        of_bound = percentiles(
+            qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1) / resample(bound).mean(dim=-1)
+        )
 
     def total(name: str) -> float:
         return float(torch.stack([getattr(score, name) for score in scores]).sum())
@@ -216,7 +233,7 @@ def summarise(
     steps = torch.cat([score.steps for score in scores])
     return Performance(
         sees=sees,
-        qoe=interval(interquartile_mean(qoe.flatten()), interquartile_mean(drawn_qoe)),
+        qoe=percentiles(interquartile_mean(qoe.flatten()), interquartile_mean(drawn_qoe)),
         qoe_mean=float(qoe.mean()),
         of_bound=of_bound,
         reward=total("reward") / qoe.numel(),

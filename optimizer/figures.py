@@ -22,6 +22,8 @@ NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
 FIGURES = (2, 3, 4, 5, 6, 7)
 HIDDEN = ("central",)
 """Policies the paper's figures have no room for."""
+BLANK = {"value": "", "low": "", "high": ""}
+"""An interval in a CSV where there is none."""
 
 logger = logging.getLogger(__name__)
 Documents = Mapping[float, Mapping[str, Any]]
@@ -47,6 +49,11 @@ class FiguresConfig:
         errors = []
         if not set(self.figures) <= set(FIGURES):
             errors.append(f"--figures {','.join(map(str, self.figures))} given, 2 to 7 is allowed")
+        if self.train.inputs.joint_k and {5, 6} & set(self.figures):
+            errors.append(
+                f"--joint-k given with --figures {','.join(map(str, self.figures))}: UEs that choose k are "
+                "given none, Figs. 5 and 6 vary it; --figures 2,3,4,7 is allowed"
+            )
         if self.sweep_seeds < 1:
             errors.append(f"--sweep-seeds {self.sweep_seeds} given, at least 1 is allowed")
         raise_config_errors(errors)
@@ -95,6 +102,7 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
         if not values:
             logger.warning("Fig. %d is left out: no UE sends with %s", number, k)
             continue
+        logger.info("Fig. %d: %s of %s, which every map holds", number, k, ", ".join(map(str, values)))
         documents: dict[float, Mapping[str, Any]] = {}
         for value in values:
             changes: dict[str, Any] = {k: value}
@@ -174,27 +182,36 @@ def _queues(document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: s
 
 
 def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
-    """Figs. 5-7: QoE of every policy against what is varied, and the certified bound."""
-    figure = new_figure()
-    axes = figure.subplots()
+    """Figs. 5-7: every policy's interquartile mean QoE, and its mean over that of the certified bound, each
+    with its 95 % interval."""
+    panels = ["qoe"] if any(one["bound"] is None for one in documents.values()) else ["qoe", "of_bound"]
+    figure = new_figure(2.0 + 4.5 * len(panels), 4.5)
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     values, rows = list(documents), []
-    for policy in next(iter(documents.values()))["policies"]:
-        if policy in HIDDEN:
-            continue
+    policies = [name for name in next(iter(documents.values()))["policies"] if name not in HIDDEN]
+    for number, policy in enumerate(policies):
+        # side by side, or one interval would hide the next
+        aside = 0.01 * (number - len(policies) / 2) * (max(values) - min(values))
         tested = [documents[value]["policies"][policy] for value in values]
-        means = [one["qoe_mean"] for one in tested]
-        axes.plot(values, means, marker="o", markersize=4, label=shown(policy))
+        for axes, name in zip(all_axes, panels, strict=True):
+            middle, low, high = ([one[name][end] for one in tested] for end in ("value", "low", "high"))
+            places = [value + aside for value in values]
+            (line,) = axes.plot(places, middle, marker="o", markersize=3, linewidth=1.0, label=shown(policy))
+            axes.vlines(places, low, high, color=line.get_color(), linewidth=1.2)
         rows += [
-            (policy, value, one["qoe_mean"], one["qoe"]["value"], one["qoe"]["low"], one["qoe"]["high"])
+            (policy, value, one["qoe_mean"], *one["qoe"].values(), *(one["of_bound"] or BLANK).values())
             for value, one in zip(values, tested, strict=True)
         ]
-    bounds = [documents[value]["bound"] for value in values]
-    if None not in bounds:
-        axes.plot(values, bounds, color="black", label="certified bound")
-        rows += [("bound", value, bound, "", "", "") for value, bound in zip(values, bounds, strict=True)]
-    axes.set_xticks(values)
-    axes.set_xlabel(label)
-    axes.set_ylabel("sum QoE of the UEs per step, mean")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
-    return save_with_data(figure, stem, ("policy", "value", "mean", "iqm", "iqm_low", "iqm_high"), rows)
+    rows += [
+        ("bound", value, one["bound"], *[""] * 6)
+        for value, one in documents.items()
+        if one["bound"] is not None
+    ]
+    for axes, name in zip(all_axes, panels, strict=True):
+        axes.set_xticks(values)
+        axes.set_ylabel("sum QoE of the UEs per step" if name == "qoe" else "share of the certified bound")
+        axes.set_xlabel(label)
+        axes.grid(alpha=0.3)
+    all_axes[-1].legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    ends = [f"{name}{end}" for name in ("iqm", "of_bound") for end in ("", "_low", "_high")]
+    return save_with_data(figure, stem, ("policy", "value", "mean", *ends), rows)

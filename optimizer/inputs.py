@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,14 +82,14 @@ def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
 def choices_of_k(
     inputs: Inputs, modality: str, accuracy_map: AccuracyMap | BimodalMap
 ) -> list[tuple[int, ...]]:
-    """k or (k^T, k^I) that a UE may send with, the config's own first."""
-    by_modality = {"text": (inputs.k_text,), "image": (inputs.k_image,)}
-    most = by_modality.get(modality, (inputs.k_text, inputs.k_image))
-    if not inputs.joint_k:
-        return [most]
-    name = "k_text" if modality == "text" else "k_image"
-    fewer = [(*most[:-1], k) for k in _axis(accuracy_map, name) or () if k < most[-1]]
-    return [most, *reversed(fewer)]
+    """k, or pairs of k^T and k^I, that a UE may send with, the config's own first."""
+    names = {"text": ("k_text",), "image": ("k_image",)}.get(modality, ("k_text", "k_image"))
+    choices = []
+    for name in names:
+        most = getattr(inputs, name)
+        axis = (_axis(accuracy_map, name) or ()) if inputs.joint_k else ()
+        choices.append([most, *(k for k in reversed(axis) if k < most)])
+    return list(itertools.product(*choices))
 
 
 def k_in_every_map(maps: Mapping[str, AccuracyMap | BimodalMap], name: str) -> list[int]:

@@ -53,8 +53,9 @@ class MappoConfig:
     discount: float = 0.95
     """gamma of eq. (15). Table I."""
     gae_lambda: float = 0.5
-    """lambda of eq. (23). Table I prints 0.98, which takes in the noise of ten later steps; with it the
-    policy stays about a hundredth behind after the same training (docs/reproduction.md)."""
+    """lambda of eq. (23). Table I prints 0.98, which takes in the noise of ten later steps: after 60 updates
+    it reaches 75.9 % of a controller that knows all (fixed preference; dynamic 92.0 %), 0.5 reaches 98.8 and
+    96.9 % (docs/reproduction.md)."""
     clip: float = 0.3
     """delta of eq. (25). Table I."""
     critic_weight: float = 0.5

@@ -14,6 +14,7 @@ from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.environment import OffloadingEnvironment
+from optimizer.evaluation import Interval, mean_interval
 from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
 from optimizer.tasks import Tasks
 
@@ -54,6 +55,12 @@ class PlanConfig:
             errors.append(
                 f"--vary {','.join(self.vary)} given, one or more of {', '.join(VARIED)} is allowed"
             )
+        given = self.vary or ()
+        if self.inputs.joint_k and {"k-text", "k-image"} & set(given):
+            errors.append(
+                f"--joint-k given with --vary {','.join(given)}: UEs that choose k are given none, "
+                "--vary bandwidth,server is allowed"
+            )
         if self.states < 1:
             errors.append(f"--states {self.states} given, at least 1 is allowed")
         errors += seed_errors(self.seed)
@@ -67,14 +74,14 @@ class Choice:
     varied: str
     value: float
     """Hz, FLOP/s or symbols per token."""
-    reached: float
-    """Mean QoE that a controller who knows every channel reaches."""
-    bound: float
+    reached: Interval
+    """Mean QoE that a controller who knows every channel reaches; the interval is over the states drawn."""
+    bound: Interval
     """Mean QoE that nobody exceeds."""
 
     def verdict(self, qoe: float) -> str:
-        """Whether a QoE can be had."""
-        return "yes" if self.reached >= qoe else "no" if self.bound < qoe else "cannot tell"
+        """Whether a QoE can be had, as far as the intervals tell."""
+        return "yes" if self.reached.low >= qoe else "no" if self.bound.high < qoe else "cannot tell"
 
 
 def plan(config: PlanConfig) -> list[Choice]:
@@ -87,7 +94,7 @@ def plan(config: PlanConfig) -> list[Choice]:
     without = {
         varied
         for varied in ("k-text", "k-image")
-        if not k_in_every_map(loaded.maps, varied.replace("-", "_"))
+        if config.inputs.joint_k or not k_in_every_map(loaded.maps, varied.replace("-", "_"))
     }
     for varied in config.vary or ():
         if varied in without:
@@ -112,7 +119,7 @@ def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple
     name = varied.replace("-", "_")
     for k in k_in_every_map(loaded.maps, name):
         changes: dict[str, Any] = {name: k}
-        inputs = replace(config.inputs, joint_k=False, **changes)
+        inputs = replace(config.inputs, **changes)
         yield k, system, tasks_at(loaded, inputs, config.episode)
 
 
@@ -135,5 +142,5 @@ def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str
         grids=GRIDS[:2],
     )
     return Choice(
-        varied=varied, value=value, reached=float(found.lower.mean()), bound=float(found.upper.mean())
+        varied=varied, value=value, reached=mean_interval(found.lower), bound=mean_interval(found.upper)
     )

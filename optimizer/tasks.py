@@ -205,8 +205,8 @@ def make_tasks(workloads: Mapping[str, Workload], mix: Sequence[str]) -> Tasks:
     def per_ue(values: Sequence[float]) -> Tensor:
         return torch.tensor(list(values), dtype=torch.float64)
 
-    # a UE with fewer choices of k than another has its last one several times
-    at = [[min(code, len(work.symbols) - 1) for code in range(codes)] for work in chosen]
+    # a UE with fewer choices of k than another has them again, so that none is drawn much more often at first
+    at = [[code % len(work.symbols) for code in range(codes)] for work in chosen]
     return Tasks(
         modality=torch.tensor([MODALITIES.index(modality) for modality in mix]),
         flops=per_ue([work.flops for work in chosen]),

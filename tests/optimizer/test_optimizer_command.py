@@ -1,5 +1,6 @@
 """`optimize` from the outside, its configs' errors, and what importing the package loads."""
 
+import csv
 import json
 import logging
 import subprocess
@@ -13,11 +14,12 @@ from data.artifacts import ToolkitError
 from optimizer.command import SYMBOLS, main, parser, to_config
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.dqn import DqnConfig
+from optimizer.evaluation import Interval
 from optimizer.experiment import TrainConfig
 from optimizer.figures import FiguresConfig
 from optimizer.mappo import MappoConfig
 from optimizer.pareto import ParetoConfig
-from optimizer.plan import PlanConfig
+from optimizer.plan import Choice, PlanConfig
 from optimizer.policies import POLICIES, shown
 
 QUICK = ("--episodes", "2", "--test-episodes", "4", "--no-bound")
@@ -81,6 +83,10 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
     names = {path.name for path in out.iterdir() if path.is_file()}
     assert names == {f"fig{n}.{suffix}" for n in (2, 3, 5) for suffix in ("png", "pdf", "csv")}
     assert len((out / "fig5.csv").read_text().splitlines()) == 1 + 2 * (1 + len(POLICIES) - 1)  # not central
+    rows = list(csv.DictReader((out / "fig5.csv").open()))
+    tested = json.loads((out / "k-text-8" / "results.json").read_text())["policies"]["mappo"]
+    drawn = next(row for row in rows if (row["policy"], row["value"]) == ("mappo", "8"))
+    assert [float(drawn[name]) for name in ("iqm", "iqm_low", "iqm_high")] == list(tested["qoe"].values())
     results = out / "preference-fixed" / "results.json"
     before = results.stat().st_mtime_ns
     assert main([*call, "--figures", "3"]) == 0
@@ -112,14 +118,48 @@ def test_plan_answers_from_the_bound(files, capsys, caplog):
     assert main(["plan", *flags, "--qoe", "8", "--states", "4", "--vary", "server,k-text"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     servers = [row for row in rows if row[0] == "server"]
-    assert [row[-1] for row in servers] == sorted((row[-1] for row in servers), key=["no", "yes"].index)
-    assert {row[-1] for row in servers} == {"no", "yes"}  # a slow server is not enough, a fast one is
+    order = ["no", "tell", "yes"]  # "cannot tell" ends so
+    assert [row[-1] for row in servers] == sorted((row[-1] for row in servers), key=order.index)
+    assert {"no", "yes"} <= {row[-1] for row in servers}  # a slow server is not enough, a fast one is
     assert [row[1] for row in rows if row[0] == "k-text"] == ["8", "16"]
     assert caplog.text.count("the text map spans") == 1, "once, not once for each k"
     assert main(["plan", *flags, "--qoe", "8", "--states", "2"]) == 0
     varied = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     assert varied == {"bandwidth", "server", "k-text"}, "text UEs have no k^I"
-    assert all(float(row[3]) <= float(row[4]) for row in servers)
+    for row in servers:
+        reached, low, _, high, bound = (row[i] for i in (3, 4, 5, 6, 7))
+        assert float(low) <= float(reached) <= float(high)
+        assert float(reached) <= float(bound)
+
+
+def test_plan_answers_only_what_its_intervals_tell():
+    choice = Choice(
+        varied="bandwidth",
+        value=1.0,
+        reached=Interval(value=9.0, low=8.0, high=10.0),
+        bound=Interval(value=9.5, low=8.5, high=10.5),
+    )
+    verdicts = {qoe: choice.verdict(qoe) for qoe in (8.0, 9.0, 10.5, 10.6)}
+    assert verdicts == {8.0: "yes", 9.0: "cannot tell", 10.5: "cannot tell", 10.6: "no"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "--qoe", "8", "--vary", "k-text"],
+        ["figures", "--figures", "5"],
+        ["figures", "--figures", "2,6"],
+    ],
+)
+def test_a_k_that_the_ues_choose_is_not_varied(files, tmp_path, capsys, arguments):
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--joint-k"]
+    if arguments[0] == "figures":
+        flags += ["--output", str(tmp_path / "out")]
+    assert main([*arguments, *flags]) == 2
+    error = capsys.readouterr().err
+    assert "--joint-k given with" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("seed", ["-1", "99999999999999999999999"])

@@ -67,7 +67,7 @@ def test_targets_are_the_networks(make_tasks, double):
 @pytest.mark.parametrize("double", [False, True])
 def test_dqn_learns(make_tasks, double):
     tasks = make_tasks()
-    learner = trainer(tasks, double=double, episodes=60, copies=16, batch=256)
+    learner = trainer(tasks, double=double, episodes=60, copies=16, batch=256, updates=1)
     curve = learner.train()
     assert curve.entropy[-1] < curve.entropy[0]
     setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=("text",) * 4), "tasks": tasks}

@@ -1,5 +1,6 @@
 """From maps and FLOPs files to tensors, and which pairs of files are refused."""
 
+import itertools
 import logging
 from dataclasses import replace
 
@@ -78,9 +79,26 @@ def test_joint_k_offers_the_maps_k_up_to_the_configured(make_map, make_tasks):
     accuracy_map = make_map()
     assert choices_of_k(Inputs(k_text=16, joint_k=True), "text", accuracy_map) == [(16,), (8,)]
     assert choices_of_k(Inputs(k_text=12, k_image=16), "vqa", accuracy_map) == [(12, 16)]
+    shipped = load_map(next(REFERENCE.glob("vqa-*-awgn.json")))
+    pairs = choices_of_k(Inputs(k_text=8, k_image=5, joint_k=True), "vqa", shipped)
+    assert pairs[0] == (8, 5), "the config's own first"
+    assert set(pairs) == set(itertools.product((1, 4, 8), (1, 4, 5)))
     tasks = make_tasks(mix=("text", "image"), k=(16, 8))
     assert tasks.symbols.tolist() == [[3200.0, 1600.0], [197 * 16.0, 197 * 8.0]]
     assert (tasks.map_ratio[:, 0] >= tasks.map_ratio[:, 1]).all()
+
+
+def test_a_ue_with_fewer_choices_of_k_has_all_of_them_alike(make_map, make_flops):
+    works = {
+        name: workload(
+            make_map(modality=name), make_flops(modality=name), modality=name, episode=EpisodeConfig(), k=k
+        )
+        for name, k in {"text": [(16,), (8,)], "image": [(16,), (12,), (10,), (8,)]}.items()
+    }
+    tasks = make_tasks(works, ("text", "image"))
+    assert tasks.symbols[0].tolist() == [3200.0, 1600.0] * 2
+    assert tasks.map_ratio[0, 2].tolist() == tasks.map_ratio[0, 0].tolist()
+    assert tasks.symbols[1].tolist() == [20.0 * k for k in (16, 12, 10, 8)]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""One policy played with other numbers of UEs than it was trained with, nothing retrained.
+
+    python benchmarks/any_number_of_ues.py runs/fixed/mappo-broadcast-*.safetensors --text-map ...
+        (the flags of `optimize train` the policies were trained with)
+
+The mix of --ues is repeated, or cut, to each of --sizes. Each policy file is tested on episodes of its own,
+which greedy and the controller that knows every channel (central) play too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.cli import Parser, int_list, positive_int, run_command
+from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.evaluation import Scores, play, summarise
+from optimizer.inputs import load
+from optimizer.networks import LearnedPolicy
+from optimizer.policies import POLICIES
+
+
+def main() -> None:
+    flags = Parser(prog="any_number_of_ues.py", description=__doc__)
+    flags.add_argument("policies", nargs="+", type=Path, metavar="FILE", help="trained policies, one a seed")
+    system_flags(flags)
+    flags.add_argument(
+        "--sizes", type=int_list, default=(2, 4, 8, 16, 32), help="numbers of UEs to play with"
+    )
+    flags.add_argument("--test-episodes", type=positive_int, default=100, help="of each policy file")
+    options = flags.parse_args()
+
+    def body() -> None:
+        torch.set_num_threads(1)
+        parts = make_parts(options, *SHARED)
+        system, episode = parts["system"], parts["episode"]
+        print(
+            f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{'mean':>8}{'of central':>12}"
+            f"{'finished':>10}{'steps':>7}{'CPU s':>7}"
+        )
+        for ues in options.sizes:
+            one = replace(episode, mix=tuple(itertools.islice(itertools.cycle(episode.mix), ues)))
+            tasks = load(parts["inputs"], system=system, episode=one).tasks
+            scores: dict[str, list[Scores]] = {"central": [], "trained": [], "greedy": []}
+            spent = dict.fromkeys(scores, 0.0)
+            for index, file in enumerate(options.policies):
+                trained = LearnedPolicy.load(file, system=system)
+                for name, found in scores.items():
+                    policy: Any = trained if name == "trained" else POLICIES[name](system, tasks)
+                    started = time.process_time()
+                    found.append(
+                        play(
+                            policy, system=system, episode=one, tasks=tasks, episodes=options.test_episodes,
+                            seed=options.seed + index,
+                        )
+                    )  # fmt: skip
+                    spent[name] += time.process_time() - started
+            tested = {
+                name: summarise(found, None, sees="", seed=options.seed) for name, found in scores.items()
+            }
+            for name, one_policy in tested.items():
+                qoe = one_policy.qoe
+                print(
+                    f"{ues:4}  {name:8}{qoe.value:9.3f}  {f'{qoe.low:.3f} to {qoe.high:.3f}':18}"
+                    f"{one_policy.qoe_mean:8.3f}{one_policy.qoe_mean / tested['central'].qoe_mean:12.1%}"
+                    f"{one_policy.finished:10.1%}{one_policy.steps:7.1f}{spent[name]:7.0f}",
+                    flush=True,
+                )
+
+    sys.exit(run_command("any_number_of_ues.py", body))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""How tight the certified bound on a step is: upper minus lower over upper, on random states.
+
+    python benchmarks/bound_gap.py --preference dynamic --text-map ... (the flags of `optimize`)
+
+The aggregate gap is of the states' sums, as tables and figures are; the worst is of a single state.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+
+from data.cli import Parser, positive_int, run_command
+from optimizer.bound import Step, bracket
+from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.environment import OffloadingEnvironment
+from optimizer.inputs import load
+
+
+def main() -> None:
+    flags = Parser(prog="bound_gap.py", description=__doc__)
+    system_flags(flags)
+    flags.add_argument("--states", type=positive_int, default=64, help="random places, fading and batteries")
+    options = flags.parse_args()
+
+    def body() -> None:
+        torch.set_num_threads(1)
+        parts = make_parts(options, *SHARED)
+        system, episode = parts["system"], parts["episode"]
+        tasks = load(parts["inputs"], system=system, episode=episode).tasks
+        view = OffloadingEnvironment(
+            system=system, episode=episode, tasks=tasks, episodes=options.states,
+            generator=torch.Generator().manual_seed(options.seed),
+        ).view()  # fmt: skip
+        for length in (episode.queue_tasks, 1):
+            started = time.process_time()
+            step = Step.known(
+                queue=torch.full_like(view.queue, length), channel_gain=view.channel_gain,
+                battery_j=view.battery_j, beta=view.beta,
+            )  # fmt: skip
+            found = bracket(system, tasks, step)
+            gap, worst = found.upper - found.lower, ((found.upper - found.lower) / found.upper).max()
+            print(
+                f"{episode.preference} preference, {options.states} states, queues of {length}: "
+                f"gap {gap.sum() / found.upper.sum():.3%} in the aggregate, {worst:.2%} in the worst state "
+                f"({time.process_time() - started:.0f} CPU s)"
+            )
+
+    sys.exit(run_command("bound_gap.py", body))
+
+
+if __name__ == "__main__":
+    main()
