@@ -161,12 +161,17 @@ class ActorCritic(nn.Module):
 
     def physical(self, drawn: RawActions, view: View) -> Actions:
         """In W, Hz and float64, as the environment takes them; of `drawn`'s shape, `view`'s or more."""
+        actions = self.before_power(drawn, view)
+        return actions if self._learn_power else replace(actions, power_w=view.best_power(actions)[0])
+
+    def before_power(self, drawn: RawActions, view: View) -> Actions:
+        """`physical`, but for a power that is to be looked up."""
         actions = drawn.to_physical(view.system)
         if self._clock_when_offloading and not self._learn_clock:
             actions = replace(
                 actions, clock_hz=torch.where(actions.offload, view.encoding_clock_hz, actions.clock_hz)
             )
-        return actions if self._learn_power else replace(actions, power_w=view.best_power(actions)[0])
+        return actions
 
     def value(self, observation: Tensor) -> Tensor:
         """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (...)."""
@@ -206,7 +211,7 @@ class LearnedPolicy:
         network = self._network
         drawn = network.actions(view.observation).mode()
         if not network.sizes["learn_power"]:
-            _, earned = view.best_power(network.physical(drawn, view))
+            _, earned = view.best_power(network.before_power(drawn, view))
             hopeless = (earned == 0) & (view.local_qoe > 0)
             drawn = replace(drawn, offload=drawn.offload & ~hopeless)
         return network.physical(drawn, view)
