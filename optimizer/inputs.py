@@ -7,12 +7,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import accuracy_maps
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from data.artifacts import ToolkitError, read_json, sha256_of
 from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
-from optimizer.tasks import Tasks, Workload, differences, make_tasks, workload
+from optimizer.tasks import Tasks, Workload, make_tasks, workload
 from profiling.flops_file import FlopsFile
 
 REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
@@ -53,11 +54,8 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
         map_path, flops_path = (_path(inputs, modality, kind, CSI[episode.csi]) for kind in KINDS)
         maps[modality], flops[modality] = load_map(map_path), FlopsFile.load(flops_path)
         hashes |= {str(path): sha256_of(path) for path in (map_path, flops_path)}
-        workloads[modality] = workload(
-            maps[modality], flops[modality], modality=modality, episode=episode,
-            k=choices_of_k(inputs, modality, maps[modality]),
-        )  # fmt: skip
-        if other := differences(maps[modality].model, flops[modality].model):
+        workloads[modality] = _workload(inputs, modality, maps[modality], flops[modality], episode)
+        if other := _differences(maps[modality].model, flops[modality].model):
             logger.warning("%s: map and FLOPs file are of two models, %s", modality, other)
         _report(workloads[modality], system)
     return Loaded(tasks=make_tasks(workloads, episode.mix), maps=maps, flops=flops, sha256=hashes)
@@ -70,13 +68,27 @@ def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
         ToolkitError: if a k lies outside its map.
     """
     workloads = {
-        modality: workload(
-            found, loaded.flops[modality], modality=modality, episode=episode,
-            k=choices_of_k(inputs, modality, found),
-        )
+        modality: _workload(inputs, modality, found, loaded.flops[modality], episode)
         for modality, found in loaded.maps.items()
-    }  # fmt: skip
+    }
     return make_tasks(workloads, episode.mix)
+
+
+def _workload(
+    inputs: Inputs,
+    modality: str,
+    accuracy_map: AccuracyMap | BimodalMap,
+    flops: FlopsFile,
+    episode: EpisodeConfig,
+) -> Workload:
+    choices = choices_of_k(inputs, modality, accuracy_map)
+    return workload(accuracy_map, flops, modality=modality, episode=episode, k=choices)
+
+
+def _differences(of_map: Mapping[str, Any], of_flops: Mapping[str, Any]) -> str:
+    """In what two models differ, as "width 192 and 384, depth 6 and 12"; empty if in nothing."""
+    names = [name for name in {**of_map, **of_flops} if of_map.get(name) != of_flops.get(name)]
+    return ", ".join(f"{name} {of_map.get(name, 'none')} and {of_flops.get(name, 'none')}" for name in names)
 
 
 def choices_of_k(

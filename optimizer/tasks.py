@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -150,12 +149,6 @@ def workload(
         snr_db=snr_db,
         ratio=np.stack(rows),
     )
-
-
-def differences(of_map: Mapping[str, Any], of_flops: Mapping[str, Any]) -> str:
-    """In what two models differ, as "width 192 and 384, depth 6 and 12"; empty if in nothing."""
-    names = [name for name in {**of_map, **of_flops} if of_map.get(name) != of_flops.get(name)]
-    return ", ".join(f"{name} {of_map.get(name, 'none')} and {of_flops.get(name, 'none')}" for name in names)
 
 
 def _row(accuracy_map: AccuracyMap | BimodalMap, modality: str, k: tuple[int, ...]) -> NDArray[np.float64]:
