@@ -131,9 +131,9 @@ def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
     except ToolkitError:  # damaged or foreign: made anew
         return None
     ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
-    wanted = _comparable(json.loads(json.dumps(_origin(sweep))))
+    wanted, theirs = _comparable(json.loads(json.dumps(_origin(sweep)))), _comparable(found.provenance)
     if [*map(list, found.axes)] != [*ks, *[list(sweep.snr_db)] * len(ks)] or any(
-        _comparable(found.provenance).get(name) != value for name, value in wanted.items()
+        theirs.get(name) != value for name, value in wanted.items()
     ):
         return None
     logger.info("finished already: %s; remove it to measure again", output)

@@ -32,8 +32,8 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"}
 
 Pixels = NDArray[np.uint8]
-Item = TypeVar("Item")
 """(H, W, 3), RGB."""
+Item = TypeVar("Item")
 
 
 class ImageFiles(Sequence[Pixels]):
