@@ -11,12 +11,12 @@ import sys
 import time
 
 import torch
+from setting import setting_of
 
 from data.cli import Parser, positive_int, run_command
 from optimizer.bound import Step, bracket
-from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.command import system_flags
 from optimizer.environment import OffloadingEnvironment
-from optimizer.inputs import load
 
 
 def main() -> None:
@@ -26,22 +26,20 @@ def main() -> None:
     options = flags.parse_args()
 
     def body() -> None:
-        torch.set_num_threads(1)
-        parts = make_parts(options, *SHARED)
-        system, episode = parts["system"], parts["episode"]
-        tasks = load(parts["inputs"], system=system, episode=episode).tasks
+        setting = setting_of(options)
+        episode = setting["episode"]
         view = OffloadingEnvironment(
-            system=system, episode=episode, tasks=tasks, episodes=options.states,
-            generator=torch.Generator().manual_seed(options.seed),
-        ).view()  # fmt: skip
+            **setting, episodes=options.states, generator=torch.Generator().manual_seed(options.seed)
+        ).view()
         for length in (episode.queue_tasks, 1):
             started = time.process_time()
             step = Step.known(
                 queue=torch.full_like(view.queue, length), channel_gain=view.channel_gain,
                 battery_j=view.battery_j, beta=view.beta,
             )  # fmt: skip
-            found = bracket(system, tasks, step)
-            gap, worst = found.upper - found.lower, ((found.upper - found.lower) / found.upper).max()
+            found = bracket(setting["system"], setting["tasks"], step)
+            gap = found.upper - found.lower
+            worst = (gap / found.upper).max()
             print(
                 f"{episode.preference} preference, {options.states} states, queues of {length}: "
                 f"gap {gap.sum() / found.upper.sum():.3%} in the aggregate, {worst:.2%} in the worst state "

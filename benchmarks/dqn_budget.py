@@ -9,17 +9,14 @@ on the same test episodes.
 from __future__ import annotations
 
 import sys
-import time
+from functools import partial
 from typing import Any
 
-import torch
+from setting import Comparison, setting_of
 
 from data.cli import Parser, positive_int, run_command
-from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.command import system_flags
 from optimizer.dqn import DqnConfig, DqnTrainer
-from optimizer.evaluation import play
-from optimizer.inputs import load
-from optimizer.policies import POLICIES
 
 BUDGETS: tuple[dict[str, Any], ...] = (
     {"episodes": 60, "copies": 32, "updates": 1},
@@ -37,24 +34,13 @@ def main() -> None:
     options = flags.parse_args()
 
     def body() -> None:
-        torch.set_num_threads(1)
-        parts = make_parts(options, *SHARED)
-        system, episode = parts["system"], parts["episode"]
-        tasks = load(parts["inputs"], system=system, episode=episode).tasks
-        setting: dict[str, Any] = {"system": system, "episode": episode, "tasks": tasks}
-        test: dict[str, Any] = {**setting, "episodes": options.test_episodes, "seed": options.seed + 1}
-        central = play(POLICIES["central"](system, tasks), **test).qoe.mean()
+        setting = setting_of(options)
+        comparison = Comparison(options, setting)
         for double in (True, False):
             for budget in BUDGETS:
-                shares, started = [], time.process_time()
-                for seed in range(options.seeds):
-                    generator = torch.Generator().manual_seed(options.seed + seed)
-                    trainer = DqnTrainer(DqnConfig(double=double, **budget), **setting, generator=generator)
-                    trainer.train()
-                    shares.append(float(100 * play(trainer.policy, **test).qoe.mean() / central))
-                cpu_s = (time.process_time() - started) / options.seeds
+                shares, cpu_s = comparison.of(partial(DqnTrainer, DqnConfig(double=double, **budget)))
                 name = "DDQN" if double else "DQN"
-                steps = budget["episodes"] * budget["copies"] * episode.steps
+                steps = budget["episodes"] * budget["copies"] * setting["episode"].steps
                 found = ", ".join(f"{share:.1f}" for share in shares)
                 print(f"{name} {budget}: {steps} steps, {found} % of central, {cpu_s:.0f} CPU s", flush=True)
 

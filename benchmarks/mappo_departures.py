@@ -9,18 +9,16 @@ channel, on the same test episodes.
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
+from setting import Comparison, setting_of
 
 from data.cli import Parser, positive_int, run_command
-from optimizer.command import SHARED, make_parts, system_flags
-from optimizer.evaluation import play
-from optimizer.inputs import load
+from optimizer.command import system_flags
 from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.policies import POLICIES
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -41,26 +39,14 @@ def main() -> None:
     options = flags.parse_args()
 
     def body() -> None:
-        torch.set_num_threads(1)
-        parts = make_parts(options, *SHARED)
-        system, episode = parts["system"], parts["episode"]
-        tasks = load(parts["inputs"], system=system, episode=episode).tasks
-        setting: dict[str, Any] = {"system": system, "episode": episode, "tasks": tasks}
-        test: dict[str, Any] = {**setting, "episodes": options.test_episodes, "seed": options.seed + 1}
-        central = play(POLICIES["central"](system, tasks), **test).qoe.mean()
+        comparison = Comparison(options, setting_of(options))
         print(f"{options.seeds} seeds, {options.episodes} updates, {options.test_episodes} test episodes")
         print(f"{'':40}{'% of central':>14}{'std':>7}{'CPU s':>8}")
         for name, changes in VARIANTS.items():
             config = replace(MappoConfig(broadcast=True, episodes=options.episodes), **changes)
-            shares, started = [], time.process_time()
-            for seed in range(options.seeds):
-                generator = torch.Generator().manual_seed(options.seed + seed)
-                trainer = MappoTrainer(config, **setting, generator=generator)
-                trainer.train()
-                shares.append(100 * play(trainer.policy, **test).qoe.mean() / central)
-            spread = torch.stack(shares).std() if len(shares) > 1 else torch.nan
-            cpu_s = (time.process_time() - started) / options.seeds
-            print(f"{name:40}{torch.stack(shares).mean():14.1f}{spread:7.1f}{cpu_s:8.0f}", flush=True)
+            shares, cpu_s = comparison.of(partial(MappoTrainer, config))
+            spread = shares.std() if len(shares) > 1 else torch.nan
+            print(f"{name:40}{shares.mean():14.1f}{spread:7.1f}{cpu_s:8.0f}", flush=True)
 
     sys.exit(run_command("mappo_departures.py", body))
 

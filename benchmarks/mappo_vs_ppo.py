@@ -20,16 +20,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from setting import setting_of
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from data.cli import Parser, float_grid, positive_int, run_command
-from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.command import system_flags
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import play
-from optimizer.inputs import load
 from optimizer.mappo import MappoConfig, MappoTrainer
 from optimizer.observation import View
 from optimizer.physics import Actions
@@ -134,11 +134,8 @@ def main() -> None:
     options = flags.parse_args()
 
     def body() -> None:
-        torch.set_num_threads(1)
-        parts = make_parts(options, *SHARED)
-        system, episode = parts["system"], parts["episode"]
-        tasks = load(parts["inputs"], system=system, episode=episode).tasks
-        setting: dict[str, Any] = {"system": system, "episode": episode, "tasks": tasks}
+        setting = setting_of(options)
+        system, episode, tasks = setting.values()
 
         def test(policy: Any) -> float:
             scores = play(policy, **setting, episodes=options.test_episodes, seed=options.seed + 1)

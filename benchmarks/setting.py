@@ -1,0 +1,59 @@
+"""What the optimizer's benchmarks share: the setting of their flags, and shares of what `central` earns."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optimizer.command import SHARED, make_parts
+from optimizer.dqn import DqnTrainer
+from optimizer.evaluation import play
+from optimizer.inputs import load
+from optimizer.mappo import MappoTrainer
+from optimizer.policies import POLICIES
+
+
+def setting_of(options: argparse.Namespace) -> dict[str, Any]:
+    """System, episode and tasks that the flags of `system_flags` describe; torch is left one thread."""
+    torch.set_num_threads(1)
+    parts = make_parts(options, *SHARED)
+    system, episode = parts["system"], parts["episode"]
+    tasks = load(parts["inputs"], system=system, episode=episode).tasks
+    return {"system": system, "episode": episode, "tasks": tasks}
+
+
+class Comparison:
+    """Trainings with the same --seeds, tested on the same --test-episodes as `central`.
+
+    Args:
+        options: --seed, --seeds and --test-episodes are read.
+        setting: of `setting_of`.
+    """
+
+    def __init__(self, options: argparse.Namespace, setting: dict[str, Any]) -> None:
+        self._setting = setting
+        self._test = {**setting, "episodes": options.test_episodes, "seed": options.seed + 1}
+        self._seeds = range(options.seed, options.seed + options.seeds)
+        self._central = self._qoe(POLICIES["central"](setting["system"], setting["tasks"]))
+
+    def of(self, trainer: Callable[..., DqnTrainer | MappoTrainer]) -> tuple[Tensor, float]:
+        """Percentages of central, (seeds,), and CPU seconds a seed.
+
+        Args:
+            trainer: given the setting and a generator.
+        """
+        started = time.process_time()
+        shares = []
+        for seed in self._seeds:
+            learner = trainer(**self._setting, generator=torch.Generator().manual_seed(seed))
+            learner.train()
+            shares.append(100 * self._qoe(learner.policy) / self._central)
+        return torch.stack(shares), (time.process_time() - started) / len(shares)
+
+    def _qoe(self, policy: Any) -> Tensor:
+        return play(policy, **self._test).qoe.mean()
