@@ -28,7 +28,12 @@ class Progress:
 
     def __init__(self, what: str, *, total: int, done: int, unit: str, quiet: bool = False) -> None:
         self._bar = tqdm(
-            total=total, initial=done, unit=unit, dynamic_ncols=True, disable=True if quiet else None
+            desc=what,
+            total=total,
+            initial=done,
+            unit=unit,
+            dynamic_ncols=True,
+            disable=True if quiet else None,
         )
         self._logs = self._bar.disable and not quiet  # stderr is no terminal
         self._what, self._total, self._before, self._done = what, total, done, done

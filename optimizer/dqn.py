@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from data.cli import raise_config_errors
+from data.progress import Progress
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
@@ -216,16 +216,18 @@ class DqnTrainer:
         """Play and update `config.episodes` times, with progress on stderr."""
         curve = LearningCurve(reward=[], qoe=[], finished=[], entropy=[])
         name = "DDQN" if self.config.double else "DQN"
-        bar = tqdm(range(self.config.episodes), desc=name, unit="episode", dynamic_ncols=True, disable=None)
-        for done in bar:
-            fallen = min(1.0, done / (self.config.explore_share * self.config.episodes))
-            explore = 1.0 + fallen * (self.config.explore_min - 1.0)
-            scores = self._play(explore)
-            curve.reward.append(float(scores.reward.mean()))
-            curve.qoe.append(float(scores.qoe.mean()))
-            curve.finished.append(float(scores.finished.double().mean()))
-            curve.entropy.append(exploration_entropy(explore, self._levels.count))
-            bar.set_postfix(qoe=f"{curve.qoe[-1]:.2f}", refresh=False)
+        episodes = self.config.episodes
+        with Progress(name, total=episodes, done=0, unit="episode") as progress:
+            for done in range(episodes):
+                fallen = min(1.0, done / (self.config.explore_share * episodes))
+                explore = 1.0 + fallen * (self.config.explore_min - 1.0)
+                scores = self._play(explore)
+                curve.reward.append(float(scores.reward.mean()))
+                curve.qoe.append(float(scores.qoe.mean()))
+                curve.finished.append(float(scores.finished.double().mean()))
+                curve.entropy.append(exploration_entropy(explore, self._levels.count))
+                progress.update()
+                progress.show(qoe=f"{curve.qoe[-1]:.2f}")
         return curve
 
     def _play(self, explore: float) -> Scores:

@@ -210,7 +210,7 @@ def _learn(
         "system": config.system, "episode": config.episode, "tasks": loaded.tasks,
         "generator": torch.Generator().manual_seed(seed),
     }  # fmt: skip
-    logger.info("training %s: %d episodes", path.stem, config.mappo.episodes)
+    logger.info("training %s", path.stem)
     if name in ("dqn", "ddqn"):
         learner = DqnTrainer(DqnConfig(double=name == "ddqn", episodes=config.mappo.episodes), **setting)
         return learner.policy, learner.train()

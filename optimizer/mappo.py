@@ -5,6 +5,7 @@ Decentralised actors with shared weights, a central critic, the sum reward for e
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -15,10 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from data.artifacts import ToolkitError, parsing
 from data.cli import raise_config_errors
+from data.progress import Progress
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors
 from optimizer.environment import OffloadingEnvironment
@@ -182,39 +183,36 @@ class MappoTrainer:
             from torch.utils.tensorboard import SummaryWriter  # takes a second to load
 
             writer = SummaryWriter(str(log), purge_step=len(self.curve.qoe))
-        bar = tqdm(
-            total=self.config.episodes, initial=len(self.curve.qoe), desc="MAPPO", unit="episode",
-            dynamic_ncols=True, disable=None,
-        )  # fmt: skip
         saved = time.monotonic()
-        while len(self.curve.qoe) < self.config.episodes:
-            done = len(self.curve.qoe)
-            for group in self._optimiser.param_groups:
-                group["lr"] = self.config.learning_rate * (1.0 - done / self.config.episodes)
-            experience, scores = self.play()
-            entropy = self.update(experience)
-            values = {
-                "reward": float(scores.reward.mean()),
-                "qoe": float(scores.qoe.mean()),
-                "finished": float(scores.finished.double().mean()),
-                "entropy": entropy,
-            }
-            for name, value in values.items():
-                getattr(self.curve, name).append(value)
-                if writer is not None:
-                    writer.add_scalar(name, value, done + 1)
-            bar.update()
-            bar.set_postfix(qoe=f"{values['qoe']:.2f}", reward=f"{values['reward']:.1f}", refresh=False)
-            if watch is not None:
-                watch(self)
-            if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY_S:
-                self.save(checkpoint)
-                saved = time.monotonic()
+        before = len(self.curve.qoe)
+        with (
+            writer or contextlib.nullcontext(),
+            Progress("MAPPO", total=self.config.episodes, done=before, unit="episode") as progress,
+        ):
+            for done in range(before, self.config.episodes):
+                for group in self._optimiser.param_groups:
+                    group["lr"] = self.config.learning_rate * (1.0 - done / self.config.episodes)
+                experience, scores = self.play()
+                entropy = self.update(experience)
+                values = {
+                    "reward": float(scores.reward.mean()),
+                    "qoe": float(scores.qoe.mean()),
+                    "finished": float(scores.finished.double().mean()),
+                    "entropy": entropy,
+                }
+                for name, value in values.items():
+                    getattr(self.curve, name).append(value)
+                    if writer is not None:
+                        writer.add_scalar(name, value, done + 1)
+                progress.update()
+                progress.show(qoe=f"{values['qoe']:.2f}", reward=f"{values['reward']:.1f}")
+                if watch is not None:
+                    watch(self)
+                if checkpoint is not None and time.monotonic() - saved > _SAVE_EVERY_S:
+                    self.save(checkpoint)
+                    saved = time.monotonic()
         if checkpoint is not None:
             self.save(checkpoint)
-        bar.close()
-        if writer is not None:
-            writer.close()
         return self.curve
 
     def save(self, path: Path) -> None:

@@ -55,6 +55,7 @@ def test_on_a_terminal_the_bar_tells(
     monkeypatch.setattr("sys.stderr", terminal)
     work(seconds)
     assert not caplog.messages
+    assert "training runs/codec: 100%" in terminal.getvalue()
     assert "10/10" in terminal.getvalue()
 
 
