@@ -24,6 +24,7 @@ ALLOWED = {
         "data.cli",
         "data.lock",
         "data.page",
+        "data.progress",
         "data.typed",
         "accuracy_maps",
         "profiling.flops_file",
