@@ -25,7 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "power learned (Beta), not looked up": {"learn_power": True},
     "power and clock learned (Beta)": {"learn_power": True, "learn_clock": True},
     "lambda 0.98 for 0.5 (Table I)": {"gae_lambda": 0.98},
-    "learning rate 2e-7 for 1e-3 (Table I)": {"learning_rate": 2e-7},
+    "learning rate 2e-7 for 3e-3 (Table I)": {"learning_rate": 2e-7},
     "c^E 0.005 throughout (Table I)": {"entropy_weight_start": 0.005},
     "own channel only (section IV)": {"broadcast": False},
 }

@@ -49,7 +49,7 @@ class MappoConfig:
     """Environment steps in one minibatch. Table I's "batch step" is 256, of one copy."""
     epochs: int = 4
     """Passes over an episode's experience per update."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     """Adam's, falling to 0 over the training. Table I prints 2e-7, with which the weights do not move."""
     discount: float = 0.95
     """gamma of eq. (15). Table I."""
@@ -225,7 +225,7 @@ class MappoTrainer:
             path,
             tensors,
             {
-                "kind": CHECKPOINT_KIND, "schema_version": 1, "config": self._identity(),
+                "kind": CHECKPOINT_KIND, "schema_version": 2, "config": self._identity(),
                 "curve": asdict(self.curve), "normaliser": self._normaliser.state(),
             },
         )  # fmt: skip
@@ -238,7 +238,7 @@ class MappoTrainer:
         """
         tensors, head = read_tensors(path)
         with parsing(path):
-            if head.get("kind") != CHECKPOINT_KIND or head.get("schema_version") != 1:
+            if head.get("kind") != CHECKPOINT_KIND or head.get("schema_version") != 2:
                 raise ToolkitError(f"kind {head.get('kind')!r} given, {CHECKPOINT_KIND!r} is allowed")
             if head["config"] != self._identity():
                 differing = [

@@ -39,7 +39,7 @@ from optimizer.observation import (
 from optimizer.physics import Actions
 
 KIND = "offloading-policy"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def mlp(sizes: tuple[int, ...], last_gain: float, generator: torch.Generator) -> nn.Sequential:
@@ -136,8 +136,10 @@ class ActorCritic(nn.Module):
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(OBSERVATION_SIZE, hidden, generator)
         self.critic_ahead = Critic(SLOW_SIZE, hidden, generator)
-        # b-hat scatters by a third at first
-        self.log_scale = nn.Parameter(torch.full((), -1.0, device=generator.device))
+        # Who hears of the others asks for its share. Who does not bids: to a UE that asks for 5 more, (12)
+        # grants nearly all of the band, and who cannot use the rest computes. Bids lie far apart.
+        self._request_unit, scatter = (1.0, 0.4) if broadcast else (4.0, 2.0)
+        self.log_scale = nn.Parameter(torch.full((), math.log(scatter), device=generator.device))
 
     def actions(self, observation: Tensor) -> ActionDistribution:
         """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""
@@ -145,6 +147,8 @@ class ActorCritic(nn.Module):
         if self.others is not None:
             inputs = torch.cat((observation, self.others(observation)), dim=-1)
         heads = self.actor(inputs)
+        units = torch.ones_like(heads)
+        units[..., REQUEST_HEAD] = self._request_unit
         # the heads start from what is known: the best power with half of the band, the best local clock, and
         # for b-hat the most of the band that the UE can use
         offset = torch.zeros_like(heads)
@@ -152,7 +156,7 @@ class ActorCritic(nn.Module):
         offset[..., CLOCK_HEAD] = mode_logit(observation[..., CLOCK_COLUMN])
         offset[..., REQUEST_HEAD] = observation[..., SHARE_COLUMN]
         return ActionDistribution(
-            heads + offset,
+            heads * units + offset,
             self.log_scale,
             clock_when_offloading=self._clock_when_offloading,
             known_clock=None if self._learn_clock else observation[..., CLOCK_COLUMN],
@@ -160,11 +164,21 @@ class ActorCritic(nn.Module):
         )
 
     def physical(self, drawn: RawActions, view: View) -> Actions:
-        """In W, Hz and float64, as the environment takes them; of `drawn`'s shape, `view`'s or more."""
-        actions = self.before_power(drawn, view)
-        return actions if self._learn_power else replace(actions, power_w=view.best_power(actions)[0])
+        """In W, Hz and float64, as the environment takes them; of `drawn`'s shape, `view`'s or more.
 
-    def before_power(self, drawn: RawActions, view: View) -> Actions:
+        A UE that looks its power up in its own map (`learn_power` off) sees there, once (12) has granted it
+        its band, whether every power fails. It then computes instead, if it can, and (12) shares the band
+        among the others.
+        """
+        actions = self._before_power(drawn, view)
+        if self._learn_power:
+            return actions
+        _, earned = view.best_power(actions)
+        hopeless = (earned == 0) & (view.local_qoe > 0)
+        actions = self._before_power(replace(drawn, offload=drawn.offload & ~hopeless), view)
+        return replace(actions, power_w=view.best_power(actions)[0])
+
+    def _before_power(self, drawn: RawActions, view: View) -> Actions:
         """`physical`, but for a power that is to be looked up."""
         actions = drawn.to_physical(view.system)
         if self._clock_when_offloading and not self._learn_clock:
@@ -189,17 +203,13 @@ class ActorCritic(nn.Module):
 class LearnedPolicy:
     """A trained actor, without exploration.
 
-    A UE that looks its power up in its own map (`learn_power` off) finds there, once (12) has granted it its
-    band, whether every power fails. It then computes instead, if it can, and (12) shares the band among the
-    others. Training does not do this: there a hopeless offload fails, so that it is learned to be bad.
-
     Args:
         network: its actor is read.
         system: gives the ranges of p and f.
     """
 
     def __init__(self, network: ActorCritic, system: SystemConfig) -> None:
-        self._network, self._system = network, system
+        self._network = network
         own = "own channel, queue, battery, beta, place, last latency"
         if not network.sizes["learn_power"]:
             own += ", granted band"
@@ -208,13 +218,7 @@ class LearnedPolicy:
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        network = self._network
-        drawn = network.actions(view.observation).mode()
-        if not network.sizes["learn_power"]:
-            _, earned = view.best_power(network.before_power(drawn, view))
-            hopeless = (earned == 0) & (view.local_qoe > 0)
-            drawn = replace(drawn, offload=drawn.offload & ~hopeless)
-        return network.physical(drawn, view)
+        return self._network.physical(self._network.actions(view.observation).mode(), view)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, system: SystemConfig) -> LearnedPolicy:

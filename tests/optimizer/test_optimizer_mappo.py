@@ -8,7 +8,7 @@ import torch
 
 from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.distribution import HEADS, ActionDistribution, RawActions, mode_logit
+from optimizer.distribution import HEADS, REQUEST_HEAD, ActionDistribution, RawActions, mode_logit
 from optimizer.evaluation import play, summarise
 from optimizer.experience import Experience, ValueNormaliser, advantages, without_each
 from optimizer.mappo import MappoConfig, MappoTrainer
@@ -225,14 +225,17 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
 
 @pytest.mark.parametrize("learn_power", [False, True])
 def test_a_ue_that_would_fail_on_its_granted_band_computes(make_tasks, learn_power):
-    """All want to offload; those who fail at the best power give their band back."""
+    """All want to offload; those who fail at the best power give their band back, in training as in use."""
     tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
     learner = trainer(tasks, copies=50, learn_power=learn_power)
     with torch.no_grad():
         learner.network.actor[-1].bias[0] = 10.0
     view = learner._environment.view()
-    wanted = learner.network.physical(learner.network.actions(view.observation).mode(), view)
-    assert wanted.offload.all()
+    drawn = learner.network.actions(view.observation).mode()
+    assert drawn.offload.all()
+    wanted = drawn.to_physical(SYSTEM)
+    if not learn_power:
+        wanted = replace(wanted, power_w=view.best_power(wanted)[0])
 
     def earned(actions):
         return execute(
@@ -242,11 +245,28 @@ def test_a_ue_that_would_fail_on_its_granted_band_computes(make_tasks, learn_pow
 
     fails = earned(wanted) == 0
     assert 0.1 < fails.double().mean() < 0.9
-    chosen = learner.policy.act(view, torch.Generator())
-    assert torch.equal(chosen.offload, wanted.offload if learn_power else ~fails)
-    if not learn_power:
-        assert (earned(chosen)[fails] > 0).all()
-        assert earned(chosen).sum() > earned(wanted).sum()
+    for chosen in (learner.network.physical(drawn, view), learner.policy.act(view, torch.Generator())):
+        assert torch.equal(chosen.offload, wanted.offload if learn_power else ~fails)
+        if not learn_power:
+            assert (earned(chosen)[fails] > 0).all()
+            assert earned(chosen).sum() > earned(wanted).sum()
+
+
+def test_a_ue_that_hears_nothing_of_the_others_bids(make_tasks):
+    """Its b-hat scatters by 2 for 0.4, and its head moves it by 4 for 1."""
+    spread, moved = {}, {}
+    for broadcast in (False, True):
+        learner = trainer(make_tasks(mix=("text",) * 4), copies=50, broadcast=broadcast)
+        observation = learner._environment.view().observation
+        before = learner.network.actions(observation)
+        drawn = before.sample(torch.Generator().manual_seed(0))
+        spread[broadcast] = float((drawn.request - before.mode().request).std())
+        with torch.no_grad():
+            learner.network.actor[-1].bias[REQUEST_HEAD] += 1.0
+        after = learner.network.actions(observation)
+        moved[broadcast] = float((after.mode().request - before.mode().request).mean())
+    assert spread == pytest.approx({False: 2.0, True: 0.4}, rel=0.15)
+    assert moved == pytest.approx({False: 4.0, True: 1.0}, rel=1e-4)
 
 
 def test_power_that_is_not_learned_is_no_part_of_the_distribution():
