@@ -66,7 +66,7 @@ class ImageBatches:
             return ImageBatch(images=mixed, target=shares)
         batch = to_tensor(images, image_size=self._image_size)
         if self._augment == "light":
-            batch = shift_and_flip(batch, shift=self._image_size // 8, seed=seed)
+            batch = shift_and_flip(batch, shift=self._image_size // 8, flip=True, seed=seed)
         return ImageBatch(images=batch, target=target)
 
 

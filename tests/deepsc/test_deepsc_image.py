@@ -161,7 +161,7 @@ def test_an_epochs_batches_are_the_same_whenever_asked_for(digits: ImageSet, aug
 def test_shifts_draw_out_the_edge() -> None:
     images = torch.full((40, 3, 9, 9), 2.0)
     images[:, :, 4, 3] = 5.0
-    moved = shift_and_flip(images, shift=2, seed=0)
+    moved = shift_and_flip(images, shift=2, flip=True, seed=0)
     assert (moved == 2.0).sum(dim=(1, 2, 3)).tolist() == [3 * 80] * 40, "the ground stays what it was"
     dots = {(y, x) for _, y, x in (moved[:, 0] == 5.0).nonzero().tolist()}
     assert {y for y, _ in dots} == {2, 3, 4, 5, 6}

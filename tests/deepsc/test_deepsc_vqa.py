@@ -1,14 +1,17 @@
 """VQA codec: two transmissions, fusion, evaluation by image."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from micro_media import vqa_run
 
 from data.artifacts import ToolkitError
-from data.vqa import VQASet, load_vqa
+from data.vqa import VQASet, VQASplit, load_vqa
+from deepsc import vqa_run as vqa_run_module
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.config import TrainConfig
@@ -17,7 +20,7 @@ from deepsc.run import train_codec
 from deepsc.training import draw_links
 from deepsc.vqa import VQABatch, VQACodec
 from deepsc.vqa_config import VQACodecConfig
-from deepsc.vqa_run import VQABatches, VQAEvaluator
+from deepsc.vqa_run import VQABatches, VQAEvaluator, vqa_material
 
 CPU = torch.device("cpu")
 
@@ -45,7 +48,7 @@ def parts(checkpoint: Checkpoint) -> tuple[VQACodec, Any]:
 def batch_of(checkpoint: Checkpoint, squares: VQASet) -> VQABatch:
     codec, tokenizer = parts(checkpoint)
     batches = VQABatches(
-        squares.train, tokenizer, config=codec.config, max_tokens=600, augment="none", seed=None
+        squares.train, tokenizer, config=codec.config, max_tokens=600, augment="none", flip=False, seed=None
     )
     batch: VQABatch = batches(0)[0]
     return batch
@@ -117,7 +120,9 @@ def test_padding_does_not_change_an_answer(local: Checkpoint, squares: VQASet) -
 
 def test_batches_hold_every_image_once_with_its_questions(local: Checkpoint, squares: VQASet) -> None:
     codec, tokenizer = parts(local)
-    options: dict[str, Any] = {"config": codec.config, "max_tokens": 300, "augment": "light"}
+    options: dict[str, Any] = {
+        "config": codec.config, "max_tokens": 300, "augment": "light", "flip": True
+    }  # fmt: skip
     batches = VQABatches(squares.train, tokenizer, seed=1, **options)
     epoch, again = batches(0), VQABatches(squares.train, tokenizer, seed=1, **options)(0)
     assert sum(epoch[i].sizes[1] for i in range(len(epoch))) == 72
@@ -139,6 +144,23 @@ def test_batches_hold_every_image_once_with_its_questions(local: Checkpoint, squ
     assert [codec.config.answers[i] for i in first.target] == [question.answer for question in asked]
 
 
+@pytest.mark.parametrize("tells_sides", [True, False])
+def test_images_are_mirrored_only_where_no_question_tells_left_from_right(
+    tells_sides: bool, squares: VQASet, clevr: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert squares.tells_sides, "CLEVR asks what is left of what"
+    sided = np.zeros((32, 32, 3), dtype=np.uint8)
+    sided[:, 20:] = 255  # bright on the right
+    train = VQASplit(images=[sided] * len(squares.train.images), questions=squares.train.questions)
+    found = dataclasses.replace(squares, train=train, tells_sides=tells_sides)
+    monkeypatch.setattr(vqa_run_module, "load_vqa", lambda **_: found)
+    epoch = vqa_material(vqa_run(Path("unused"), clevr, preset="easy"), None).batches()(0)
+    pixels = torch.cat([epoch[number].images for number in range(len(epoch))])
+    mirrored = pixels[..., :10].mean(dim=(1, 2, 3)) > pixels[..., -10:].mean(dim=(1, 2, 3))
+    assert len({row.sum().item() for row in pixels}) > 1, "images are shifted"
+    assert mirrored.float().mean().item() == (0 if tells_sides else pytest.approx(0.5, abs=0.2))
+
+
 def test_accuracy_counts_questions_by_image(local: Checkpoint, squares: VQASet) -> None:
     codec, tokenizer = parts(local)
     evaluator = VQAEvaluator(codec, tokenizer, squares.test, channel=None)
@@ -146,7 +168,7 @@ def test_accuracy_counts_questions_by_image(local: Checkpoint, squares: VQASet) 
     assert counts.shape == (30, 2)
     assert counts[:, 1].tolist() == [2] * 30
     batches = VQABatches(
-        squares.test, tokenizer, config=codec.config, max_tokens=10**6, augment="none", seed=None
+        squares.test, tokenizer, config=codec.config, max_tokens=10**6, augment="none", flip=False, seed=None
     )
     batch = batches(0)[0]
     with torch.inference_mode():
