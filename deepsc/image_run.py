@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.artifacts import ToolkitError
 from data.batching import LazyBatches
 from data.images import ImageSplit, load_images
 from deepsc.channels import Channel
@@ -76,6 +78,13 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
     if initial is not None:
         assert isinstance(initial.codec.config, ImageCodecConfig)
         codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
+        if codec_config.classes != len(images.classes):
+            file = Path(str(config.init_from)) / "model.safetensors"
+            raise ToolkitError(
+                f"--init-from: {config.init_from} was trained for {codec_config.classes} classes, "
+                f"{images.name} has {len(images.classes)}; --pretrained {file} starts from all of it but "
+                "the classifier"
+            )
     else:
         codec_config = ImageCodecConfig.from_preset(
             config.preset, classes=len(images.classes), **config.sizes, **config.channel_fields

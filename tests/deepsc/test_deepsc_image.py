@@ -1,5 +1,6 @@
 """Image codec: timm's own DeiT, what crosses the channel, batches, pretrained weights, evaluation."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import pytest
 import timm
 import torch
 from micro_media import image_run
+from PIL import Image
 from safetensors.torch import save_file
 
 from data.artifacts import ToolkitError
 from data.images import ImageSet, load_images
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.command import main
 from deepsc.image import ImageCodec, pretrained_deit
 from deepsc.image_config import ImageCodecConfig, ImageRunConfig
 from deepsc.image_run import NEIGHBOURS, ImageBatches, ImageEvaluator, RetrievalEvaluator
@@ -208,6 +211,35 @@ def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ToolkitError, match="--pretrained: no DeiT weights"):
         pretrained_deit(str(tmp_path / "text.pth"), codec.vit)
+
+
+@pytest.mark.parametrize("classes", [3, 12])
+def test_a_run_for_other_classes_names_the_flag_that_keeps_the_rest(
+    image_folders: dict[str, Path], tmp_path: Path, classes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, label in itertools.product(("train", "test"), range(classes)):
+        folder = tmp_path / "images" / split / f"class{label:02}"
+        folder.mkdir(parents=True)
+        for number in range(12):
+            pixels = np.full((32, 32, 3), 20 * label + number, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    run, local = tmp_path / "run", image_folders["local"]
+    common = ["--modality", "image", "--folder", str(tmp_path / "images"), "--preset", "tiny", "--k", "2",
+              "--epochs", "1", "--output", str(run)]  # fmt: skip
+    assert main([*common, "--init-from", str(local)]) == 2
+    weights = local / "model.safetensors"
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert (
+        f"--init-from: {local} was trained for 10 classes, images has {classes}; --pretrained {weights} "
+        in error
+    )
+    assert not run.exists()
+    assert main([*common, "--pretrained", str(weights)]) == 0
+    ours, theirs = from_pretrained(run).codec, from_pretrained(local).codec
+    assert ours.state_dict()["vit.head.weight"].shape[0] == classes
+    name = "vit.blocks.0.attn.qkv.weight"
+    assert torch.allclose(ours.state_dict()[name], theirs.state_dict()[name], atol=0.05)
 
 
 def test_accuracy_is_the_share_of_right_classes(local: ImageCodec, digits: ImageSet) -> None:
