@@ -90,12 +90,11 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
             config.preset, classes=len(images.classes), **config.sizes, **config.channel_fields
         )
     weights: dict[str, Tensor] = {}
+    weights_file = None
     if config.pretrained is not None:
         reference = ImageCodec(dataclasses.replace(codec_config, k=()))
-        weights = {
-            f"vit.{name}": tensor
-            for name, tensor in pretrained_deit(config.pretrained, reference.vit).items()
-        }
+        deit, weights_file = pretrained_deit(config.pretrained, reference.vit)
+        weights = {f"vit.{name}": tensor for name, tensor in deit.items()}
     options: dict[str, Any] = {
         "image_size": codec_config.image_size,
         "size": max(2, config.training.batch_tokens // codec_config.tokens),
@@ -108,6 +107,7 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
         batches=lambda: ImageBatches(images.train, seed=config.training.seed, **options),
         validation=lambda: ImageBatches(images.validation, seed=None, **options)(0),
         weights=weights,
+        weights_file=weights_file,
     )
 
 

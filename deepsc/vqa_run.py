@@ -152,9 +152,10 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
             **config.channel_fields,
         )
     weights: dict[str, Tensor] = {}
+    weights_file = None
     if config.pretrained is not None:
         reference = VQACodec(dataclasses.replace(codec_config, k_text=(), k_image=()))
-        deit = pretrained_deit(config.pretrained, reference.image_encoder)
+        deit, weights_file = pretrained_deit(config.pretrained, reference.image_encoder)
         weights = {f"image_encoder.{name}": tensor for name, tensor in deit.items()}
     options: dict[str, Any] = {
         "tokenizer": tokenizer,
@@ -170,6 +171,7 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
         validation=lambda: VQABatches(vqa.validation, seed=None, **options)(0),
         tokenizer=tokenizer,
         weights=weights,
+        weights_file=weights_file,
     )
 
 

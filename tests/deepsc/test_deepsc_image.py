@@ -1,9 +1,11 @@
 """Image codec: timm's own DeiT, what crosses the channel, batches, pretrained weights, evaluation."""
 
 import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import timm
@@ -12,7 +14,7 @@ from micro_media import image_run
 from PIL import Image
 from safetensors.torch import save_file
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, sha256_of
 from data.images import ImageSet, load_images
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint, from_pretrained
@@ -197,7 +199,8 @@ def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
     save_file(published.state_dict(), str(path))
     for changes in ({}, {"depth": 2}, {"image_size": 64, "patch_size": 16}):
         codec = tiny(**changes)
-        weights = pretrained_deit(str(path), codec.vit)
+        weights, file = pretrained_deit(str(path), codec.vit)
+        assert file == path
         assert {key for key in codec.vit.state_dict() if not key.startswith("head")} == set(weights)
         assert torch.equal(weights["blocks.1.mlp.fc1.weight"], published.blocks[1].mlp.fc1.weight)
         assert weights["pos_embed"].shape == codec.vit.pos_embed.shape
@@ -206,11 +209,43 @@ def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
     )
     ours = codec_of(run).vit.blocks[3].attn.qkv.weight
     assert torch.allclose(ours, published.blocks[3].attn.qkv.weight, atol=1e-3)
+    assert run.document["init_from"] == sha256_of(path)
+    assert "initial" not in run.document["provenance"], "the file is of no checkpoint"
     with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit"):
         pretrained_deit(str(path), tiny(width=96).vit)
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ToolkitError, match="--pretrained: no DeiT weights"):
         pretrained_deit(str(tmp_path / "text.pth"), codec.vit)
+
+
+def test_a_run_is_resumed_from_the_same_pretrained_weights_alone(
+    image_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "start.safetensors"
+    shutil.copy(image_folders["local"] / "model.safetensors", path)
+    run = image_run(tmp_path / "run", pretrained=str(path), resume=True)
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(run, stop_after_steps=0)
+    shutil.copy(image_folders["codec"] / "model.safetensors", path)
+    with pytest.raises(ToolkitError, match=r"--resume: .* holds another run: init_from was"):
+        train_codec(run)
+
+
+def test_hub_weights_are_told_by_the_file_in_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "models--timm--deit_tiny_patch16_224.fb_in1k", "0" * 40
+    for folder in ("refs", f"snapshots/{commit}"):
+        (repository / folder).mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    published = timm.create_model("deit_tiny_patch16_224")
+    save_file(published.state_dict(), str(repository / "snapshots" / commit / "model.safetensors"))
+    codec = ImageCodec(ImageCodecConfig.from_preset("deit-tiny", classes=10))
+    weights, file = pretrained_deit("deit_tiny_patch16_224.fb_in1k", codec.vit)
+    assert torch.equal(weights["cls_token"], published.cls_token)
+    assert file == repository / "snapshots" / commit / "model.safetensors"
 
 
 @pytest.mark.parametrize("classes", [3, 12])

@@ -79,10 +79,13 @@ def test_the_image_encoder_can_start_from_an_image_codec(
         train_codec(wide, stop_after_steps=0)
     easy = vqa_run(tmp_path / "run", clevr, pretrained=str(weights), preset="easy", image_size=32,
                    training={"channel": "none", "learning_rate": 1e-7})  # fmt: skip
-    ours = train_codec(easy).codec.state_dict()
-    theirs = from_pretrained(image_folders["local"]).codec.state_dict()
+    trained, image = train_codec(easy), from_pretrained(image_folders["local"])
+    ours, theirs = trained.codec.state_dict(), image.codec.state_dict()
     for name in ("blocks.3.mlp.fc1.weight", "pos_embed", "norm.weight"):
         assert torch.allclose(ours[f"image_encoder.{name}"], theirs[f"vit.{name}"], atol=1e-4)
+    assert trained.document["init_from"] == image.sha256
+    told = trained.document["provenance"]["initial"]
+    assert told == {name: image.document[name] for name in ("training", "init_from", "provenance")}
 
 
 def test_question_and_image_have_links_of_their_own(trained: Checkpoint, squares: VQASet) -> None:
