@@ -28,6 +28,8 @@ GALLERY_IMAGES = 2000
 NEIGHBOURS = 20
 """That vote in the nearest-neighbour classifier, as is usual for DINO's kNN."""
 _EVALUATION_BATCH = 250
+_GALLERY_SEED = -1
+"""Of the gallery's fading and noise; those of queries are 0 and above, so that they share none of it."""
 
 
 class ImageBatches:
@@ -178,7 +180,7 @@ class RetrievalEvaluator(ImageEvaluator):
     ) -> None:
         super().__init__(codec, gallery, channel=channel)
         k = codec.config.k[-1] if codec.config.k else 0
-        self._gallery = _unit(self._embeddings(k, codec.config.snr_range_db[1], 0))
+        self._gallery = _unit(self._embeddings(k, codec.config.snr_range_db[1], _GALLERY_SEED))
         self._gallery_labels = self._labels
         super().__init__(codec, split, channel=channel)
 

@@ -248,6 +248,36 @@ def test_hub_weights_are_told_by_the_file_in_its_cache(
     assert file == repository / "snapshots" / commit / "model.safetensors"
 
 
+def test_gallery_and_queries_meet_fading_and_noise_of_their_own(
+    trained: ImageCodec, digits: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[torch.Tensor] = []
+    receive = Channel.receive
+
+    def keep(
+        self: Channel, x: torch.Tensor, gain: torch.Tensor, snr_db: torch.Tensor, **options: Any
+    ) -> torch.Tensor:
+        y = receive(self, x, gain, snr_db, **options)
+        met.append(torch.cat((gain.flatten(), (y - gain * x).flatten())))
+        return y
+
+    monkeypatch.setattr(Channel, "receive", keep)
+    split, snr_db = digits.test.head(100), trained.config.snr_range_db[1]
+
+    def counts(seed: int) -> list[list[int]]:
+        evaluator = RetrievalEvaluator(trained, split, gallery=split, channel=Channel(kind="rayleigh"))
+        return evaluator.measure(k=4, snr_db=snr_db, seed=seed)[0].tolist()
+
+    assert counts(0) == counts(0)
+    counts(1)
+    gallery, queries, again, same_queries, _, other_queries = met
+    assert torch.equal(gallery, again)
+    assert torch.equal(queries, same_queries)
+    for one, other in ((gallery, queries), (gallery, other_queries), (queries, other_queries)):
+        correlation = (one * other.conj()).mean().abs() / (one.std() * other.std())
+        assert correlation < 0.1
+
+
 @pytest.mark.parametrize("classes", [3, 12])
 def test_a_run_for_other_classes_names_the_flag_that_keeps_the_rest(
     image_folders: dict[str, Path], tmp_path: Path, classes: int, capsys: pytest.CaptureFixture[str]
