@@ -6,8 +6,8 @@
 trains, for each seed, a codec of all --k and dedicated ones of the smallest and the largest, all from the
 same local model, by `train-deepsc` with the flags after `--`; then measures each at the ends of the SNR range
 by `build-accuracy-map`, prints the ratio of the nested codec less that of the dedicated, and writes both,
-seed by seed, to OUTPUT/nested-MODALITY.csv. For vqa, --k counts for question and image alike. Training and
-sweeps resume: give the same command again.
+seed by seed, to OUTPUT/nested-MODALITY.csv, and how they came to be to a .json beside it. For vqa, --k counts
+for question and image alike. Training and sweeps resume: give the same command again.
 
 One nested codec stands for as many dedicated ones as there are k. --nested-epochs gives it more epochs than
 each of them: with (number of k) times theirs it costs as much as all of them together.
@@ -18,13 +18,15 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
-from data.artifacts import atomic_path
+from data.artifacts import atomic_path, provenance, write_json
 from data.cli import float_grid, int_list, positive_int
 from deepsc.command import main as train_deepsc
 from deepsc.modality import modality_names
@@ -50,16 +52,28 @@ def main() -> None:
     args = parser.parse_args(argv[:cut])
     flags = argv[cut + 1 :]
     rows: list[tuple[int, float, int, float, float]] = []  # k, SNR, seed, nested, dedicated
+    origins: dict[str, Mapping[str, Any]] = {}
     for seed in range(args.seeds):
-        nested = measured(args, args.k, seed, flags, args.nested_epochs)
+        nested = measured(args, args.k, seed, flags, origins, args.nested_epochs)
         for k in (args.k[0], args.k[-1]):
-            dedicated = measured(args, (k,), seed, flags)
+            dedicated = measured(args, (k,), seed, flags, origins)
             rows += [(k, snr, seed, nested[k, snr], dedicated[k, snr]) for snr in args.snr_db]
     csv_path = Path(args.output) / f"nested-{args.modality}{epochs_suffix(args.nested_epochs)}.csv"
     with atomic_path(csv_path) as path, path.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("k", "snr_db", "seed", "nested_ratio", "dedicated_ratio"))
         table.writerows((k, f"{snr:g}", seed, f"{n:.4f}", f"{d:.4f}") for k, snr, seed, n, d in rows)
+    origin = provenance(
+        config=vars(args) | {"flags": flags},
+        seed=None,
+        seeds=list(range(args.seeds)),
+        data_sha256=next(iter(origins.values()))["data_sha256"],
+        # A map may be older than this call.
+        maps={name: {"created": one["created"], "git_commit": one["git_commit"]}
+              for name, one in origins.items()},
+    )  # fmt: skip
+    document = {"kind": "nested-vs-dedicated", "schema_version": 1, "provenance": origin}
+    write_json(csv_path.with_suffix(".json"), document)
     print(f"{args.modality}: mean ratio of {args.seeds} seeds, and nested less dedicated")
     print(f"{'k':>4}{'SNR dB':>8}{'nested':>9}{'dedicated':>11}{'less':>9}{'std':>8}")
     for k, snr in dict.fromkeys(row[:2] for row in rows):
@@ -76,11 +90,16 @@ def epochs_suffix(epochs: int | None) -> str:
 
 
 def measured(
-    args: argparse.Namespace, ks: tuple[int, ...], seed: int, flags: list[str], epochs: int | None = None
+    args: argparse.Namespace,
+    ks: tuple[int, ...],
+    seed: int,
+    flags: list[str],
+    origins: dict[str, Mapping[str, Any]],
+    epochs: int | None = None,
 ) -> dict[tuple[int, float], float]:
     """Ratio by (k, SNR) of a codec trained for `ks`; of vqa where k^T = k^I and both SNRs are one.
 
-    `epochs`, if given, counts instead of the epochs in `flags`.
+    `epochs`, if given, counts instead of the epochs in `flags`; `origins` gets the provenance of the map.
     """
     name = f"{args.modality}-k{'-'.join(map(str, ks))}{epochs_suffix(epochs)}-seed{seed}"
     run, path = Path(args.output) / name, Path(args.output) / f"{name}.json"
@@ -99,6 +118,7 @@ def measured(
             if status := command(arguments):
                 sys.exit(status)
     one = load_map(path)
+    origins[name] = one.provenance
     if isinstance(one, BimodalMap):
         diagonal = one.on_diagonal(one.ratio)
         return {

@@ -55,6 +55,8 @@ class VQASet:
     name: str
     synthetic: bool
     """True if the images are drawn by a program."""
+    tells_sides: bool
+    """True if questions may tell left from right, so that a mirrored image may have other answers."""
     answers: tuple[str, ...]
     """What a classifier chooses from: answers of training questions, most frequent first."""
     train: VQASplit
@@ -116,7 +118,7 @@ def _easy_vqa() -> VQASet:
             questions=list(zip(map(int, images), texts, answers, strict=True)),
         )
     files = [root / name / "questions.json" for name in splits]
-    return _assemble("easy-VQA", synthetic=True, files=files, **splits)
+    return _assemble("easy-VQA", synthetic=True, tells_sides=False, files=files, **splits)
 
 
 def _vqa_v2(root: Path) -> VQASet:
@@ -139,7 +141,7 @@ def _vqa_v2(root: Path) -> VQASet:
             ]
         paths = {key: root / published / f"COCO_{published}_{key:012d}.jpg" for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
-    return _assemble("VQA v2", synthetic=False, files=files, **splits)
+    return _assemble("VQA v2", synthetic=False, tells_sides=True, files=files, **splits)
 
 
 def _clevr(root: Path) -> VQASet:
@@ -159,10 +161,12 @@ def _clevr(root: Path) -> VQASet:
                     raise ValueError(f"image_filename {image!r} is no bare file name")
         paths = {key: root / "images" / published / key for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
-    return _assemble("CLEVR", synthetic=True, files=files, **splits)
+    return _assemble("CLEVR", synthetic=True, tells_sides=True, files=files, **splits)
 
 
-def _assemble(name: str, *, synthetic: bool, files: list[Path], train: _Raw, test: _Raw) -> VQASet:
+def _assemble(
+    name: str, *, synthetic: bool, tells_sides: bool, files: list[Path], train: _Raw, test: _Raw
+) -> VQASet:
     """Choose the answers, and hold out images of the training split for validation."""
     counts = Counter(answer for _, _, answer in train.questions)
     answers = tuple(answer for answer, _ in counts.most_common(MAX_ANSWERS))
@@ -185,7 +189,14 @@ def _assemble(name: str, *, synthetic: bool, files: list[Path], train: _Raw, tes
     checksums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
     checksums["images, names and sizes"] = digest.hexdigest()
     with parsing(files[0].parent):
-        return VQASet(name=name, synthetic=synthetic, answers=answers, sha256=checksums, **splits)
+        return VQASet(
+            name=name,
+            synthetic=synthetic,
+            tells_sides=tells_sides,
+            answers=answers,
+            sha256=checksums,
+            **splits,
+        )
 
 
 def _split(paths: dict[Any, Path], questions: list[tuple[Any, str, str]], keys: list[Any]) -> VQASplit:

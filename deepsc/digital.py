@@ -28,6 +28,9 @@ Counts = NDArray[np.int64]
 WEBP_QUALITIES = (0, 30, 60, 90)
 SCALES = (0.5, 1.0)
 """Share of the image's side that is coded; the receiver enlarges it again."""
+_WEBP_KNOWN = 27
+"""Bytes of a lossy WebP file that follow from its format, size and length: the RIFF container's header (20),
+and start code, width and height in the VP8 frame's (7; RFC 6386, 9.1)."""
 
 
 class Digital(Measurer):
@@ -104,7 +107,8 @@ def image_versions(split: ImageSplit) -> tuple[NDArray[np.int64], list[ImageSpli
     bits, versions = [], []
     for scale, quality in itertools.product(SCALES, WEBP_QUALITIES):
         coded = [_webp(image, scale=scale, quality=quality) for image in split.images]
-        bits.append([8 * len(data) for data in coded])
+        # Without what the receiver knows, and with one bit that says which scale it is.
+        bits.append([1 + 8 * (len(data) - _WEBP_KNOWN) for data in coded])
         decoded: list[Pixels] = []
         for image, data in zip(split.images, coded, strict=True):
             pixels = Image.fromarray(read_image(io.BytesIO(data)))

@@ -20,6 +20,7 @@ from deepsc.codec import Codec, TensorBatch
 from deepsc.image_config import ImageCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
+from deepsc.pretrained import weights_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +127,7 @@ def build_deit(
     )
 
 
-def pretrained_deit(name: str, model: VisionTransformer) -> dict[str, Tensor]:
+def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tensor], Path | None]:
     """Published DeiT weights, made to fit a model: position embedding and patches resampled, a slice taken.
 
     Args:
@@ -135,16 +136,19 @@ def pretrained_deit(name: str, model: VisionTransformer) -> dict[str, Tensor]:
         model: where they will go; a classifier of other classes keeps its own weights.
 
     Returns:
-        Weights by the name of the model's parameters.
+        Weights by the name of the model's parameters, and the file they were read from, where it is known.
 
     Raises:
         ToolkitError: if they cannot be had or do not fit.
     """
     try:
         if Path(name).is_file():
-            state = timm.models.load_state_dict(name, use_ema=False, weights_only=True)
+            state, source = timm.models.load_state_dict(name, use_ema=False, weights_only=True), name
         else:
-            state = timm.create_model(name, pretrained=True).state_dict()
+            published = timm.create_model(name, pretrained=True)
+            state, found = published.state_dict(), published.pretrained_cfg
+            source = found.get("file") or found.get("hf_hub_id") or name
+        file = weights_file(source)
         state = {key.removeprefix("vit."): value for key, value in state.items()}
         fitted = checkpoint_filter_fn(state, model)
     except Exception as error:  # the hub's, timm's and torch's many kinds
@@ -164,4 +168,4 @@ def pretrained_deit(name: str, model: VisionTransformer) -> dict[str, Tensor]:
             f"--pretrained: {name!r} does not fit the model: {', '.join((missing + wrong)[:3])} missing or "
             "of another shape; give the preset that it is of"
         )
-    return taken
+    return taken, file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.artifacts import ToolkitError
 from data.batching import LazyBatches
 from data.images import ImageSplit, load_images
 from deepsc.channels import Channel
@@ -26,6 +28,8 @@ GALLERY_IMAGES = 2000
 NEIGHBOURS = 20
 """That vote in the nearest-neighbour classifier, as is usual for DINO's kNN."""
 _EVALUATION_BATCH = 250
+_GALLERY_SEED = -1
+"""Of the gallery's fading and noise; those of queries are 0 and above, so that they share none of it."""
 
 
 class ImageBatches:
@@ -66,7 +70,7 @@ class ImageBatches:
             return ImageBatch(images=mixed, target=shares)
         batch = to_tensor(images, image_size=self._image_size)
         if self._augment == "light":
-            batch = shift_and_flip(batch, shift=self._image_size // 8, seed=seed)
+            batch = shift_and_flip(batch, shift=self._image_size // 8, flip=True, seed=seed)
         return ImageBatch(images=batch, target=target)
 
 
@@ -76,17 +80,23 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
     if initial is not None:
         assert isinstance(initial.codec.config, ImageCodecConfig)
         codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
+        if codec_config.classes != len(images.classes):
+            file = Path(str(config.init_from)) / "model.safetensors"
+            raise ToolkitError(
+                f"--init-from: {config.init_from} was trained for {codec_config.classes} classes, "
+                f"{images.name} has {len(images.classes)}; --pretrained {file} starts from all of it but "
+                "the classifier"
+            )
     else:
         codec_config = ImageCodecConfig.from_preset(
             config.preset, classes=len(images.classes), **config.sizes, **config.channel_fields
         )
     weights: dict[str, Tensor] = {}
+    weights_file = None
     if config.pretrained is not None:
         reference = ImageCodec(dataclasses.replace(codec_config, k=()))
-        weights = {
-            f"vit.{name}": tensor
-            for name, tensor in pretrained_deit(config.pretrained, reference.vit).items()
-        }
+        deit, weights_file = pretrained_deit(config.pretrained, reference.vit)
+        weights = {f"vit.{name}": tensor for name, tensor in deit.items()}
     options: dict[str, Any] = {
         "image_size": codec_config.image_size,
         "size": max(2, config.training.batch_tokens // codec_config.tokens),
@@ -99,6 +109,7 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
         batches=lambda: ImageBatches(images.train, seed=config.training.seed, **options),
         validation=lambda: ImageBatches(images.validation, seed=None, **options)(0),
         weights=weights,
+        weights_file=weights_file,
     )
 
 
@@ -169,7 +180,7 @@ class RetrievalEvaluator(ImageEvaluator):
     ) -> None:
         super().__init__(codec, gallery, channel=channel)
         k = codec.config.k[-1] if codec.config.k else 0
-        self._gallery = _unit(self._embeddings(k, codec.config.snr_range_db[1], 0))
+        self._gallery = _unit(self._embeddings(k, codec.config.snr_range_db[1], _GALLERY_SEED))
         self._gallery_labels = self._labels
         super().__init__(codec, split, channel=channel)
 

@@ -12,6 +12,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import deepsc
@@ -60,6 +61,8 @@ class Material:
     tokenizer: TextTokenizer | None = None
     weights: Mapping[str, Tensor] = field(default_factory=dict)
     """Published weights to start from, by name of the codec's parameters."""
+    weights_file: Path | None = None
+    """What they were read from, where it is known."""
 
 
 class Measurer(ABC):

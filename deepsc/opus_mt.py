@@ -11,6 +11,7 @@ from transformers import MarianConfig, MarianMTModel
 from data.artifacts import ToolkitError
 from data.tokenizer import OpusMTTokenizer
 from deepsc.config import TextCodecConfig
+from deepsc.pretrained import weights_file
 
 # What deepsc.text builds and TextCodecConfig has no field for.
 _EXPECTED = {
@@ -28,6 +29,8 @@ class OpusMT:
     tokenizer: OpusMTTokenizer
     config: TextCodecConfig
     """Of the local model: without k."""
+    weights_file: Path | None
+    """What the weights were read from, where it is known."""
 
 
 def load_opus_mt(name: str) -> OpusMT:
@@ -63,7 +66,12 @@ def load_opus_mt(name: str) -> OpusMT:
             wrong.append(f"{encoder} {getattr(marian, encoder)} is not {decoder} {getattr(marian, decoder)}")
     if wrong:
         raise ToolkitError(f"--pretrained: {name!r} is not of opus-mt's architecture: {'; '.join(wrong)}")
-    return OpusMT(transformer=transformer, tokenizer=tokenizer, config=_codec_config(marian, Path(name).name))
+    return OpusMT(
+        transformer=transformer,
+        tokenizer=tokenizer,
+        config=_codec_config(marian, Path(name).name),
+        weights_file=weights_file(name),
+    )
 
 
 def _codec_config(marian: MarianConfig, preset: str) -> TextCodecConfig:

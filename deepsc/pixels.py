@@ -65,12 +65,13 @@ def _stretched(pixels: Tensor, size: int) -> Tensor:
     return resized.permute(1, 2, 0)
 
 
-def shift_and_flip(images: Tensor, *, shift: int, seed: int) -> Tensor:
-    """Each image moved by up to `shift` pixels a way, its edge drawn out behind it, and mirrored or not.
+def shift_and_flip(images: Tensor, *, shift: int, flip: bool, seed: int) -> Tensor:
+    """Each image moved by up to `shift` pixels a way, its edge drawn out behind it, and perhaps mirrored.
 
     Args:
         images: (B, 3, H, W).
         shift: pixels.
+        flip: mirror half of the images, left to right.
         seed: everything random follows from it.
 
     Returns:
@@ -78,7 +79,7 @@ def shift_and_flip(images: Tensor, *, shift: int, seed: int) -> Tensor:
     """
     height, width = images.shape[2:]
     crop = RandomCrop((height, width), padding=shift, padding_mode="edge")
-    transform = Compose([crop, RandomHorizontalFlip()])
+    transform = Compose([crop, RandomHorizontalFlip(0.5 if flip else 0.0)])
     with _global_seed(seed):
         return torch.stack([transform(image) for image in images])
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished
+from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished, sha256_of
 from data.cli import flag_of
 from data.lock import LOCK_NAME, locked
-from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
+from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, read_header, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
 from deepsc.modality import modality
@@ -55,6 +55,7 @@ def _train_codec(
     if initial is not None:
         _require_same_model(config, initial)
     material = kind.material(config, initial)
+    weights_file = Path(str(config.init_from), "model.safetensors") if initial else material.weights_file
     fields = {
         "modality": config.modality,
         "task": config.task,
@@ -63,7 +64,8 @@ def _train_codec(
         "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
         "codec": material.codec_config.to_dict(),
         "training": dataclasses.asdict(config.training),
-        "init_from": initial.sha256 if initial else config.pretrained,
+        # Of pretrained weights whose file is not known, the name.
+        "init_from": sha256_of(weights_file) if weights_file else config.pretrained,
     }
     uplink(config.training)  # a wrong channel shows before anything is written
     batches, validation = material.batches(), material.validation()
@@ -78,7 +80,7 @@ def _train_codec(
                 config=dataclasses.asdict(config),
                 seed=config.training.seed,
                 data_sha256=material.dataset.sha256,
-                **({"initial": _history(config, initial)} if initial else {}),
+                **_history(weights_file),
             )
             if material.tokenizer is not None:
                 material.tokenizer.save(output)
@@ -119,10 +121,19 @@ def _alone(output: Path, processes: Processes, device: str, wait_s: float) -> It
         yield
 
 
-def _history(config: RunConfig, initial: Checkpoint) -> dict[str, Any]:
-    """How the checkpoint that a run starts from was trained; its provenance holds as much of its own."""
-    with parsing(Path(str(config.init_from)) / "config.json"):
-        return {name: initial.document[name] for name in ("training", "init_from", "provenance")}
+def _history(weights: Path | None) -> dict[str, Any]:
+    """`initial`: how the checkpoint was trained that weights are of; its provenance holds as much of its own.
+
+    Empty if they are of none.
+    """
+    if weights is None or weights.name != "model.safetensors" or "codec" not in read_header(weights):
+        return {}
+    path = weights.parent / "config.json"
+    if not path.is_file():
+        return {}
+    document = read_config(weights.parent)
+    with parsing(path):
+        return {"initial": {name: document[name] for name in ("training", "init_from", "provenance")}}
 
 
 def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:

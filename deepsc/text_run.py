@@ -78,6 +78,7 @@ def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material
     """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     corpus = load_corpus(config.corpus, task=config.task)
     weights: dict[str, Tensor] = {}
+    weights_file = None
     tokenizer: TextTokenizer
     if initial is not None:
         assert isinstance(initial.codec.config, TextCodecConfig)
@@ -88,6 +89,7 @@ def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material
         opus_mt = load_opus_mt(config.pretrained)
         codec_config = dataclasses.replace(opus_mt.config, **config.channel_fields)
         tokenizer = opus_mt.tokenizer
+        weights_file = opus_mt.weights_file
         weights = {f"transformer.{name}": t for name, t in opus_mt.transformer.state_dict().items()}
     else:
         sentences = (sentence for pair in corpus.train for sentence in pair)
@@ -107,4 +109,5 @@ def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material
         validation=lambda: TextBatches(corpus.validation, seed=None, **options)(0),
         tokenizer=tokenizer,
         weights=weights,
+        weights_file=weights_file,
     )

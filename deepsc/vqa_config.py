@@ -33,7 +33,7 @@ class VQAPreset:
     fusion_heads: int
     dropout: float
     augment: str
-    """"light": shifts and flips, for questions that name no side; "none"."""
+    """"light": shifts, and flips where no question tells left from right; "none"."""
     learning_rate: float
     """Peak, after warm-up."""
     warmup_steps: int

@@ -38,6 +38,7 @@ class VQABatches:
         config: the codec's.
         max_tokens: most question and image tokens of a batch, padding included.
         augment: "light" or "none".
+        flip: whether "light" mirrors images, too.
         seed: of shuffling and augmentation; None keeps the images in order and as they are.
     """
 
@@ -49,10 +50,11 @@ class VQABatches:
         config: VQACodecConfig,
         max_tokens: int,
         augment: str,
+        flip: bool,
         seed: int | None,
     ) -> None:
         self._split, self._tokenizer, self._config, self._seed = split, tokenizer, config, seed
-        self._light = augment == "light" and seed is not None
+        self._light, self._flip = augment == "light" and seed is not None, flip
         self._items = encode_questions(split, tokenizer, config)
         longest = max(len(ids) for _, ids, _ in self._items)
         self._by_image: dict[int, list[int]] = {}
@@ -84,7 +86,7 @@ class VQABatches:
         )
         if self._light:
             seed = (self._seed or 0) * 1_000_003 + number
-            pixels = shift_and_flip(pixels, shift=self._config.image_size // 8, seed=seed)
+            pixels = shift_and_flip(pixels, shift=self._config.image_size // 8, flip=self._flip, seed=seed)
         position = {image: row for row, image in enumerate(images)}
         items = [self._items[item] for image in images for item in self._by_image[image]]
         return collate(items, position, pixels, pad_id=self._config.pad_id)
@@ -150,15 +152,17 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
             **config.channel_fields,
         )
     weights: dict[str, Tensor] = {}
+    weights_file = None
     if config.pretrained is not None:
         reference = VQACodec(dataclasses.replace(codec_config, k_text=(), k_image=()))
-        deit = pretrained_deit(config.pretrained, reference.image_encoder)
+        deit, weights_file = pretrained_deit(config.pretrained, reference.image_encoder)
         weights = {f"image_encoder.{name}": tensor for name, tensor in deit.items()}
     options: dict[str, Any] = {
         "tokenizer": tokenizer,
         "config": codec_config,
         "max_tokens": config.training.batch_tokens,
         "augment": VQA_PRESETS[config.preset].augment,
+        "flip": not vqa.tells_sides,
     }
     return Material(
         dataset=Dataset.of(vqa),
@@ -167,6 +171,7 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
         validation=lambda: VQABatches(vqa.validation, seed=None, **options)(0),
         tokenizer=tokenizer,
         weights=weights,
+        weights_file=weights_file,
     )
 
 

@@ -1,13 +1,20 @@
-"""The benchmark of a sweep's throughput: it runs, its counts are identical, and it fails where it should."""
+"""Benchmarks: the sweep's throughput is compared on identical counts and fails where it should; the table of
+nested codecs says how it came to be.
+"""
 
+import csv
 import itertools
+import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import map_throughput
+from accuracy_maps import load_map
+from benchmarks import map_throughput, nested_vs_dedicated
+from data.artifacts import git_commit, package_versions
 
 
 @pytest.fixture
@@ -47,3 +54,27 @@ def test_other_counts_are_an_error(flags: list[str], monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(map_throughput, "one_cell", wrong)
     with pytest.raises(SystemExit, match=r"^plain and ours differ at k = 2, 18 dB$"):
         map_throughput.main(flags)
+
+
+def test_the_table_of_nested_codecs_has_its_provenance_beside_it(
+    image_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--modality", "image", "--local", str(image_folders["local"]), "--k", "1,4", "--seeds", "1",
+             "--draws", "1", "--limit", "20", "--output", str(tmp_path), "--", "--dataset", "digits",
+             "--preset", "tiny", "--epochs", "1", "--batch-tokens", "6000"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["nested_vs_dedicated.py", *flags])
+    nested_vs_dedicated.main()
+    with (tmp_path / "nested-image.csv").open() as file:
+        rows = [(int(row["k"]), float(row["snr_db"]), int(row["seed"])) for row in csv.DictReader(file)]
+    assert sorted(rows) == list(itertools.product((1, 4), (-6.0, 18.0), (0,)))
+    origin = json.loads((tmp_path / "nested-image.json").read_text())["provenance"]
+    assert origin["command"] == ["nested_vs_dedicated.py", *flags]
+    assert origin["seeds"] == [0]
+    assert origin["git_commit"] == git_commit()
+    assert origin["packages"] == package_versions()
+    assert "CPUs" in origin["machine"]
+    assert len(origin["maps"]) == 3
+    for name, told in origin["maps"].items():
+        found = load_map(tmp_path / f"{name}.json").provenance
+        assert told == {"created": found["created"], "git_commit": found["git_commit"]}
+        assert origin["data_sha256"] == found["data_sha256"]

@@ -1,6 +1,7 @@
 """VQA sets: easy-VQA's official splits, published layouts, answers."""
 
 import json
+import re
 from pathlib import Path
 
 import easy_vqa
@@ -27,6 +28,9 @@ def test_easy_vqa_keeps_its_official_test_split() -> None:
     train, validation = (set(split.images.paths) for split in (easy.train, easy.validation))
     assert not train & validation
     assert len(train | validation) == 4000
+    words = " ".join(one.text for one in (*easy.train.questions, *easy.test.questions))
+    assert not easy.tells_sides
+    assert not re.search("left|right|side|beside|next|behind|front|where|which", words, re.IGNORECASE)
     one = easy.test.questions[0]
     paths = easy_vqa.get_test_image_paths()
     theirs = {(q, a): i for q, a, i in zip(*easy_vqa.get_test_questions(), strict=True) if i == 0}
@@ -61,6 +65,7 @@ def test_head_keeps_the_questions_of_the_first_images(clevr: Path) -> None:
 def test_clevr_layout(clevr: Path) -> None:
     squares = load_vqa(dataset="clevr", data_dir=clevr)
     assert squares.synthetic
+    assert squares.tells_sides
     assert set(squares.answers) == {"red", "green", "blue", "yes", "no"}
     assert [len(split.images) for split in (squares.train, squares.validation, squares.test)] == [72, 8, 30]
     for question in squares.train.questions:
@@ -92,6 +97,7 @@ def test_vqa_v2_layout(tmp_path: Path) -> None:
     write_vqa_v2(tmp_path / "vqa-v2")
     two = load_vqa(dataset="vqa-v2", data_dir=tmp_path)
     assert not two.synthetic
+    assert two.tells_sides
     assert set(two.answers) == {"yes", "2"}
     assert [question.answer for question in two.test.questions] == ["yes", "2", "rare", "rare"]
     assert two.test.images[1].shape == (6, 8, 3)

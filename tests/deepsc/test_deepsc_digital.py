@@ -1,6 +1,9 @@
 """The digital baseline: code lengths, the capacity's cliff, versions of an image."""
 
+import itertools
 import math
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,15 @@ import pytest
 
 from data.images import load_images
 from deepsc.channels import Channel
-from deepsc.digital import Digital, huffman_lengths, image_versions, text_bits
+from deepsc.digital import (
+    SCALES,
+    WEBP_QUALITIES,
+    Digital,
+    _webp,
+    huffman_lengths,
+    image_versions,
+    text_bits,
+)
 
 SENTENCES = ["a man is reading a book .", "two dogs run in the park .", "the woman sees a red car ."]
 
@@ -39,6 +50,8 @@ def test_a_sentence_costs_the_shorter_of_both_codes() -> None:
     bits = text_bits([SENTENCES[0], long], lengths)
     assert bits[0] == 1 + lengths[list(SENTENCES[0].encode())].sum()
     assert bits[1] < lengths[list(long.encode())].sum(), "zlib sees the repetition"
+    raw = zlib.compress(long.encode(), 9)[2:-4]
+    assert bits[1] == 1 + 8 * len(raw), "no zlib header nor checksum is sent"
 
 
 @pytest.mark.parametrize(("k", "bits"), [(1, 100), (2, 100), (5, 300)])
@@ -71,3 +84,18 @@ def test_finer_versions_of_an_image_cost_more_and_are_closer() -> None:
         errors = [np.abs(v.images[image].astype(int) - original.astype(int)).mean() for v in versions]
         assert errors[bits[image].argmax()] < errors[bits[image].argmin()]
         assert bits[image].max() < 8 * original.size
+
+
+def test_a_webp_file_is_made_again_from_the_bytes_that_are_counted() -> None:
+    """What is not counted is the same for all images of a size, but for one bit: whole or half."""
+    split = load_images(dataset="easy-vqa").test.head(20)
+    bits, _ = image_versions(split)
+    for version, (scale, quality) in enumerate(itertools.product(SCALES, WEBP_QUALITIES)):
+        side = round(64 * scale)
+        for image, pixels in enumerate(split.images):
+            data = _webp(pixels, scale=scale, quality=quality)
+            sent = data[20:23] + data[30:]
+            assert bits[image, version] == 1 + 8 * len(sent)
+            frame = sent[:3] + b"\x9d\x01\x2a" + struct.pack("<HH", side, side) + sent[3:]
+            chunk = b"VP8 " + struct.pack("<I", len(frame)) + frame
+            assert b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk == data

@@ -1,19 +1,24 @@
 """Image codec: timm's own DeiT, what crosses the channel, batches, pretrained weights, evaluation."""
 
+import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import timm
 import torch
 from micro_media import image_run
+from PIL import Image
 from safetensors.torch import save_file
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, sha256_of
 from data.images import ImageSet, load_images
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.command import main
 from deepsc.image import ImageCodec, pretrained_deit
 from deepsc.image_config import ImageCodecConfig, ImageRunConfig
 from deepsc.image_run import NEIGHBOURS, ImageBatches, ImageEvaluator, RetrievalEvaluator
@@ -161,7 +166,7 @@ def test_an_epochs_batches_are_the_same_whenever_asked_for(digits: ImageSet, aug
 def test_shifts_draw_out_the_edge() -> None:
     images = torch.full((40, 3, 9, 9), 2.0)
     images[:, :, 4, 3] = 5.0
-    moved = shift_and_flip(images, shift=2, seed=0)
+    moved = shift_and_flip(images, shift=2, flip=True, seed=0)
     assert (moved == 2.0).sum(dim=(1, 2, 3)).tolist() == [3 * 80] * 40, "the ground stays what it was"
     dots = {(y, x) for _, y, x in (moved[:, 0] == 5.0).nonzero().tolist()}
     assert {y for y, _ in dots} == {2, 3, 4, 5, 6}
@@ -194,7 +199,8 @@ def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
     save_file(published.state_dict(), str(path))
     for changes in ({}, {"depth": 2}, {"image_size": 64, "patch_size": 16}):
         codec = tiny(**changes)
-        weights = pretrained_deit(str(path), codec.vit)
+        weights, file = pretrained_deit(str(path), codec.vit)
+        assert file == path
         assert {key for key in codec.vit.state_dict() if not key.startswith("head")} == set(weights)
         assert torch.equal(weights["blocks.1.mlp.fc1.weight"], published.blocks[1].mlp.fc1.weight)
         assert weights["pos_embed"].shape == codec.vit.pos_embed.shape
@@ -203,11 +209,102 @@ def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
     )
     ours = codec_of(run).vit.blocks[3].attn.qkv.weight
     assert torch.allclose(ours, published.blocks[3].attn.qkv.weight, atol=1e-3)
+    assert run.document["init_from"] == sha256_of(path)
+    assert "initial" not in run.document["provenance"], "the file is of no checkpoint"
     with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit"):
         pretrained_deit(str(path), tiny(width=96).vit)
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ToolkitError, match="--pretrained: no DeiT weights"):
         pretrained_deit(str(tmp_path / "text.pth"), codec.vit)
+
+
+def test_a_run_is_resumed_from_the_same_pretrained_weights_alone(
+    image_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "start.safetensors"
+    shutil.copy(image_folders["local"] / "model.safetensors", path)
+    run = image_run(tmp_path / "run", pretrained=str(path), resume=True)
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(run, stop_after_steps=0)
+    shutil.copy(image_folders["codec"] / "model.safetensors", path)
+    with pytest.raises(ToolkitError, match=r"--resume: .* holds another run: init_from was"):
+        train_codec(run)
+
+
+def test_hub_weights_are_told_by_the_file_in_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "models--timm--deit_tiny_patch16_224.fb_in1k", "0" * 40
+    for folder in ("refs", f"snapshots/{commit}"):
+        (repository / folder).mkdir(parents=True)
+    (repository / "refs" / "main").write_text(commit)
+    published = timm.create_model("deit_tiny_patch16_224")
+    save_file(published.state_dict(), str(repository / "snapshots" / commit / "model.safetensors"))
+    codec = ImageCodec(ImageCodecConfig.from_preset("deit-tiny", classes=10))
+    weights, file = pretrained_deit("deit_tiny_patch16_224.fb_in1k", codec.vit)
+    assert torch.equal(weights["cls_token"], published.cls_token)
+    assert file == repository / "snapshots" / commit / "model.safetensors"
+
+
+def test_gallery_and_queries_meet_fading_and_noise_of_their_own(
+    trained: ImageCodec, digits: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[torch.Tensor] = []
+    receive = Channel.receive
+
+    def keep(
+        self: Channel, x: torch.Tensor, gain: torch.Tensor, snr_db: torch.Tensor, **options: Any
+    ) -> torch.Tensor:
+        y = receive(self, x, gain, snr_db, **options)
+        met.append(torch.cat((gain.flatten(), (y - gain * x).flatten())))
+        return y
+
+    monkeypatch.setattr(Channel, "receive", keep)
+    split, snr_db = digits.test.head(100), trained.config.snr_range_db[1]
+
+    def counts(seed: int) -> list[list[int]]:
+        evaluator = RetrievalEvaluator(trained, split, gallery=split, channel=Channel(kind="rayleigh"))
+        return evaluator.measure(k=4, snr_db=snr_db, seed=seed)[0].tolist()
+
+    assert counts(0) == counts(0)
+    counts(1)
+    gallery, queries, again, same_queries, _, other_queries = met
+    assert torch.equal(gallery, again)
+    assert torch.equal(queries, same_queries)
+    for one, other in ((gallery, queries), (gallery, other_queries), (queries, other_queries)):
+        correlation = (one * other.conj()).mean().abs() / (one.std() * other.std())
+        assert correlation < 0.1
+
+
+@pytest.mark.parametrize("classes", [3, 12])
+def test_a_run_for_other_classes_names_the_flag_that_keeps_the_rest(
+    image_folders: dict[str, Path], tmp_path: Path, classes: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for split, label in itertools.product(("train", "test"), range(classes)):
+        folder = tmp_path / "images" / split / f"class{label:02}"
+        folder.mkdir(parents=True)
+        for number in range(12):
+            pixels = np.full((32, 32, 3), 20 * label + number, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{number}.png")
+    run, local = tmp_path / "run", image_folders["local"]
+    common = ["--modality", "image", "--folder", str(tmp_path / "images"), "--preset", "tiny", "--k", "2",
+              "--epochs", "1", "--output", str(run)]  # fmt: skip
+    assert main([*common, "--init-from", str(local)]) == 2
+    weights = local / "model.safetensors"
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert (
+        f"--init-from: {local} was trained for 10 classes, images has {classes}; --pretrained {weights} "
+        in error
+    )
+    assert not run.exists()
+    assert main([*common, "--pretrained", str(weights)]) == 0
+    ours, theirs = from_pretrained(run).codec, from_pretrained(local).codec
+    assert ours.state_dict()["vit.head.weight"].shape[0] == classes
+    name = "vit.blocks.0.attn.qkv.weight"
+    assert torch.allclose(ours.state_dict()[name], theirs.state_dict()[name], atol=0.05)
 
 
 def test_accuracy_is_the_share_of_right_classes(local: ImageCodec, digits: ImageSet) -> None:

@@ -1,14 +1,17 @@
 """VQA codec: two transmissions, fusion, evaluation by image."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from micro_media import vqa_run
 
 from data.artifacts import ToolkitError
-from data.vqa import VQASet, load_vqa
+from data.vqa import VQASet, VQASplit, load_vqa
+from deepsc import vqa_run as vqa_run_module
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.config import TrainConfig
@@ -17,7 +20,7 @@ from deepsc.run import train_codec
 from deepsc.training import draw_links
 from deepsc.vqa import VQABatch, VQACodec
 from deepsc.vqa_config import VQACodecConfig
-from deepsc.vqa_run import VQABatches, VQAEvaluator
+from deepsc.vqa_run import VQABatches, VQAEvaluator, vqa_material
 
 CPU = torch.device("cpu")
 
@@ -45,7 +48,7 @@ def parts(checkpoint: Checkpoint) -> tuple[VQACodec, Any]:
 def batch_of(checkpoint: Checkpoint, squares: VQASet) -> VQABatch:
     codec, tokenizer = parts(checkpoint)
     batches = VQABatches(
-        squares.train, tokenizer, config=codec.config, max_tokens=600, augment="none", seed=None
+        squares.train, tokenizer, config=codec.config, max_tokens=600, augment="none", flip=False, seed=None
     )
     batch: VQABatch = batches(0)[0]
     return batch
@@ -76,10 +79,13 @@ def test_the_image_encoder_can_start_from_an_image_codec(
         train_codec(wide, stop_after_steps=0)
     easy = vqa_run(tmp_path / "run", clevr, pretrained=str(weights), preset="easy", image_size=32,
                    training={"channel": "none", "learning_rate": 1e-7})  # fmt: skip
-    ours = train_codec(easy).codec.state_dict()
-    theirs = from_pretrained(image_folders["local"]).codec.state_dict()
+    trained, image = train_codec(easy), from_pretrained(image_folders["local"])
+    ours, theirs = trained.codec.state_dict(), image.codec.state_dict()
     for name in ("blocks.3.mlp.fc1.weight", "pos_embed", "norm.weight"):
         assert torch.allclose(ours[f"image_encoder.{name}"], theirs[f"vit.{name}"], atol=1e-4)
+    assert trained.document["init_from"] == image.sha256
+    told = trained.document["provenance"]["initial"]
+    assert told == {name: image.document[name] for name in ("training", "init_from", "provenance")}
 
 
 def test_question_and_image_have_links_of_their_own(trained: Checkpoint, squares: VQASet) -> None:
@@ -117,7 +123,9 @@ def test_padding_does_not_change_an_answer(local: Checkpoint, squares: VQASet) -
 
 def test_batches_hold_every_image_once_with_its_questions(local: Checkpoint, squares: VQASet) -> None:
     codec, tokenizer = parts(local)
-    options: dict[str, Any] = {"config": codec.config, "max_tokens": 300, "augment": "light"}
+    options: dict[str, Any] = {
+        "config": codec.config, "max_tokens": 300, "augment": "light", "flip": True
+    }  # fmt: skip
     batches = VQABatches(squares.train, tokenizer, seed=1, **options)
     epoch, again = batches(0), VQABatches(squares.train, tokenizer, seed=1, **options)(0)
     assert sum(epoch[i].sizes[1] for i in range(len(epoch))) == 72
@@ -139,6 +147,23 @@ def test_batches_hold_every_image_once_with_its_questions(local: Checkpoint, squ
     assert [codec.config.answers[i] for i in first.target] == [question.answer for question in asked]
 
 
+@pytest.mark.parametrize("tells_sides", [True, False])
+def test_images_are_mirrored_only_where_no_question_tells_left_from_right(
+    tells_sides: bool, squares: VQASet, clevr: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert squares.tells_sides, "CLEVR asks what is left of what"
+    sided = np.zeros((32, 32, 3), dtype=np.uint8)
+    sided[:, 20:] = 255  # bright on the right
+    train = VQASplit(images=[sided] * len(squares.train.images), questions=squares.train.questions)
+    found = dataclasses.replace(squares, train=train, tells_sides=tells_sides)
+    monkeypatch.setattr(vqa_run_module, "load_vqa", lambda **_: found)
+    epoch = vqa_material(vqa_run(Path("unused"), clevr, preset="easy"), None).batches()(0)
+    pixels = torch.cat([epoch[number].images for number in range(len(epoch))])
+    mirrored = pixels[..., :10].mean(dim=(1, 2, 3)) > pixels[..., -10:].mean(dim=(1, 2, 3))
+    assert len({row.sum().item() for row in pixels}) > 1, "images are shifted"
+    assert mirrored.float().mean().item() == (0 if tells_sides else pytest.approx(0.5, abs=0.2))
+
+
 def test_accuracy_counts_questions_by_image(local: Checkpoint, squares: VQASet) -> None:
     codec, tokenizer = parts(local)
     evaluator = VQAEvaluator(codec, tokenizer, squares.test, channel=None)
@@ -146,7 +171,7 @@ def test_accuracy_counts_questions_by_image(local: Checkpoint, squares: VQASet) 
     assert counts.shape == (30, 2)
     assert counts[:, 1].tolist() == [2] * 30
     batches = VQABatches(
-        squares.test, tokenizer, config=codec.config, max_tokens=10**6, augment="none", seed=None
+        squares.test, tokenizer, config=codec.config, max_tokens=10**6, augment="none", flip=False, seed=None
     )
     batch = batches(0)[0]
     with torch.inference_mode():

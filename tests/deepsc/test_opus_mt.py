@@ -1,13 +1,15 @@
 """Starting from opus-mt weights, on a folder laid out as Helsinki-NLP/opus-mt-en-de is."""
 
 import json
+import shutil
 
+import huggingface_hub.constants
 import pytest
 import sentencepiece
 import torch
 from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, sha256_of
 from data.parallel import load_parallel
 from deepsc.checkpoint import from_pretrained
 from deepsc.command import main
@@ -79,7 +81,9 @@ def test_codec_starts_from_the_weights_bias_and_tokenizer(opus_mt, tmp_path):
     reference = MarianMTModel.from_pretrained(opus_mt)
     with pytest.raises(ToolkitError, match="first epoch"):  # killed before a step: nothing learned yet
         train_codec(run_config(opus_mt, tmp_path / "codec"), stop_after_steps=0)
-    codec = train_codec(run_config(opus_mt, tmp_path / "codec", resume=True)).codec
+    checkpoint = train_codec(run_config(opus_mt, tmp_path / "codec", resume=True))
+    assert checkpoint.document["init_from"] == sha256_of(opus_mt / "model.safetensors")
+    codec = checkpoint.codec
     assert codec.config.preset == "opus-mt-en-de"
     assert (codec.config.pad_id, codec.config.eos_id) == (reference.config.pad_token_id, 0)
     assert torch.equal(
@@ -113,6 +117,17 @@ def test_local_codec_translates_as_transformers_does(opus_mt):
         ((text,),) = decode_sentences(codec, loaded.tokenizer, batch, [None])
         assert text
         assert text == theirs.batch_decode(ids, skip_special_tokens=True)[0].strip()
+
+
+def test_hub_weights_are_told_by_the_file_in_its_cache(opus_mt, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    repository, commit = tmp_path / "models--Helsinki-NLP--opus-mt-en-de", "0" * 40
+    shutil.copytree(opus_mt, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    found = load_opus_mt("Helsinki-NLP/opus-mt-en-de").weights_file
+    assert found == repository / "snapshots" / commit / "model.safetensors"
 
 
 def test_target_side_has_its_own_sentencepiece(opus_mt):

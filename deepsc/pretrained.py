@@ -1,0 +1,31 @@
+"""Which file pretrained weights were read from, so that its checksum can stand in a run's provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import try_to_load_from_cache
+
+
+def weights_file(name: str) -> Path | None:
+    """The file of weights that transformers or timm have just loaded.
+
+    Args:
+        name: a file, a folder, or a name on the Hugging Face hub, perhaps with @revision; the hub's files are
+            in its cache once they are loaded.
+
+    Returns:
+        None if it is of another name than theirs.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    repository, _, revision = name.partition("@")
+    for file in ("model.safetensors", "pytorch_model.bin"):  # both look in this order
+        if path.is_dir():
+            found: object = str(path / file)
+        else:
+            found = try_to_load_from_cache(repository, file, revision=revision or None)
+        if isinstance(found, str) and Path(found).is_file():
+            return Path(found)
+    return None
