@@ -71,6 +71,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise ToolkitError(f"cannot write {path}: {error.strerror or error}") from error
+    except SafetensorError as error:  # its own, for the disk's
+        raise ToolkitError(f"cannot write {path}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from full_disk import files_limited_to
 from hypothesis import given, settings
 from mutations import FOREIGN, damaged_bytes, damaged_documents, hostile_pickle, outcome
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from data.artifacts import ToolkitError
 from optimizer.command import main
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.experiment import read_results
@@ -117,6 +119,23 @@ def checkpoint(trainer: Callable[[], MappoTrainer], tmp_path: Path) -> Path:
     path = tmp_path / "checkpoints" / "mappo.safetensors"
     trainer().train(checkpoint=path)
     return path
+
+
+def test_on_a_full_disk_the_old_checkpoint_and_policy_survive(
+    trainer: Callable[[], MappoTrainer], checkpoint: Path, policy: Path
+) -> None:
+    """The error is one clear line, nothing half-written stays, and training goes on from the old one."""
+    one = trainer()
+    one.restore(checkpoint)
+    for path, write in ((checkpoint, one.save), (policy, one.network.save)):
+        before = path.read_bytes()
+        with files_limited_to(1000), pytest.raises(ToolkitError, match=rf"^cannot write {path}: .*") as error:
+            write(path)
+        assert "\n" not in str(error.value)
+        assert path.read_bytes() == before
+        assert list(path.parent.iterdir()) == [path]
+    go_on(trainer, checkpoint)
+    use(policy)
 
 
 def go_on(trainer: Callable[[], MappoTrainer], path: Path) -> None:
