@@ -15,11 +15,14 @@ import torch
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, require_file
 from deepsc.codec import Codec, TensorBatch
 from deepsc.image_config import ImageCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
+
+LARGEST_WEIGHTS = 4 * 2**30
+"""Bytes of a file of published weights; deit3_huge, the largest DeiT, has 2.5 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +141,11 @@ def pretrained_deit(name: str, model: VisionTransformer) -> dict[str, Tensor]:
         Weights by the name of the model's parameters.
 
     Raises:
-        ToolkitError: if they cannot be had or do not fit.
+        ToolkitError: if they cannot be had, are too large or do not fit.
     """
     try:
         if Path(name).is_file():
+            require_file(name, largest=LARGEST_WEIGHTS)
             state = timm.models.load_state_dict(name, use_ema=False, weights_only=True)
         else:
             state = timm.create_model(name, pretrained=True).state_dict()

@@ -9,16 +9,16 @@ import pytest
 import torch
 from full_disk import files_limited_to
 from hypothesis import given, settings
-from mutations import FOREIGN, damaged_bytes, damaged_documents, hostile_pickle, outcome
+from mutations import FOREIGN, damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from data.artifacts import ToolkitError
+from data.artifacts import LARGEST_JSON, ToolkitError
 from optimizer.command import main
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.experiment import read_results
 from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.networks import ActorCritic, LearnedPolicy
+from optimizer.networks import LARGEST_TENSORS, ActorCritic, LearnedPolicy
 from optimizer.observation import OBSERVATION_SIZE
 from optimizer.tasks import Tasks
 
@@ -85,6 +85,12 @@ def test_a_policy_with_a_hostile_head(policy: Path) -> None:
 def test_a_policy_of_absurd_size(policy: Path, change: dict[str, Any]) -> None:
     save(policy, load_file(policy), head_of(policy) | change)
     refused(lambda: LearnedPolicy.load(policy, system=SYSTEM), policy)
+
+
+def test_a_huge_policy_and_huge_results(policy: Path, tmp_path: Path) -> None:
+    read = lambda: LearnedPolicy.load(policy, system=SYSTEM)  # noqa: E731
+    refused_for_size(read, policy, largest=LARGEST_TENSORS)
+    refused_for_size(lambda: read_results(tmp_path), tmp_path / "results.json", largest=LARGEST_JSON)
 
 
 def test_a_policy_that_is_not_finite(policy: Path) -> None:
