@@ -20,6 +20,7 @@ from data.artifacts import (
     parsing,
     read_json,
     remove_unfinished,
+    require_file,
     write_json,
 )
 from data.typed import typed
@@ -27,7 +28,7 @@ from data.typed import typed
 logger = logging.getLogger(__name__)
 Counts = NDArray[np.int64]
 LARGEST_CELL = 2**30
-"""Bytes of a cell; a small file can unpack to anything."""
+"""Bytes of a cell, packed and unpacked: a small file can hold anything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,7 @@ class CellStore:
 
 
 def _read(path: Path) -> Cell:
+    require_file(path, largest=LARGEST_CELL)
     with parsing(path), np.load(path, allow_pickle=False) as stored:
         if sum(entry.file_size for entry in stored.zip.infolist()) > LARGEST_CELL:
             raise ValueError(f"it would unpack to over {LARGEST_CELL} bytes")

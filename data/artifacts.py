@@ -30,6 +30,9 @@ _RECORDED_PACKAGES = (
     "scikit-learn", "timm", "tokenizers", "torch", "torchvision", "transformers",
 )  # fmt: skip
 
+LARGEST_JSON = 256 * 2**20
+"""Bytes of a JSON file: two million cells of a VQA map, of which the shipped ones take 135 bytes each."""
+
 
 class ToolkitError(Exception):
     """A mistake the user can mend, in one line. Commands print it and exit with status 2.
@@ -71,6 +74,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(path)
     except OSError as error:
         raise ToolkitError(f"cannot write {path}: {error.strerror or error}") from error
+    except SafetensorError as error:  # its own, for the disk's
+        raise ToolkitError(f"cannot write {path}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -98,13 +103,17 @@ def write_json(path: str | os.PathLike[str], document: Mapping[str, Any]) -> Non
     write_text(path, json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_json(path: str | os.PathLike[str], *, largest: int | None = None) -> dict[str, Any]:
     """Read a JSON object.
 
+    Args:
+        path: of the file.
+        largest: bytes it may have; None: LARGEST_JSON.
+
     Raises:
-        ToolkitError: if the file is missing, unreadable, truncated or not a JSON object.
+        ToolkitError: if the file is missing, unreadable, truncated, too large or not a JSON object.
     """
-    require_file(path)
+    require_file(path, largest=LARGEST_JSON if largest is None else largest)
     try:
         document = parse_json(Path(path).read_text(encoding="utf-8"))
     # ValueError: not UTF-8, not JSON, a giant integer
@@ -130,16 +139,22 @@ def _finite(text: str) -> float:
     return value
 
 
-def require_file(path: str | os.PathLike[str]) -> None:
-    """Check that a file is there before it is opened; what is no plain file may never end.
+def require_file(path: str | os.PathLike[str], *, largest: int | None = None) -> None:
+    """Check a file before it is opened: what is no plain file may never end, and a huge one fills the memory.
+
+    Args:
+        path: of the file.
+        largest: bytes it may have; None: any number, for a reader that takes it piece by piece.
 
     Raises:
-        ToolkitError: if it is missing, or a folder, device or pipe.
+        ToolkitError: if it is missing, or a folder, device or pipe, or too large.
     """
     if not Path(path).exists():
         raise ToolkitError(f"{path}: no such file")
     if not Path(path).is_file():
         raise ToolkitError(f"{path}: not a file")
+    if largest is not None and (size := Path(path).stat().st_size) > largest:
+        raise ToolkitError(f"{path}: has {size:,} bytes, at most {largest:,} are allowed")
 
 
 def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: int) -> dict[str, Any]:

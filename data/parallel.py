@@ -35,7 +35,7 @@ _MULTI30K_SHA256 = {
 LONGEST_LINE = 100_000
 """Characters of a sentence; a longer line is no sentence."""
 LARGEST_TEXT = 2 * 2**30
-"""Bytes in memory of one side of a corpus: a small .gz can hold anything."""
+"""Bytes of one side of a corpus, as a file and in memory: a small .gz can hold anything."""
 
 Pair = tuple[str, str]
 
@@ -209,7 +209,7 @@ def _captions(languages: tuple[str, ...], count: int) -> ParallelCorpus:
 
 
 def _read_lines(path: Path) -> list[str]:
-    require_file(path)
+    require_file(path, largest=LARGEST_TEXT)
     lines: list[str] = []
     size = 0
     try:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from data.artifacts import ToolkitError, require_file, write_text
+from data.artifacts import LARGEST_JSON, ToolkitError, require_file, write_text
 
 _SPECIAL_TOKENS = ["<pad>", "</s>"]
 
@@ -128,10 +128,10 @@ class JointBPE:
         """Read tokenizer.json from `folder`.
 
         Raises:
-            ToolkitError: if it is missing or damaged.
+            ToolkitError: if it is missing, damaged or too large.
         """
         path = Path(folder) / "tokenizer.json"
-        require_file(path)
+        require_file(path, largest=LARGEST_JSON)
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception
@@ -175,6 +175,9 @@ class OpusMTTokenizer:
             raise ToolkitError(
                 "opus-mt tokenizers need sentencepiece: pip install 'deepsc-toolkit[pretrained]'"
             ) from error
+        for path in Path(name).glob("*"):  # of the hub's it vouches for itself
+            if path.suffix in (".json", ".spm"):
+                require_file(path, largest=LARGEST_JSON)
         try:
             return cls(MarianTokenizer.from_pretrained(str(name)))
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, AssertionError, ImportError) as error:

@@ -17,6 +17,9 @@ from data.typed import typed
 DATASETS = ("easy-vqa", "vqa-v2", "clevr")
 MAX_ANSWERS = 3000
 """Answers kept, the most frequent of the training questions, as is usual for VQA v2."""
+LARGEST_QUESTIONS = 2 * 2**30
+"""Bytes of a file of questions or answers. CLEVR's 700 000 with their programs have about 0.7 GiB, estimated
+from the published format."""
 
 
 class Question(NamedTuple):
@@ -128,7 +131,8 @@ def _vqa_v2(root: Path) -> VQASet:
         question_file = root / f"v2_OpenEnded_mscoco_{published}_questions.json"
         answer_file = root / f"v2_mscoco_{published}_annotations.json"
         files += [question_file, answer_file]
-        questions, annotations = read_json(question_file), read_json(answer_file)
+        questions = read_json(question_file, largest=LARGEST_QUESTIONS)
+        annotations = read_json(answer_file, largest=LARGEST_QUESTIONS)
         with parsing(answer_file):
             answers = {
                 one["question_id"]: typed(one, "multiple_choice_answer", str)
@@ -150,7 +154,7 @@ def _clevr(root: Path) -> VQASet:
     for name, published in (("train", "train"), ("test", "val")):
         path = root / "questions" / f"CLEVR_{published}_questions.json"
         files.append(path)
-        document = read_json(path)
+        document = read_json(path, largest=LARGEST_QUESTIONS)
         with parsing(path):
             rows = [
                 (typed(one, "image_filename", str), typed(one, "question", str), typed(one, "answer", str))

@@ -9,14 +9,13 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_model, save_file, save_model
 from torch import Tensor
 
@@ -75,7 +74,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 def save_best(folder: str | os.PathLike[str], codec: Codec, metrics: Mapping[str, Any]) -> None:
     """Write model.safetensors; its header says which codec config it belongs to."""
     header = {"metrics": json.dumps(metrics), "codec": _fingerprint(codec.config)}
-    with _writing(Path(folder) / "model.safetensors") as temporary:
+    with atomic_path(Path(folder) / "model.safetensors") as temporary:
         save_model(codec, str(temporary), metadata=header)
 
 
@@ -156,18 +155,8 @@ def save_state(
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer.{key}.{name}"] = value.contiguous()
     header = {"position": json.dumps(position), "codec": _fingerprint(codec.config)}
-    with _writing(Path(folder) / "state.safetensors") as temporary:
+    with atomic_path(Path(folder) / "state.safetensors") as temporary:
         save_file(tensors, str(temporary), metadata=header)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Path]:
-    """`atomic_path`, for safetensors, whose errors of the disk are its own."""
-    try:
-        with atomic_path(path) as temporary:
-            yield temporary
-    except SafetensorError as error:
-        raise ToolkitError(f"cannot write {path}: {error}") from error
 
 
 def load_state(

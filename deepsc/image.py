@@ -15,12 +15,15 @@ import torch
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, require_file
 from deepsc.codec import Codec, TensorBatch
 from deepsc.image_config import ImageCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
 from deepsc.link import Link, transmit
 from deepsc.pretrained import weights_file
+
+LARGEST_WEIGHTS = 4 * 2**30
+"""Bytes of a file of published weights; deit3_huge, the largest DeiT, has 2.5 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,10 +142,11 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
         Weights by the name of the model's parameters, and the file they were read from, where it is known.
 
     Raises:
-        ToolkitError: if they cannot be had or do not fit.
+        ToolkitError: if they cannot be had, are too large or do not fit.
     """
     try:
         if Path(name).is_file():
+            require_file(name, largest=LARGEST_WEIGHTS)
             state, source = timm.models.load_state_dict(name, use_ema=False, weights_only=True), name
         else:
             published = timm.create_model(name, pretrained=True)

@@ -40,6 +40,8 @@ from optimizer.physics import Actions
 
 KIND = "offloading-policy"
 SCHEMA_VERSION = 4
+LARGEST_TENSORS = 2**30
+"""Bytes of a policy, checkpoint or seed, all of which is read; MAPPO's checkpoint has 0.6 MB by default."""
 
 
 def mlp(sizes: tuple[int, ...], last_gain: float, generator: torch.Generator) -> nn.Sequential:
@@ -266,9 +268,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     """Read what `write_tensors` wrote.
 
     Raises:
-        ToolkitError: if it is missing, truncated, or holds numbers that are not finite.
+        ToolkitError: if it is missing, truncated, too large, or holds numbers that are not finite.
     """
-    require_file(path)
+    require_file(path, largest=LARGEST_TENSORS)
     with parsing(path), safe_open(path, framework="pt") as file:
         head = dict(parse_json((file.metadata() or {}).get("head", "{}")))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import resource
 import signal
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import strategies as st
 
 from data.artifacts import ToolkitError
@@ -167,6 +169,19 @@ def outcome(read: Callable[[], T], named: Path) -> T | None:
         return None
     finally:
         assert _listing(folder) == before, "a reader writes nothing"
+
+
+def refused_for_size(read: Callable[[], object], path: Path, *, largest: int) -> None:
+    """Make a file a byte larger than is read; the hole that it holds takes no room.
+
+    Raises:
+        AssertionError: if it is read all the same, or refused for anything else.
+    """
+    path.touch()
+    os.truncate(path, largest + 1)
+    says = re.escape(f"{path}: has {largest + 1:,} bytes, at most {largest:,} are allowed")
+    with watched(), pytest.raises(ToolkitError, match=says):
+        read()
 
 
 def _listing(folder: Path) -> set[tuple[Path, int]]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome
+from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 
 from accuracy_maps import AccuracyMap, BimodalMap, cells, load_map
 from accuracy_maps.cells import Cell, CellStore
+from data.artifacts import LARGEST_JSON
 
 GRID = np.array([[10.0, 20.0], [15.0, 38.0]])
 FIELDS = {
@@ -140,6 +141,20 @@ def test_a_cell_that_unpacks_to_a_great_deal(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "cells" / "local.npz"
     assert path.stat().st_size < 2**12
     assert outcome(lambda: store.load("local"), path) is None
+
+
+def test_huge_maps_plans_and_cells(tmp_path: Path) -> None:
+    for read, name in (
+        (load_map, "map.json"), (lambda path: CellStore(path.parent, {"seed": 0}), "plan.json")
+    ):  # fmt: skip
+        path = tmp_path / name
+        refused_for_size(lambda: read(path), path, largest=LARGEST_JSON)  # noqa: B023, called at once
+    store = CellStore(tmp_path / "cells", {"seed": 0})
+    cell = tmp_path / "cells" / "local.npz"
+    with cell.open("wb") as stream:  # an array that is no archive, which numpy would read whole
+        head = {"descr": "<i8", "fortran_order": False, "shape": (cells.LARGEST_CELL // 8, 1)}
+        np.lib.format.write_array_header_1_0(stream, head)
+    refused_for_size(lambda: store.load("local"), cell, largest=cells.LARGEST_CELL)
 
 
 def test_a_pickle_is_no_cell(tmp_path: Path) -> None:

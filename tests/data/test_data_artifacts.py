@@ -4,9 +4,12 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mutations import refused_for_size
 
+from data import artifacts
 from data.artifacts import (
     ToolkitError,
     atomic_path,
@@ -131,6 +134,24 @@ def test_truncation_anywhere_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(ToolkitError) as error:
             read_json(path)
         one_line(error, path)
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "thing.json"
+    write_json(path, DOCUMENT)
+    size = path.stat().st_size
+    monkeypatch.setattr(artifacts, "LARGEST_JSON", size)
+    assert read_json(path) == DOCUMENT
+    refused_for_size(lambda: read_json(path), path, largest=size)
+    monkeypatch.undo()
+    read = Path.read_text
+
+    def spied(self: Path, **options: Any) -> str:
+        assert self != path, "read"
+        return read(self, **options)
+
+    monkeypatch.setattr(Path, "read_text", spied)
+    refused_for_size(lambda: read_json(path), path, largest=artifacts.LARGEST_JSON)
 
 
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from micro_media import write_clevr
-from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome
+from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 from PIL import Image
 
-from data import parallel
+from data import artifacts, images, parallel, vqa
 from data.artifacts import ToolkitError, read_json
 from data.images import load_images, read_image
 from data.parallel import load_parallel
-from data.tokenizer import JointBPE, load_tokenizer
+from data.tokenizer import JointBPE, OpusMTTokenizer, load_tokenizer
 from data.vqa import load_vqa
 
 SENTENCES = [f"a sentence of {number} words" for number in range(300)]
@@ -83,6 +83,13 @@ def test_a_gzip_bomb_of_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         load_parallel(dataset="files", source=path, target=path)
 
 
+@pytest.mark.parametrize("name", ["source.txt", "source.gz"])
+def test_a_huge_corpus(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    read = lambda: load_parallel(dataset="files", source=path, target=path)  # noqa: E731
+    refused_for_size(read, path, largest=parallel.LARGEST_TEXT)
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "PPM"])
 def test_damaged_images(folder: Path, kind: str) -> None:
     path = folder / f"image.{kind.lower()}"
@@ -112,6 +119,13 @@ def test_an_image_of_absurd_size(tmp_path: Path) -> None:
     path = tmp_path / "image.png"
     path.write_bytes(whole)
     assert outcome(lambda: read_image(path), path) is None
+
+
+def test_a_huge_image(tmp_path: Path) -> None:
+    """Pillow would read its one chunk whole."""
+    path = tmp_path / "image.png"
+    path.write_bytes(encoded("PNG")[:33] + images.LARGEST_IMAGE.to_bytes(4, "big") + b"iCCP")
+    refused_for_size(lambda: read_image(path), path, largest=images.LARGEST_IMAGE)
 
 
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
@@ -212,6 +226,24 @@ def test_damaged_vqa_v2(tmp_path: Path) -> None:
     check()
 
 
+def test_huge_questions_and_answers(
+    clevr_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be larger than other JSON, within bounds."""
+    monkeypatch.setattr(artifacts, "LARGEST_JSON", 100)
+    load_vqa(dataset="clevr", data_dir=clevr_copy)
+    path = clevr_questions(clevr_copy)
+    whole = path.read_bytes()
+    read = lambda: load_vqa(dataset="clevr", data_dir=clevr_copy)  # noqa: E731
+    refused_for_size(read, path, largest=vqa.LARGEST_QUESTIONS)
+    path.write_bytes(whole)
+    for path in vqa_v2(tmp_path):
+        whole = path.read_bytes()
+        read = lambda: load_vqa(dataset="vqa-v2", data_dir=tmp_path)  # noqa: E731
+        refused_for_size(read, path, largest=vqa.LARGEST_QUESTIONS)
+        path.write_bytes(whole)
+
+
 @pytest.fixture(scope="module")
 def bpe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tokenizer")
@@ -257,3 +289,13 @@ def test_only_the_vocabulary_is_taken_from_a_tokenizers_file(bpe_folder: Path) -
     path.write_bytes(pickle.dumps({"model": 1}))
     assert outcome(lambda: load_tokenizer(bpe_folder), path) is None
     path.write_bytes(whole)
+
+
+def test_huge_tokenizers(tmp_path: Path) -> None:
+    largest = artifacts.LARGEST_JSON
+    refused_for_size(lambda: load_tokenizer(tmp_path), tmp_path / "tokenizer.json", largest=largest)
+    folder = tmp_path / OpusMTTokenizer.folder
+    folder.mkdir()
+    for name in ("vocab.json", "source.spm"):
+        refused_for_size(lambda: load_tokenizer(tmp_path), folder / name, largest=largest)
+        (folder / name).unlink()

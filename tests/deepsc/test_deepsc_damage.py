@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, settings
-from mutations import Trap, damaged_bytes, damaged_documents, hostile_pickle, outcome
+from mutations import Trap, damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from accuracy_maps.sweep import _open
+from data.artifacts import LARGEST_JSON
 from deepsc.checkpoint import Checkpoint, _fingerprint, from_pretrained, load_state, save_state
 from deepsc.config import TextCodecConfig
-from deepsc.image import pretrained_deit
+from deepsc.image import LARGEST_WEIGHTS, pretrained_deit
 from deepsc.image_config import ImageCodecConfig
 from deepsc.modality import modality
 from deepsc.opus_mt import load_opus_mt
@@ -156,6 +157,13 @@ def test_a_header_of_absurd_shape_or_length(folder: Path) -> None:
         with_content(path, content, lambda: _refused(lambda: from_pretrained(folder), path))
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_huge_part_of_a_checkpoint(folder: Path, name: str) -> None:
+    path = folder / name
+    check = lambda: refused_for_size(lambda: _open(str(folder), "cpu"), path, largest=LARGEST_JSON)  # noqa: E731
+    with_content(path, path.read_bytes(), check)
+
+
 def test_the_tokenizer_of_a_larger_model(folder: Path) -> None:
     path = folder / "tokenizer.json"
     document = json.loads(path.read_text())
@@ -258,6 +266,15 @@ def test_published_weights_run_nothing(tmp_path: Path, name: str) -> None:
     torch.save({"weights": Trap(tmp_path / "ran")}, path)
     _refused(lambda: pretrained_deit(str(path), model), path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_huge_published_weights(tmp_path: Path) -> None:
+    model = modality("image").codec(ImageCodecConfig.from_preset("tiny", classes=3)).vit
+    path = tmp_path / "deit.pth"
+    refused_for_size(lambda: pretrained_deit(str(path), model), path, largest=LARGEST_WEIGHTS)
+    for name in ("config.json", "vocab.json", "target.spm"):
+        refused_for_size(lambda: load_opus_mt(str(tmp_path)), tmp_path / name, largest=LARGEST_JSON)
+        (tmp_path / name).unlink()
 
 
 def test_marian_weights_run_nothing(tmp_path: Path) -> None:

@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from full_disk import files_limited_to
 from hypothesis import given, settings
-from mutations import FOREIGN, damaged_bytes, damaged_documents, hostile_pickle, outcome
+from mutations import FOREIGN, damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from data.artifacts import LARGEST_JSON, ToolkitError
 from optimizer.command import main
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.experiment import read_results
 from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.networks import ActorCritic, LearnedPolicy
+from optimizer.networks import LARGEST_TENSORS, ActorCritic, LearnedPolicy
 from optimizer.observation import OBSERVATION_SIZE
 from optimizer.tasks import Tasks
 
@@ -85,6 +87,12 @@ def test_a_policy_of_absurd_size(policy: Path, change: dict[str, Any]) -> None:
     refused(lambda: LearnedPolicy.load(policy, system=SYSTEM), policy)
 
 
+def test_a_huge_policy_and_huge_results(policy: Path, tmp_path: Path) -> None:
+    read = lambda: LearnedPolicy.load(policy, system=SYSTEM)  # noqa: E731
+    refused_for_size(read, policy, largest=LARGEST_TENSORS)
+    refused_for_size(lambda: read_results(tmp_path), tmp_path / "results.json", largest=LARGEST_JSON)
+
+
 def test_a_policy_that_is_not_finite(policy: Path) -> None:
     tensors = load_file(policy)
     tensors["log_scale"].fill_(float("nan"))
@@ -117,6 +125,23 @@ def checkpoint(trainer: Callable[[], MappoTrainer], tmp_path: Path) -> Path:
     path = tmp_path / "checkpoints" / "mappo.safetensors"
     trainer().train(checkpoint=path)
     return path
+
+
+def test_on_a_full_disk_the_old_checkpoint_and_policy_survive(
+    trainer: Callable[[], MappoTrainer], checkpoint: Path, policy: Path
+) -> None:
+    """The error is one clear line, nothing half-written stays, and training goes on from the old one."""
+    one = trainer()
+    one.restore(checkpoint)
+    for path, write in ((checkpoint, one.save), (policy, one.network.save)):
+        before = path.read_bytes()
+        with files_limited_to(1000), pytest.raises(ToolkitError, match=rf"^cannot write {path}: .*") as error:
+            write(path)
+        assert "\n" not in str(error.value)
+        assert path.read_bytes() == before
+        assert list(path.parent.iterdir()) == [path]
+    go_on(trainer, checkpoint)
+    use(policy)
 
 
 def go_on(trainer: Callable[[], MappoTrainer], path: Path) -> None:

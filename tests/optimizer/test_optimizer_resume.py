@@ -1,15 +1,20 @@
 """A killed run goes on after its last finished seed, and no run replaces another's results."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import files_limited_to
 from hypothesis import given, settings
 from mutations import damaged_bytes, damaged_documents, outcome
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import data.artifacts
 import optimizer.experiment
+import optimizer.networks
+import optimizer.plots
 from optimizer.command import main, parser
 from optimizer.evaluation import summarise
 from optimizer.policies import POLICIES
@@ -67,6 +72,49 @@ def test_another_runs_folder_is_refused(flags, files, tmp_path, capsys):
     capsys.readouterr()
     assert main(call) == 2
     assert "another config, files differ" in capsys.readouterr().err
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_on_a_full_disk_the_old_results_survive_and_the_run_goes_on(flags, tmp_path, monkeypatch, capsys):
+    """Each kind of file in turn finds no room in the second seed, or at the end: always one line."""
+    out = tmp_path / "out"
+    call = ["train", *flags, "--no-bound", "--output", str(out)]
+    assert main(call) == 0
+    finished, write = contents(out), data.artifacts.atomic_path
+    for full in ("results.json", "learning_curve.png", "results.csv", "checkpoints/seed-1-", "mappo-1.",
+                 "checkpoints/mappo-1-"):  # fmt: skip
+
+        @contextmanager
+        def without_room(path, full=full):
+            limit = 100 if str(path.relative_to(out)).startswith(full) else 10**9
+            with files_limited_to(limit), write(path) as temporary:
+                yield temporary
+
+        for path in out.glob("checkpoints/seed-1-*"):  # else that seed is done
+            path.unlink()
+        if full == "checkpoints/mappo-1-":  # else that training is done
+            next(out.glob(f"{full}*")).unlink()
+        before = contents(out)
+        with monkeypatch.context() as patch:
+            for module in (data.artifacts, optimizer.networks, optimizer.plots):
+                patch.setattr(module, "atomic_path", without_room)
+            capsys.readouterr()
+            assert main(call) == 2, full
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"optimize train: error: cannot write {out / full}")
+        assert "File too large" in error
+        after = contents(out)
+        assert not [path for path in after if path.name.startswith(".")]
+        changed = {path for path in after if after[path] != before.get(path)}
+        assert not [path for path in changed if str(path.relative_to(out)).startswith(full)]
+        assert after[out / "results.json"] == finished[out / "results.json"]
+    assert main(call) == 0
+    ours, theirs = json.loads((out / "results.json").read_text()), json.loads(finished[out / "results.json"])
+    for name in ("policies", "learning_curves", "other_learning_curves"):
+        assert ours[name] == theirs[name]
 
 
 def test_pareto_keeps_to_its_own_folder(flags, tmp_path, capsys):

@@ -1,13 +1,15 @@
 """Damaged FLOPs files and foreign model configs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import damaged_bytes, damaged_documents, outcome
+from mutations import damaged_bytes, damaged_documents, outcome, refused_for_size
 
+from data.artifacts import LARGEST_JSON
 from deepsc.checkpoint import write_config
 from deepsc.config import TextCodecConfig
 from profiling import FlopsFile
@@ -135,3 +137,11 @@ def test_a_foreign_config_of_transformers(tmp_path: Path, changes: dict[str, obj
     path = tmp_path / "config.json"
     path.write_text(json.dumps(BERT | changes))
     assert outcome(lambda: hf_model(str(path), source_length=4, target_length=4), path) is None
+
+
+@pytest.mark.parametrize(
+    "read", [FlopsFile.load, lambda path: hf_model(str(path), source_length=4, target_length=4)]
+)
+def test_huge_flops_files_and_configs(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    path = tmp_path / "flops.json"
+    refused_for_size(lambda: read(path), path, largest=LARGEST_JSON)
