@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from data.artifacts import ToolkitError, read_json
+from deepsc.config import MOST_LAYERS
 from profiling.measured import Workload
 from profiling.workloads import Method, for_counting
 
@@ -83,9 +85,14 @@ def hf_model(
         batch: items.
 
     Raises:
-        ToolkitError: if the file is no config of transformers', or of a model with other inputs.
+        ToolkitError: if the file is no config of transformers', of too many layers, or of a model with other
+            inputs.
     """
     fields = read_json(path)
+    if many := [f"{name} {count}" for name, count in _layers(fields) if count > MOST_LAYERS]:
+        raise ToolkitError(
+            f"--hf-config: {path} has {', '.join(many)}, at most {MOST_LAYERS} layers are allowed"
+        )
     import transformers
 
     try:
@@ -115,6 +122,17 @@ def hf_model(
             module=Method(model, run), inputs=tuple(value.to(device) for value in inputs.values())
         ),
     )
+
+
+def _layers(fields: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Numbers of layers in a config of transformers' and the configs inside it: every layer is made."""
+    waiting = [fields]
+    while waiting:
+        for name, value in waiting.pop().items():
+            if isinstance(value, dict):
+                waiting.append(value)
+            elif type(value) is int and name.endswith(("layers", "n_layer")):
+                yield name, value
 
 
 def _hf_inputs(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import sacrebleu
 from full_disk import files_limited_to
+from scratch_runs import scratch
 
 from accuracy_maps import AccuracyMap
 from accuracy_maps.assemble import assemble_map
@@ -96,6 +97,30 @@ def assert_same_map(folder: Path, other: Path) -> None:
         assert origins[0][name] == origins[1][name]
     for name in ("map.csv", "map.png"):
         assert (folder / name).read_bytes() == (other / name).read_bytes()
+
+
+def test_the_default_engine_runs_without_ray(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Where `import ray` fails, as on a bare install."""
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "from accuracy_maps.command import main\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "assert 'accuracy_maps.engine_ray' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, *arguments(folders, tmp_path / "map.json", "--limit", "20")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "map.json").read_text())["provenance"]["engine"] == "local"
+
+
+def test_ray_that_is_not_installed_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(scratch(tmp_path, "--engine", "ray")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("build-accuracy-map: error: --engine: 'ray' given, which is not installed")
+    assert files(tmp_path) == []
 
 
 def test_a_map_its_csv_and_its_plot_are_written_and_nothing_else(

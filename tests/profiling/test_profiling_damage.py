@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import damaged_bytes, damaged_documents, outcome, refused_for_size
+from mutations import damaged_bytes, damaged_documents, outcome, refused_for_size, watched
 
-from data.artifacts import LARGEST_JSON
+from data.artifacts import LARGEST_JSON, ToolkitError
 from deepsc.checkpoint import write_config
 from deepsc.config import TextCodecConfig
 from profiling import FlopsFile
@@ -137,6 +137,19 @@ def test_a_foreign_config_of_transformers(tmp_path: Path, changes: dict[str, obj
     path = tmp_path / "config.json"
     path.write_text(json.dumps(BERT | changes))
     assert outcome(lambda: hf_model(str(path), source_length=4, target_length=4), path) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [BERT | {"num_hidden_layers": 2**30}, {"model_type": "gpt2", "n_layer": 2**30},
+     {"model_type": "siglip", "vision_config": {"num_hidden_layers": 2**30}}],
+)  # fmt: skip
+def test_a_foreign_config_of_layers_without_end(tmp_path: Path, fields: dict[str, object]) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(fields))
+    says = rf"config\.json has (num_hidden_layers|n_layer) {2**30}, at most 1000 layers are allowed"
+    with watched(), pytest.raises(ToolkitError, match=says):
+        hf_model(str(path), source_length=4, target_length=4)
 
 
 @pytest.mark.parametrize(
