@@ -25,11 +25,12 @@ from optimizer.config import EpisodeConfig, SystemConfig, config_errors
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
 from optimizer.experience import Experience, ValueNormaliser, advantages, stack, without_each
-from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, write_tensors
+from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, require_head, write_tensors
 from optimizer.observation import CLOCK_COLUMN, SLOW_SIZE
 from optimizer.tasks import Tasks
 
 CHECKPOINT_KIND = "mappo-checkpoint"
+CHECKPOINT_SCHEMA = 2
 _SAVE_EVERY_S = 60.0
 
 
@@ -156,7 +157,7 @@ class MappoTrainer:
     @property
     def policy(self) -> LearnedPolicy:
         """The actor as trained so far, without exploration."""
-        return LearnedPolicy(self.network, self.system)
+        return LearnedPolicy(self.network)
 
     def train(
         self,
@@ -225,7 +226,7 @@ class MappoTrainer:
             path,
             tensors,
             {
-                "kind": CHECKPOINT_KIND, "schema_version": 2, "config": self._identity(),
+                "kind": CHECKPOINT_KIND, "schema_version": CHECKPOINT_SCHEMA, "config": self._identity(),
                 "curve": asdict(self.curve), "normaliser": self._normaliser.state(),
             },
         )  # fmt: skip
@@ -238,8 +239,7 @@ class MappoTrainer:
         """
         tensors, head = read_tensors(path)
         with parsing(path):
-            if head.get("kind") != CHECKPOINT_KIND or head.get("schema_version") != 2:
-                raise ToolkitError(f"kind {head.get('kind')!r} given, {CHECKPOINT_KIND!r} is allowed")
+            require_head(head, CHECKPOINT_KIND, CHECKPOINT_SCHEMA)
             if head["config"] != self._identity():
                 differing = [
                     name for name, value in self._identity().items() if head["config"].get(name) != value

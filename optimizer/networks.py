@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from data.artifacts import ToolkitError, atomic_path, parse_json, parsing, require_file
 from data.typed import typed
-from optimizer.config import SystemConfig
 from optimizer.distribution import (
     CLOCK_HEAD,
     HEADS,
@@ -40,8 +39,11 @@ from optimizer.physics import Actions
 
 KIND = "offloading-policy"
 SCHEMA_VERSION = 4
+BIDS, REQUESTS = (4.0, 2.0), (1.0, 0.4)
+"""By how much a unit of the actor's head moves b-hat, and b-hat's standard deviation at first
+(docs/decisions.md, 13)."""
 LARGEST_TENSORS = 2**30
-"""Bytes of a policy, checkpoint or seed, all of which is read; MAPPO's checkpoint has 0.6 MB by default."""
+"""Most bytes of a policy, checkpoint or seed, all of which is read; MAPPO's checkpoint has 0.6 MB."""
 
 
 def mlp(sizes: tuple[int, ...], last_gain: float, generator: torch.Generator) -> nn.Sequential:
@@ -138,10 +140,9 @@ class ActorCritic(nn.Module):
         self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(OBSERVATION_SIZE, hidden, generator)
         self.critic_ahead = Critic(SLOW_SIZE, hidden, generator)
-        # Who hears of the others asks for its share. Who does not bids: to a UE that asks for 5 more, (12)
-        # grants nearly all of the band, and who cannot use the rest computes. Bids lie far apart.
-        self._request_unit, scatter = (1.0, 0.4) if broadcast else (4.0, 2.0)
-        self.log_scale = nn.Parameter(torch.full((), math.log(scatter), device=generator.device))
+        # Where nobody hears of the others and who fails withdraws, b-hat is a bid for the whole band.
+        self._request_unit, deviation = REQUESTS if broadcast or learn_power else BIDS
+        self.log_scale = nn.Parameter(torch.full((), math.log(deviation), device=generator.device))
 
     def actions(self, observation: Tensor) -> ActionDistribution:
         """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""
@@ -168,16 +169,17 @@ class ActorCritic(nn.Module):
     def physical(self, drawn: RawActions, view: View) -> Actions:
         """In W, Hz and float64, as the environment takes them; of `drawn`'s shape, `view`'s or more.
 
-        A UE that looks its power up in its own map (`learn_power` off) sees there, once (12) has granted it
-        its band, whether every power fails. It then computes instead, if it can, and (12) shares the band
-        among the others.
+        A UE that looks its power up (`learn_power` off) withdraws where its own map says that every power
+        fails on the band that (12) grants it, and it can compute: it computes at its best clock, and (12)
+        shares the band among those who stay. They are granted more, and are not asked again.
         """
         actions = self._before_power(drawn, view)
         if self._learn_power:
             return actions
         _, earned = view.best_power(actions)
-        hopeless = (earned == 0) & (view.local_qoe > 0)
-        actions = self._before_power(replace(drawn, offload=drawn.offload & ~hopeless), view)
+        withdraws = actions.offload & (earned == 0) & (view.local_qoe > 0)
+        actions = self._before_power(replace(drawn, offload=drawn.offload & ~withdraws), view)
+        actions = replace(actions, clock_hz=torch.where(withdraws, view.clock_hz, actions.clock_hz))
         return replace(actions, power_w=view.best_power(actions)[0])
 
     def _before_power(self, drawn: RawActions, view: View) -> Actions:
@@ -207,10 +209,9 @@ class LearnedPolicy:
 
     Args:
         network: its actor is read.
-        system: gives the ranges of p and f.
     """
 
-    def __init__(self, network: ActorCritic, system: SystemConfig) -> None:
+    def __init__(self, network: ActorCritic) -> None:
         self._network = network
         own = "own channel, queue, battery, beta, place, last latency"
         if not network.sizes["learn_power"]:
@@ -223,7 +224,7 @@ class LearnedPolicy:
         return self._network.physical(self._network.actions(view.observation).mode(), view)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, system: SystemConfig) -> LearnedPolicy:
+    def load(cls, path: str | os.PathLike[str]) -> LearnedPolicy:
         """Read a policy file.
 
         Raises:
@@ -231,10 +232,7 @@ class LearnedPolicy:
         """
         weights, head = read_tensors(path)
         with parsing(path):
-            if (head.get("kind"), head.get("schema_version")) != (KIND, SCHEMA_VERSION):
-                raise ToolkitError(
-                    f"kind {head.get('kind')!r} given, {KIND!r} of schema {SCHEMA_VERSION} is allowed"
-                )
+            require_head(head, KIND, SCHEMA_VERSION)
             sizes = {name: typed(head, name, int) for name in ("hidden", "codes")}
             # Before memory is taken: a layer is hidden x hidden, and each code has an output.
             if sizes["hidden"] ** 2 + sizes["codes"] > sum(tensor.numel() for tensor in weights.values()):
@@ -252,7 +250,22 @@ class LearnedPolicy:
                 network.load_state_dict(weights)
             except RuntimeError as error:
                 raise ToolkitError(f"weights do not fit the sizes the file gives: {error}") from error
-            return cls(network, system)
+            return cls(network)
+
+
+def require_head(head: Mapping[str, Any], kind: str, schema_version: int) -> None:
+    """Check what a file of tensors is.
+
+    Raises:
+        ToolkitError: if it is of another kind, or of another version of the toolkit.
+    """
+    if head.get("kind") != kind:
+        raise ToolkitError(f"kind {head.get('kind')!r} given, {kind!r} is allowed")
+    if head.get("schema_version") != schema_version:
+        raise ToolkitError(
+            f"schema version {head.get('schema_version')!r} given, {schema_version} is read; train anew, or "
+            "read it with the version of the toolkit that wrote it"
+        )
 
 
 def write_tensors(

@@ -51,7 +51,7 @@ def policy(tmp_path: Path) -> Path:
 
 def use(path: Path) -> None:
     """Whatever was accepted acts."""
-    found = outcome(lambda: LearnedPolicy.load(path, system=SYSTEM), path)
+    found = outcome(lambda: LearnedPolicy.load(path), path)
     if found is not None:
         heads = found._network.actions(torch.zeros(3, 2, OBSERVATION_SIZE))
         assert torch.isfinite(heads.mode().to_physical(SYSTEM).power_w).all()
@@ -84,11 +84,11 @@ def test_a_policy_with_a_hostile_head(policy: Path) -> None:
 )
 def test_a_policy_of_absurd_size(policy: Path, change: dict[str, Any]) -> None:
     save(policy, load_file(policy), head_of(policy) | change)
-    refused(lambda: LearnedPolicy.load(policy, system=SYSTEM), policy)
+    refused(lambda: LearnedPolicy.load(policy), policy)
 
 
 def test_a_huge_policy_and_huge_results(policy: Path, tmp_path: Path) -> None:
-    read = lambda: LearnedPolicy.load(policy, system=SYSTEM)  # noqa: E731
+    read = lambda: LearnedPolicy.load(policy)  # noqa: E731
     refused_for_size(read, policy, largest=LARGEST_TENSORS)
     refused_for_size(lambda: read_results(tmp_path), tmp_path / "results.json", largest=LARGEST_JSON)
 
@@ -97,12 +97,12 @@ def test_a_policy_that_is_not_finite(policy: Path) -> None:
     tensors = load_file(policy)
     tensors["log_scale"].fill_(float("nan"))
     save(policy, tensors, head_of(policy))
-    refused(lambda: LearnedPolicy.load(policy, system=SYSTEM), policy)
+    refused(lambda: LearnedPolicy.load(policy), policy)
 
 
 def test_a_policy_that_is_a_pickle(policy: Path, tmp_path: Path) -> None:
     policy.write_bytes(hostile_pickle(tmp_path / "ran"))
-    refused(lambda: LearnedPolicy.load(policy, system=SYSTEM), policy)
+    refused(lambda: LearnedPolicy.load(policy), policy)
     assert not (tmp_path / "ran").exists()
 
 

@@ -12,7 +12,7 @@ from optimizer.distribution import HEADS, REQUEST_HEAD, ActionDistribution, RawA
 from optimizer.evaluation import play, summarise
 from optimizer.experience import Experience, ValueNormaliser, advantages, without_each
 from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.networks import ActorCritic, LearnedPolicy, Others
+from optimizer.networks import BIDS, REQUESTS, ActorCritic, LearnedPolicy, Others
 from optimizer.observation import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
 from optimizer.physics import best_clock, execute
 from optimizer.policies import POLICIES
@@ -224,12 +224,13 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
 
 
 @pytest.mark.parametrize("learn_power", [False, True])
-def test_a_ue_that_would_fail_on_its_granted_band_computes(make_tasks, learn_power):
-    """All want to offload; those who fail at the best power give their band back, in training as in use."""
+def test_a_ue_that_would_fail_on_its_granted_band_withdraws(make_tasks, learn_power):
+    """All want to offload; those who fail at the best power compute at their best clock."""
     tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
-    learner = trainer(tasks, copies=50, learn_power=learn_power)
+    learner = trainer(tasks, copies=50, learn_power=learn_power, learn_clock=True)
     with torch.no_grad():
         learner.network.actor[-1].bias[0] = 10.0
+        learner.network.actor[-1].bias[REQUEST_HEAD] = 0.0
     view = learner._environment.view()
     drawn = learner.network.actions(view.observation).mode()
     assert drawn.offload.all()
@@ -245,28 +246,26 @@ def test_a_ue_that_would_fail_on_its_granted_band_computes(make_tasks, learn_pow
 
     fails = earned(wanted) == 0
     assert 0.1 < fails.double().mean() < 0.9
-    for chosen in (learner.network.physical(drawn, view), learner.policy.act(view, torch.Generator())):
-        assert torch.equal(chosen.offload, wanted.offload if learn_power else ~fails)
-        if not learn_power:
-            assert (earned(chosen)[fails] > 0).all()
-            assert earned(chosen).sum() > earned(wanted).sum()
+    chosen = learner.policy.act(view, torch.Generator())
+    assert torch.equal(chosen.offload, wanted.offload if learn_power else ~fails)
+    if not learn_power:
+        assert torch.equal(chosen.clock_hz[fails], view.clock_hz.expand_as(fails)[fails])
+        assert torch.allclose(earned(chosen)[fails], view.local_qoe[fails])
+        assert earned(chosen).sum() > earned(wanted).sum()
 
 
-def test_a_ue_that_hears_nothing_of_the_others_bids(make_tasks):
-    """Its b-hat scatters by 2 for 0.4, and its head moves it by 4 for 1."""
-    spread, moved = {}, {}
-    for broadcast in (False, True):
-        learner = trainer(make_tasks(mix=("text",) * 4), copies=50, broadcast=broadcast)
-        observation = learner._environment.view().observation
-        before = learner.network.actions(observation)
-        drawn = before.sample(torch.Generator().manual_seed(0))
-        spread[broadcast] = float((drawn.request - before.mode().request).std())
-        with torch.no_grad():
-            learner.network.actor[-1].bias[REQUEST_HEAD] += 1.0
-        after = learner.network.actions(observation)
-        moved[broadcast] = float((after.mode().request - before.mode().request).mean())
-    assert spread == pytest.approx({False: 2.0, True: 0.4}, rel=0.15)
-    assert moved == pytest.approx({False: 4.0, True: 1.0}, rel=1e-4)
+@pytest.mark.parametrize(("broadcast", "learn_power"), [(False, False), (True, False), (False, True)])
+def test_b_hat_is_a_bid_where_nobody_hears_and_who_fails_withdraws(make_tasks, broadcast, learn_power):
+    learner = trainer(make_tasks(mix=("text",) * 4), copies=50, broadcast=broadcast, learn_power=learn_power)
+    unit, deviation = REQUESTS if broadcast or learn_power else BIDS
+    observation = learner._environment.view().observation
+    before = learner.network.actions(observation)
+    drawn = before.sample(torch.Generator().manual_seed(0))
+    assert float((drawn.request - before.mode().request).std()) == pytest.approx(deviation, rel=0.15)
+    with torch.no_grad():
+        learner.network.actor[-1].bias[REQUEST_HEAD] += 1.0
+    moved = learner.network.actions(observation).mode().request - before.mode().request
+    assert float(moved.mean()) == pytest.approx(unit, rel=1e-4)
 
 
 def test_power_that_is_not_learned_is_no_part_of_the_distribution():
@@ -416,7 +415,7 @@ def test_mappo_plays_every_setting(make_tasks):
 def test_policy_file_round_trip(tmp_path, make_tasks):
     learner = trainer(make_tasks(), copies=2)
     learner.network.save(tmp_path / "policy.safetensors")
-    loaded = LearnedPolicy.load(tmp_path / "policy.safetensors", system=SYSTEM)
+    loaded = LearnedPolicy.load(tmp_path / "policy.safetensors")
     view = learner._environment.view()
     first, second = (policy.act(view, torch.Generator()) for policy in (learner.policy, loaded))
     assert all(torch.equal(value, vars(second)[name]) for name, value in vars(first).items())
@@ -441,9 +440,13 @@ def test_unusable_policy_files_are_refused(tmp_path):
     foreign.write_bytes(whole.replace(b"offloading-policy", b"offloading-papers"))
     resized = tmp_path / "resized.safetensors"
     resized.write_bytes(whole.replace(b'\\"hidden\\": 8', b'\\"hidden\\": 9'))
+    old = tmp_path / "old.safetensors"
+    old.write_bytes(whole.replace(b'\\"schema_version\\": 4', b'\\"schema_version\\": 3'))
+    with pytest.raises(ToolkitError, match="schema version 3 given, 4 is read"):
+        LearnedPolicy.load(old)
     for path in (truncated, foreign, resized, tmp_path / "missing.safetensors"):
         with pytest.raises(ToolkitError, match=path.name):
-            LearnedPolicy.load(path, system=SYSTEM)
+            LearnedPolicy.load(path)
 
 
 def test_raw_actions_reach_the_ends_of_the_ranges():
