@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from accuracy_maps.grid import CHANNELS
 from data.cli import flag_of, raise_config_errors
 
-MAX_SEED = 5 * 10**8  # a batch of VQA multiplies it by up to 2e10, and torch takes 64 bits
+MAX_SEED = 5 * 10**8  # a batch's noise has a seed up to 2e10 times as large, and torch takes 64 bits
 
 
 @dataclass(frozen=True, kw_only=True)

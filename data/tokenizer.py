@@ -175,7 +175,7 @@ class OpusMTTokenizer:
             raise ToolkitError(
                 "opus-mt tokenizers need sentencepiece: pip install 'deepsc-toolkit[pretrained]'"
             ) from error
-        for path in Path(name).glob("*"):  # of the hub's it vouches for itself
+        for path in Path(name).glob("*"):  # what the hub sends is the hub's to vouch for
             if path.suffix in (".json", ".spm"):
                 require_file(path, largest=LARGEST_JSON)
         try:

@@ -18,8 +18,7 @@ DATASETS = ("easy-vqa", "vqa-v2", "clevr")
 MAX_ANSWERS = 3000
 """Answers kept, the most frequent of the training questions, as is usual for VQA v2."""
 LARGEST_QUESTIONS = 2 * 2**30
-"""Bytes of a file of questions or answers. CLEVR's 700 000 with their programs have about 0.7 GiB, estimated
-from the published format."""
+"""Bytes of a file of questions or answers: CLEVR's holds 700,000 questions with their programs."""
 
 
 class Question(NamedTuple):

@@ -121,6 +121,17 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     )
 
 
+def belongs_to(weights: Path, document: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint's weights are of the codec that a config.json describes.
+
+    Raises:
+        ToolkitError: if either is damaged.
+    """
+    with parsing(weights.parent / "config.json"):
+        config = modality(document["modality"]).codec_config.from_dict(document["codec"])
+    return read_header(weights).get("codec") == _fingerprint(config)
+
+
 def _require_size(kind: Modality[Any], config: CodecConfig, weights: Path) -> None:
     """Check that a file holds as many numbers as the config asks for, before memory is taken for them.
 

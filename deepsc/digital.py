@@ -107,8 +107,8 @@ def image_versions(split: ImageSplit) -> tuple[NDArray[np.int64], list[ImageSpli
     bits, versions = [], []
     for scale, quality in itertools.product(SCALES, WEBP_QUALITIES):
         coded = [_webp(image, scale=scale, quality=quality) for image in split.images]
-        # Without what the receiver knows, and with one bit that says which scale it is.
-        bits.append([1 + 8 * (len(data) - _WEBP_KNOWN) for data in coded])
+        # Without what the receiver knows, and with the bits that say which scale it is.
+        bits.append([(len(SCALES) - 1).bit_length() + 8 * (len(data) - _WEBP_KNOWN) for data in coded])
         decoded: list[Pixels] = []
         for image, data in zip(split.images, coded, strict=True):
             pixels = Image.fromarray(read_image(io.BytesIO(data)))

@@ -144,15 +144,15 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
     Raises:
         ToolkitError: if they cannot be had, are too large or do not fit.
     """
+    if Path(name).is_file():
+        require_file(name, largest=LARGEST_WEIGHTS)
     try:
         if Path(name).is_file():
-            require_file(name, largest=LARGEST_WEIGHTS)
             state, source = timm.models.load_state_dict(name, use_ema=False, weights_only=True), name
         else:
             published = timm.create_model(name, pretrained=True)
             state, found = published.state_dict(), published.pretrained_cfg
             source = found.get("file") or found.get("hf_hub_id") or name
-        file = weights_file(source)
         state = {key.removeprefix("vit."): value for key, value in state.items()}
         fitted = checkpoint_filter_fn(state, model)
     except Exception as error:  # the hub's, timm's and torch's many kinds
@@ -172,4 +172,4 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
             f"--pretrained: {name!r} does not fit the model: {', '.join((missing + wrong)[:3])} missing or "
             "of another shape; give the preset that it is of"
         )
-    return taken, file
+    return taken, weights_file(source)

@@ -204,7 +204,7 @@ class RetrievalEvaluator(ImageEvaluator):
     @staticmethod
     def signature() -> str:
         """Definition of the metric."""
-        return f"% of queries whose nearest of {GALLERY_IMAGES} training images is of their class"
+        return f"% of queries whose nearest of up to {GALLERY_IMAGES} training images is of their class"
 
 
 @torch.inference_mode()

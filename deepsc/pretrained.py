@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 
 
 def weights_file(name: str) -> Path | None:
@@ -25,7 +26,10 @@ def weights_file(name: str) -> Path | None:
         if path.is_dir():
             found: object = str(path / file)
         else:
-            found = try_to_load_from_cache(repository, file, revision=revision or None)
+            try:
+                found = try_to_load_from_cache(repository, file, revision=revision or None)
+            except HFValidationError:  # no name on the hub
+                return None
         if isinstance(found, str) and Path(found).is_file():
             return Path(found)
     return None

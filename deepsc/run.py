@@ -16,7 +16,7 @@ from torch import Tensor
 from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished, sha256_of
 from data.cli import flag_of
 from data.lock import LOCK_NAME, locked
-from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, read_header, write_config
+from deepsc.checkpoint import Checkpoint, belongs_to, from_pretrained, read_config, read_header, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
 from deepsc.modality import modality
@@ -55,7 +55,12 @@ def _train_codec(
     if initial is not None:
         _require_same_model(config, initial)
     material = kind.material(config, initial)
-    weights_file = Path(str(config.init_from), "model.safetensors") if initial else material.weights_file
+    if initial is not None:
+        weights_file: Path | None = Path(str(config.init_from), "model.safetensors")
+        weights_sha256: str | None = initial.sha256
+    else:
+        weights_file = material.weights_file
+        weights_sha256 = sha256_of(weights_file) if weights_file else None
     fields = {
         "modality": config.modality,
         "task": config.task,
@@ -65,7 +70,7 @@ def _train_codec(
         "codec": material.codec_config.to_dict(),
         "training": dataclasses.asdict(config.training),
         # Of pretrained weights whose file is not known, the name.
-        "init_from": sha256_of(weights_file) if weights_file else config.pretrained,
+        "init_from": weights_sha256 or config.pretrained,
     }
     uplink(config.training)  # a wrong channel shows before anything is written
     batches, validation = material.batches(), material.validation()
@@ -122,16 +127,15 @@ def _alone(output: Path, processes: Processes, device: str, wait_s: float) -> It
 
 
 def _history(weights: Path | None) -> dict[str, Any]:
-    """`initial`: how the checkpoint was trained that weights are of; its provenance holds as much of its own.
+    """`initial`: how the checkpoint that a run starts from was trained, with the `initial` of that one.
 
-    Empty if they are of none.
+    Empty if the weights are no checkpoint's, or the config.json beside them is another's.
     """
-    if weights is None or weights.name != "model.safetensors" or "codec" not in read_header(weights):
+    if weights is None or weights.suffix != ".safetensors" or "codec" not in read_header(weights):
         return {}
     path = weights.parent / "config.json"
-    if not path.is_file():
+    if not path.is_file() or not belongs_to(weights, document := read_config(weights.parent)):
         return {}
-    document = read_config(weights.parent)
     with parsing(path):
         return {"initial": {name: document[name] for name in ("training", "init_from", "provenance")}}
 

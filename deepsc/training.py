@@ -243,7 +243,7 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = config.learning_rate * factor
                 # Dropout has no generator argument.
-                torch.manual_seed(step_seed + processes.rank * 2**40)
+                torch.manual_seed(dropout_seed(step_seed, processes.rank))
                 links = draw_links(codec, config, batch.sizes, seed=step_seed, device=device)
                 with autocast:
                     part = shared_loss(
@@ -284,6 +284,14 @@ def train(
             if writes:
                 save_state(output, codec, optimizer, position)
     return position
+
+
+def dropout_seed(step_seed: int, rank: int) -> int:
+    """Seed of one process's dropout: of the step alone for the first, another for each of the others.
+
+    torch's CPU generator reads the low 32 bits of a seed, so the rank goes there.
+    """
+    return step_seed + rank * 2_654_435_761
 
 
 def _require_finite(value: float, what: str) -> None:

@@ -139,7 +139,10 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
         codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
         tokenizer = initial.tokenizer
         if codec_config.answers != vqa.answers:
-            raise ToolkitError(f"--init-from: {config.init_from} was trained for other answers")
+            raise ToolkitError(
+                f"--init-from: {config.init_from} was trained for {len(codec_config.answers)} answers, not "
+                f"for the {len(vqa.answers)} of {vqa.name}; train a local model on these first (--channel none)"
+            )
     else:
         size = VQA_PRESETS[config.preset]
         questions = (question.text for question in vqa.train.questions)

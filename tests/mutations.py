@@ -180,7 +180,7 @@ def refused_for_size(read: Callable[[], object], path: Path, *, largest: int) ->
     path.touch()
     os.truncate(path, largest + 1)
     says = re.escape(f"{path}: has {largest + 1:,} bytes, at most {largest:,} are allowed")
-    with watched(), pytest.raises(ToolkitError, match=says):
+    with watched(), pytest.raises(ToolkitError, match=f"^{says}$"):
         read()
 
 

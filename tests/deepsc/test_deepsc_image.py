@@ -24,6 +24,7 @@ from deepsc.image_config import ImageCodecConfig, ImageRunConfig
 from deepsc.image_run import NEIGHBOURS, ImageBatches, ImageEvaluator, RetrievalEvaluator
 from deepsc.link import link_at
 from deepsc.pixels import shift_and_flip, to_tensor
+from deepsc.pretrained import weights_file
 from deepsc.run import train_codec
 
 
@@ -371,3 +372,8 @@ def test_a_run_refuses_what_it_cannot_do(tmp_path: Path, image_folders: dict[str
     with pytest.raises(ToolkitError, match="--init-from and --pretrained"):
         image_run(tmp_path, init_from="a", pretrained="b")
     assert ImageRunConfig.modality == "image"
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "hf-hub:x", "no such file"])
+def test_what_no_hub_can_name_has_no_weights_file(name: str) -> None:
+    assert weights_file(name) is None

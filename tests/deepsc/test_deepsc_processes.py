@@ -23,7 +23,7 @@ from deepsc.command import main
 from deepsc.config import TextRunConfig, TrainConfig
 from deepsc.processes import Processes
 from deepsc.run import _alone, train_codec
-from deepsc.training import draw_links, shared_loss
+from deepsc.training import draw_links, dropout_seed, shared_loss
 
 CPU = torch.device("cpu")
 
@@ -103,6 +103,13 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     }
     for name, tensor in one["weights"].items():
         assert torch.allclose(tensor, two["weights"][name], atol=2e-3), name
+
+
+def test_every_process_draws_its_own_dropout() -> None:
+    seeds = [dropout_seed(7 * 1_000_003 + step, rank) for step in range(20) for rank in range(8)]
+    masks = {tuple(torch.rand(16, generator=torch.Generator().manual_seed(seed)).tolist()) for seed in seeds}
+    assert len(masks) == len(seeds)
+    assert dropout_seed(5, 0) == 5
 
 
 def state(folder: Path) -> dict[str, Any]:

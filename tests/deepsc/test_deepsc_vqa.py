@@ -9,6 +9,7 @@ import pytest
 import torch
 from micro_media import vqa_run
 
+from accuracy_maps.config import MAX_SEED
 from data.artifacts import ToolkitError
 from data.vqa import VQASet, VQASplit, load_vqa
 from deepsc import vqa_run as vqa_run_module
@@ -204,6 +205,8 @@ def test_each_transmission_answers_to_its_own_k_and_snr_alone(trained: Checkpoin
     assert not torch.equal(one[0], evaluator._receive_questions(1, 0.0, 0)[0])
     asked: list[tuple[str, int, float]] = []
     evaluator._received_questions = lambda k, snr, seed: asked.append(("text", k, snr)) or one  # type: ignore[func-returns-value,assignment,return-value]
+    largest_seed = MAX_SEED * 10_007 + 10_006  # of the last of 10,007 draws
+    assert evaluator._receive_images(2, 0.0, largest_seed)
     image = evaluator._receive_images(2, 0.0, 0)
     evaluator._received_images = lambda k, snr, seed: asked.append(("image", k, snr)) or image  # type: ignore[func-returns-value,assignment,return-value]
     evaluator.measure(k=(3, 2), snr_db=(-6.0, 12.0), seed=0)
