@@ -141,7 +141,7 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
         if codec_config.answers != vqa.answers:
             raise ToolkitError(
                 f"--init-from: {config.init_from} was trained for {len(codec_config.answers)} answers, not "
-                f"for the {len(vqa.answers)} of {vqa.name}; train a local model on these first (--channel none)"
+                f"for the {len(vqa.answers)} of {vqa.name}; train a local model on these (--channel none)"
             )
     else:
         size = VQA_PRESETS[config.preset]
