@@ -125,13 +125,20 @@ def hf_model(
 
 
 def _layers(fields: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Numbers of layers in a config of transformers' and the configs inside it: every layer is made."""
+    """Numbers of layers in a config of transformers' and the configs inside it: every layer is made.
+
+    A list of depths, one a stage, counts as their sum; other lists say which layers, not how many.
+    """
     waiting = [fields]
     while waiting:
         for name, value in waiting.pop().items():
             if isinstance(value, dict):
                 waiting.append(value)
-            elif type(value) is int and name.endswith(("layers", "n_layer")):
+            elif isinstance(value, list):
+                waiting += [inner for inner in value if isinstance(inner, dict)]
+                if name.endswith(("depth", "depths")):
+                    yield name, sum(depth for depth in value if type(depth) is int)
+            elif type(value) is int and name.endswith(("layers", "n_layer", "depth")):
                 yield name, value
 
 

@@ -142,14 +142,23 @@ def test_a_foreign_config_of_transformers(tmp_path: Path, changes: dict[str, obj
 @pytest.mark.parametrize(
     "fields",
     [BERT | {"num_hidden_layers": 2**30}, {"model_type": "gpt2", "n_layer": 2**30},
-     {"model_type": "siglip", "vision_config": {"num_hidden_layers": 2**30}}],
+     {"model_type": "siglip", "vision_config": {"num_hidden_layers": 2**30}},
+     {"model_type": "swin", "depths": [2, 2**30 - 2]},
+     {"model_type": "qwen2_vl", "vision_config": {"depth": 2**30}},
+     {"model_type": "many", "parts": [{"n_layer": 2**30}]}],
 )  # fmt: skip
 def test_a_foreign_config_of_layers_without_end(tmp_path: Path, fields: dict[str, object]) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(fields))
-    says = rf"config\.json has (num_hidden_layers|n_layer) {2**30}, at most 1000 layers are allowed"
+    says = rf"config\.json has (num_hidden_layers|n_layer|depths?) {2**30}, at most 1000 layers are allowed"
     with watched(), pytest.raises(ToolkitError, match=says):
         hf_model(str(path), source_length=4, target_length=4)
+
+
+def test_a_list_of_which_layers_is_no_number_of_layers(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(BERT | {"moe_layers": list(range(100))}))
+    assert hf_model(str(path), source_length=4, target_length=4).parameters > 0
 
 
 @pytest.mark.parametrize(
