@@ -6,6 +6,7 @@ halves as in the text codec. The same class without a JSC codec is the local mod
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
     Raises:
         ToolkitError: if they cannot be had, are too large or do not fit.
     """
-    if Path(name).is_file():
+    if os.path.isfile(name):  # an overlong name is none
         require_file(name, largest=LARGEST_WEIGHTS)
     try:
         if Path(name).is_file():
