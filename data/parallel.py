@@ -213,6 +213,8 @@ def _read_lines(path: Path) -> list[str]:
     lines: list[str] = []
     size = 0
     try:
+        if path.suffix == ".gz":
+            _require_no_padding(path)
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as stream:
             while line := stream.readline(LONGEST_LINE + 1):
@@ -230,6 +232,15 @@ def _read_lines(path: Path) -> list[str]:
             return lines
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise ToolkitError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+
+
+def _require_no_padding(path: Path) -> None:
+    """Refuse a gzip file that ends in zeros: Python reads them byte by byte, without an end in sight."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        end = file.read()
+    if len(end) == 64 and not any(end):
+        raise ToolkitError(f"{path}: is padded with zeros; decompress it, and give the plain file")
 
 
 def _align(source: list[str], target: list[str], *, what: str) -> tuple[Pair, ...]:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import pickle
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from micro_media import write_clevr
-from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
+from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size, watched
 from PIL import Image
 
 from data import artifacts, images, parallel, vqa
@@ -63,6 +64,14 @@ def test_damaged_text(folder: Path, content: bytes) -> None:
     path.write_bytes(content)
     found = outcome(lambda: load_parallel(dataset="files", source=path, target=path), path)
     assert found is None or all(len(pair) == 2 for pair in found.train)
+
+
+def test_a_gzip_file_padded_with_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "source.gz"
+    path.write_bytes(gzip.compress(TEXT))
+    os.truncate(path, parallel.LARGEST_TEXT)
+    with watched(), pytest.raises(ToolkitError, match="padded with zeros"):
+        parallel._read_lines(path)
 
 
 def test_a_gzip_bomb_of_one_line(tmp_path: Path) -> None:
