@@ -173,23 +173,21 @@ class ActorCritic(nn.Module):
         fails on the band that (12) grants it, and it can compute: it computes at its best clock, and (12)
         shares the band among those who stay. They are granted more, and are not asked again.
         """
-        actions = self._before_power(drawn, view)
-        if self._learn_power:
-            return actions
-        _, earned = view.best_power(actions)
-        withdraws = actions.offload & (earned == 0) & (view.local_qoe > 0)
-        actions = self._before_power(replace(drawn, offload=drawn.offload & ~withdraws), view)
-        actions = replace(actions, clock_hz=torch.where(withdraws, view.clock_hz, actions.clock_hz))
-        return replace(actions, power_w=view.best_power(actions)[0])
-
-    def _before_power(self, drawn: RawActions, view: View) -> Actions:
-        """`physical`, but for a power that is to be looked up."""
         actions = drawn.to_physical(view.system)
         if self._clock_when_offloading and not self._learn_clock:
             actions = replace(
                 actions, clock_hz=torch.where(actions.offload, view.encoding_clock_hz, actions.clock_hz)
             )
-        return actions
+        if self._learn_power:
+            return actions
+        _, earned = view.best_power(actions)
+        withdraws = actions.offload & (earned == 0) & (view.local_qoe > 0)
+        actions = replace(
+            actions,
+            offload=actions.offload & ~withdraws,
+            clock_hz=torch.where(withdraws, view.clock_hz, actions.clock_hz),
+        )
+        return replace(actions, power_w=view.best_power(actions)[0])
 
     def value(self, observation: Tensor) -> Tensor:
         """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (...)."""
