@@ -16,9 +16,10 @@ from data.artifacts import ToolkitError, parsing, read_json
 from data.typed import from_json, typed
 from optimizer.evaluation import Scores
 from optimizer.mappo import LearningCurve
-from optimizer.networks import read_tensors, write_tensors
+from optimizer.networks import read_tensors, require_head, write_tensors
 
 SEED_KIND = "optimize-seed"
+SEED_SCHEMA = 1
 _FLAGS = ("finished",)
 """Fields of Scores that are bool."""
 
@@ -51,7 +52,7 @@ class SeedResult:
             path,
             tensors,
             {
-                "kind": SEED_KIND, "schema_version": 1, "sees": self.sees, "wall_s": self.wall_s,
+                "kind": SEED_KIND, "schema_version": SEED_SCHEMA, "sees": self.sees, "wall_s": self.wall_s,
                 "curves": {name: asdict(curve) for name, curve in self.curves.items()},
             },
         )  # fmt: skip
@@ -74,8 +75,7 @@ class SeedResult:
         """
         tensors, head = read_tensors(path)
         with parsing(path):
-            if head.get("kind") != SEED_KIND or head.get("schema_version") != 1:
-                raise ToolkitError(f"kind {head.get('kind')!r} given, {SEED_KIND!r} is allowed")
+            require_head(head, SEED_KIND, SEED_SCHEMA)
             sees, curves = typed(head, "sees", dict), typed(head, "curves", dict)
             scores = {
                 policy: Scores(
