@@ -121,15 +121,25 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     )
 
 
-def belongs_to(weights: Path, document: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint's weights are of the codec that a config.json describes.
+def config_beside(weights: Path) -> dict[str, Any] | None:
+    """The config.json of the checkpoint that a file of weights is of.
+
+    Returns:
+        None if the weights are no checkpoint's, or the config.json beside them is missing or another's.
 
     Raises:
         ToolkitError: if either is damaged.
     """
-    with parsing(weights.parent / "config.json"):
+    path = weights.parent / "config.json"
+    if weights.suffix != ".safetensors" or not path.is_file():
+        return None
+    fingerprint = read_header(weights).get("codec")
+    if fingerprint is None:
+        return None
+    document = read_config(weights.parent)
+    with parsing(path):
         config = modality(document["modality"]).codec_config.from_dict(document["codec"])
-    return read_header(weights).get("codec") == _fingerprint(config)
+    return document if fingerprint == _fingerprint(config) else None
 
 
 def _require_size(kind: Modality[Any], config: CodecConfig, weights: Path) -> None:

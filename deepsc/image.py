@@ -145,10 +145,11 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
     Raises:
         ToolkitError: if they cannot be had, are too large or do not fit.
     """
-    if os.path.isfile(name):  # an overlong name is none
+    given = os.path.isfile(name)  # pathlib's raises an error for an overlong name
+    if given:
         require_file(name, largest=LARGEST_WEIGHTS)
     try:
-        if Path(name).is_file():
+        if given:
             state, source = timm.models.load_state_dict(name, use_ema=False, weights_only=True), name
         else:
             published = timm.create_model(name, pretrained=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished, sha256_of
 from data.cli import flag_of
 from data.lock import LOCK_NAME, locked
-from deepsc.checkpoint import Checkpoint, belongs_to, from_pretrained, read_config, read_header, write_config
+from deepsc.checkpoint import Checkpoint, config_beside, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
 from deepsc.modality import modality
@@ -55,12 +55,11 @@ def _train_codec(
     if initial is not None:
         _require_same_model(config, initial)
     material = kind.material(config, initial)
+    start = config.pretrained  # a name, where the file of the weights is not known
     if initial is not None:
-        weights_file: Path | None = Path(str(config.init_from), "model.safetensors")
-        weights_sha256: str | None = initial.sha256
-    else:
-        weights_file = material.weights_file
-        weights_sha256 = sha256_of(weights_file) if weights_file else None
+        start = initial.sha256
+    elif material.weights_file is not None:
+        start = sha256_of(material.weights_file)
     fields = {
         "modality": config.modality,
         "task": config.task,
@@ -69,8 +68,7 @@ def _train_codec(
         "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
         "codec": material.codec_config.to_dict(),
         "training": dataclasses.asdict(config.training),
-        # Of pretrained weights whose file is not known, the name.
-        "init_from": weights_sha256 or config.pretrained,
+        "init_from": start,
     }
     uplink(config.training)  # a wrong channel shows before anything is written
     batches, validation = material.batches(), material.validation()
@@ -85,7 +83,7 @@ def _train_codec(
                 config=dataclasses.asdict(config),
                 seed=config.training.seed,
                 data_sha256=material.dataset.sha256,
-                **_history(weights_file),
+                **_history(config, initial, material.weights_file),
             )
             if material.tokenizer is not None:
                 material.tokenizer.save(output)
@@ -126,17 +124,18 @@ def _alone(output: Path, processes: Processes, device: str, wait_s: float) -> It
         yield
 
 
-def _history(weights: Path | None) -> dict[str, Any]:
-    """`initial`: how the checkpoint that a run starts from was trained, with the `initial` of that one.
+def _history(config: RunConfig, initial: Checkpoint | None, weights: Path | None) -> dict[str, Any]:
+    """`initial`: how the checkpoint that a run starts from was trained, with that one's own `initial`.
 
-    Empty if the weights are no checkpoint's, or the config.json beside them is another's.
+    Empty if it starts from none.
     """
-    if weights is None or weights.suffix != ".safetensors" or "codec" not in read_header(weights):
+    if initial is not None:
+        folder, document = Path(str(config.init_from)), initial.document
+    elif weights is not None and (found := config_beside(weights)) is not None:
+        folder, document = weights.parent, found
+    else:
         return {}
-    path = weights.parent / "config.json"
-    if not path.is_file() or not belongs_to(weights, document := read_config(weights.parent)):
-        return {}
-    with parsing(path):
+    with parsing(folder / "config.json"):
         return {"initial": {name: document[name] for name in ("training", "init_from", "provenance")}}
 
 
