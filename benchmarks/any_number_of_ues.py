@@ -1,6 +1,6 @@
 """One policy played with other numbers of UEs than it was trained with, nothing retrained.
 
-    python benchmarks/any_number_of_ues.py runs/fixed/mappo-broadcast-*.safetensors --text-map ...
+    python benchmarks/any_number_of_ues.py runs/fixed/mappo-?.safetensors --text-map ...
         (the flags of `optimize train` the policies were trained with)
 
 The mix of --ues is repeated, or cut, to each of --sizes. Each policy file is tested on episodes of its own,

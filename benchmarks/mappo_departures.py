@@ -15,11 +15,12 @@ from unittest import mock
 
 import torch
 from setting import Comparison, setting_of
+from torch import Tensor
 
 from data.cli import Parser, positive_int, run_command
-from optimizer import networks
 from optimizer.command import system_flags
 from optimizer.mappo import MappoConfig, MappoTrainer
+from optimizer.observation import View
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -28,17 +29,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lambda 0.98 for 0.5 (Table I)": {"gae_lambda": 0.98},
     "learning rate 2e-7 for 3e-3 (Table I)": {"learning_rate": 2e-7},
     "c^E 0.005 throughout (Table I)": {"entropy_weight_start": 0.005},
-    "own channel (section IV), bidding": {"broadcast": False},
-    "... closer bids (1, 2)": {"broadcast": False, "bids": (1.0, 2.0)},
-    "... wider bids (10, 5.5)": {"broadcast": False, "bids": (10.0, 5.5)},
-    "... requests as with broadcast (1, 0.4)": {"broadcast": False, "bids": networks.REQUESTS},
-    "... power learned: nobody withdraws": {"broadcast": False, "learn_power": True},
-    "... power and clock learned (section IV)": {
-        "broadcast": False,
-        "learn_power": True,
-        "learn_clock": True,
-    },
+    "hears nothing of the others": {"hears": False},
+    "... power learned: nobody withdraws": {"hears": False, "learn_power": True},
+    "... power and clock learned (section IV)": {"hears": False, "learn_power": True, "learn_clock": True},
 }
+
+
+def _silence(view: View, alone: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.zeros_like(alone), torch.zeros_like(alone)
 
 
 def main() -> None:
@@ -54,8 +52,9 @@ def main() -> None:
         print(f"{options.seeds} seeds, {options.episodes} updates, {options.test_episodes} test episodes")
         print(f"{'':40}{'% of central':>14}{'std':>7}{'CPU s':>8}")
         for name, changes in VARIANTS.items():
-            fields = {"broadcast": True, "episodes": options.episodes, **changes}
-            with mock.patch.object(networks, "BIDS", fields.pop("bids", networks.BIDS)):
+            fields = {"hears": True, "episodes": options.episodes, **changes}
+            hears = View._announced if fields.pop("hears") else _silence
+            with mock.patch.object(View, "_announced", hears):
                 shares, cpu_s = comparison.of(partial(MappoTrainer, MappoConfig(**fields)))
             spread = shares.std() if len(shares) > 1 else torch.nan
             print(f"{name:40}{shares.mean():14.1f}{spread:7.1f}{cpu_s:8.0f}", flush=True)

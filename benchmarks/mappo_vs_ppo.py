@@ -3,7 +3,7 @@ how soon MAPPO is near its last QoE.
 
     python benchmarks/mappo_vs_ppo.py --seconds 30 --text-map ... (the map and FLOPs flags of `optimize`)
 
-PPO is one controller of all UEs: it sees all observations, as mappo-broadcast does, and decides the four
+PPO is one controller of all UEs: it sees all observations, which mappo does not, and decides the four
 actions of each. Both have the same batched environment with the same copies, network width, minibatch,
 epochs, discount and clip; PPO's entropy weight is Table I's throughout, its observations are normalised, its
 reward is the scaled one MAPPO learns from, and it is trained once with each of --learning-rates. MAPPO is
@@ -142,7 +142,7 @@ def main() -> None:
             return float(scores.qoe.mean())
 
         print(f"central: QoE {test(POLICIES['central'](system, tasks)):.3f}", flush=True)
-        config = MappoConfig(broadcast=True, episodes=options.updates)
+        config = MappoConfig(episodes=options.updates)
         _mappo(config, setting, options.seed, test)
         for rate in options.learning_rates:
             world = VecNormalize(Batch(**setting, copies=config.copies, seed=options.seed), norm_reward=False)
@@ -170,7 +170,7 @@ def _mappo(config: MappoConfig, setting: dict[str, Any], seed: int, test: Test) 
             rows.append((done, clock.used_s, clock.test(learner.policy)))
 
     MappoTrainer(config, **setting, generator=torch.Generator().manual_seed(seed)).train(watch=watch)
-    print("mappo-broadcast")
+    print("mappo")
     for done, used_s, qoe in rows:
         steps = done * config.copies * setting["episode"].steps
         print(

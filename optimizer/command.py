@@ -249,12 +249,11 @@ def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
     add: Callable[..., Any] = flags.add_argument
     folder = Path("runs/pareto" if pareto else "runs/optimize")
     add("--output", type=Path, default=folder, metavar="DIR", help="folder for the results")
-    learners = ("mappo",) if short or pareto else ("mappo", "mappo-broadcast", "ddqn", "dqn")
-    add(
-        "--learners", type=name_list, default=learners, metavar="LIST",
-        help="what is trained, of mappo, mappo-broadcast, ddqn, dqn",
-    )  # fmt: skip
     if not pareto:
+        add(
+            "--learners", type=name_list, default=("mappo",) if short else ("mappo", "ddqn", "dqn"),
+            metavar="LIST", help="what is trained, of mappo, ddqn, dqn",
+        )  # fmt: skip
         add(
             "--seeds",
             type=positive_int,

@@ -21,7 +21,7 @@ from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
 from optimizer.mappo import LearningCurve, draw_seed
 from optimizer.networks import mlp
-from optimizer.observation import OBSERVATION_SIZE, View
+from optimizer.observation import OBSERVATION_SIZE, OBSERVED, View
 from optimizer.physics import Actions
 from optimizer.ranges import clock_from_share, power_from_share
 from optimizer.tasks import Tasks
@@ -134,7 +134,7 @@ class DqnPolicy:
         levels: the actions.
     """
 
-    sees = "own channel, queue, battery, beta, place, last latency"
+    sees = OBSERVED
 
     def __init__(self, network: nn.Module, levels: Levels) -> None:
         self._network, self._levels = network, levels

@@ -8,7 +8,7 @@ import io
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,8 @@ from optimizer.resume import SeedResult, refuse_another_run, run_digest
 
 KIND = "optimize-results"
 SCHEMA_VERSION = 2
-LEARNERS = ("mappo", "mappo-broadcast", "ddqn", "dqn")
-"""Policies that are trained, in the table's order. "mappo" is section IV's; with "mappo-broadcast" the
-station tells every UE the others' observations."""
+LEARNERS = ("mappo", "ddqn", "dqn")
+"""Policies that are trained, in the table's order."""
 
 logger = logging.getLogger(__name__)
 
@@ -214,7 +213,7 @@ def _learn(
     if name in ("dqn", "ddqn"):
         learner = DqnTrainer(DqnConfig(double=name == "ddqn", episodes=config.mappo.episodes), **setting)
         return learner.policy, learner.train()
-    trainer = MappoTrainer(replace(config.mappo, broadcast=name == "mappo-broadcast"), **setting)
+    trainer = MappoTrainer(config.mappo, **setting)
     curve = trainer.train(
         checkpoint=config.output / "checkpoints" / f"{path.stem}-{trainer.digest}.safetensors",
         log=config.output / "tensorboard" / f"{path.stem}-{trainer.digest}",

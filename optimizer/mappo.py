@@ -30,7 +30,7 @@ from optimizer.observation import CLOCK_COLUMN, SLOW_SIZE
 from optimizer.tasks import Tasks
 
 CHECKPOINT_KIND = "mappo-checkpoint"
-CHECKPOINT_SCHEMA = 2
+CHECKPOINT_SCHEMA = 3
 _SAVE_EVERY_S = 60.0
 
 
@@ -78,8 +78,6 @@ class MappoConfig:
     learn_power: bool = False
     """p is an action, as in section IV. It touches no other UE, so that once (12) has granted a UE its band
     the best p is a look-up in its own map; else that is taken."""
-    broadcast: bool = False
-    """The station broadcasts every UE's observation, and the actors read it. Section IV's actors do not."""
 
     def __post_init__(self) -> None:
         positive = (
@@ -140,7 +138,6 @@ class MappoTrainer:
         self._generator = generator
         self.network = ActorCritic(
             hidden=config.hidden,
-            broadcast=config.broadcast,
             codes=tasks.codes,
             clock_when_offloading=bool((tasks.ue_flops > 0).any()),
             learn_clock=config.learn_clock,

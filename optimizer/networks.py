@@ -30,6 +30,7 @@ from optimizer.distribution import (
 from optimizer.observation import (
     CLOCK_COLUMN,
     OBSERVATION_SIZE,
+    OBSERVED,
     POWER_COLUMN,
     SHARE_COLUMN,
     SLOW_SIZE,
@@ -38,10 +39,9 @@ from optimizer.observation import (
 from optimizer.physics import Actions
 
 KIND = "offloading-policy"
-SCHEMA_VERSION = 4
-BIDS, REQUESTS = (4.0, 2.0), (1.0, 0.4)
-"""By how much a unit of the actor's head moves b-hat, and b-hat's standard deviation at first
-(docs/decisions.md, 13)."""
+SCHEMA_VERSION = 5
+REQUEST_DEVIATION = 0.4
+"""Standard deviation of b-hat at first."""
 LARGEST_TENSORS = 2**30
 """Most bytes of a policy, checkpoint or seed, all of which is read; MAPPO's checkpoint has 0.6 MB."""
 
@@ -57,29 +57,6 @@ def mlp(sizes: tuple[int, ...], last_gain: float, generator: torch.Generator) ->
         nn.init.zeros_(layer.bias)
         layers += [layer] if last else [layer, nn.Tanh()]
     return nn.Sequential(*layers)
-
-
-class Others(nn.Module):
-    """What the station broadcasts of the other UEs, as numbers that no order and no count of them change.
-
-    Each UE's observation is embedded by the same layers; of the others a UE hears the mean and, entry by
-    entry, the largest.
-    """
-
-    def __init__(self, hidden: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.embed = mlp((OBSERVATION_SIZE, hidden, hidden), 1.0, generator)
-
-    def forward(self, observation: Tensor) -> Tensor:
-        """(..., ues, OBSERVATION_SIZE) to (..., ues, 2 hidden)."""
-        own = torch.tanh(self.embed(observation))
-        ues = own.shape[-2]
-        if ues == 1:
-            return torch.zeros_like(own).repeat_interleave(2, dim=-1)
-        mean = (own.sum(dim=-2, keepdim=True) - own) / (ues - 1)
-        top = own.topk(2, dim=-2).values  # (..., 2, hidden)
-        largest = torch.where(own == top[..., :1, :], top[..., 1:, :], top[..., :1, :])
-        return torch.cat((mean, largest), dim=-1)
 
 
 class Critic(nn.Module):
@@ -107,7 +84,6 @@ class ActorCritic(nn.Module):
 
     Args:
         hidden: width of the hidden layers of either network.
-        broadcast: the actor also hears of the others; else it has its own observation alone.
         codes: choices of k.
         clock_when_offloading: see `ActionDistribution`.
         learn_clock: f is an action; else the best local clock is taken.
@@ -119,7 +95,6 @@ class ActorCritic(nn.Module):
         self,
         *,
         hidden: int,
-        broadcast: bool,
         codes: int,
         clock_when_offloading: bool,
         learn_clock: bool,
@@ -128,30 +103,20 @@ class ActorCritic(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes = {
-            "hidden": hidden, "broadcast": broadcast, "codes": codes,
-            "clock_when_offloading": clock_when_offloading, "learn_clock": learn_clock,
-            "learn_power": learn_power,
+            "hidden": hidden, "codes": codes, "clock_when_offloading": clock_when_offloading,
+            "learn_clock": learn_clock, "learn_power": learn_power,
         }  # fmt: skip
-        self.broadcast, self._clock_when_offloading = broadcast, clock_when_offloading
+        self._clock_when_offloading = clock_when_offloading
         self._learn_clock, self._learn_power = learn_clock, learn_power
-        self.others = Others(hidden, generator) if broadcast else None
-        inputs = OBSERVATION_SIZE + (2 * hidden if broadcast else 0)
         outputs = HEADS + (codes if codes > 1 else 0)
-        self.actor = mlp((inputs, hidden, hidden, outputs), 0.01, generator)
+        self.actor = mlp((OBSERVATION_SIZE, hidden, hidden, outputs), 0.01, generator)
         self.critic = Critic(OBSERVATION_SIZE, hidden, generator)
         self.critic_ahead = Critic(SLOW_SIZE, hidden, generator)
-        # Where nobody hears of the others and who fails withdraws, b-hat is a bid for the whole band.
-        self._request_unit, deviation = REQUESTS if broadcast or learn_power else BIDS
-        self.log_scale = nn.Parameter(torch.full((), math.log(deviation), device=generator.device))
+        self.log_scale = nn.Parameter(torch.full((), math.log(REQUEST_DEVIATION), device=generator.device))
 
     def actions(self, observation: Tensor) -> ActionDistribution:
         """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""
-        inputs = observation
-        if self.others is not None:
-            inputs = torch.cat((observation, self.others(observation)), dim=-1)
-        heads = self.actor(inputs)
-        units = torch.ones_like(heads)
-        units[..., REQUEST_HEAD] = self._request_unit
+        heads = self.actor(observation)
         # the heads start from what is known: the best power with half of the band, the best local clock, and
         # for b-hat the most of the band that the UE can use
         offset = torch.zeros_like(heads)
@@ -159,7 +124,7 @@ class ActorCritic(nn.Module):
         offset[..., CLOCK_HEAD] = mode_logit(observation[..., CLOCK_COLUMN])
         offset[..., REQUEST_HEAD] = observation[..., SHARE_COLUMN]
         return ActionDistribution(
-            heads * units + offset,
+            heads + offset,
             self.log_scale,
             clock_when_offloading=self._clock_when_offloading,
             known_clock=None if self._learn_clock else observation[..., CLOCK_COLUMN],
@@ -211,10 +176,7 @@ class LearnedPolicy:
 
     def __init__(self, network: ActorCritic) -> None:
         self._network = network
-        own = "own channel, queue, battery, beta, place, last latency"
-        if not network.sizes["learn_power"]:
-            own += ", granted band"
-        self.sees = f"{own}; the others' by broadcast" if network.broadcast else own
+        self.sees = OBSERVED if network.sizes["learn_power"] else f"{OBSERVED}; granted band"
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
@@ -238,7 +200,6 @@ class LearnedPolicy:
             network = ActorCritic(
                 hidden=sizes["hidden"],
                 codes=sizes["codes"],
-                broadcast=typed(head, "broadcast", bool),
                 clock_when_offloading=typed(head, "clock_when_offloading", bool),
                 learn_clock=typed(head, "learn_clock", bool),
                 learn_power=typed(head, "learn_power", bool),

@@ -41,9 +41,12 @@ SHARE_COLUMN = SLOW_SIZE + 1
 0."""
 POWER_COLUMN = SLOW_SIZE + 2
 """Column of where in its range (in dBm) the best power lies with half of the band, 0 to 1."""
-OBSERVATION_SIZE = SLOW_SIZE + 4 + len(LOOKUPS)
-"""After the slow columns: channel, the largest share, the best powers with half and with all of the band,
-what offloading as in LOOKUPS would earn."""
+OBSERVATION_SIZE = SLOW_SIZE + 6 + len(LOOKUPS)
+"""After the slow columns: channel, the largest share, the best powers with half and with all of the band, the
+most that another UE announces, whether this one announces more, what offloading as in LOOKUPS would earn."""
+
+OBSERVED = "own channel, queue, battery, beta, place, last latency; the largest gain another announces"
+"""The same in words, for the table of policies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,22 +156,39 @@ class View:
 
     @cached_property
     def observation(self) -> Tensor:
-        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE). All of it is the UE's own: it
-        holds its map and its FLOPs, so that it can look up what its channel would let it earn."""
+        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE). It holds its map and its FLOPs,
+        so that it can look up what its channel would let it earn. Of the others it hears one number."""
         system = self.system
         channel = self._channel(self.channel_gain)
         # with all the band the SNR is a quarter of that
         spare_db = 10.0 * (channel - math.log10(4.0)) - needed_snr_db(system, self.tasks)
         earned, power_w, _ = self.offers(LOOKUPS, power_levels_w(system, LOOKUP_POWERS))
         power = power_to_share(system, power_w)
+        gain, rival = self._announced(earned[LOOKUPS.index((1, 1.0))])
         columns = (
             channel / 2.0,
             (spare_db * (math.log(10.0) / 10.0)).clamp(-3.0, 0.0),
             power[LOOKUPS.index((2, 0.5))],
             power[LOOKUPS.index((1, 1.0))],
+            torch.log1p(rival),
+            (gain > rival).double(),
             *torch.log1p(earned),
         )
         return torch.cat((self.slow, torch.stack(columns, dim=-1).float()), dim=-1)
+
+    def _announced(self, alone: Tensor) -> tuple[Tensor, Tensor]:
+        """What each UE with a task tells the station, and the largest that it hears back of the others.
+
+        Args:
+            alone: QoE of offloading with all the band and the server to itself, (..., ues).
+
+        Returns:
+            Its gain over local execution, at least 0, and the largest of the others' (0 if there are none),
+            (..., ues) each. The station broadcasts the two largest.
+        """
+        gain = torch.where(self.queue > 0, (alone - self.local_qoe).clamp_min(0.0), 0.0)
+        first, second = torch.cat((gain, torch.zeros_like(gain)), dim=-1).topk(2, dim=-1).values.split(1, -1)
+        return gain, torch.where(gain == first, second, first)
 
     def _channel(self, gain: Tensor) -> Tensor:
         """A gain as log10 of the SNR at p_max on a quarter of the band: of order 1 at any noise level."""

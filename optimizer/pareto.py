@@ -32,18 +32,13 @@ class ParetoConfig:
     """
 
     train: TrainConfig
-    """Of the one policy, mappo or mappo-broadcast; its preference is drawn anew each episode, whatever it
-    says."""
+    """Of the one policy, mappo's; its preference is drawn anew each episode, whatever it says."""
     betas: tuple[float, ...] = BETAS
     """Preferences the policy is tested at. Flag --betas."""
 
     def __post_init__(self) -> None:
         wrong = [beta for beta in self.betas if not 0 <= beta <= 1]
         errors = [f"--betas {beta} given, 0 to 1 is allowed" for beta in wrong]
-        if self.train.learners not in (("mappo",), ("mappo-broadcast",)):
-            errors.append(
-                f"--learners {','.join(self.train.learners)} given, mappo or mappo-broadcast is allowed"
-            )
         raise_config_errors(errors)
 
 
@@ -73,10 +68,9 @@ def _pareto(
     train_seed, test_seed = torch.randint(
         2**31, (2,), generator=torch.Generator().manual_seed(run.seed)
     ).tolist()
-    name = run.learners[0]
     trainer = MappoTrainer(
-        replace(run.mappo, broadcast=name == "mappo-broadcast"), system=run.system, episode=episode,
-        tasks=loaded.tasks, generator=torch.Generator().manual_seed(train_seed),
+        run.mappo, system=run.system, episode=episode, tasks=loaded.tasks,
+        generator=torch.Generator().manual_seed(train_seed),
     )  # fmt: skip
     trainer.train(
         checkpoint=run.output / "checkpoints" / f"front-{trainer.digest}.safetensors",
@@ -86,7 +80,7 @@ def _pareto(
     trainer.network.save(policy_path)
 
     policies: dict[str, Policy] = {
-        name: trainer.policy,
+        "mappo": trainer.policy,
         "greedy": GreedyPolicy(run.system, loaded.tasks),
         "local": LocalPolicy(run.system, loaded.tasks),
     }

@@ -68,7 +68,7 @@ def test_train_with_the_bound_and_every_learner(files, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "100.0%" in printed
     document = json.loads((out / "results.json").read_text())
-    assert set(document["learning_curves"]) == {"mappo", "mappo-broadcast", "ddqn", "dqn"}
+    assert set(document["learning_curves"]) == {"mappo", "ddqn", "dqn"}
     for tested in document["policies"].values():
         assert 0 < tested["of_bound"]["value"] <= 1
         assert tested["qoe_mean"] == pytest.approx(tested["of_bound"]["value"] * document["bound"])
@@ -301,7 +301,6 @@ def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pareto", "--learners", "dqn"], "--learners dqn given, mappo or mappo-broadcast is allowed"),
         (["pareto", "--preference", "fixed"], "--preference given: the policy is trained on all beta"),
         (["pareto", "--beta", "0.5"], "--beta given: the policy is trained on all beta"),
         (["figures", "--preference", "fixed"], "--preference given: Figs. 2-4 have their own"),

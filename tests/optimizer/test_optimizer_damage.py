@@ -41,7 +41,7 @@ def save(path: Path, tensors: dict[str, torch.Tensor], head: object) -> None:
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     network = ActorCritic(
-        hidden=8, broadcast=True, codes=2, clock_when_offloading=False, learn_clock=True,
+        hidden=8, codes=2, clock_when_offloading=False, learn_clock=True,
         learn_power=False, generator=torch.Generator().manual_seed(0),
     )  # fmt: skip
     path = tmp_path / "policy" / "mappo-0.safetensors"
@@ -80,7 +80,7 @@ def test_a_policy_with_a_hostile_head(policy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"hidden": 10**9}, {"hidden": 2**20}, {"codes": 10**9}, {"hidden": 0}, {"broadcast": "no"}]
+    "change", [{"hidden": 10**9}, {"hidden": 2**20}, {"codes": 10**9}, {"hidden": 0}, {"learn_clock": "no"}]
 )
 def test_a_policy_of_absurd_size(policy: Path, change: dict[str, Any]) -> None:
     save(policy, load_file(policy), head_of(policy) | change)

@@ -47,11 +47,8 @@ def test_environment_and_observation(elsewhere, preference):
 
 
 @pytest.mark.parametrize("learned", [False, True])
-@pytest.mark.parametrize("broadcast", [False, True])
-def test_mappo(elsewhere, learned, broadcast):
-    config = MappoConfig(
-        episodes=1, copies=2, hidden=8, broadcast=broadcast, learn_clock=learned, learn_power=learned
-    )
+def test_mappo(elsewhere, learned):
+    config = MappoConfig(episodes=1, copies=2, hidden=8, learn_clock=learned, learn_power=learned)
     trainer = MappoTrainer(config, **elsewhere, episode=EpisodeConfig(mix=MIX))
     trainer._optimiser = plain_optimiser(trainer.network)
     assert len(trainer.train().qoe) == 1

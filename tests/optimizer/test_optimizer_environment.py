@@ -72,6 +72,26 @@ def test_observation_is_what_the_design_lists(make_environment):
     assert torch.allclose(lookup[:, 0].double(), torch.log1p(best), atol=1e-5)
 
 
+def test_of_the_others_a_ue_hears_the_largest_gain(make_environment):
+    """What each would earn alone on the band and the server, less what it earns locally; nobody without a
+    task says anything."""
+    environment = make_environment(mix=("text", "vqa", "image"), episodes=20)
+    environment._queue[:, 2] = 0.0
+    view = environment.view()
+    column = OBSERVATION_SIZE - len(LOOKUPS) - 2
+    heard, ahead = view.observation[..., column], view.observation[..., column + 1]
+    alone = torch.expm1(view.observation[..., -len(LOOKUPS) + LOOKUPS.index((1, 1.0))].double())
+    gain = (alone - view.local_qoe).clamp_min(0.0)
+    expected = torch.stack((gain[:, 1], gain[:, 0], gain[:, :2].amax(dim=-1)), dim=-1)
+    assert (gain > 0).any(dim=0).all()
+    assert torch.allclose(heard.double(), torch.log1p(expected), atol=1e-4)
+    assert torch.equal(ahead[:, 0], (gain[:, 0] > gain[:, 1]).float())
+    assert not ahead[:, 2].any()
+    alone = make_environment(mix=("text",), episodes=20).view().observation[..., column : column + 2]
+    assert not alone[..., 0].any()
+    assert alone[..., 1].any()
+
+
 def test_looking_ahead_is_a_step_that_is_not_taken(make_environment):
     environment = make_environment(mix=("text", "vqa", "image"), preference="dynamic", episodes=20)
     environment.step(everyone(environment, offload=False))

@@ -12,7 +12,7 @@ from optimizer.distribution import HEADS, REQUEST_HEAD, ActionDistribution, RawA
 from optimizer.evaluation import play, summarise
 from optimizer.experience import Experience, ValueNormaliser, advantages, without_each
 from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.networks import BIDS, REQUESTS, ActorCritic, LearnedPolicy, Others
+from optimizer.networks import ActorCritic, LearnedPolicy
 from optimizer.observation import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
 from optimizer.physics import best_clock, execute
 from optimizer.policies import POLICIES
@@ -204,7 +204,7 @@ def test_unless_learned_who_offloads_encodes_at_the_best_clock(make_tasks, learn
 def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
     tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
     for learn_power in (False, True):
-        learner = trainer(tasks, copies=20, learn_power=learn_power, broadcast=True)
+        learner = trainer(tasks, copies=20, learn_power=learn_power)
         view = learner._environment.view()
         drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(1))
         actions = learner.network.physical(drawn, view)
@@ -254,20 +254,6 @@ def test_a_ue_that_would_fail_on_its_granted_band_withdraws(make_tasks, learn_po
         assert earned(chosen).sum() > earned(wanted).sum()
 
 
-@pytest.mark.parametrize(("broadcast", "learn_power"), [(False, False), (True, False), (False, True)])
-def test_b_hat_is_a_bid_where_nobody_hears_and_who_fails_withdraws(make_tasks, broadcast, learn_power):
-    learner = trainer(make_tasks(mix=("text",) * 4), copies=50, broadcast=broadcast, learn_power=learn_power)
-    unit, deviation = REQUESTS if broadcast or learn_power else BIDS
-    observation = learner._environment.view().observation
-    before = learner.network.actions(observation)
-    drawn = before.sample(torch.Generator().manual_seed(0))
-    assert float((drawn.request - before.mode().request).std()) == pytest.approx(deviation, rel=0.15)
-    with torch.no_grad():
-        learner.network.actor[-1].bias[REQUEST_HEAD] += 1.0
-    moved = learner.network.actions(observation).mode().request - before.mode().request
-    assert float(moved.mean()) == pytest.approx(unit, rel=1e-4)
-
-
 def test_power_that_is_not_learned_is_no_part_of_the_distribution():
     heads = torch.randn(50, 4, HEADS, generator=torch.Generator().manual_seed(0))
     learned, taken = (
@@ -311,38 +297,22 @@ def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks, learned):
     assert not torch.equal(base[0], other[0])
 
 
-def test_what_is_heard_of_the_others_knows_no_order_and_no_count():
-    others = Others(8, torch.Generator().manual_seed(0))
-    observation = torch.randn(5, 4, OBSERVATION_SIZE, generator=torch.Generator().manual_seed(1))
-    heard = others(observation)
-    own = torch.tanh(others.embed(observation))
-    for i in range(4):
-        rest = own[:, [j for j in range(4) if j != i]]
-        expected = torch.cat((rest.mean(dim=1), rest.amax(dim=1)), dim=-1)
-        assert torch.allclose(heard[:, i], expected, atol=1e-6)
-    shuffled = others(observation[:, [0, 3, 1, 2]])
-    assert torch.allclose(shuffled[:, 0], heard[:, 0], atol=1e-6)
-    assert not others(observation[:, :1]).any()
-
-
-@pytest.mark.parametrize("broadcast", [False, True])
-def test_one_policy_serves_any_number_of_ues(make_tasks, broadcast):
-    policy = trainer(make_tasks(), broadcast=broadcast, copies=2).policy
+def test_one_policy_serves_any_number_of_ues(make_tasks):
+    policy = trainer(make_tasks(), copies=2).policy
     for ues in (1, 2, 9, 32):
         mix = ("text",) * ues
         setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=mix), "tasks": make_tasks(mix=mix)}
         assert play(policy, **setting, episodes=2, seed=0).qoe.isfinite().all()
 
 
-def test_a_silent_actor_reads_no_other_ue(make_tasks):
-    """Section IV's actor: the others' observations change nothing; the broadcast one's change its action."""
+def test_the_actor_reads_its_own_observation_alone(make_tasks):
     observation = torch.randn(1, 4, OBSERVATION_SIZE, generator=torch.Generator().manual_seed(0))
     changed = observation.clone()
     changed[:, 1:] += 1.0
-    for broadcast in (False, True):
-        network = trainer(make_tasks(), broadcast=broadcast, copies=2).network
-        first, second = (network.actions(o).mode().request[0, 0] for o in (observation, changed))
-        assert (first != second) == broadcast
+    network = trainer(make_tasks(), copies=2).network
+    first, second = (network.actions(o).mode().request[0] for o in (observation, changed))
+    assert first[0] == second[0]
+    assert (first[1:] != second[1:]).all()
 
 
 @pytest.mark.parametrize(("flops", "reference", "share"), [(LARGE, "greedy", 1.0), (SMALL, "local", 0.97)])
@@ -424,7 +394,6 @@ def test_policy_file_round_trip(tmp_path, make_tasks):
 def test_unusable_policy_files_are_refused(tmp_path):
     network = ActorCritic(
         hidden=8,
-        broadcast=True,
         codes=1,
         clock_when_offloading=False,
         learn_clock=True,
@@ -441,8 +410,8 @@ def test_unusable_policy_files_are_refused(tmp_path):
     resized = tmp_path / "resized.safetensors"
     resized.write_bytes(whole.replace(b'\\"hidden\\": 8', b'\\"hidden\\": 9'))
     old = tmp_path / "old.safetensors"
-    old.write_bytes(whole.replace(b'\\"schema_version\\": 4', b'\\"schema_version\\": 3'))
-    with pytest.raises(ToolkitError, match="schema version 3 given, 4 is read"):
+    old.write_bytes(whole.replace(b'\\"schema_version\\": 5', b'\\"schema_version\\": 4'))
+    with pytest.raises(ToolkitError, match="schema version 4 given, 5 is read"):
         LearnedPolicy.load(old)
     for path in (truncated, foreign, resized, tmp_path / "missing.safetensors"):
         with pytest.raises(ToolkitError, match=path.name):
