@@ -29,7 +29,7 @@ def states(tasks, *, episodes=12, seed=0, preference="fixed", **episode) -> Step
 
 
 def brute_force(tasks, step: Step, *, shares: int, powers: int) -> torch.Tensor:
-    """Best of every set of UEs, every division of the band into `shares` parts, every one of `powers`."""
+    """Best of every set of UEs, division of the band into `shares` parts, k, and each of `powers`."""
     ues = tasks.ues
     best = torch.zeros(step.queue.shape[0], dtype=torch.float64)
     levels = torch.linspace(SYSTEM.power_min_dbm, SYSTEM.power_max_dbm, powers, dtype=torch.float64)
@@ -46,12 +46,13 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int) -> torch.Tensor:
                 request[row, 0, i] = math.log(size)
         shape = (len(parts), *step.queue.shape)
         earned = []
-        for level in levels.tolist():
+        for level, code in itertools.product(levels.tolist(), range(tasks.codes)):
             actions = Actions(
                 offload=torch.tensor(offload).expand(shape),
                 power_w=torch.full(shape, 10 ** ((level - 30) / 10), dtype=torch.float64),
                 clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min).expand(shape),
                 bandwidth_request=request.expand(shape),
+                code=torch.full(shape, code),
             )
             outcome = execute(
                 SYSTEM, tasks, actions, queue=step.queue.expand(shape),
@@ -64,9 +65,12 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("mix", MIXES)
-@pytest.mark.parametrize("episode", [{}, {"preference": "dynamic"}, {"offload_cost": "split"}])
-def test_brute_force_lies_below_and_the_gap_is_small(make_tasks, mix, episode):
-    tasks = make_tasks(mix=mix, **episode)
+@pytest.mark.parametrize(
+    ("episode", "k"),
+    [({}, (16,)), ({"preference": "dynamic"}, (16,)), ({"offload_cost": "split"}, (16,)), ({}, (16, 8))],
+)
+def test_brute_force_lies_below_and_the_gap_is_small(make_tasks, mix, episode, k):
+    tasks = make_tasks(mix=mix, k=k, **episode)
     step = states(tasks, mix=mix, **episode)
     found = bracket(SYSTEM, tasks, step)
     brute = brute_force(tasks, step, shares=24, powers=13)
@@ -128,10 +132,17 @@ def test_programme_is_the_best_of_all_assignments():
         assert torch.allclose(_programme(tilted, local, n), best)
 
 
-@pytest.mark.parametrize("preference", ["fixed", "dynamic"])
-def test_no_policy_exceeds_the_episode_bound(make_tasks, preference):
+@pytest.mark.parametrize(
+    ("change", "k"),
+    [
+        ({"preference": "fixed"}, (16,)), ({"preference": "dynamic"}, (16,)), ({"csi": "statistical"}, (16,)),
+        ({"offload_cost": "split"}, (16,)), ({}, (16, 8)),
+        ({"preference": "dynamic", "idle_drain": 1.0, "battery_queues": 5.0}, (16,)),
+    ],
+)  # fmt: skip
+def test_no_policy_exceeds_the_episode_bound(make_tasks, change, k):
     mix = ("text", "image")
-    tasks, episode = make_tasks(mix=mix), EpisodeConfig(mix=mix, preference=preference)
+    tasks, episode = make_tasks(mix=mix, k=k, **change), EpisodeConfig(mix=mix, **change)
     setting = {"system": SYSTEM, "episode": episode, "tasks": tasks, "episodes": 12, "seed": 3}
     bound = episode_bound(**setting)
 
@@ -149,5 +160,6 @@ def test_no_policy_exceeds_the_episode_bound(make_tasks, preference):
     for name, score in scores.items():
         assert (score.qoe <= bound * (1 + 1e-9)).all(), name
     assert scores["waits"].steps.mean() > 10.5
-    assert scores["central"].qoe.mean() > 0.93 * bound.mean()
+    if not episode.idle_drain:  # waiting for beta to rise would pay, of which the bound knows no end
+        assert scores["central"].qoe.mean() > 0.93 * bound.mean()
     assert scores["exhaustive"].qoe.mean() > scores["greedy"].qoe.mean()

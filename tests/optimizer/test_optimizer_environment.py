@@ -327,7 +327,13 @@ def test_no_gain_is_zero(make_tasks):
     assert upper.isfinite().all()
 
 
-@pytest.mark.parametrize("change", [{"power_w": 0.3}, {"clock_hz": 2e9}, {"bandwidth_request": float("nan")}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"power_w": 0.3}, {"power_w": 0.01}, {"clock_hz": 2e9}, {"clock_hz": 1e8},
+        {"bandwidth_request": float("nan")},
+    ],
+)  # fmt: skip
 def test_actions_out_of_range_are_refused(make_environment, change):
     environment = make_environment()
     good = everyone(environment, offload=True)
