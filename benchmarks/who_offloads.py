@@ -1,0 +1,73 @@
+"""How many UEs `central`, which knows every channel, lets offload at a time, and what it is worth to let only
+the one offload that gains most by it.
+
+    python benchmarks/who_offloads.py --preference dynamic --text-map ... (the flags of `optimize`)
+
+Both choose in the states that `central` comes to. The second knows whose gain is the largest, takes its power
+by look-up, and everybody else computes at the best clock.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from setting import setting_of
+
+from data.cli import Parser, positive_int, run_command
+from optimizer.command import system_flags
+from optimizer.environment import OffloadingEnvironment
+from optimizer.observation import POWER_LEVELS
+from optimizer.physics import Actions, execute
+from optimizer.policies import POLICIES
+from optimizer.ranges import power_levels_w
+
+
+def main() -> None:
+    flags = Parser(prog="who_offloads.py", description=__doc__)
+    system_flags(flags)
+    flags.add_argument("--test-episodes", type=positive_int, default=200)
+    options = flags.parse_args()
+
+    def body() -> None:
+        setting = setting_of(options)
+        system, tasks = setting["system"], setting["tasks"]
+        environment = OffloadingEnvironment(
+            **setting, episodes=options.test_episodes, generator=torch.Generator().manual_seed(options.seed)
+        )
+        central = POLICIES["central"](system, tasks)
+        counts, earned, alone, narrow = [], [], [], []
+        while not environment.finished.all():
+            view = environment.view()
+            ((offer,), (power_w,), (code,)) = view.offers([(1, 1.0)], power_levels_w(system, POWER_LEVELS))
+            gain = torch.where(view.queue > 0, offer - view.local_qoe, -torch.inf)
+            first = torch.nn.functional.one_hot(gain.argmax(dim=-1), tasks.ues).bool() & (gain > 0)
+            one = Actions(
+                offload=first, power_w=power_w, clock_hz=view.clock_for(first),
+                bandwidth_request=torch.zeros_like(gain), code=code,
+            )  # fmt: skip
+            outcome = execute(
+                system, tasks, one, queue=view.queue, channel_gain=view.channel_gain,
+                battery_j=view.battery_j, beta=view.beta,
+            )  # fmt: skip
+            best, _ = environment.step(central.act(view, torch.Generator()))
+            running = view.queue.any(dim=-1)
+            counts.append(best.offloaded.sum(dim=-1)[running])
+            earned.append(best.earned_qoe.sum(dim=-1)[running])
+            narrow.append((best.offloaded & (offer == 0)).any(dim=-1)[running])
+            alone.append(outcome.earned_qoe.sum(dim=-1)[running])
+        count, qoe, single, fails = (torch.cat(found) for found in (counts, earned, alone, narrow))
+        print(f"only the one of the largest gain: {100 * single.sum() / qoe.sum():.1f} % of central")
+        print(f"{'offloading':>10}{'of steps':>10}{'of the loss':>13}  with one that fails on the whole band")
+        for n in count.unique():
+            chosen = count == n
+            lost = (qoe - single)[chosen].sum() / (qoe - single).sum()
+            print(
+                f"{int(n):10}{chosen.double().mean():10.1%}{lost:13.1%}{fails[chosen].double().mean():11.1%}"
+            )
+
+    sys.exit(run_command("who_offloads.py", body))
+
+
+if __name__ == "__main__":
+    main()
