@@ -54,8 +54,7 @@ of optimizer.config.EpisodeConfig:
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
 of optimizer.mappo.MappoConfig:
   lambda, gamma, delta    (23), (15), (25)                gae_lambda, discount, clip
-  c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight,
-                                                          entropy_weight_start
+  c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight
                           learning rate, batch step       learning_rate, batch_steps
   p, f as actions         section IV                      learn_power, learn_clock
 Not set:

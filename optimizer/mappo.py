@@ -54,20 +54,14 @@ class MappoConfig:
     """Adam's, falling to 0 over the training. Table I prints 2e-7, with which the weights do not move."""
     discount: float = 0.95
     """gamma of eq. (15). Table I."""
-    gae_lambda: float = 0.5
-    """lambda of eq. (23). Table I prints 0.98, which takes in the noise of ten later steps: after 60 updates
-    it reaches 99.1 % of a controller that knows all (fixed preference; dynamic 95.9 %), 0.5 reaches 99.2 and
-    97.8 % (docs/reproduction.md)."""
+    gae_lambda: float = 0.98
+    """lambda of eq. (23). Table I."""
     clip: float = 0.3
     """delta of eq. (25). Table I."""
     critic_weight: float = 0.5
     """c^CR of eq. (27). Table I."""
     entropy_weight: float = 0.005
-    """c^E of eq. (27) in the second half of the training. Table I."""
-    entropy_weight_start: float = 0.1
-    """c^E at the beginning; it falls to `entropy_weight` by the middle of the training. At first everybody
-    offloads half the time, so that it is best for each not to; with Table I's c^E alone a UE that should
-    offload once the others have stopped no longer tries (docs/reproduction.md)."""
+    """c^E of eq. (27). Table I."""
     gradient_norm_max: float = 0.5
     """Gradients longer than this are shortened to it."""
     hidden: int = 64
@@ -94,7 +88,7 @@ class MappoConfig:
         for name in ("discount", "gae_lambda"):
             if not 0 < getattr(self, name) <= 1:
                 errors.append(f"{name} {getattr(self, name)} given, above 0 up to 1 is allowed")
-        for name in ("critic_weight", "entropy_weight", "entropy_weight_start"):
+        for name in ("critic_weight", "entropy_weight"):
             if getattr(self, name) < 0:
                 errors.append(f"{name} {getattr(self, name)} given, at least 0 is allowed")
         raise_config_errors(errors)
@@ -317,7 +311,6 @@ class MappoTrainer:
             Mean entropy of the policy that was updated.
         """
         config = self.config
-        entropy_weight = self._entropy_weight()
         running = experience.active.any(dim=-1)
         reward, value = experience.reward, experience.value
         factors = {"discount": config.discount, "gae_lambda": config.gae_lambda}
@@ -336,7 +329,7 @@ class MappoTrainer:
         entropies = []
         for index in self._minibatches(rows):
             part = experience.select(index)
-            loss, entropy = self._loss(part, advantage[index], targets[index], entropy_weight)
+            loss, entropy = self._loss(part, advantage[index], targets[index])
             self._optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm_max)
@@ -349,15 +342,7 @@ class MappoTrainer:
             order = torch.randperm(rows.numel(), generator=self._generator, device=rows.device)
             yield from rows[order].split(self.config.batch_steps)
 
-    def _entropy_weight(self) -> float:
-        """c^E of the next update."""
-        config = self.config
-        left = max(0.0, 1.0 - len(self.curve.qoe) / (config.episodes / 2))
-        return config.entropy_weight + left * (config.entropy_weight_start - config.entropy_weight)
-
-    def _loss(
-        self, part: Experience, advantage: Tensor, target: Tensor, entropy_weight: float
-    ) -> tuple[Tensor, float]:
+    def _loss(self, part: Experience, advantage: Tensor, target: Tensor) -> tuple[Tensor, float]:
         """Eqs. (24)-(27), to be minimised; UEs that are done are masked out."""
         config = self.config
         distribution = self.network.actions(part.observation)
@@ -369,7 +354,7 @@ class MappoTrainer:
         ahead = self.network.value_ahead(part.observation[..., :SLOW_SIZE])
         critic = critic + ((ahead - self._normaliser.normalise(part.value)) ** 2).mean()  # V' is V's mean
         entropy = (distribution.entropy() * weight).sum()
-        loss = -(actor - config.critic_weight * critic + entropy_weight * entropy)  # (27)
+        loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
 
 
