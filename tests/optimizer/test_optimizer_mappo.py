@@ -97,14 +97,14 @@ def test_samples_have_the_distributions_moments():
 
 def test_clip_stops_the_gradient_of_a_ratio_that_went_far(make_tasks):
     """Eqs. (24), (25): past 1 + delta a good action is pushed no further, a bad one still is."""
-    learner = trainer(make_tasks(), critic_weight=0.0, copies=2)
+    learner = trainer(make_tasks(), critic_weight=0.0, entropy_weight=0.0, copies=2)
     experience, _ = learner.play()
     rows = experience.select(torch.arange(8))
     far = Experience(**vars(rows) | {"log_prob": rows.log_prob - 1.0})  # ratio e > 1.3
 
     def gradient(advantage: float) -> float:
         learner.network.zero_grad()
-        loss, _ = learner._loss(far, torch.full((8, 4), advantage), torch.zeros(8), 0.0)
+        loss, _ = learner._loss(far, torch.full((8, 4), advantage), torch.zeros(8))
         loss.backward()
         return float(sum(weight.grad.abs().sum() for weight in learner.network.actor.parameters()))
 
@@ -112,18 +112,16 @@ def test_clip_stops_the_gradient_of_a_ratio_that_went_far(make_tasks):
     assert gradient(-1.0) > 0
 
 
-def test_weight_of_the_entropy_falls_to_table_i_in_the_first_half(make_tasks):
-    learner = trainer(make_tasks(), episodes=4, copies=2)
-    weights = []
-    loss = learner._loss
-
-    def record(part, advantage, target, entropy_weight):
-        weights.append(entropy_weight)
-        return loss(part, advantage, target, entropy_weight)
-
-    learner._loss = record
-    learner.train()
-    assert list(dict.fromkeys(weights)) == pytest.approx([0.1, 0.0525, 0.005])
+def test_loss_takes_the_entropy_off_by_its_weight(make_tasks):
+    """Eq. (27)."""
+    losses = []
+    for weight in (0.0, 0.5):
+        learner = trainer(make_tasks(), copies=2, entropy_weight=weight)
+        rows = learner.play()[0].select(torch.arange(8))
+        loss, entropy = learner._loss(rows, torch.ones(8, 4), torch.zeros(8))
+        losses.append(loss.item())
+    assert entropy > 0.1
+    assert losses[0] - losses[1] == pytest.approx(0.5 * entropy, rel=1e-4)
 
 
 def test_finished_ues_are_masked_out_of_the_loss(make_tasks):
@@ -137,7 +135,7 @@ def test_finished_ues_are_masked_out_of_the_loss(make_tasks):
         spoiled = rows.log_prob.clone()
         spoiled[:, 3] += change
         part = Experience(**vars(rows) | {"active": active, "log_prob": spoiled})
-        losses.append(learner._loss(part, torch.ones(16, 4), torch.zeros(16), 0.005)[0].item())
+        losses.append(learner._loss(part, torch.ones(16, 4), torch.zeros(16))[0].item())
     assert losses[0] == losses[1]
 
 
