@@ -97,7 +97,7 @@ def score_cells(
         Fields of a map.
 
     Raises:
-        ToolkitError: if the local model answers nothing right.
+        ToolkitError: if the local model answers nothing right, or the items are too few for an interval.
     """
     local = cells[0, 0.0]
     items = local.counts.shape[0]
@@ -111,7 +111,12 @@ def score_cells(
 
     local_scores = resampled(local)
     local_accuracy = evaluator.score(local.counts.sum(axis=0))
-    if local_accuracy <= 0 or local_scores.min() <= 0:
+    if local_accuracy > 0 and local_scores.min() <= 0:
+        raise ToolkitError(
+            f"--limit: {items} test items are too few for an interval: some resamples of them hold none that "
+            "the local model answers right; give a larger one"
+        )
+    if local_accuracy <= 0:
         raise ToolkitError(
             "the local model answers nothing right, so no ratio to it exists; train it longer (train-deepsc "
             "--channel none --epochs ...)"

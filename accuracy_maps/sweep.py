@@ -72,6 +72,16 @@ class Sweep:
         self.local = _open(config.local, device)
         self.kind = kind = modality(self.local.document["modality"])
         self.snr_db = config.snr_db
+        if self.local.codec.config.uplinks:
+            raise ToolkitError(
+                f"--local: {config.local} is a codec; give the model trained with --channel none"
+            )
+        for name in ("modality", "task"):
+            if self.beside is not None and getattr(self.beside, name) != self.local.document[name]:
+                raise ToolkitError(
+                    f"--beside: {config.beside} is of {name} {getattr(self.beside, name)}, one of "
+                    f"{self.local.document[name]} is allowed"
+                )
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
             trained = self.codecs[0].document["training"]
@@ -189,8 +199,6 @@ def _owners(
     config: MapConfig, codecs: Sequence[Checkpoint], local: Checkpoint, transmissions: tuple[str, ...]
 ) -> dict[tuple[int, ...], int]:
     """Number of the codec that serves each k, one of each transmission; checks that they belong together."""
-    if local.codec.config.uplinks:
-        raise ToolkitError(f"--local: {config.local} is a codec; give the model trained with --channel none")
     for folder, codec in zip(config.codecs, codecs, strict=True):
         if not codec.codec.config.uplinks:
             raise ToolkitError(f"--codec: {folder} is a local model; give one trained over a channel")

@@ -1,8 +1,8 @@
 """The digital baseline: source code, idealised capacity-achieving channel code, and then the local model.
 
 In the channel uses that the codec would have, S k of them, the source's bits are delivered without error if
-they fit the capacity, S k log2(1 + snr |h|^2), and not at all otherwise. No real code does that at these
-lengths, so the baseline bounds from above what separate coding can do: a cliff in the SNR all the same.
+they fit the capacity, S k log2(1 + snr |h|^2), and not at all otherwise. No real channel code does that at
+these lengths, so that none does better with these source codes: a cliff in the SNR all the same.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class VQABatches:
     """Images with all their questions, dealt to batches.
 
     Args:
-        split: images and questions; questions with an answer that `answers` lacks are refused.
+        split: images and questions; questions with an answer that the codec lacks count as failed.
         tokenizer: of the checkpoint.
         config: the codec's.
         max_tokens: most question and image tokens of a batch, padding included.
@@ -95,7 +95,7 @@ class VQABatches:
 def encode_questions(
     split: VQASplit, tokenizer: TextTokenizer, config: VQACodecConfig
 ) -> list[tuple[int, list[int], int]]:
-    """Image, token ids and answer of each question; -1 for an answer that the classifier lacks.
+    """Image, token ids and answer of each question; -1, and failed, for an answer that the classifier lacks.
 
     Questions longer than the codec's `max_length` are cut to it.
     """

@@ -448,6 +448,14 @@ def right() -> Callable[[float], np.ndarray]:
     return lambda share: (draw.random(2000) < share).astype(np.int64)
 
 
+def test_too_few_items_for_an_interval_and_none_right_are_told_apart() -> None:
+    few, none = np.array([1, 0, 0]), np.zeros(3, dtype=np.int64)
+    with pytest.raises(ToolkitError, match="--limit: 3 test items are too few"):
+        share_map(few, few)
+    with pytest.raises(ToolkitError, match="answers nothing right"):
+        share_map(none, none)
+
+
 def test_a_codec_equal_to_the_local_model_has_ratio_1_for_certain(
     right: Callable[[float], np.ndarray],
 ) -> None:

@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
+from accuracy_maps.build import build_map
 from accuracy_maps.command import main
+from accuracy_maps.config import MapConfig
+from data.artifacts import ToolkitError
+from optimizer.inputs import REFERENCE
 
+IMAGE_MAP = REFERENCE / "image-cifar10-deit-small-depth6-awgn.json"
 Refused = Callable[..., str]
 
 
@@ -121,6 +126,16 @@ def test_a_codec_is_no_local_model_and_the_other_way_round(
     assert "is a local model; give one trained over a channel" in refused(codec=folders["local"])
     twice = refused("--codec", str(folders["codec"]), str(folders["codec"]))
     assert "another codec are both trained for k = 2" in twice
+
+
+def test_a_baseline_is_of_a_local_model_beside_a_map_of_its_modality(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"codecs": (), "output": str(tmp_path / "map.json"), "baseline": "digital"}
+    with pytest.raises(ToolkitError, match="is a codec; give the model trained with --channel none"):
+        build_map(MapConfig(**given, local=str(folders["codec"]), k=(2,)))
+    with pytest.raises(ToolkitError, match=r"--beside: .* is of modality image, one of text is allowed"):
+        build_map(MapConfig(**given, local=str(folders["local"]), beside=str(IMAGE_MAP)))
 
 
 @pytest.mark.parametrize(
