@@ -72,3 +72,11 @@ def test_a_shipped_rayleigh_map_is_the_average_of_the_awgn_map(path: Path) -> No
     )
     assert np.all(rayleigh.ratio >= low - half)
     assert np.all(rayleigh.ratio <= high + half)
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*-awgn.json")), ids=lambda path: path.stem)
+def test_the_shipped_maps_of_a_codec_divide_by_one_local_model(path: Path) -> None:
+    awgn = load_map(path)
+    others = [path.with_name(path.name.replace("awgn", name)) for name in ("rayleigh", "digital")]
+    for other in filter(Path.exists, others):
+        assert load_map(other).provenance["local"] == awgn.provenance["local"], other.name
