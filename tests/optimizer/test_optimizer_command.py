@@ -271,7 +271,6 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--tex-map", "x"], "--tex-map"),
         (["--ues", "text:0"], "--ues"),
         (["--ues", "sound:2"], "--ues"),
-        (["--ues", "image:1", "--csi", "statistical"], "--image-map is missing"),
         (["--learners", "ppo"], "--learners ppo given"),
     ],
 )
