@@ -111,15 +111,15 @@ def score_cells(
 
     local_scores = resampled(local)
     local_accuracy = evaluator.score(local.counts.sum(axis=0))
-    if local_accuracy > 0 and local_scores.min() <= 0:
-        raise ToolkitError(
-            f"--limit: {items} test items are too few for an interval: some resamples of them hold none that "
-            "the local model answers right; give a larger one"
-        )
     if local_accuracy <= 0:
         raise ToolkitError(
             "the local model answers nothing right, so no ratio to it exists; train it longer (train-deepsc "
             "--channel none --epochs ...)"
+        )
+    if local_scores.min() <= 0:
+        raise ToolkitError(
+            f"--limit: {items} test items are too few for an interval: some resamples of them hold none that "
+            "the local model answers right; give a larger one"
         )
     names = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
     grids = {name: np.zeros(len(points)) for name in names}

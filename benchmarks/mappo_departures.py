@@ -51,8 +51,8 @@ def main() -> None:
         print(f"{'':40}{'% of central':>14}{'std':>7}{'CPU s':>8}")
         for name, changes in VARIANTS.items():
             fields = {"hears": True, "episodes": options.episodes, **changes}
-            hears = View._announced if fields.pop("hears") else _silence
-            with mock.patch.object(View, "_announced", hears):
+            hears = View.announced if fields.pop("hears") else _silence
+            with mock.patch.object(View, "announced", hears):
                 shares, cpu_s = comparison.of(partial(MappoTrainer, MappoConfig(**fields)))
             spread = shares.std() if len(shares) > 1 else torch.nan
             print(f"{name:40}{shares.mean():14.1f}{spread:7.1f}{cpu_s:8.0f}", flush=True)

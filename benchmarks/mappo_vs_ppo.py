@@ -5,10 +5,10 @@ how soon MAPPO is near its last QoE.
 
 PPO is one controller of all UEs: it sees all observations, which mappo does not, and decides the four
 actions of each. Both have the same batched environment with the same copies, network width, minibatch,
-epochs, discount and clip; PPO's entropy weight is Table I's throughout, its observations are normalised, its
-reward is the scaled one MAPPO learns from, and it is trained once with each of --learning-rates. MAPPO is
-trained for --updates and tested after some of them, PPO for --seconds of CPU time and tested after shares of
-it, on the same episodes; the tests are not counted. Needs the extra `rl`.
+epochs, discount, clip and entropy weight; PPO's observations are normalised, its reward is the scaled one
+MAPPO learns from, and it is trained once with each of --learning-rates. MAPPO is trained for --updates and
+tested after some of them, PPO for --seconds of CPU time and tested after shares of it, on the same episodes;
+the tests are not counted. Needs the extra `rl`.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def main() -> None:
         while not environment.finished.all():
             view = environment.view()
             ((offer,), (power_w,), (code,)) = view.offers([(1, 1.0)], power_levels_w(system, POWER_LEVELS))
-            gain = torch.where(view.queue > 0, offer - view.local_qoe, -torch.inf)
+            gain, _ = view.announced(offer)
+            # not gain > rival: two VQA UEs in good reception gain exactly the same
             first = torch.nn.functional.one_hot(gain.argmax(dim=-1), tasks.ues).bool() & (gain > 0)
             one = Actions(
                 offload=first, power_w=power_w, clock_hz=view.clock_for(first),

@@ -104,10 +104,9 @@ class ImageCodecConfig(CodecConfig):
         if not errors:
             if self.width % self.heads:
                 errors.append(f"width: {self.width} given, a multiple of the {self.heads} heads is allowed")
-            if not 1 <= self.split < max(2, self.depth):
-                errors.append(
-                    f"--split: {self.split} given, 1 to {max(1, self.depth - 1)} is allowed (--depth)"
-                )
+            most = max(1, self.depth - 1)
+            if not 1 <= self.split <= most:
+                errors.append(f"--split: {self.split} given, 1 to {most} is allowed (--depth)")
             errors += patch_errors(self.image_size, self.patch_size)
         if not 0 <= self.drop_path < 1:
             errors.append(f"drop_path: {self.drop_path} given, [0, 1) is allowed")

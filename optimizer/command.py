@@ -248,7 +248,9 @@ def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
     add: Callable[..., Any] = flags.add_argument
     folder = Path("runs/pareto" if pareto else "runs/optimize")
     add("--output", type=Path, default=folder, metavar="DIR", help="folder for the results")
-    if not pareto:
+    if pareto:
+        flags.set_defaults(learners=("mappo",))  # what pareto.json says was trained
+    else:
         add(
             "--learners", type=name_list, default=("mappo",) if short else ("mappo", "ddqn", "dqn"),
             metavar="LIST", help="what is trained, of mappo, ddqn, dqn",

@@ -164,19 +164,20 @@ class View:
         spare_db = 10.0 * (channel - math.log10(4.0)) - needed_snr_db(system, self.tasks)
         earned, power_w, _ = self.offers(LOOKUPS, power_levels_w(system, LOOKUP_POWERS))
         power = power_to_share(system, power_w)
-        gain, rival = self._announced(earned[LOOKUPS.index((1, 1.0))])
+        alone = LOOKUPS.index((1, 1.0))
+        gain, rival = self.announced(earned[alone])
         columns = (
             channel / 2.0,
             (spare_db * (math.log(10.0) / 10.0)).clamp(-3.0, 0.0),
             power[LOOKUPS.index((2, 0.5))],
-            power[LOOKUPS.index((1, 1.0))],
+            power[alone],
             torch.log1p(rival),
             (gain > rival).double(),
             *torch.log1p(earned),
         )
         return torch.cat((self.slow, torch.stack(columns, dim=-1).float()), dim=-1)
 
-    def _announced(self, alone: Tensor) -> tuple[Tensor, Tensor]:
+    def announced(self, alone: Tensor) -> tuple[Tensor, Tensor]:
         """What each UE with a task tells the station, and the largest that it hears back of the others.
 
         Args:
@@ -187,7 +188,7 @@ class View:
             (..., ues) each. The station broadcasts the two largest.
         """
         gain = torch.where(self.queue > 0, (alone - self.local_qoe).clamp_min(0.0), 0.0)
-        first, second = torch.cat((gain, torch.zeros_like(gain)), dim=-1).topk(2, dim=-1).values.split(1, -1)
+        first, second = torch.nn.functional.pad(gain, (0, 1)).topk(2, dim=-1).values.split(1, dim=-1)
         return gain, torch.where(gain == first, second, first)
 
     def _channel(self, gain: Tensor) -> Tensor:
