@@ -60,6 +60,7 @@ def lock_of(config: MapConfig) -> Path:
 def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
     """`build_map`, for whoever holds its lock."""
     from accuracy_maps.plot import plot_bimodal, plot_map
+    from deepsc.device import device_name
 
     config = sweep.config
     output = Path(config.output)
@@ -72,6 +73,7 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
         **_origin(sweep),
         seconds=round(sum(cell.seconds for cell in cells.values()), 1),
         engine=engine.name,
+        device=device_name(config.device),
     )
     model = (sweep.codecs or [sweep.local])[0].codec.config.model_name
     fields: dict[str, Any] = {

@@ -20,3 +20,12 @@ def resolve_device(name: str | None) -> str:
         reason = str(error).strip().partition("\n")[0]
         raise ToolkitError(f"--device: {chosen!r} given, torch cannot use it here: {reason}") from error
     return chosen
+
+
+def device_name(device: str) -> str:
+    """What provenance says of a device: the GPU's product name; "cpu" and what is not here as it is."""
+    import torch
+
+    if device.startswith("cuda") and torch.cuda.is_available():
+        return torch.cuda.get_device_name(device)
+    return device

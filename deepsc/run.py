@@ -19,6 +19,7 @@ from data.lock import LOCK_NAME, locked
 from deepsc.checkpoint import Checkpoint, config_beside, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
+from deepsc.device import device_name
 from deepsc.modality import modality
 from deepsc.principal import principal_start
 from deepsc.processes import Processes, join
@@ -83,6 +84,7 @@ def _train_codec(
                 config=dataclasses.asdict(config),
                 seed=config.training.seed,
                 data_sha256=material.dataset.sha256,
+                device=device_name(device),
                 **_history(config, initial, material.weights_file),
             )
             if material.tokenizer is not None:

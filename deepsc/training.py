@@ -27,6 +27,7 @@ from deepsc.checkpoint import load_state, save_best, save_state
 from deepsc.codec import Batch, Codec
 from deepsc.config import TrainConfig
 from deepsc.link import Link
+from deepsc.loading import batches_from, workers_for
 from deepsc.processes import Processes
 
 logger = logging.getLogger(__name__)
@@ -219,6 +220,13 @@ def train(
     writes = processes.writes
     record = SummaryWriter(str(output / "tensorboard"), purge_step=position["step"]) if writes else None
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
+    stream = batches_from(
+        batches,
+        epoch=position["epoch"],
+        batch=position["batch"],
+        epochs=config.epochs,
+        workers=workers_for(device, sharing=processes.count),
+    )
     codec.train()
     with (
         record or contextlib.nullcontext(),
@@ -231,11 +239,10 @@ def train(
         ) as progress,
     ):
         while not is_over(config, position):
-            epoch_batches = batches(position["epoch"])
-            for number in range(position["batch"], len(epoch_batches)):
+            for _ in range(position["batch"], len(batches(position["epoch"]))):
                 if steps_left <= 0:
                     return position
-                batch = epoch_batches[number]
+                batch = next(stream)
                 steps_left -= 1
                 step = position["step"]
                 step_seed = config.seed * 1_000_003 + step + 1
