@@ -9,32 +9,26 @@ channel, on the same test episodes.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import torch
 from setting import Comparison, setting_of
-from torch import Tensor
 
 from data.cli import Parser, positive_int, run_command
 from optimizer.command import system_flags
 from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.observation import View
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "power learned (Beta), not looked up": {"learn_power": True},
     "power and clock learned (Beta)": {"learn_power": True, "learn_clock": True},
     "learning rate 2e-7 for 3e-3 (Table I)": {"learning_rate": 2e-7},
-    "hears nothing of the others": {"hears": False},
-    "... power learned: nobody withdraws": {"hears": False, "learn_power": True},
-    "... power and clock learned (section IV)": {"hears": False, "learn_power": True, "learn_clock": True},
+    "hears nothing of the others": {"announce": False},
+    "... power learned: nobody withdraws": {"announce": False, "learn_power": True},
+    "... power and clock learned (section IV)": {"announce": False, "learn_power": True, "learn_clock": True},
 }
-
-
-def _silence(view: View, alone: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.zeros_like(alone), torch.zeros_like(alone)
 
 
 def main() -> None:
@@ -46,14 +40,14 @@ def main() -> None:
     options = flags.parse_args()
 
     def body() -> None:
-        comparison = Comparison(options, setting_of(options))
+        setting = setting_of(options)
+        comparison = Comparison(options, setting)
         print(f"{options.seeds} seeds, {options.episodes} updates, {options.test_episodes} test episodes")
         print(f"{'':40}{'% of central':>14}{'std':>7}{'CPU s':>8}")
         for name, changes in VARIANTS.items():
-            fields = {"hears": True, "episodes": options.episodes, **changes}
-            hears = View.announced if fields.pop("hears") else _silence
-            with mock.patch.object(View, "announced", hears):
-                shares, cpu_s = comparison.of(partial(MappoTrainer, MappoConfig(**fields)))
+            fields = {"announce": True, "episodes": options.episodes, **changes}
+            episode = replace(setting["episode"], announce=fields.pop("announce"))
+            shares, cpu_s = comparison.of(partial(MappoTrainer, MappoConfig(**fields)), episode=episode)
             spread = shares.std() if len(shares) > 1 else torch.nan
             print(f"{name:40}{shares.mean():14.1f}{spread:7.1f}{cpu_s:8.0f}", flush=True)
 

@@ -35,7 +35,7 @@ from optimizer.observation import View
 from optimizer.physics import Actions
 from optimizer.policies import POLICIES
 from optimizer.tasks import Tasks
-from optimizer.views import ACTION_SIZE, CentralOffloading, to_actions
+from optimizer.views import CentralOffloading, action_size, to_actions
 
 UPDATES = (1, 2, 3, 5, 10, 15, 20, 30, 40, 50)
 """MAPPO's after which it is tested, beside the last."""
@@ -87,12 +87,12 @@ class Batch(VecEnv):
         return self._observe()
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._shares = np.reshape(actions, (self.num_envs, -1, ACTION_SIZE))
+        self._shares = np.reshape(actions, (self.num_envs, -1, action_size(self._environment.tasks)))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         environment = self._environment
         was_over, scale = environment.finished, environment.reward_scale
-        _, reward = environment.step(to_actions(environment.system, self._shares))
+        _, reward = environment.step(to_actions(environment.system, environment.tasks, self._shares))
         over = environment.finished & ~was_over
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if environment.finished.all():
@@ -189,7 +189,8 @@ def _ppo(model: PPO, world: VecNormalize, seconds: int, test: Test) -> None:
         def act(self, view: View, generator: torch.Generator) -> Actions:
             flat = world.normalize_obs(view.observation.flatten(1).numpy())
             shares, _ = model.predict(flat, deterministic=True)
-            return to_actions(view.system, np.reshape(shares, (*view.queue.shape, ACTION_SIZE)))
+            shape = (*view.queue.shape, action_size(view.tasks))
+            return to_actions(view.system, view.tasks, np.reshape(shares, shape))
 
     marks = [share * seconds for share in MARKS]
     clock = Clock(test)

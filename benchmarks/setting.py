@@ -41,19 +41,20 @@ class Comparison:
         self._seeds = range(options.seed, options.seed + options.seeds)
         self._central = self._qoe(POLICIES["central"](setting["system"], setting["tasks"]))
 
-    def of(self, trainer: Callable[..., DqnTrainer | MappoTrainer]) -> tuple[Tensor, float]:
+    def of(self, trainer: Callable[..., DqnTrainer | MappoTrainer], **changes: Any) -> tuple[Tensor, float]:
         """Percentages of central, (seeds,), and CPU seconds a seed.
 
         Args:
             trainer: given the setting and a generator.
+            changes: to the setting, for this learner alone.
         """
         started = time.process_time()
         shares = []
         for seed in self._seeds:
-            learner = trainer(**self._setting, generator=torch.Generator().manual_seed(seed))
+            learner = trainer(**self._setting | changes, generator=torch.Generator().manual_seed(seed))
             learner.train()
-            shares.append(100 * self._qoe(learner.policy) / self._central)
+            shares.append(100 * self._qoe(learner.policy, **changes) / self._central)
         return torch.stack(shares), (time.process_time() - started) / len(shares)
 
-    def _qoe(self, policy: Any) -> Tensor:
-        return play(policy, **self._test).qoe.mean()
+    def _qoe(self, policy: Any, **changes: Any) -> Tensor:
+        return play(policy, **self._test | changes).qoe.mean()

@@ -3,8 +3,8 @@ the one offload that gains most by it.
 
     python benchmarks/who_offloads.py --preference dynamic --text-map ... (the flags of `optimize`)
 
-Both choose in the states that `central` comes to. The second knows whose gain is the largest, takes its power
-by look-up, and everybody else computes at the best clock.
+Both choose in the states that `central` comes to. The second is `announced`, which also plays episodes of its
+own in every table of `optimize train`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data.cli import Parser, positive_int, run_command
 from optimizer.command import system_flags
 from optimizer.environment import OffloadingEnvironment
 from optimizer.observation import POWER_LEVELS
-from optimizer.physics import Actions, execute
+from optimizer.physics import execute
 from optimizer.policies import POLICIES
 from optimizer.ranges import power_levels_w
 
@@ -35,21 +35,14 @@ def main() -> None:
         environment = OffloadingEnvironment(
             **setting, episodes=options.test_episodes, generator=torch.Generator().manual_seed(options.seed)
         )
-        central = POLICIES["central"](system, tasks)
+        central, announced = (POLICIES[name](system, tasks) for name in ("central", "announced"))
         counts, earned, alone, narrow = [], [], [], []
         while not environment.finished.all():
             view = environment.view()
-            ((offer,), (power_w,), (code,)) = view.offers([(1, 1.0)], power_levels_w(system, POWER_LEVELS))
-            gain, _ = view.announced(offer)
-            # not gain > rival: two VQA UEs in good reception gain exactly the same
-            first = torch.nn.functional.one_hot(gain.argmax(dim=-1), tasks.ues).bool() & (gain > 0)
-            one = Actions(
-                offload=first, power_w=power_w, clock_hz=view.clock_for(first),
-                bandwidth_request=torch.zeros_like(gain), code=code,
-            )  # fmt: skip
+            offer = view.offers([(1, 1.0)], power_levels_w(system, POWER_LEVELS))[0][0]
             outcome = execute(
-                system, tasks, one, queue=view.queue, channel_gain=view.channel_gain,
-                battery_j=view.battery_j, beta=view.beta,
+                system, tasks, announced.act(view, torch.Generator()), queue=view.queue,
+                channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta,
             )  # fmt: skip
             best, _ = environment.step(central.act(view, torch.Generator()))
             running = view.queue.any(dim=-1)

@@ -52,11 +52,12 @@ of optimizer.config.EpisodeConfig:
                           sentences in a paragraph        sentences_per_task
   B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
+                          hears others (--section-iv)     announce
 of optimizer.mappo.MappoConfig:
   lambda, gamma, delta    (23), (15), (25)                gae_lambda, discount, clip
   c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight
                           learning rate, batch step       learning_rate, batch_steps
-  p, f as actions         section IV                      learn_power, learn_clock
+  p, f as actions         section IV (--section-iv)       learn_power, learn_clock
 Not set:
   E_0, t_0                of (9): local execution of the same queue at f_max
   epsilon_0               of (10): the maps' local accuracy, which they are ratios to
@@ -64,13 +65,14 @@ Not set:
 """
 TRAIN = """\
 Train MAPPO (section IV), DDQN and DQN to decide, for every UE and step, whether to offload (rho), which
-bandwidth to request (b-hat) and, on wish, k. Section IV's MAPPO also decides power (p) and clock (f); by
-default it takes f in closed form and looks p up on the band a UE is granted (learn_power and learn_clock
-below make them actions). DQN and DDQN choose levels of all. Test them beside a controller that knows
-every channel, exhaustive search on discrete levels (a lower bound on the best; the paper calls it the
-upper one), greedy, local, remote and random policies on the same episodes; and give every policy as a
-share of a certified upper bound (docs/bound.md). Prints a table, writes results.json, results.csv,
-learning_curve.png, policies, checkpoints and a TensorBoard log.
+bandwidth to request (b-hat) and, on wish, k. Section IV's MAPPO also decides power (p) and clock (f), and its
+UEs know nothing of each other; by default f is taken in closed form, p is looked up on the band a UE is
+granted, and each UE hears the largest gain that another announces (--section-iv undoes all three). DQN and
+DDQN choose levels of all. Test them beside a controller that knows every channel, exhaustive search on
+discrete levels (a lower bound on the best; the paper calls it the upper one), announced (the UE of the
+largest gain offloads alone), greedy, local, remote and random policies on the same episodes; and give every
+policy as a share of a certified upper bound (docs/bound.md). Prints a table, writes results.json,
+results.csv, learning_curve.png, policies, checkpoints and a TensorBoard log.
 
 """
 TABLE = """\
@@ -163,7 +165,8 @@ def parser(name: str | None = None) -> Parser:
         description=texts[name] + SYMBOLS,
         epilog=("" if name in ("plan", "figures") else TABLE) + f"\nexample:\n  {example}\n",
     )
-    system_flags(flags)
+    unread = {"pareto": ("preference", "beta"), "figures": ("preference",)}  # refused by `_check_flags`
+    system_flags(flags, unread=unread.get(str(name), ()))
     if name == "plan":
         _plan_flags(flags)
         return flags
@@ -193,8 +196,8 @@ def _report_parser() -> Parser:
     return flags
 
 
-def system_flags(flags: Parser) -> None:
-    """Add the flags of files, UEs and Table I, which every subcommand has."""
+def system_flags(flags: Parser, *, unread: Sequence[str] = ()) -> None:
+    """Add the flags of files, UEs and Table I, which every subcommand has; the help leaves `unread` out."""
     system, episode, inputs = SystemConfig(), EpisodeConfig(), Inputs()
     add: Callable[..., Any] = flags.add_argument
     hidden = argparse.SUPPRESS
@@ -221,12 +224,12 @@ def system_flags(flags: Parser) -> None:
     )
     add(  # without a default in `options`, so that `_check_flags` sees whether it is given
         "--preference", choices=PREFERENCES, default=hidden,
-        help="weight of energy against latency: --beta, from the battery (28), or drawn each episode "
-        f"(default: {episode.preference})",
+        help=hidden if "preference" in unread else "weight of energy against latency: --beta, from the "
+        f"battery (28), or drawn each episode (default: {episode.preference})",
     )  # fmt: skip
     add(
         "--beta", type=finite_float, default=hidden,
-        help=f"the fixed weight, 0 to 1 (default: {episode.beta})",
+        help=hidden if "beta" in unread else f"the fixed weight, 0 to 1 (default: {episode.beta})",
     )  # fmt: skip
     add(
         "--csi", choices=tuple(CSI), default=episode.csi,
@@ -253,7 +256,7 @@ def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
     else:
         add(
             "--learners", type=name_list, default=("mappo",) if short else ("mappo", "ddqn", "dqn"),
-            metavar="LIST", help="what is trained, of mappo, ddqn, dqn",
+            metavar="LIST", help="what is trained, of mappo (its policies are saved), ddqn, dqn",
         )  # fmt: skip
         add(
             "--seeds",
@@ -270,6 +273,11 @@ def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
         "--episodes", type=positive_int, default=200 if short else argparse.SUPPRESS, metavar="N",
         help="training episodes, one MAPPO update after each" + ("" if short else " (default: 1000)"),
     )  # fmt: skip
+    add(
+        "--section-iv",
+        action="store_true",
+        help="UEs as section IV has them: they hear nothing of the others' gains, and learn power and clock",
+    )
     add(
         "--test-episodes", type=positive_int, default=100, metavar="N",
         help="episodes every policy is tested on with each seed",
@@ -327,6 +335,8 @@ def to_config(options: argparse.Namespace) -> TrainConfig:
 
     names = ("learners", "seeds", "test_episodes", "bound", "output", "seed")
     own = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    if options.section_iv:
+        options = argparse.Namespace(**vars(options), announce=False, learn_power=True, learn_clock=True)
     errors = []
     parts = {}
     for build in (

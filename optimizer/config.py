@@ -197,6 +197,9 @@ class EpisodeConfig:
     """"paper": eqs. (3)-(8) as printed, the server runs all of l and the UE's encoder is free. "split": the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only. Flag
     --offload-cost."""
+    announce: bool = True
+    """Whether, before a step, each UE announces what it would gain by offloading alone and hears the largest
+    of the others'. Section IV's UEs do not. Flag --section-iv turns it off."""
     battery_queues: float = 5000.0
     """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes. A phone's 15 Wh are
     some 5000 queues of the text task."""

@@ -21,7 +21,7 @@ from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
 from optimizer.mappo import LearningCurve, draw_seed
 from optimizer.networks import mlp
-from optimizer.observation import OBSERVATION_SIZE, OBSERVED, View
+from optimizer.observation import OBSERVATION_SIZE, View, observed
 from optimizer.physics import Actions
 from optimizer.ranges import clock_from_share, power_from_share
 from optimizer.tasks import Tasks
@@ -132,12 +132,12 @@ class DqnPolicy:
     Args:
         network: Q of each action from a UE's observation.
         levels: the actions.
+        announce: whether it hears what others announce; as in `EpisodeConfig`.
     """
 
-    sees = OBSERVED
-
-    def __init__(self, network: nn.Module, levels: Levels) -> None:
+    def __init__(self, network: nn.Module, levels: Levels, *, announce: bool) -> None:
         self._network, self._levels = network, levels
+        self.sees = observed(announce=announce)
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
@@ -210,7 +210,7 @@ class DqnTrainer:
     @property
     def policy(self) -> DqnPolicy:
         """The policy as trained so far, without exploration."""
-        return DqnPolicy(self.network, self._levels)
+        return DqnPolicy(self.network, self._levels, announce=self._episode.announce)
 
     def train(self) -> LearningCurve:
         """Play and update `config.episodes` times, with progress on stderr."""

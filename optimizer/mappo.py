@@ -148,7 +148,7 @@ class MappoTrainer:
     @property
     def policy(self) -> LearnedPolicy:
         """The actor as trained so far, without exploration."""
-        return LearnedPolicy(self.network)
+        return LearnedPolicy(self.network, announce=self.episode.announce)
 
     def train(
         self,

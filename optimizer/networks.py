@@ -30,11 +30,11 @@ from optimizer.distribution import (
 from optimizer.observation import (
     CLOCK_COLUMN,
     OBSERVATION_SIZE,
-    OBSERVED,
     POWER_COLUMN,
     SHARE_COLUMN,
     SLOW_SIZE,
     View,
+    observed,
 )
 from optimizer.physics import Actions
 
@@ -172,11 +172,13 @@ class LearnedPolicy:
 
     Args:
         network: its actor is read.
+        announce: whether it hears what others announce; as in `EpisodeConfig`.
     """
 
-    def __init__(self, network: ActorCritic) -> None:
+    def __init__(self, network: ActorCritic, *, announce: bool = True) -> None:
         self._network = network
-        self.sees = OBSERVED if network.sizes["learn_power"] else f"{OBSERVED}; granted band"
+        seen = observed(announce=announce)
+        self.sees = seen if network.sizes["learn_power"] else f"{seen}; granted band"
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:

@@ -45,8 +45,11 @@ OBSERVATION_SIZE = SLOW_SIZE + 6 + len(LOOKUPS)
 """After the slow columns: channel, the largest share, the best powers with half and with all of the band, the
 most that another UE announces, whether this one announces more, what offloading as in LOOKUPS would earn."""
 
-OBSERVED = "own channel, queue, battery, beta, place, last latency; the largest gain another announces"
-"""The same in words, for the table of policies."""
+
+def observed(*, announce: bool) -> str:
+    """The same in words, for the table of policies; `announce` as in `EpisodeConfig`."""
+    own = "own channel, queue, battery, beta, place, last latency"
+    return f"{own}; the largest gain another announces" if announce else own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +188,10 @@ class View:
 
         Returns:
             Its gain over local execution, at least 0, and the largest of the others' (0 if there are none),
-            (..., ues) each. The station broadcasts the two largest.
+            (..., ues) each. The station broadcasts the two largest. Both 0 where nobody announces.
         """
+        if not self.episode.announce:
+            return torch.zeros_like(alone), torch.zeros_like(alone)
         gain = torch.where(self.queue > 0, (alone - self.local_qoe).clamp_min(0.0), 0.0)
         first, second = torch.nn.functional.pad(gain, (0, 1)).topk(2, dim=-1).values.split(1, dim=-1)
         return gain, torch.where(gain == first, second, first)

@@ -19,6 +19,8 @@ from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
 from optimizer.tasks import Tasks
 
 VARIED = ("bandwidth", "server", "k-text", "k-image")
+STATES_MIN = 16
+"""Fewer states than that tell too little of their own spread for an interval."""
 FACTORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 """Of the configured bandwidth and server clock."""
 
@@ -61,8 +63,11 @@ class PlanConfig:
                 f"--joint-k given with --vary {','.join(given)}: UEs that choose k are given none, "
                 "--vary bandwidth,server is allowed"
             )
-        if self.states < 1:
-            errors.append(f"--states {self.states} given, at least 1 is allowed")
+        if self.states < STATES_MIN:
+            errors.append(
+                f"--states {self.states} given, at least {STATES_MIN} is allowed: an interval over fewer "
+                "would feign certainty"
+            )
         errors += seed_errors(self.seed)
         raise_config_errors(errors)
 

@@ -13,7 +13,7 @@ import torch
 from data.artifacts import ToolkitError
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import SystemConfig
-from optimizer.observation import View
+from optimizer.observation import POWER_LEVELS, View
 from optimizer.physics import Actions, execute
 from optimizer.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.tasks import Tasks
@@ -121,6 +121,34 @@ class GreedyPolicy:
         )
 
 
+class AnnouncedPolicy:
+    """Only the UE that announces the largest gain from offloading alone does so, at its best power.
+
+    It is told what `mappo` hears of the others, and learns nothing: what the announcement alone is worth. Of
+    equal gains the first UE's counts.
+    """
+
+    sees = "own channel, queue, battery, beta; the largest gain another announces"
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._ues = system, tasks.ues
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        offers = view.offers([(1, 1.0)], power_levels_w(self._system, POWER_LEVELS))
+        earned, power_w, code = (offer[0] for offer in offers)
+        gain, _ = view.announced(earned)
+        first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._ues).bool()
+        offload = first & (gain > 0)
+        return Actions(
+            offload=offload,
+            power_w=power_w,
+            clock_hz=view.clock_for(offload),
+            bandwidth_request=torch.zeros_like(view.queue),
+            code=code,
+        )
+
+
 class ExhaustivePolicy:
     """Section V-A's exhaustive search of one step over discrete levels: a lower bound on (P0)'s optimum.
 
@@ -204,6 +232,7 @@ POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(
         "central": CentralPolicy,
         "exhaustive": ExhaustivePolicy,
         "local": LocalPolicy,
+        "announced": AnnouncedPolicy,
         "remote": RemotePolicy,
         "greedy": GreedyPolicy,
         "random": RandomPolicy,

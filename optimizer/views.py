@@ -1,8 +1,8 @@
 """The environment as PettingZoo's ParallelEnv and as a Gymnasium Env: one episode, numpy, for other
 libraries.
 
-Needs the extra `rl`. Actions are shares in [0, 1]: offload (yes above 1/2), power (in dBm), clock, and a
-bandwidth request b-hat of -3 to 3.
+Needs the extra `rl`. Actions are shares in [0, 1]: offload (yes above 1/2), power (in dBm), clock, a
+bandwidth request b-hat of -3 to 3, and where UEs choose k (`Inputs.joint_k`) its place in `Tasks.symbols`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,18 @@ from optimizer.physics import Actions, Outcome
 from optimizer.ranges import clock_from_share, power_from_share
 from optimizer.tasks import Tasks
 
-ACTION_SIZE = 4
 _REQUEST_SPAN = 3.0
 Array = NDArray[np.float32]
 
 
-def to_actions(system: SystemConfig, shares: NDArray[Any]) -> Actions:
-    """Physical actions of shares in [0, 1], (..., ues, ACTION_SIZE); what lies outside counts as the end."""
-    offload, power, clock, request = (
+def action_size(tasks: Tasks) -> int:
+    """Numbers that are a UE's action."""
+    return 4 if tasks.codes == 1 else 5
+
+
+def to_actions(system: SystemConfig, tasks: Tasks, shares: NDArray[Any]) -> Actions:
+    """Physical actions of shares in [0, 1], (..., ues, action_size); what lies outside counts as the end."""
+    offload, power, clock, request, *code = (
         torch.as_tensor(shares, dtype=torch.float64).clamp(0.0, 1.0).unbind(dim=-1)
     )
     return Actions(
@@ -38,6 +42,7 @@ def to_actions(system: SystemConfig, shares: NDArray[Any]) -> Actions:
         power_w=power_from_share(system, power),
         clock_hz=clock_from_share(system, clock),
         bandwidth_request=(2.0 * request - 1.0) * _REQUEST_SPAN,
+        code=(code[0] * tasks.codes).long().clamp_max(tasks.codes - 1) if code else None,
     )
 
 
@@ -49,7 +54,7 @@ class _Single:
     """One episode of the batched environment."""
 
     def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> None:
-        self._system = system
+        self._system, self._tasks = system, tasks
         self._generator = torch.Generator()
         self.environment = OffloadingEnvironment(
             system=system, episode=episode, tasks=tasks, episodes=1, generator=self._generator
@@ -61,7 +66,7 @@ class _Single:
         return self.environment.reset()
 
     def step(self, shares: NDArray[Any]) -> tuple[View, Outcome, float, bool]:
-        outcome, reward = self.environment.step(to_actions(self._system, shares[None]))
+        outcome, reward = self.environment.step(to_actions(self._system, self._tasks, shares[None]))
         over = bool(self.environment.finished[0])
         return self.environment.view(), outcome, float(reward / self.environment.reward_scale), over
 
@@ -85,7 +90,7 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
             name: _observation_space((OBSERVATION_SIZE,)) for name in self.possible_agents
         }
         self.action_spaces = {
-            name: spaces.Box(0.0, 1.0, (ACTION_SIZE,), np.float32) for name in self.possible_agents
+            name: spaces.Box(0.0, 1.0, (action_size(tasks),), np.float32) for name in self.possible_agents
         }
         self.render_mode = None
 
@@ -153,9 +158,9 @@ class CentralOffloading(gymnasium.Env):
 
     def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> None:
         self._single = _Single(system, episode, tasks)
-        self._ues = tasks.ues
+        self._shape = (tasks.ues, action_size(tasks))
         self.observation_space = _observation_space((tasks.ues * OBSERVATION_SIZE,))
-        self.action_space = spaces.Box(0.0, 1.0, (tasks.ues * ACTION_SIZE,), np.float32)
+        self.action_space = spaces.Box(0.0, 1.0, (tasks.ues * action_size(tasks),), np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -166,6 +171,6 @@ class CentralOffloading(gymnasium.Env):
 
     def step(self, action: NDArray[Any]) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Play a step."""
-        view, outcome, reward, over = self._single.step(np.asarray(action).reshape(self._ues, ACTION_SIZE))
+        view, outcome, reward, over = self._single.step(np.asarray(action).reshape(self._shape))
         info = {"qoe": float(outcome.earned_qoe.sum())}
         return view.observation[0].numpy().reshape(-1), reward, over, False, info

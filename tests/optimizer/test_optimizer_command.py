@@ -115,7 +115,7 @@ def test_pareto_draws_a_front(files, tmp_path, capsys):
 def test_plan_answers_from_the_bound(files, capsys, caplog):
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:2"]
     caplog.set_level(logging.INFO)
-    assert main(["plan", *flags, "--qoe", "8", "--states", "4", "--vary", "server,k-text"]) == 0
+    assert main(["plan", *flags, "--qoe", "8", "--states", "16", "--vary", "server,k-text"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     servers = [row for row in rows if row[0] == "server"]
     order = ["no", "tell", "yes"]  # "cannot tell" ends so
@@ -123,7 +123,7 @@ def test_plan_answers_from_the_bound(files, capsys, caplog):
     assert {"no", "yes"} <= {row[-1] for row in servers}  # a slow server is not enough, a fast one is
     assert [row[1] for row in rows if row[0] == "k-text"] == ["8", "16"]
     assert caplog.text.count("the text map spans") == 1, "once, not once for each k"
-    assert main(["plan", *flags, "--qoe", "8", "--states", "2"]) == 0
+    assert main(["plan", *flags, "--qoe", "8", "--states", "16"]) == 0
     varied = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
     assert varied == {"bandwidth", "server", "k-text"}, "text UEs have no k^I"
     for row in servers:
@@ -141,6 +141,25 @@ def test_plan_answers_only_what_its_intervals_tell():
     )
     verdicts = {qoe: choice.verdict(qoe) for qoe in (8.0, 9.0, 10.5, 10.6)}
     assert verdicts == {8.0: "yes", 9.0: "cannot tell", 10.5: "cannot tell", 10.6: "no"}
+
+
+def test_plan_refuses_states_too_few_for_an_interval(files, capsys):
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1])]
+    assert main(["plan", *flags, "--qoe", "8", "--states", "15"]) == 2
+    assert "--states 15 given, at least 16 is allowed" in capsys.readouterr().err
+
+
+def test_section_iv_is_one_flag(files, tmp_path):
+    """Nothing is heard, power and clock are actions; what is written says so."""
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(tmp_path / "out")]
+    assert main([*flags, *QUICK, "--section-iv", "--learners", "mappo,dqn"]) == 0
+    document = json.loads((tmp_path / "out" / "results.json").read_text())
+    config = document["provenance"]["config"]
+    assert not config["episode"]["announce"]
+    assert config["mappo"]["learn_power"]
+    assert config["mappo"]["learn_clock"]
+    sees = {name: document["policies"][name]["sees"] for name in ("mappo", "dqn")}
+    assert set(sees.values()) == {"own channel, queue, battery, beta, place, last latency"}
 
 
 @pytest.mark.parametrize(

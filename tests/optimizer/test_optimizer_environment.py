@@ -92,6 +92,18 @@ def test_of_the_others_a_ue_hears_the_largest_gain(make_environment):
     assert alone[..., 1].any()
 
 
+def test_section_ivs_ues_hear_nothing(make_environment):
+    announced, silent = (
+        make_environment(mix=("text", "vqa", "image"), episodes=20, announce=announce).view().observation
+        for announce in (True, False)
+    )
+    column = OBSERVATION_SIZE - len(LOOKUPS) - 2
+    assert announced[..., column : column + 2].any()
+    assert not silent[..., column : column + 2].any()
+    others = [i for i in range(OBSERVATION_SIZE) if i not in (column, column + 1)]
+    assert torch.equal(announced[..., others], silent[..., others])
+
+
 def test_looking_ahead_is_a_step_that_is_not_taken(make_environment):
     environment = make_environment(mix=("text", "vqa", "image"), preference="dynamic", episodes=20)
     environment.step(everyone(environment, offload=False))

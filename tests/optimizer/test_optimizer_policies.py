@@ -47,6 +47,26 @@ def test_four_local_ues_earn_the_papers_4_23(make_tasks):
     assert tested.offloaded == 0
 
 
+def test_announced_lets_the_ue_of_the_largest_gain_offload_alone(make_tasks):
+    """The gain is what offloading earns it more than computing does."""
+    mix = ("text", "image", "vqa", "vqa")
+    tasks, generator = make_tasks(mix=mix), torch.Generator().manual_seed(0)
+    environment = OffloadingEnvironment(
+        system=SystemConfig(), episode=EpisodeConfig(mix=mix), tasks=tasks, episodes=50, generator=generator
+    )
+    view = environment.view()
+    actions = POLICIES["announced"](SystemConfig(), tasks).act(view, generator)
+    assert (actions.offload.sum(dim=-1) <= 1).all()
+    assert actions.offload.any(dim=0).all(), "now one, now another"
+    outcome, _ = environment.step(actions)
+    gain = outcome.earned_qoe - view.local_qoe
+    assert (gain[actions.offload] > 0).all()
+    for other in range(4):  # nobody else alone would have earned more
+        alone = torch.nn.functional.one_hot(torch.tensor(other), 4).bool().expand(50, 4)
+        best = view.best_power(replace(actions, offload=alone))[1]
+        assert (best.sum(dim=-1) <= outcome.earned_qoe.sum(dim=-1) + 1e-9).all()
+
+
 def test_static_power_changes_it_little(make_tasks):
     assert play("local", make_tasks()).qoe_mean == pytest.approx(4.2193, abs=1e-4)
 

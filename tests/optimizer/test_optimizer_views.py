@@ -12,7 +12,7 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.environment import OffloadingEnvironment
-from optimizer.views import ACTION_SIZE, CentralOffloading, ParallelOffloading, to_actions
+from optimizer.views import CentralOffloading, ParallelOffloading, action_size, to_actions
 
 MIX = ("text", "image", "vqa", "vqa")
 SYSTEM, EPISODE = SystemConfig(), EpisodeConfig(mix=MIX)
@@ -23,6 +23,17 @@ def test_pettingzoos_own_tests(make_tasks):
     tasks = make_tasks(mix=MIX)
     parallel_api_test(ParallelOffloading(SYSTEM, EPISODE, tasks), num_cycles=60)
     parallel_seed_test(lambda: ParallelOffloading(SYSTEM, EPISODE, tasks), num_cycles=25)
+
+
+def test_where_ues_choose_k_it_is_a_fifth_share(make_tasks):
+    tasks = make_tasks(mix=("text",) * 2, k=(16, 8))
+    assert (tasks.codes, action_size(tasks)) == (2, 5)
+    shares = np.array([[1, 1, 1, 0.5, 0.0], [1, 1, 1, 0.5, 1.0]])
+    assert to_actions(SYSTEM, tasks, shares).code.tolist() == [0, 1]
+    central = CentralOffloading(SYSTEM, EpisodeConfig(mix=("text",) * 2), tasks)
+    assert central.action_space.shape == (10,)
+    central.reset(seed=0)
+    central.step(central.action_space.high)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -42,8 +53,8 @@ def test_both_views_are_the_environment(make_tasks):
     observations, _ = parallel.reset(seed=5)
     assert np.array_equal(np.stack(list(observations.values())), expected)
     assert np.array_equal(central.reset(seed=5)[0], expected.ravel())
-    shares = np.random.default_rng(0).random((4, ACTION_SIZE), dtype=np.float32)
-    outcome, reward = environment.step(to_actions(SYSTEM, shares[None]))
+    shares = np.random.default_rng(0).random((4, action_size(tasks)), dtype=np.float32)
+    outcome, reward = environment.step(to_actions(SYSTEM, tasks, shares[None]))
     observations, rewards, *_, infos = parallel.step({f"ue_{i}": row for i, row in enumerate(shares)})
     scaled = (reward / environment.reward_scale).item()
     assert set(rewards.values()) == {scaled}
