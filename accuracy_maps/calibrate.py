@@ -54,7 +54,7 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
     )
     evaluator = few.evaluator(untrained, uplink(run.training))
     ks = [plain(k) for k in itertools.product(*run.trained_k.values())]
-    snrs = [plain(snr) for snr in itertools.product(config.snr_db, repeat=len(kind.transmissions))]
+    snrs = [plain(snr) for snr in itertools.product(config.snr_points, repeat=len(kind.transmissions))]
     points = list(itertools.islice(itertools.product(ks, snrs), evaluator.together))
     evaluator.measure_together(points[:1], seed=0)  # what is loaded late
     start = time.perf_counter()

@@ -68,14 +68,15 @@ def build_parser() -> argparse.ArgumentParser:
     for name, what in (("text", "question"), ("image", "image")):
         parser.add_argument(f"--k-{name}", type=int_list, metavar="K[,K...]",
                             help=f"vqa: symbols per token of the {what} (default: all trained)")  # fmt: skip
-    parser.add_argument("--snr-db", type=float_grid, default="-6:18:3", metavar="START:STOP:STEP",
-                        help="grid in dB, or a list; write --snr-db=-6:18:3")  # fmt: skip
-    parser.add_argument("--channel", choices=("awgn", "rayleigh", "rician"), help="default: the codec's own")
+    parser.add_argument("--snr-db", type=float_grid, metavar="START:STOP:STEP", help="grid in dB, or a list "
+                        "(default: written so, --snr-db=-6:18:3; of a --baseline: --beside's)")  # fmt: skip
+    parser.add_argument("--channel", choices=("awgn", "rayleigh", "rician"),
+                        help="default: the codec's own; of a --baseline: --beside's")  # fmt: skip
     parser.add_argument(
         "--baseline", choices=("digital",), help="no codec: separate source and channel coding"
     )
     parser.add_argument(
-        "--beside", metavar="MAP", help="map to plot beside this one; --baseline takes its axes"
+        "--beside", metavar="MAP", help="map to plot beside this one; --baseline takes its axes and channel"
     )
     parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")

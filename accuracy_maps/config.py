@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from accuracy_maps.grid import CHANNELS
 from data.cli import flag_of, raise_config_errors
 
+SNR_DB = tuple(float(snr) for snr in range(-6, 19, 3))
 MAX_SEED = 5 * 10**8  # a batch's noise has a seed up to 2e10 times as large, and torch takes 64 bits
 
 
@@ -31,13 +32,15 @@ class MapConfig:
     k_text: tuple[int, ...] | None = None
     """Instead of `k` where a question and an image are sent: of the question."""
     k_image: tuple[int, ...] | None = None
-    snr_db: tuple[float, ...] = tuple(float(snr) for snr in range(-6, 19, 3))
+    snr_db: tuple[float, ...] | None = None
+    """None: -6 to 18 dB in steps of 3; of a baseline those of `beside`."""
     channel: str | None = None
-    """None: the channel the codecs are trained on."""
+    """None: the channel the codecs are trained on; of a baseline that of `beside`."""
     baseline: str | None = None
     """"digital": no codec, but separate source and channel coding, see `deepsc.digital`."""
     beside: str | None = None
-    """Another map whose lines the plot shows too; a baseline takes its k, SNRs and channel over."""
+    """Another map whose lines the plot shows too; a baseline takes its k, SNRs and channel where none are
+    given."""
     mat: bool = False
     """Write a .mat for MATLAB too, see `accuracy_maps.mat`."""
     draws: int = 1
@@ -61,8 +64,9 @@ class MapConfig:
             ks = getattr(self, name)
             if ks is not None and (not ks or ks[0] < 1 or not _rises(ks)):
                 errors.append(f"{flag_of(name)}: {ks} given, rising whole numbers of at least 1 are allowed")
-        if not self.snr_db or not all(map(math.isfinite, self.snr_db)) or not _rises(self.snr_db):
-            errors.append(f"--snr-db: {self.snr_db} given, rising finite numbers are allowed")
+        snr_db = self.snr_points
+        if not snr_db or not all(map(math.isfinite, snr_db)) or not _rises(snr_db):
+            errors.append(f"--snr-db: {snr_db} given, rising finite numbers are allowed")
         if self.channel is not None and self.channel not in CHANNELS:
             errors.append(f"--channel: {self.channel!r} given, allowed: {', '.join(CHANNELS)}")
         for name in ("draws", "beams", "limit"):
@@ -72,6 +76,11 @@ class MapConfig:
         if not 0 <= self.seed <= MAX_SEED:
             errors.append(f"--seed: {self.seed} given, 0 to {MAX_SEED} is allowed")
         raise_config_errors(errors)
+
+    @property
+    def snr_points(self) -> tuple[float, ...]:
+        """SNRs of a codec's map."""
+        return SNR_DB if self.snr_db is None else self.snr_db
 
 
 def _rises(values: Sequence[float]) -> bool:

@@ -181,6 +181,21 @@ class MeasuredGrid:
                 fields[name] = typed(document, name, tuple[kind, ...])  # type: ignore[valid-type]
             return cls(**fields)
 
+    def require(self, flag: str, path: str, wanted: Mapping[str, str]) -> None:
+        """Check that a map belongs to what it is to be compared with.
+
+        Args:
+            flag: that names it.
+            path: of its file.
+            wanted: what its fields must be, of `modality`, `task` and `channel`.
+
+        Raises:
+            ToolkitError: if one is another.
+        """
+        for name, value in wanted.items():
+            if (found := getattr(self, name)) != value:
+                raise ToolkitError(f"{flag}: {path} is of {name} {found}, one of {value} is allowed")
+
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line a cell: its place on the axes, accuracy and ratio with intervals, envelope, and
         whether the data are synthetic (0 or 1).

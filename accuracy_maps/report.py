@@ -87,10 +87,8 @@ def _baseline(accuracy_map: MeasuredGrid, path: str | os.PathLike[str]) -> Accur
         raise ToolkitError(
             f"--digital: {path} is the map of a codec, one made with --baseline digital is allowed"
         )
-    for name in ("modality", "task", "channel"):
-        own, other = getattr(accuracy_map, name), getattr(found, name)
-        if own != other:
-            raise ToolkitError(f"--digital: {path} is of {name} {other!r}, the map is of {own!r}")
+    wanted = {name: getattr(accuracy_map, name) for name in ("modality", "task", "channel")}
+    found.require("--digital", str(path), wanted)
     return found
 
 

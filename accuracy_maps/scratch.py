@@ -180,4 +180,4 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
                 f"{flag_of(field)}: {unknown} given, the codec will be trained for {list(trained)}"
             )
         axes.append(asked)
-    return [*axes, *itertools.repeat(config.snr_db, len(names))]
+    return [*axes, *itertools.repeat(config.snr_points, len(names))]

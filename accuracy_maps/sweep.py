@@ -22,6 +22,7 @@ from data.cli import flag_of
 from data.typed import from_json
 
 if TYPE_CHECKING:
+    from deepsc.channels import Channel
     from deepsc.checkpoint import Checkpoint
     from deepsc.modality import Measurer
 
@@ -71,17 +72,14 @@ class Sweep:
         self.codecs = [_open(folder, device) for folder in config.codecs]
         self.local = _open(config.local, device)
         self.kind = kind = modality(self.local.document["modality"])
-        self.snr_db = config.snr_db
+        self.snr_db = config.snr_points
         if self.local.codec.config.uplinks:
             raise ToolkitError(
                 f"--local: {config.local} is a codec; give the model trained with --channel none"
             )
-        for name in ("modality", "task"):
-            if self.beside is not None and getattr(self.beside, name) != self.local.document[name]:
-                raise ToolkitError(
-                    f"--beside: {config.beside} is of {name} {getattr(self.beside, name)}, one of "
-                    f"{self.local.document[name]} is allowed"
-                )
+        if self.beside is not None:
+            wanted = {name: self.local.document[name] for name in ("modality", "task")}
+            self.beside.require("--beside", str(config.beside), wanted)
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
             trained = self.codecs[0].document["training"]
@@ -101,8 +99,14 @@ class Sweep:
             if config.k is None and self.beside is None:
                 raise ToolkitError("--k: none given, --baseline needs it, or --beside MAP to take it from")
             self.owners = {(k,): 0 for k in config.k or (self.beside.k if self.beside else ())}
-            self.channel = Channel(kind=config.channel or (self.beside.channel if self.beside else "awgn"))
-            self.snr_db = self.beside.snr_db if self.beside else config.snr_db
+            self.channel = Channel(kind=config.channel or "awgn")
+            if self.beside is not None:
+                _require_same_local(self.beside, config, self.local)
+                if config.channel in (None, self.beside.channel):
+                    self.channel = _channel_of(self.beside)
+                if config.snr_db is None:
+                    self.snr_db = self.beside.snr_db
+        self.config = dataclasses.replace(config, snr_db=self.snr_db)
         self._evaluator: tuple[int | None, Measurer] | None = None
 
     @property
@@ -176,6 +180,27 @@ def plain(values: tuple[Any, ...]) -> Any:
 def joined(value: Any) -> str:
     """One value, or those of several transmissions."""
     return "-".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}"
+
+
+def _channel_of(accuracy_map: AccuracyMap) -> Channel:
+    """The channel a map was measured on, with its fading, CSI and Rician factor where provenance has them."""
+    from deepsc.channels import Channel
+
+    stored = accuracy_map.provenance.get("channel")
+    if not isinstance(stored, dict):
+        return Channel(kind=accuracy_map.channel)
+    with parsing("provenance of --beside"):
+        return from_json(Channel, stored)
+
+
+def _require_same_local(accuracy_map: AccuracyMap, config: MapConfig, local: Checkpoint) -> None:
+    """Check that a map divides by the accuracy of this local model, as far as its provenance tells."""
+    stored = accuracy_map.provenance.get("local")
+    if isinstance(stored, dict) and stored.get("sha256", local.sha256) != local.sha256:
+        raise ToolkitError(
+            f"--beside: {config.beside} divides by another local model than --local {config.local}; give "
+            "the one it was measured with"
+        )
 
 
 def _open(folder: str, device: str) -> Checkpoint:

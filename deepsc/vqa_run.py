@@ -26,6 +26,7 @@ from deepsc.text import pad
 from deepsc.vqa import VQABatch, VQACodec
 from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig, VQARunConfig
 
+_KEPT_BYTES = 2**30
 _EVALUATION_IMAGES = 100
 
 
@@ -200,6 +201,8 @@ class VQAEvaluator(Evaluator):
         self._images = len(split.images)
         self._image_of: list[Tensor] = []
         self._batches: list[VQABatch] = []
+        self._questions: list[Tensor] = []
+        self._features: list[Tensor] = []
         items = encode_questions(split, tokenizer, codec.config)
         device = next(codec.parameters()).device
         for start in range(0, self._images, _EVALUATION_IMAGES):
@@ -211,20 +214,16 @@ class VQAEvaluator(Evaluator):
                 [split.images[image] for image in images], image_size=codec.config.image_size, whole=True
             )
             position = {image: row for row, image in enumerate(images)}
-            self._batches.append(collate(chosen, position, pixels, pad_id=codec.config.pad_id).to(device))
+            batch = collate(chosen, position, pixels, pad_id=codec.config.pad_id).to(device)
+            with torch.inference_mode():
+                self._questions.append(codec.encode_question(batch.question, batch.mask))
+                self._features.append(codec.encode_image(batch.images))
+            # The pixels of a test set of photographs would fill the memory.
+            self._batches.append(dataclasses.replace(batch, images=torch.empty(0)))
             self._image_of.append(torch.tensor([image for image, _, _ in chosen]))
-        self._questions, self._features = self._encode()
         # A sweep asks for each question and each image many times over.
-        self._received_questions = lru_cache(maxsize=16)(self._receive_questions)
-        self._received_images = lru_cache(maxsize=64)(self._receive_images)
-
-    @torch.inference_mode()
-    def _encode(self) -> tuple[list[Tensor], list[Tensor]]:
-        codec = self._codec
-        return (
-            [codec.encode_question(batch.question, batch.mask) for batch in self._batches],
-            [codec.encode_image(batch.images) for batch in self._batches],
-        )
+        self._received_questions = lru_cache(_kept(self._questions, most=16))(self._receive_questions)
+        self._received_images = lru_cache(_kept(self._features, most=64))(self._receive_images)
 
     @torch.inference_mode()
     def _receive_questions(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
@@ -282,3 +281,9 @@ class VQAEvaluator(Evaluator):
     def signature() -> str:
         """Definition of the metric."""
         return "% of test questions answered with the reference's words"
+
+
+def _kept(features: Sequence[Tensor], *, most: int) -> int:
+    """How many received copies of features are kept: `most`, or fewer where they are large."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in features)
+    return max(1, min(most, _KEPT_BYTES // max(1, size)))

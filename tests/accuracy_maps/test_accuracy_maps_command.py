@@ -138,6 +138,32 @@ def test_a_baseline_is_of_a_local_model_beside_a_map_of_its_modality(
         build_map(MapConfig(**given, local=str(folders["local"]), beside=str(IMAGE_MAP)))
 
 
+def test_a_baseline_takes_what_is_not_given_from_the_map_beside_it(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    """Its SNRs unless told others, and its channel with the Rician factor."""
+    codec, beside = tmp_path / "codec", str(tmp_path / "rician.json")
+    shutil.copytree(folders["codec"], codec)
+    document = json.loads((codec / "config.json").read_text())
+    document["training"] |= {"channel": "rician", "rician_factor": 9.0}
+    (codec / "config.json").write_text(json.dumps(document))
+    shared: dict[str, Any] = {"local": str(folders["local"]), "limit": 4}
+    build_map(MapConfig(codecs=(str(codec),), output=beside, k=(2,), snr_db=(3.0, 6.0), **shared))
+    given: dict[str, Any] = {"codecs": (), "baseline": "digital", "beside": beside, **shared}
+    taken = build_map(MapConfig(output=str(tmp_path / "taken.json"), **given))
+    assert taken.axes == ((2,), (3.0, 6.0))
+    assert taken.provenance["channel"]["rician_factor"] == 9.0
+    assert list(taken.provenance["config"]["snr_db"]) == [3.0, 6.0]
+    told = build_map(MapConfig(output=str(tmp_path / "told.json"), snr_db=(1.0,), channel="awgn", **given))
+    assert told.axes == ((2,), (1.0,))
+    assert told.channel == "awgn"
+    document = json.loads(Path(beside).read_text())
+    document["provenance"]["local"]["sha256"] = "of another"
+    Path(beside).write_text(json.dumps(document))
+    with pytest.raises(ToolkitError, match=r"--beside: .* divides by another local model"):
+        build_map(MapConfig(output=str(tmp_path / "other.json"), **given))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("task", "reconstruct"), ("corpus", {"dataset": "captions", "caption_count": 9}), ("modality", "image")],

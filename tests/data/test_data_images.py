@@ -1,12 +1,15 @@
 """Image sets: splits, labels, layouts, damage."""
 
+import hashlib
 import io
+import pickle
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import CIFAR10
 
 from data import images
 from data.artifacts import ToolkitError
@@ -52,6 +55,36 @@ def test_splits_are_the_same_each_time_and_share_nothing() -> None:
     assert (train, held_out) == hold_out(100)
     assert sorted(train + held_out) == list(range(100))
     assert len(held_out) == 10
+
+
+def test_the_official_cifar10_is_read_by_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of its layout, with the checksums of these ones in place of the published."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 3, 32, 32), dtype=np.uint8)
+    labels = [number % 2 for number in range(30)]
+
+    def write(name: str, content: dict[str, object]) -> str:
+        (folder / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    parts = {"data_batch_1": slice(0, 20), "test_batch": slice(20, 30)}
+    sums = {
+        name: write(name, {"data": pixels[part].reshape(-1, 3072), "labels": labels[part]})
+        for name, part in parts.items()
+    }
+    meta = write("batches.meta", {"label_names": ["cat", "ship"]})
+    monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", sums["data_batch_1"]]])
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", sums["test_batch"]]])
+    monkeypatch.setattr(CIFAR10, "meta", CIFAR10.meta | {"md5": meta})
+    cifar = load_images(dataset="cifar10", data_dir=tmp_path)
+    assert (cifar.name, cifar.synthetic, cifar.classes) == ("CIFAR-10", False, ("cat", "ship"))
+    assert [len(split) for split in (cifar.train, cifar.validation, cifar.test)] == [18, 2, 10]
+    for image, label, number in zip(cifar.test.images, cifar.test.labels, range(20, 30), strict=True):
+        assert np.array_equal(image, pixels[number].transpose(1, 2, 0))
+        assert label == labels[number]
+    seen = {image.tobytes() for split in (cifar.train, cifar.validation) for image in split.images}
+    assert seen == {pixels[number].transpose(1, 2, 0).tobytes() for number in range(20)}
 
 
 def test_cifar10_is_read_from_the_jpeg_tar_and_named_so(
