@@ -125,7 +125,7 @@ class AnnouncedPolicy:
     """Only the UE that announces the largest gain from offloading alone does so, at its best power.
 
     It is told what `mappo` hears of the others, and learns nothing: what the announcement alone is worth. Of
-    equal gains the first UE's counts.
+    equal gains the first UE's counts; where nobody announces (`EpisodeConfig.announce`), all compute.
     """
 
     sees = "own channel, queue, battery, beta; the largest gain another announces"
