@@ -34,7 +34,7 @@ def batches_from(
     """Batches of a training in their order; the same ones, whatever the number of workers.
 
     Args:
-        batches: those of an epoch, the same whenever asked for the same epoch.
+        batches: those of an epoch, the same whenever asked for the same epoch, which is for each batch anew.
         epoch: to begin with.
         batch: of that epoch, to begin with.
         epochs: of the whole training.
@@ -67,14 +67,11 @@ class _Epochs(Dataset[Any]):
 
     def __init__(self, batches: Callable[[int], Sequence[Batch]]) -> None:
         self._batches = batches
-        self._latest: tuple[int, Sequence[Batch]] | None = None
 
     def __getitem__(self, place: tuple[int, int]) -> Batch | ToolkitError:
         epoch, number = place
-        if self._latest is None or self._latest[0] != epoch:
-            self._latest = epoch, self._batches(epoch)
         try:
-            return self._latest[1][number]
+            return self._batches(epoch)[number]
         except ToolkitError as error:
             return error
 

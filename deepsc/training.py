@@ -13,6 +13,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,7 @@ def train(
             return position
         logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
     processes.agree_on(codec)
+    batches = lru_cache(maxsize=2)(batches)  # each epoch is dealt once; workers may be an epoch ahead
     total_steps = config.epochs * len(batches(0))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(codec, device))
     writes = processes.writes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +148,13 @@ def name_list(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
 
 
+_UNREAD: Mapping[str | None, Mapping[str, str]] = {
+    "pareto": dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas"),
+    "figures": {"preference": "Figs. 2-4 have their own, Figs. 5-7 are dynamic"},
+}
+"""Flags that a subcommand's help leaves out and that it refuses, and why."""
+
+
 def parser(name: str | None = None) -> Parser:
     """The flags of a subcommand, or of `optimize` without one."""
     if name == "report":
@@ -165,8 +172,7 @@ def parser(name: str | None = None) -> Parser:
         description=texts[name] + SYMBOLS,
         epilog=("" if name in ("plan", "figures") else TABLE) + f"\nexample:\n  {example}\n",
     )
-    unread = {"pareto": ("preference", "beta"), "figures": ("preference",)}  # refused by `_check_flags`
-    system_flags(flags, unread=unread.get(str(name), ()))
+    system_flags(flags, unread=tuple(_UNREAD.get(name, ())))
     if name == "plan":
         _plan_flags(flags)
         return flags
@@ -373,15 +379,12 @@ def _check_flags(name: str | None, options: argparse.Namespace) -> None:
     Raises:
         ToolkitError: naming them.
     """
-    unread: dict[str, str] = {}
+    unread = dict(_UNREAD.get(name, {}))
     preference = getattr(options, "preference", EpisodeConfig().preference)
-    if name == "pareto":
-        unread = dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas")
-    elif name == "figures":
-        unread["preference"] = "Figs. 2-4 have their own, Figs. 5-7 are dynamic"
+    if name == "figures":
         if not {2, 3} & set(options.figures):
             unread["beta"] = "only Figs. 2 and 3 have fixed preference"
-    elif preference != "fixed":
+    elif name != "pareto" and preference != "fixed":
         unread["beta"] = f"--preference {preference} does not read it"
     raise_config_errors([f"--{flag} given: {why}" for flag, why in unread.items() if hasattr(options, flag)])
 

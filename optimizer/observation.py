@@ -45,11 +45,14 @@ OBSERVATION_SIZE = SLOW_SIZE + 6 + len(LOOKUPS)
 """After the slow columns: channel, the largest share, the best powers with half and with all of the band, the
 most that another UE announces, whether this one announces more, what offloading as in LOOKUPS would earn."""
 
+HEARD = "the largest gain another announces"
+"""What a UE is told of the others, in words."""
+
 
 def observed(*, announce: bool) -> str:
     """The same in words, for the table of policies; `announce` as in `EpisodeConfig`."""
     own = "own channel, queue, battery, beta, place, last latency"
-    return f"{own}; the largest gain another announces" if announce else own
+    return f"{own}; {HEARD}" if announce else own
 
 
 @dataclass(frozen=True, kw_only=True)

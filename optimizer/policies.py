@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from data.artifacts import ToolkitError
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import SystemConfig
-from optimizer.observation import POWER_LEVELS, View
+from optimizer.observation import HEARD, POWER_LEVELS, View
 from optimizer.physics import Actions, execute
 from optimizer.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.tasks import Tasks
@@ -38,6 +39,17 @@ class PolicyFactory(Protocol):
         ...
 
 
+def _equal_requests(view: View, offload: Tensor, power_w: Tensor, code: Tensor | None = None) -> Actions:
+    """Actions at the best clock, in which all that offload ask for the same band."""
+    return Actions(
+        offload=offload,
+        power_w=power_w,
+        clock_hz=view.clock_for(offload),
+        bandwidth_request=torch.zeros_like(view.queue),
+        code=code,
+    )
+
+
 class _Fixed:
     """All UEs do the same: offload at p_max with equal requests, or compute at the best local clock."""
 
@@ -49,12 +61,7 @@ class _Fixed:
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         offload = torch.full_like(view.queue, self.offload, dtype=torch.bool)
-        return Actions(
-            offload=offload,
-            power_w=torch.full_like(view.queue, self._system.power_max_w),
-            clock_hz=view.clock_for(offload),
-            bandwidth_request=torch.zeros_like(view.queue),
-        )
+        return _equal_requests(view, offload, torch.full_like(view.queue, self._system.power_max_w))
 
 
 class LocalPolicy(_Fixed):
@@ -112,13 +119,7 @@ class GreedyPolicy:
         offers = view.offers([(ues, 1.0 / ues)], power_levels_w(self._system, self.levels))
         earned, power_w, code = (offer[0] for offer in offers)
         offload = earned > view.local_qoe
-        return Actions(
-            offload=offload,
-            power_w=power_w,
-            clock_hz=view.clock_for(offload),
-            bandwidth_request=torch.zeros_like(view.queue),
-            code=code,
-        )
+        return _equal_requests(view, offload, power_w, code)
 
 
 class AnnouncedPolicy:
@@ -128,7 +129,7 @@ class AnnouncedPolicy:
     equal gains the first UE's counts; where nobody announces (`EpisodeConfig.announce`), all compute.
     """
 
-    sees = "own channel, queue, battery, beta; the largest gain another announces"
+    sees = f"own channel, queue, battery, beta; {HEARD}"
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
         self._system, self._ues = system, tasks.ues
@@ -140,13 +141,7 @@ class AnnouncedPolicy:
         gain, _ = view.announced(earned)
         first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._ues).bool()
         offload = first & (gain > 0)
-        return Actions(
-            offload=offload,
-            power_w=power_w,
-            clock_hz=view.clock_for(offload),
-            bandwidth_request=torch.zeros_like(view.queue),
-            code=code,
-        )
+        return _equal_requests(view, offload, power_w, code)
 
 
 class ExhaustivePolicy:
