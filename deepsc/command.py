@@ -20,21 +20,24 @@ at the server, with k complex channel symbols per token between them.
 
 Train the local model (no channel) first; the accuracy map is a ratio to it, and the codec can start from it:
 
-  train-deepsc --modality text --dataset captions --preset tiny --channel none --output runs/local
-  train-deepsc --modality text --dataset captions --preset tiny --k 4,8,12,16,20 --init-from runs/local \\
-      --output runs/codec
+  train-deepsc {example} --channel none --output runs/local
+  train-deepsc {example} \\
+      {k} --init-from runs/local --output runs/codec
 
 One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k
 symbols of one ordered code are sent). The SNR is drawn per sentence or image, uniform in dB in --snr-db; the
 codec is told. Further flags depend on the modality: train-deepsc --modality image --help
 
-Several GPUs share each batch: accelerate launch --num_processes 4 -m deepsc.command --modality text ...
+Several GPUs share each batch: accelerate launch --num_processes 4 -m deepsc.command {example} ...
 """
 
 
 def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     """Flags of train-deepsc: the shared ones, and with a modality's name its own."""
-    parser = Parser(prog=NAME, description=_DESCRIPTION)
+    kind = modality(name if name in modality_names() else "text")
+    both, k = kind.example_flags
+    example = " ".join(("--modality", kind.name, *both.split()))
+    parser = Parser(prog=NAME, description=_DESCRIPTION.format(example=example, k=k))
     parser.add_argument(
         "--modality", choices=modality_names(), required=True, help="what crosses the channel"
     )
@@ -73,8 +76,7 @@ def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     training.add_argument(
         "--patience", type=positive_int, default=5, help="epochs without a better validation loss"
     )
-    if name in modality_names():
-        kind = modality(str(name))
+    if kind.name == name:
         fields = kind.run_config.__dataclass_fields__
         model.add_argument("--preset", choices=tuple(kind.run_config.presets),
                            default=fields["preset"].default, help="size of the model")  # fmt: skip

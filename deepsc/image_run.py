@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -126,8 +127,17 @@ class ImageEvaluator(Evaluator):
 
     def __init__(self, codec: ImageCodec, split: ImageSplit, *, channel: Channel | None) -> None:
         self._codec, self._channel = codec.eval(), channel
+        self._take(split)
+
+    def on(self, split: ImageSplit) -> Self:
+        """The same measure on other images."""
+        other = copy.copy(self)
+        other._take(split)
+        return other
+
+    def _take(self, split: ImageSplit) -> None:
         self._labels = torch.from_numpy(split.labels)
-        self._features = encode_images(codec, split)
+        self._features = encode_images(self._codec, split)
 
     @torch.inference_mode()
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
@@ -182,7 +192,7 @@ class RetrievalEvaluator(ImageEvaluator):
         k = codec.config.k[-1] if codec.config.k else 0
         self._gallery = _unit(self._embeddings(k, codec.config.snr_range_db[1], _GALLERY_SEED))
         self._gallery_labels = self._labels
-        super().__init__(codec, split, channel=channel)
+        self._take(split)
 
     @torch.inference_mode()
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:

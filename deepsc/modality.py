@@ -138,6 +138,8 @@ class Modality(ABC, Generic[Config]):
     codec_config: type[CodecConfig]
     corpus_config: type[Any]
     """Type of the run config's `corpus`."""
+    example_flags: tuple[str, str] = ("", "")
+    """For train-deepsc's help: those of a short run besides `--modality`, and of its codec's k."""
     has_text: bool = False
     """Whether a tokenizer belongs to the checkpoint."""
     transmissions: tuple[str, ...] = ("",)

@@ -34,6 +34,7 @@ class ImageModality(Modality[ImageRunConfig]):
     run_config = ImageRunConfig
     codec_config = ImageCodecConfig
     corpus_config = ImageSetConfig
+    example_flags = "--dataset digits --preset tiny", "--k 1,2,4,8"
 
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
         """Add k, the sizes that go to timm, and the images."""
@@ -102,19 +103,21 @@ class ImageModality(Modality[ImageRunConfig]):
         split, gallery = images.test.head(limit), images.train.draw(GALLERY_IMAGES)
         retrieval = document["task"] == "retrieve"
 
-        def evaluate(checkpoint: Checkpoint, channel: Channel | None, images: ImageSplit) -> ImageEvaluator:
+        def evaluate(checkpoint: Checkpoint, channel: Channel | None) -> ImageEvaluator:
             from deepsc.image import ImageCodec
 
             assert isinstance(checkpoint.codec, ImageCodec)
             if retrieval:
-                return RetrievalEvaluator(checkpoint.codec, images, gallery=gallery, channel=channel)
-            return ImageEvaluator(checkpoint.codec, images, channel=channel)
+                return RetrievalEvaluator(checkpoint.codec, split, gallery=gallery, channel=channel)
+            return ImageEvaluator(checkpoint.codec, split, channel=channel)
 
         def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
             from deepsc.digital import Digital, image_versions
 
+            local = evaluate(checkpoint, None)
+
             def answers(images: ImageSplit) -> NDArray[np.int64]:
-                return evaluate(checkpoint, None, images).measure(k=0, snr_db=0.0, seed=0)[0]
+                return local.on(images).measure(k=0, snr_db=0.0, seed=0)[0]
 
             assert isinstance(checkpoint.codec.config, ImageCodecConfig)
             bits, versions = image_versions(split)
@@ -132,7 +135,7 @@ class ImageModality(Modality[ImageRunConfig]):
             items=len(split),
             fingerprint=hashlib.sha256(f"{dict(images.sha256)} {len(split)}".encode()).hexdigest(),
             scorer=RetrievalEvaluator if retrieval else ImageEvaluator,
-            evaluator=lambda checkpoint, channel: evaluate(checkpoint, channel, split),
+            evaluator=evaluate,
             digital=digital,
         )
 

@@ -26,6 +26,7 @@ class VQAModality(Modality[VQARunConfig]):
     run_config = VQARunConfig
     codec_config = VQACodecConfig
     corpus_config = VQASetConfig
+    example_flags = "--preset tiny", "--k-text 1,4 --k-image 1,4"
     has_text = True
     transmissions = ("text", "image")
 

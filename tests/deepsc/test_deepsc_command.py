@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from deepsc.checkpoint import from_pretrained
-from deepsc.command import main
+from deepsc.command import build_parser, config_from_args, main
+from deepsc.modality import modality_names
 
 SMALL = ["--modality", "text", "--dataset", "captions", "--caption-count", "60", "--preset", "micro",
          "--epochs", "1", "--batch-tokens", "512"]  # fmt: skip
@@ -128,6 +129,19 @@ def test_the_help_says_what_the_data_are_by_default(capsys: pytest.CaptureFixtur
             main(["--modality", modality, "--help"])
         shown = " ".join(capsys.readouterr().out.split())
         assert all(f"(default: {value})" in shown for value in defaults)
+
+
+@pytest.mark.parametrize("modality", modality_names())
+def test_the_help_has_examples_of_the_modality(modality: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--modality", modality, "--help"])
+    shown = capsys.readouterr().out.replace("\\\n", " ")
+    local, codec = (line.split()[1:] for line in shown.splitlines() if line.startswith("  train-deepsc "))
+    configs = [config_from_args(build_parser(modality).parse_args(flags)) for flags in (local, codec)]
+    assert {config.modality for config in configs} == {modality}
+    assert configs[0].training.channel == "none"
+    assert all(len(k) > 1 for k in configs[1].trained_k.values())
+    assert configs[1].init_from == configs[0].output
 
 
 def test_truncated_checkpoint_to_start_from(
