@@ -1,5 +1,6 @@
 """The documentation: its pages run as they stand, its links lead somewhere."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path) -> None:
+def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ran = run_page("tutorial.md", commands=COMMANDS)
     assert {program for program, *_ in ran} == set(COMMANDS)
     runs = tmp_path / "runs"
@@ -44,6 +45,14 @@ def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path) -> None:
     assert digital.axes == found.axes
     assert digital.local_accuracy == found.local_accuracy
     assert (runs / "optimize" / "results.csv").is_file()
+    page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    (plan,) = re.findall(r"^```\n(varied .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    shown = capsys.readouterr().out.partition("varied ")[2]
+    printed, measured = (
+        [float(number) for number in re.findall(r"\d+\.\d{3}\b", text)] for text in (plan, shown)
+    )
+    # It rests on shipped files, not on what was trained here.
+    assert printed == pytest.approx(measured, abs=0.002)
 
 
 def test_the_readmes_chain_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
