@@ -78,7 +78,7 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
     model = (sweep.codecs or [sweep.local])[0].codec.config.model_name
     fields: dict[str, Any] = {
         "modality": kind.name,
-        "task": str(sweep.local.document["task"]),
+        "task": sweep.task,
         "channel": sweep.channel.kind,
         "model": model if config.baseline is None else {**model, "baseline": config.baseline},
         "synthetic": test.dataset.synthetic,

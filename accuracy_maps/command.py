@@ -60,6 +60,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--local", metavar="DIR", help="checkpoint trained with --channel none")
     parser.add_argument("--from-scratch", action="store_true", help="train --local and --codec first "
                         "(default: in folders named after --output), with the flags behind --")  # fmt: skip
+    parser.add_argument("--task", help="image: classify, or retrieve, which ranks a gallery by the received "
+                        "embedding; one training serves both (default: what it was for)")  # fmt: skip
     parser.add_argument("--output", default="runs/map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
     parser.add_argument(
@@ -157,6 +159,7 @@ def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
     for flag, why in unread.items():
         if getattr(args, flag.removeprefix("--").replace("-", "_")):
             raise ToolkitError(f"{flag}: given, {why}")
+    kind.check_measured_task(args.task)
 
 
 def _check_scratch(args: argparse.Namespace) -> None:

@@ -36,6 +36,8 @@ class MapConfig:
     """None: -6 to 18 dB in steps of 3; of a baseline those of `beside`."""
     channel: str | None = None
     """None: the channel the codecs are trained on; of a baseline that of `beside`."""
+    task: str | None = None
+    """One of the modality's `measured_tasks`; None: what the models are trained for."""
     baseline: str | None = None
     """"digital": no codec, but separate source and channel coding, see `deepsc.digital`."""
     beside: str | None = None

@@ -77,8 +77,10 @@ class Sweep:
             raise ToolkitError(
                 f"--local: {config.local} is a codec; give the model trained with --channel none"
             )
+        kind.check_measured_task(config.task)
+        self.task = str(config.task or self.local.document["task"])
         if self.beside is not None:
-            wanted = {name: self.local.document[name] for name in ("modality", "task")}
+            wanted = {"modality": kind.name, "task": self.task}
             self.beside.require("--beside", str(config.beside), wanted)
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
@@ -88,7 +90,7 @@ class Sweep:
                 **{name: trained[name] for name in ("fading", "csi", "rician_factor")},
             )
         self.test = kind.test_data(
-            self.local.document,
+            {**self.local.document, "task": self.task},
             data_dir=config.data_dir,
             limit=config.limit,
             options={"beams": config.beams},
@@ -115,6 +117,7 @@ class Sweep:
         return {
             "checkpoints": [checkpoint.sha256 for checkpoint in (*self.codecs, self.local)],
             "channel": dataclasses.asdict(self.channel),
+            "task": self.task,
             "items": self.test.fingerprint,
             "beams": self.config.beams,
             "seed": self.config.seed,

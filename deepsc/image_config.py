@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from data.artifacts import ToolkitError
 from deepsc.config import CodecConfig, RunConfig, size_errors
 
-IMAGE_TASKS = ("classify", "retrieve")
 AUGMENTATIONS = ("deit", "light", "none")
 
 
@@ -140,12 +139,12 @@ class ImageRunConfig(RunConfig):
 
     modality: ClassVar[str] = "image"
     presets: ClassVar[Mapping[str, ImagePreset]] = IMAGE_PRESETS
-    tasks: ClassVar[tuple[str, ...]] = IMAGE_TASKS
+    tasks: ClassVar[tuple[str, ...]] = ("classify",)
 
     corpus: ImageSetConfig
     preset: str = "deit-small"
     task: str = "classify"
-    """"classify", or "retrieve": rank a gallery by the received embedding; both are trained by classes."""
+    """"classify"; `build-accuracy-map --task retrieve` measures retrieval with the same models."""
     k: tuple[int, ...] = (16,)
     image_size: int | None = None
     """Pixels a side; None: the preset's, as for the next three."""

@@ -144,8 +144,23 @@ class Modality(ABC, Generic[Config]):
     """Whether a tokenizer belongs to the checkpoint."""
     transmissions: tuple[str, ...] = ("",)
     """Names of what is sent, the empty one where it is one thing: a map has axes k and SNR for each."""
+    measured_tasks: tuple[str, ...] = ()
+    """Where one training serves several tasks: those that build-accuracy-map's `--task` chooses from."""
     sweep_options: tuple[str, ...] = ()
     """Which of `test_data`'s options it reads; build-accuracy-map refuses the flags of the others."""
+
+    def check_measured_task(self, task: str | None) -> None:
+        """Check what a map is to be of; None: the task that the models are trained for.
+
+        Raises:
+            ToolkitError: if it is none of `measured_tasks`.
+        """
+        if task is not None and not self.measured_tasks:
+            raise ToolkitError(
+                f"--task: {task!r} given, {self.name} is measured for the task it was trained for"
+            )
+        if task not in (None, *self.measured_tasks):
+            raise ToolkitError(f"--task: {task!r} given, allowed: {', '.join(self.measured_tasks)}")
 
     @abstractmethod
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:

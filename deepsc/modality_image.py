@@ -34,6 +34,7 @@ class ImageModality(Modality[ImageRunConfig]):
     run_config = ImageRunConfig
     codec_config = ImageCodecConfig
     corpus_config = ImageSetConfig
+    measured_tasks = ("classify", "retrieve")
     example_flags = "--dataset digits --preset tiny", "--k 1,2,4,8"
 
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
@@ -93,7 +94,7 @@ class ImageModality(Modality[ImageRunConfig]):
         limit: int | None,
         options: Mapping[str, Any],
     ) -> TestData:
-        """Test images, and for retrieval the gallery; no options."""
+        """Test images, and the gallery where the document's task is "retrieve"; no options."""
         import numpy as np
 
         from data.images import ImageSplit, load_images

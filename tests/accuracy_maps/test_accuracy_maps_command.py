@@ -101,6 +101,8 @@ def test_wrong_flags_are_refused(refused: Refused, flags: list[str], message: st
         ("vqa", ["--beside", "map.json"], "--beside: given, vqa has none"),
         ("vqa", ["--beams", "4"], "--beams: given, vqa has no beam search"),
         ("image", ["--beams", "4"], "--beams: given, image has no beam search"),
+        ("text", ["--task", "reconstruct"], "--task: 'reconstruct' given, text is measured for the task it"),
+        ("image", ["--task", "rank"], "--task: 'rank' given, allowed: classify, retrieve"),
         ("image", ["--k-image", "4"], "--k-image: given, image has --k\n"),
         ("text", ["--k-text", "4"], "--k-text: given, text has --k\n"),
         ("text", ["--k-image", "4"], "--k-image: given, text has --k\n"),
