@@ -134,8 +134,10 @@ def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
         return None
     ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
     wanted, theirs = _comparable(json.loads(json.dumps(_origin(sweep)))), _comparable(found.provenance)
-    if [*map(list, found.axes)] != [*ks, *[list(sweep.snr_db)] * len(ks)] or any(
-        theirs.get(name) != value for name, value in wanted.items()
+    if (
+        found.task != sweep.task
+        or [*map(list, found.axes)] != [*ks, *[list(sweep.snr_db)] * len(ks)]
+        or any(theirs.get(name) != value for name, value in wanted.items())
     ):
         return None
     logger.info("finished already: %s; remove it to measure again", output)
@@ -145,8 +147,9 @@ def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
 def _comparable(origin: Mapping[str, Any]) -> dict[str, Any]:
     """An origin without what may differ between maps that are equal."""
     config = origin.get("config")
-    places = ("codecs", "local", "output", "device", "data_dir")
-    kept = {n: v for n, v in config.items() if n not in places} if isinstance(config, dict) else config
+    # Places, and what the map itself says.
+    apart = ("codecs", "local", "output", "device", "data_dir", "task")
+    kept = {n: v for n, v in config.items() if n not in apart} if isinstance(config, dict) else config
     return {**origin, "config": kept}
 
 

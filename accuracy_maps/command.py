@@ -60,8 +60,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--local", metavar="DIR", help="checkpoint trained with --channel none")
     parser.add_argument("--from-scratch", action="store_true", help="train --local and --codec first "
                         "(default: in folders named after --output), with the flags behind --")  # fmt: skip
-    parser.add_argument("--task", help="image: classify, or retrieve, which ranks a gallery by the received "
-                        "embedding; one training serves both (default: what it was for)")  # fmt: skip
+    parser.add_argument("--task", help="what to measure, where the same models serve several tasks; image: "
+                        "classify or retrieve, which ranks a gallery by the received embedding (default: the "
+                        "task they were trained for; of a --baseline: --beside's)")  # fmt: skip
     parser.add_argument("--output", default="runs/map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
     parser.add_argument(
@@ -78,7 +79,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--baseline", choices=("digital",), help="no codec: separate source and channel coding"
     )
     parser.add_argument(
-        "--beside", metavar="MAP", help="map to plot beside this one; --baseline takes its axes and channel"
+        "--beside",
+        metavar="MAP",
+        help="map to plot beside this one; --baseline takes its axes, channel and task",
     )
     parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
@@ -159,7 +162,6 @@ def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
     for flag, why in unread.items():
         if getattr(args, flag.removeprefix("--").replace("-", "_")):
             raise ToolkitError(f"{flag}: given, {why}")
-    kind.check_measured_task(args.task)
 
 
 def _check_scratch(args: argparse.Namespace) -> None:

@@ -37,12 +37,13 @@ class MapConfig:
     channel: str | None = None
     """None: the channel the codecs are trained on; of a baseline that of `beside`."""
     task: str | None = None
-    """One of the modality's `measured_tasks`; None: what the models are trained for."""
+    """What the models are trained for, or one of the modality's `further_tasks`; None: the former, of a
+    baseline that of `beside`."""
     baseline: str | None = None
     """"digital": no codec, but separate source and channel coding, see `deepsc.digital`."""
     beside: str | None = None
-    """Another map whose lines the plot shows too; a baseline takes its k, SNRs and channel where none are
-    given."""
+    """Another map whose lines the plot shows too; a baseline takes its k, SNRs, channel and task where none
+    are given."""
     mat: bool = False
     """Write a .mat for MATLAB too, see `accuracy_maps.mat`."""
     draws: int = 1

@@ -92,8 +92,11 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     Raises:
         ToolkitError: as `train_codec` and `build_map`.
     """
+    # A mistake shows now, not after the trainings.
+    task = modality(runs.local.modality).measured_task(config.task, trained=runs.local.task)
     if config.beside:
-        AccuracyMap.load(config.beside)  # a mistake shows now, not after the trainings
+        wanted = {"modality": runs.local.modality, "task": task}
+        AccuracyMap.load(config.beside).require("--beside", config.beside, wanted)
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     with locked(lock_of(config)):
         trained = all(_is_trained(run) for run in (runs.local, runs.codec))

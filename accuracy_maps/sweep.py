@@ -77,11 +77,14 @@ class Sweep:
             raise ToolkitError(
                 f"--local: {config.local} is a codec; give the model trained with --channel none"
             )
-        kind.check_measured_task(config.task)
-        self.task = str(config.task or self.local.document["task"])
+        asked = config.task
         if self.beside is not None:
-            wanted = {"modality": kind.name, "task": self.task}
-            self.beside.require("--beside", str(config.beside), wanted)
+            self.beside.require("--beside", str(config.beside), {"modality": kind.name})
+            if config.baseline is not None:
+                asked = asked or self.beside.task
+        self.task = kind.measured_task(asked, trained=self.local.document["task"])
+        if self.beside is not None:
+            self.beside.require("--beside", str(config.beside), {"task": self.task})
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
             trained = self.codecs[0].document["training"]

@@ -28,16 +28,16 @@ One k trains a dedicated codec; several train one codec for all of them (nested 
 symbols of one ordered code are sent). The SNR is drawn per sentence or image, uniform in dB in --snr-db; the
 codec is told. Further flags depend on the modality: train-deepsc --modality image --help
 
-Several GPUs share each batch: accelerate launch --num_processes 4 -m deepsc.command {example} ...
+Several GPUs share each batch: accelerate launch --num_processes 4 -m deepsc.command --modality {name} ...
 """
 
 
 def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     """Flags of train-deepsc: the shared ones, and with a modality's name its own."""
     kind = modality(name if name in modality_names() else "text")
-    both, k = kind.example_flags
-    example = " ".join(("--modality", kind.name, *both.split()))
-    parser = Parser(prog=NAME, description=_DESCRIPTION.format(example=example, k=k))
+    example = f"--modality {kind.name} {kind.example_flags}".rstrip()
+    description = _DESCRIPTION.format(example=example, k=kind.example_k, name=kind.name)
+    parser = Parser(prog=NAME, description=description)
     parser.add_argument(
         "--modality", choices=modality_names(), required=True, help="what crosses the channel"
     )
@@ -80,8 +80,10 @@ def build_parser(name: str | None = None) -> argparse.ArgumentParser:
         fields = kind.run_config.__dataclass_fields__
         model.add_argument("--preset", choices=tuple(kind.run_config.presets),
                            default=fields["preset"].default, help="size of the model")  # fmt: skip
-        model.add_argument("--task", choices=kind.run_config.tasks, default=fields["task"].default,
-                           help="what the receiver answers")  # fmt: skip
+        parser.set_defaults(task=fields["task"].default)
+        if len(kind.run_config.tasks) > 1:
+            model.add_argument("--task", choices=kind.run_config.tasks, default=fields["task"].default,
+                               help="what the receiver answers")  # fmt: skip
         kind.add_flags(model, data)
     return parser
 

@@ -127,17 +127,18 @@ class ImageEvaluator(Evaluator):
 
     def __init__(self, codec: ImageCodec, split: ImageSplit, *, channel: Channel | None) -> None:
         self._codec, self._channel = codec.eval(), channel
-        self._take(split)
+        self._split = split
+        self._features: list[Tensor] | None = None  # made when they are asked for
 
     def on(self, split: ImageSplit) -> Self:
         """The same measure on other images."""
         other = copy.copy(self)
-        other._take(split)
+        other._split, other._features = split, None
         return other
 
-    def _take(self, split: ImageSplit) -> None:
-        self._labels = torch.from_numpy(split.labels)
-        self._features = encode_images(self._codec, split)
+    @property
+    def _labels(self) -> Tensor:
+        return torch.from_numpy(self._split.labels)
 
     @torch.inference_mode()
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
@@ -150,6 +151,8 @@ class ImageEvaluator(Evaluator):
 
     @torch.inference_mode()
     def _embeddings(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
+        if self._features is None:
+            self._features = encode_images(self._codec, self._split)
         return [
             self._codec.embed(
                 self._codec.transmit(
@@ -188,11 +191,11 @@ class RetrievalEvaluator(ImageEvaluator):
     def __init__(
         self, codec: ImageCodec, split: ImageSplit, *, gallery: ImageSplit, channel: Channel | None
     ) -> None:
-        super().__init__(codec, gallery, channel=channel)
+        super().__init__(codec, split, channel=channel)
         k = codec.config.k[-1] if codec.config.k else 0
-        self._gallery = _unit(self._embeddings(k, codec.config.snr_range_db[1], _GALLERY_SEED))
-        self._gallery_labels = self._labels
-        self._take(split)
+        best = codec.config.snr_range_db[1]
+        self._gallery = _unit(self.on(gallery)._embeddings(k, best, _GALLERY_SEED))
+        self._gallery_labels = torch.from_numpy(gallery.labels)
 
     @torch.inference_mode()
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:

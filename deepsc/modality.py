@@ -138,29 +138,31 @@ class Modality(ABC, Generic[Config]):
     codec_config: type[CodecConfig]
     corpus_config: type[Any]
     """Type of the run config's `corpus`."""
-    example_flags: tuple[str, str] = ("", "")
-    """For train-deepsc's help: those of a short run besides `--modality`, and of its codec's k."""
+    example_flags: str = ""
+    """For train-deepsc's help: flags of a short run besides `--modality`."""
+    example_k: str = "--k 16"
+    """Those of its codec."""
     has_text: bool = False
     """Whether a tokenizer belongs to the checkpoint."""
     transmissions: tuple[str, ...] = ("",)
     """Names of what is sent, the empty one where it is one thing: a map has axes k and SNR for each."""
-    measured_tasks: tuple[str, ...] = ()
-    """Where one training serves several tasks: those that build-accuracy-map's `--task` chooses from."""
+    further_tasks: tuple[str, ...] = ()
+    """Those that need no training of their own: build-accuracy-map's `--task` measures them."""
     sweep_options: tuple[str, ...] = ()
     """Which of `test_data`'s options it reads; build-accuracy-map refuses the flags of the others."""
 
-    def check_measured_task(self, task: str | None) -> None:
-        """Check what a map is to be of; None: the task that the models are trained for.
+    def measured_task(self, asked: str | None, *, trained: str) -> str:
+        """What a map of models that were trained for a task is of: the task asked for, if any.
 
         Raises:
-            ToolkitError: if it is none of `measured_tasks`.
+            ToolkitError: if the models cannot be measured for it.
         """
-        if task is not None and not self.measured_tasks:
+        if asked not in (None, trained, *self.further_tasks):
+            allowed = ", ".join((trained, *self.further_tasks))
             raise ToolkitError(
-                f"--task: {task!r} given, {self.name} is measured for the task it was trained for"
+                f"--task: {asked!r} given, of a model trained for {trained!r} is allowed: {allowed}"
             )
-        if task not in (None, *self.measured_tasks):
-            raise ToolkitError(f"--task: {task!r} given, allowed: {', '.join(self.measured_tasks)}")
+        return asked or trained
 
     @abstractmethod
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:

@@ -34,8 +34,9 @@ class ImageModality(Modality[ImageRunConfig]):
     run_config = ImageRunConfig
     codec_config = ImageCodecConfig
     corpus_config = ImageSetConfig
-    measured_tasks = ("classify", "retrieve")
-    example_flags = "--dataset digits --preset tiny", "--k 1,2,4,8"
+    further_tasks = ("retrieve",)
+    example_flags = "--dataset digits --preset tiny"
+    example_k = "--k 1,2,4,8"
 
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
         """Add k, the sizes that go to timm, and the images."""

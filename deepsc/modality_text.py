@@ -31,7 +31,8 @@ class TextModality(Modality[TextRunConfig]):
     run_config = TextRunConfig
     codec_config = TextCodecConfig
     corpus_config = CorpusConfig
-    example_flags = "--dataset captions --preset tiny", "--k 4,8,12,16,20"
+    example_flags = "--dataset captions --preset tiny"
+    example_k = "--k 4,8,12,16,20"
     has_text = True
     sweep_options = ("beams",)
 

@@ -26,7 +26,8 @@ class VQAModality(Modality[VQARunConfig]):
     run_config = VQARunConfig
     codec_config = VQACodecConfig
     corpus_config = VQASetConfig
-    example_flags = "--preset tiny", "--k-text 1,4 --k-image 1,4"
+    example_flags = "--preset tiny"
+    example_k = "--k-text 1,4 --k-image 1,4"
     has_text = True
     transmissions = ("text", "image")
 

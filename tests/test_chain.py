@@ -8,6 +8,8 @@ import pytest
 
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
+from accuracy_maps.config import MapConfig
+from accuracy_maps.sweep import Sweep
 from deepsc.command import main as train_deepsc
 from optimizer.command import main as optimize
 from profiling.command import main as profile_flops
@@ -74,21 +76,35 @@ def test_train_local_train_codec_build_map_profile_optimize(
     assert cliff.axes == one.axes
     assert np.all(np.diff(cliff.accuracy, axis=0) >= -25)
     assert Path(digital).with_suffix(".mat").stat().st_size > 0
-    retrieve([*shared, *sweep, "--task", "retrieve", "--codec", codec], tmp_path / "ranked.json")
-    assert build_accuracy_map([*shared, *sweep, "--task", "retrieve", *baseline]) == 2
-    assert "--beside" in capsys.readouterr().err, "the map beside it is of another task"
+    assert build_accuracy_map([*shared, *sweep, *baseline, "--task", "retrieve"]) == 2
+    assert "is of task classify, one of retrieve is allowed" in capsys.readouterr().err
+    retrieve([*shared, *sweep], codec, out)
 
 
-def retrieve(sweep: list[str], output: Path) -> None:
-    """Measure the same models for retrieval."""
-    assert build_accuracy_map([*sweep, "--output", str(output)]) == 0
-    ranked = load_map(output)
+def retrieve(sweep: list[str], codec: str, output: str) -> None:
+    """Measure the same models for retrieval, in place of the other task's map, and its digital baseline."""
+    digital = f"{output}-digital.json"
+    assert build_accuracy_map([*sweep, "--task", "retrieve", "--codec", codec, "--output", output]) == 0
+    assert build_accuracy_map([*sweep, "--baseline", "digital", "--beside", output, "--output", digital]) == 0
+    ranked, cliff = load_map(output), load_map(digital)
+    assert cliff.task == "retrieve", "as the map beside it"
+    assert cliff.local_accuracy == ranked.local_accuracy
+    assert 0 < cliff.accuracy.min() < cliff.accuracy.max()
     assert ranked.task == "retrieve"
     assert ranked.metric == (
         "recall@1 % of queries whose nearest of up to 2000 training images is of their class"
     )
     assert {"recall@5", "mAP"} <= set(ranked.other_metrics)
     assert ranked.local_accuracy > 10
+
+
+def test_cells_of_one_task_are_not_taken_for_anothers(image_folders: dict[str, Path]) -> None:
+    folders = {"codecs": (str(image_folders["codec"]),), "local": str(image_folders["local"])}
+    plans = {
+        Sweep(MapConfig(**folders, output="map.json", limit=2, task=task)).fingerprint
+        for task in (None, "classify", "retrieve")
+    }
+    assert len(plans) == 2
 
 
 def test_the_local_models_modality_is_checked(

@@ -188,6 +188,8 @@ def test_a_finished_map_is_neither_measured_nor_written_again(
     assert measured == []
     assert caplog.messages == [f"finished already: {folder / 'map.json'}; remove it to measure again"]
     assert "sacreBLEU over the channel / local, awgn" in capsys.readouterr().out
+    assert main([*command, "--task", "translate"]) == 0, "what it is of anyway"
+    assert measured == []
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
     (folder / "map.csv").unlink()
     for changes in ([], ["--seed", "1"]):

@@ -157,6 +157,7 @@ def test_cells_of_every_modality_are_timed(
         (["--from-scratch", "--", "--dataset", "captions", "--", "--channel", "none"], "needs a channel"),
         (["--from-scratch", "--k", "3", "--", "--dataset", "captions"], "--k: [3] given, the codec will be"),
         (["--from-scratch", "--baseline", "digital"], "--from-scratch and --baseline"),
+        (["--from-scratch", "--task", "reconstruct", "--", "--dataset", "captions"], "--task: 'reconstruct'"),
         (["--from-scratch", "--codec", "a", "b"], "--codec: 2 given"),
         (["--from-scratch", "--", "--epochs", "0"], "--epochs"),
         (["--local", "x", "--", "--epochs", "1"], "--: given without --from-scratch"),
