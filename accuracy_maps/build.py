@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accuracy_maps.assemble import assemble_bimodal, assemble_map
 from accuracy_maps.bimodal import BimodalMap, load_map
@@ -19,6 +19,11 @@ from accuracy_maps.sweep import Group, Point, Sweep, describe
 from data.artifacts import ToolkitError, provenance
 from data.lock import locked
 from data.progress import Progress
+from data.typed import from_json
+from deepsc.config import TrainConfig
+
+if TYPE_CHECKING:
+    from deepsc.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +52,27 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
 
 
 def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
-    """A sweep, its models where they are needed."""
-    return Sweep(config, device="cpu" if engine.remote else None)
+    """A sweep, its models where they are needed; a model whose training is not over is named in the log."""
+    sweep = Sweep(config, device="cpu" if engine.remote else None)
+    for folder, checkpoint in zip((*config.codecs, config.local), (*sweep.codecs, sweep.local), strict=True):
+        _warn_if_unfinished(Path(folder), checkpoint)
+    return sweep
+
+
+def _warn_if_unfinished(folder: Path, checkpoint: Checkpoint) -> None:
+    from deepsc.checkpoint import read_position
+    from deepsc.training import is_over
+
+    training = from_json(TrainConfig, checkpoint.document["training"])
+    try:
+        position = read_position(folder / "state.safetensors")
+    except ToolkitError:  # weights alone, without the state of their training, are a model too
+        return
+    if not is_over(training, position):
+        logger.warning(
+            "%s: its training is not over, epoch %d of %d is done; train-deepsc --resume goes on with it",
+            folder, position["epoch"], training.epochs,
+        )  # fmt: skip
 
 
 def lock_of(config: MapConfig) -> Path:

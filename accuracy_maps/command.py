@@ -32,6 +32,11 @@ reused for every k and SNR. A sweep that was interrupted goes on when the same c
 
 measures separate source and channel coding, by an idealised code that achieves capacity, in as many symbols.
 
+  build-accuracy-map --modality image --task retrieve --codec runs/codec --local runs/local \\
+      --output runs/retrieval-map.json
+
+ranks a gallery of training images by their embeddings, with the models of a training for classification.
+
   build-accuracy-map --modality text --from-scratch --output runs/text-map.json -- --dataset captions \\
       --preset tiny --k 4,8,12,16,20 -- --epochs 4
 

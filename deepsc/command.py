@@ -20,9 +20,9 @@ at the server, with k complex channel symbols per token between them.
 
 Train the local model (no channel) first; the accuracy map is a ratio to it, and the codec can start from it:
 
-  train-deepsc {example} --channel none --output runs/local
+  train-deepsc {example} --channel none --output runs/{name}-local
   train-deepsc {example} \\
-      {k} --init-from runs/local --output runs/codec
+      {k} --init-from runs/{name}-local --output runs/{name}-codec
 
 One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k
 symbols of one ordered code are sent). The SNR is drawn per sentence or image, uniform in dB in --snr-db; the

@@ -199,6 +199,20 @@ def test_a_finished_map_is_neither_measured_nor_written_again(
     assert json.loads((folder / "map.json").read_text())["provenance"]["seed"] == 1
 
 
+def test_a_model_whose_training_was_killed_is_named(
+    folders: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    codec = Path(shutil.copytree(folders["codec"], tmp_path / "codec"))
+    document = json.loads((codec / "config.json").read_text())
+    document["training"] |= {"epochs": 99, "patience": 99}
+    (codec / "config.json").write_text(json.dumps(document))
+    command = arguments(folders | {"codec": codec}, tmp_path / "map.json", "--k", "2", "--limit", "3")
+    assert main(command) == 0
+    (warning,) = (one.message for one in caplog.records if one.levelno == logging.WARNING)
+    assert warning.startswith(f"{codec}: its training is not over, epoch ")
+    assert " of 99 is done; train-deepsc --resume" in warning
+
+
 KILLED = """
 import os, signal, sys
 from deepsc.evaluation import TextEvaluator
