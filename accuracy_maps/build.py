@@ -55,20 +55,19 @@ def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
     """A sweep, its models where they are needed; a model whose training is not over is named in the log."""
     sweep = Sweep(config, device="cpu" if engine.remote else None)
     for folder, checkpoint in zip((*config.codecs, config.local), (*sweep.codecs, sweep.local), strict=True):
-        _warn_if_unfinished(Path(folder), checkpoint)
+        _warn_if_unfinished(folder, checkpoint)
     return sweep
 
 
-def _warn_if_unfinished(folder: Path, checkpoint: Checkpoint) -> None:
-    from deepsc.checkpoint import read_position
-    from deepsc.training import is_over
+def _warn_if_unfinished(folder: str, checkpoint: Checkpoint) -> None:
+    from deepsc.checkpoint import is_over, position_of
 
     training = from_json(TrainConfig, checkpoint.document["training"])
     try:
-        position = read_position(folder / "state.safetensors")
-    except ToolkitError:  # weights alone, without the state of their training, are a model too
+        position = position_of(folder)
+    except ToolkitError:  # the state serves to go on with a training, not to measure
         return
-    if not is_over(training, position):
+    if position is not None and not is_over(training, position):
         logger.warning(
             "%s: its training is not over, epoch %d of %d is done; train-deepsc --resume goes on with it",
             folder, position["epoch"], training.epochs,

@@ -44,7 +44,10 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
     config, run = plan
     kind = modality(run.modality)
     material = kind.material(run, None)
-    document = {"task": config.task or run.task, "corpus": dataclasses.asdict(run.corpus)}
+    document = {
+        "task": kind.measured_task(config.task, trained=run.task),
+        "corpus": dataclasses.asdict(run.corpus),
+    }
     options: dict[str, Any] = {"data_dir": config.data_dir, "options": {"beams": config.beams}}
     whole = kind.test_data(document, limit=config.limit, **options)
     few = kind.test_data(document, limit=min(_TIMED_ITEMS, config.limit or _TIMED_ITEMS), **options)

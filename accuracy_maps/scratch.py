@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.build import build_opened, finished_map, lock_of, open_sweep
@@ -19,17 +18,17 @@ from accuracy_maps.cells import recorded_seconds, store_folder
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
+from accuracy_maps.sweep import measured_task
 from data.artifacts import ToolkitError
 from data.cli import flag_of
 from data.lock import locked
 from data.progress import duration
 from deepsc.calibrate import time_steps
-from deepsc.checkpoint import read_position
+from deepsc.checkpoint import is_over, position_of
 from deepsc.command import build_parser, config_from_args
 from deepsc.config import RunConfig
 from deepsc.modality import modality
 from deepsc.run import train_codec
-from deepsc.training import is_over
 
 logger = logging.getLogger(__name__)
 
@@ -92,11 +91,9 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     Raises:
         ToolkitError: as `train_codec` and `build_map`.
     """
-    # A mistake shows now, not after the trainings.
-    task = modality(runs.local.modality).measured_task(config.task, trained=runs.local.task)
-    if config.beside:
-        wanted = {"modality": runs.local.modality, "task": task}
-        AccuracyMap.load(config.beside).require("--beside", config.beside, wanted)
+    beside = AccuracyMap.load(config.beside) if config.beside else None
+    kind = modality(runs.local.modality)
+    measured_task(config, kind, beside, trained=runs.local.task)  # a mistake shows before the trainings
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     with locked(lock_of(config)):
         trained = all(_is_trained(run) for run in (runs.local, runs.codec))
@@ -114,14 +111,8 @@ def _train(runs: Family, engine: Engine) -> None:
         engine.call(train_run, run, what=f"training the {what}, {run.output}")
 
 
-def _position(run: RunConfig) -> dict[str, Any] | None:
-    """Where a run stands; None: it has not begun."""
-    state = Path(run.output) / "state.safetensors"
-    return read_position(state) if state.exists() else None
-
-
 def _is_trained(run: RunConfig) -> bool:
-    done = _position(run)
+    done = position_of(run.output)
     return done is not None and is_over(run.training, done)
 
 
@@ -137,7 +128,7 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> 
         if _is_trained(run):
             logger.info("  %d. %s %s: trained", number, what, run.output)
             continue
-        step = done["step"] if (done := _position(run)) else 0
+        step = done["step"] if (done := position_of(run.output)) else 0
         time = engine.call(time_steps, _from_nothing(run, runs), what=f"timing some steps of the {what}")
         seconds = (time.steps - step) * time.seconds_per_step
         logger.info(

@@ -24,7 +24,7 @@ from data.typed import from_json
 if TYPE_CHECKING:
     from deepsc.channels import Channel
     from deepsc.checkpoint import Checkpoint
-    from deepsc.modality import Measurer
+    from deepsc.modality import Measurer, Modality
 
 Point = tuple[Any, Any]
 """(k, SNR) of a cell, a tuple of both where there are several transmissions; (0, 0.0): the local model."""
@@ -77,14 +77,7 @@ class Sweep:
             raise ToolkitError(
                 f"--local: {config.local} is a codec; give the model trained with --channel none"
             )
-        asked = config.task
-        if self.beside is not None:
-            self.beside.require("--beside", str(config.beside), {"modality": kind.name})
-            if config.baseline is not None:
-                asked = asked or self.beside.task
-        self.task = kind.measured_task(asked, trained=self.local.document["task"])
-        if self.beside is not None:
-            self.beside.require("--beside", str(config.beside), {"task": self.task})
+        self.task = measured_task(config, kind, self.beside, trained=self.local.document["task"])
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
             trained = self.codecs[0].document["training"]
@@ -176,6 +169,29 @@ class Sweep:
                 made = self.test.evaluator(self.codecs[model], self.channel)
             self._evaluator = (model, made)
         return self._evaluator[1]
+
+
+def measured_task(config: MapConfig, kind: Modality[Any], beside: AccuracyMap | None, *, trained: str) -> str:
+    """The task that a map is of; see `MapConfig.task`.
+
+    Args:
+        config: of the map.
+        kind: of the models.
+        beside: the map at `config.beside`, which must be of the same modality and task.
+        trained: the task that the models are trained for.
+
+    Raises:
+        ToolkitError: if the models cannot be measured for it, or `beside` is of another.
+    """
+    asked = config.task
+    if beside is not None:
+        beside.require("--beside", str(config.beside), {"modality": kind.name})
+        if config.baseline is not None:
+            asked = asked or beside.task
+    task = kind.measured_task(asked, trained=trained)
+    if beside is not None:
+        beside.require("--beside", str(config.beside), {"task": task})
+    return task
 
 
 def plain(values: tuple[Any, ...]) -> Any:

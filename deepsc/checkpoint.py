@@ -32,7 +32,7 @@ from data.artifacts import (
 from data.tokenizer import JointBPE, TextTokenizer, load_tokenizer
 from data.typed import typed
 from deepsc.codec import Codec
-from deepsc.config import CodecConfig
+from deepsc.config import CodecConfig, TrainConfig
 from deepsc.modality import Modality, modality
 
 KIND = "deepsc-checkpoint"
@@ -218,6 +218,22 @@ def load_state(
                 for key in moments
             }
     return position
+
+
+def position_of(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Where the run of an output folder stands; None: there is no state of it.
+
+    Raises:
+        ToolkitError: if the state is truncated or foreign.
+    """
+    state = Path(folder) / "state.safetensors"
+    return read_position(state) if state.exists() else None
+
+
+def is_over(config: TrainConfig, position: Mapping[str, Any]) -> bool:
+    """Whether a run at this position is done: after all epochs, or too many without a better loss."""
+    epoch: int = position["epoch"]
+    return epoch >= config.epochs or epoch - position["best_epoch"] > config.patience
 
 
 def read_position(path: Path) -> dict[str, Any]:

@@ -193,9 +193,9 @@ class RetrievalEvaluator(ImageEvaluator):
     ) -> None:
         super().__init__(codec, split, channel=channel)
         k = codec.config.k[-1] if codec.config.k else 0
-        best = codec.config.snr_range_db[1]
-        self._gallery = _unit(self.on(gallery)._embeddings(k, best, _GALLERY_SEED))
-        self._gallery_labels = torch.from_numpy(gallery.labels)
+        stored = self.on(gallery)
+        self._gallery = _unit(stored._embeddings(k, codec.config.snr_range_db[1], _GALLERY_SEED))
+        self._gallery_labels = stored._labels
 
     @torch.inference_mode()
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:

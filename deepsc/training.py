@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 from data.artifacts import ToolkitError
 from data.progress import Progress
 from deepsc.channels import Channel
-from deepsc.checkpoint import load_state, save_best, save_state
+from deepsc.checkpoint import is_over, load_state, save_best, save_state
 from deepsc.codec import Batch, Codec
 from deepsc.config import TrainConfig
 from deepsc.link import Link
@@ -163,12 +163,6 @@ def shared_loss(
         for link, items in zip(links, rows[: len(links)], strict=True)
     ]
     return codec.loss(part.to(device), *links, label_smoothing=label_smoothing) * share
-
-
-def is_over(config: TrainConfig, position: Mapping[str, Any]) -> bool:
-    """Whether a run at this position is done: after all epochs, or too many without a better loss."""
-    epoch: int = position["epoch"]
-    return epoch >= config.epochs or epoch - position["best_epoch"] > config.patience
 
 
 def train(
