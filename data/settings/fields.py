@@ -46,7 +46,7 @@ class Range:
             return "allowed: " + ", ".join(map(str, self.choices))
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
-        if self.finite and not math.isfinite(value):
+        if self.finite and isinstance(value, float) and not math.isfinite(value):
             return "a finite number is allowed"
         at_least = self.least is None or value >= self.least
         at_most = self.most is None or value <= self.most
@@ -173,7 +173,7 @@ class Setting:
         if get_origin(self.kind) is tuple:
             element, *others = get_args(self.kind)
             if others == [...]:
-                several = {int: "whole numbers, as in 4,8,12", float: "numbers, as in -6,0,6 or -6:18:3"}
+                several = {int: "whole numbers, as in 4,8,12,", float: "numbers, as in -6,0,6 or -6:18:3,"}
                 return f"{several.get(element, 'a list')} are allowed"
             return f"{1 + len(others)} values, as in LOW:HIGH, are allowed"
         return f"{words.get(self.kind, getattr(self.kind, '__name__', self.kind))} is allowed"

@@ -17,7 +17,7 @@ from data.settings.fields import Layer, Settings, help_of, settings_of, values_o
 if TYPE_CHECKING:
     import yaml
 
-LARGEST_FILE = 2**20
+LARGEST_FILE = 2**16
 """Bytes of a YAML file of settings."""
 
 
@@ -70,7 +70,8 @@ def _loader() -> type[yaml.SafeLoader]:
         ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
         ("null", "null|Null|NULL|~|", "nN~"),
         ("int", "[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
-        ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        ("float",
+         r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
          "-+.0123456789"),
     ):  # fmt: skip
         where = [*first, ""] if tag == "null" else list(first)

@@ -178,7 +178,7 @@ def _no_setting(path: str, whole: type[Settings]) -> str:
     known = list(_paths(whole))
     leaf = path.rpartition(".")[2]
     near = [one for one in known if one.rpartition(".")[2] == leaf] or difflib.get_close_matches(
-        path, known, 3
+        path, known, 3, 0.8
     )
     if near:
         return f"no such setting; near: {', '.join(near)}"
