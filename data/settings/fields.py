@@ -286,11 +286,12 @@ def _number(value: float) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as an error shows it."""
+    """A value as an error shows it, the middle of a long one cut."""
     try:
-        return ",".join(map(str, value)) if isinstance(value, tuple) and value else repr(value)
+        text = ",".join(map(str, value)) if isinstance(value, tuple) and value else repr(value)
     except ValueError:
         return "a number of thousands of digits"
+    return text if len(text) <= 200 else f"{text[:90]} ... {text[-90:]}"
 
 
 @dataclass(frozen=True)

@@ -124,13 +124,13 @@ def parser() -> Parser:
     return made
 
 
-def of_flags(*words: str) -> Run:
-    return from_args(Run, parser().parse_args(list(words)))
+def of_flags(line: str) -> Run:
+    return from_args(Run, parser().parse_args(line.split()))
 
 
-def refusal(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
+def refusal(line: str, capsys: pytest.CaptureFixture[str]) -> str:
     """The one line that a command with these flags ends in."""
-    assert run_command("some-command", lambda: print(of_flags(*words))) == 2
+    assert run_command("some-command", lambda: print(of_flags(line))) == 2
     output = capsys.readouterr()
     assert output.out == ""
     assert output.err.count("\n") == 1
@@ -159,7 +159,7 @@ def refusal(*words: str, capsys: pytest.CaptureFixture[str]) -> str:
         ({"rate": 0}, "rate: 0.0 given, above 0 is allowed"),
         ({"rate": float("nan")}, "rate: nan given, a finite number is allowed"),
         ({"rate": float("inf")}, "rate: inf given, a finite number is allowed"),
-        ({"rate": 10**400}, "rate: 1" + "0" * 400 + " given, a number is allowed"),
+        ({"rate": 10**400}, "rate: 1" + "0" * 89 + " ... " + "0" * 90 + " given, a number is allowed"),
         ({"beta": 1.5}, "beta: 1.5 given, 0 to 1 is allowed"),
         ({"dropout": 1}, "dropout: 1.0 given, at least 0 and below 1 is allowed"),
         ({"start": 0}, "start: 0.0 given, above 0 up to 1 is allowed"),
@@ -219,37 +219,21 @@ def test_a_class_without_the_decorator_is_told_so() -> None:
 
 
 def test_flags_make_the_config() -> None:
-    assert of_flags("--output", "runs") == Run(output=Path("runs"))
+    assert of_flags("--output runs") == Run(output=Path("runs"))
     config = of_flags(
-        *(
-            "--output",
-            "runs",
-            "--epochs",
-            "3",
-            "--rate",
-            "1e-3",
-            "--k",
-            "2,3",
-            "--k-text",
-            "12",
-            "--kt",
-            "8",
-            "--ues",
-            "text:2",
-        ),
-        *("--file", "a", "--file", "b,c", "--names", "x", "y,z", "--resume", "--no-bound", "--preset=tiny"),
-        *("--snr-db", "-6:0:3", "--span", "-6:18", "--kind", "none", "--threads", "2"),
+        "--output runs --epochs 3 --rate 1e-3 --k 2,3 --k-text 12 --kt 8 --ues text:2 --file a --file b,c "
+        "--names x y,z --resume --no-bound --preset=tiny --snr-db -6:0:3 --span -6:18 --kind none --threads 2"
     )
     assert config == Run(
         output=Path("runs"), preset="tiny", training=Training(epochs=3, rate=1e-3, k=(2, 3)), k_text=8,
         mix=("text", "text"), files=(Path("a"), Path("b,c")), names=("x", "y,z"), resume=True, bound=False,
         channel=Channel(kind="none", snr_db=(-6.0, -3.0, 0.0), span=(-6.0, 18.0), threads=2),
     )  # fmt: skip
-    assert of_flags("--output", "a", "--snr-db", "-.5,-1e-3").channel == Channel(snr_db=(-0.5, -1e-3))
+    assert of_flags("--output a --snr-db -.5,-1e-3").channel == Channel(snr_db=(-0.5, -1e-3))
 
 
 def test_a_flag_replaces_one_value_of_a_part_and_keeps_the_default_of_the_others() -> None:
-    assert of_flags("--output", "a", "--beta", "1").training == Training(epochs=4, beta=1.0)
+    assert of_flags("--output a --beta 1").training == Training(epochs=4, beta=1.0)
 
 
 def test_help_is_the_docstring_with_the_default() -> None:
@@ -276,45 +260,20 @@ def test_help_is_the_docstring_with_the_default() -> None:
 
 def test_every_error_of_the_flags_names_its_flag_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal(
-        *(
-            "--epochs",
-            "0",
-            "--rate",
-            "x",
-            "--k",
-            "4.5",
-            "--kt",
-            "4.5",
-            "--ues",
-            "vqa",
-            "--snr-db",
-            "a:b",
-            "--kind",
-            "rayleigh",
-        ),
-        *(
-            "--preset",
-            "huge",
-            "--span",
-            "1:2:3",
-            "--dropout",
-            "nan",
-            "--seed",
-            "9" * 5000,
-            "--init-from",
-            "a",
-        ),
-        capsys=capsys,
+        "--epochs 0 --rate x --k 4.5 --kt 4.5 --ues vqa --snr-db a:b --kind rayleigh --preset huge "
+        "--span 1:2:3 --dropout nan --init-from a --seed " + "9" * 5000,
+        capsys,
     )
+    digits = "'" + "9" * 89 + " ... " + "9" * 89 + "'"
     assert sorted(line.split("; ")) == sorted(
         [
             "--epochs: 0 given, at least 1 is allowed",
             "--rate: 'x' given, a number is allowed",
             "--dropout: nan given, a finite number is allowed",
             "--k: '4.5' given, whole numbers, as in 4,8,12, are allowed",
-            "--seed: 99999999999999999999 given, 0 to 9223372036854775807 is allowed",
+            f"--seed: {digits} given, a whole number is allowed",
             "--kind: 'rayleigh' given, allowed: awgn, none",
-            "--snr-db: 'a:b' given, numbers, as in -6,0,6 or -6:18:3, are allowed",
+            "--snr-db: 'a' given, a finite number is allowed",
             "--span: '1:2:3' given, 2 values, as in LOW:HIGH, are allowed",
             "--ues: 'vqa' given, such as text:2 is allowed",
             "--output: none given, one is needed",
@@ -325,8 +284,8 @@ def test_every_error_of_the_flags_names_its_flag_at_once(capsys: pytest.CaptureF
 
 
 def test_a_rule_across_fields_names_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("--output", "a", "--resume", "--init-from", "b")
-    assert refusal(*words, capsys=capsys) == "--init-from: 'b' given, none is allowed with --resume"
+    says = "--init-from: 'b' given, none is allowed with --resume"
+    assert refusal("--output a --resume --init-from b", capsys) == says
     with pytest.raises(SettingsError, match=r"^init_from: 'b' given, none is allowed with resume$"):
         Run(output=Path("a"), resume=True, init_from="b")
 
@@ -393,7 +352,7 @@ def test_every_error_of_a_file_names_the_file_and_the_path(
         "epochs: 3\ntraining: {epoch: 1, rate: -1, k: [4, x], plain: 1.0}\nchannel: 3\npresets: tiny\n"
         "resume: 'yes'\nmix: vqa\noutput: 2\nzzz: 1\n1: 2\n",
     )
-    line = refusal("--config", path, "--beta", "2", capsys=capsys)
+    line = refusal(f"--config {path} --beta 2", capsys)
     for text in (
         f"{path}: epochs: no such setting; near: training.epochs",
         f"{path}: training.epoch: no such setting; near: training.epochs",
@@ -556,9 +515,9 @@ def test_a_config_that_is_printed_and_read_again_is_the_same(
 def test_print_config_writes_the_values_with_their_help_and_ends(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--output", "runs", "--epochs", "3", "--snr-db", "-6:0:3", "--print-config"]
+    words = "--output runs --epochs 3 --snr-db -6:0:3"
     with pytest.raises(SystemExit) as stop:
-        from_args(Run, parser().parse_args(words), chosen={"modality": "text"})
+        from_args(Run, parser().parse_args([*words.split(), "--print-config"]), chosen={"modality": "text"})
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(
@@ -567,7 +526,7 @@ def test_print_config_writes_the_values_with_their_help_and_ends(
     )
     assert "\n  snr_db: [-6.0, -3.0, 0.0]\n" in text
     args = parser().parse_args(["--config", written(tmp_path, text)])
-    assert from_args(Run, args, chosen={"modality": "text"}) == of_flags(*words[:-1])
+    assert from_args(Run, args, chosen={"modality": "text"}) == of_flags(words)
 
 
 # What is loaded
