@@ -34,8 +34,11 @@ def read_layer(path: str | os.PathLike[str]) -> Layer:
     require_file(path, largest=LARGEST_FILE)
     try:
         values = yaml.load(Path(path).read_text(encoding="utf-8-sig"), Loader=_loader())
-    # ValueError: not UTF-8, a giant integer; TypeError: a key that is a list
-    except (yaml.YAMLError, OSError, ValueError, TypeError, RecursionError) as error:
+    # ValueError: not UTF-8, a giant integer; the others: a tag that its value does not fit
+    except (
+        yaml.YAMLError, OSError, ValueError, TypeError, RecursionError, LookupError, AttributeError,
+        ArithmeticError,
+    ) as error:  # fmt: skip
         raise ToolkitError(f"{path}: not a readable YAML file ({error})") from error
     if not isinstance(values, dict | None):
         raise ToolkitError(f"{path}: {type(values).__name__} given, settings as in `name: value` are allowed")
@@ -92,7 +95,7 @@ def as_yaml(config: Settings, chosen: Mapping[str, object] | None = None) -> str
 
 def _lines(config: Settings, indent: str) -> Iterator[str]:
     for name, value in values_of(config).items():
-        help_text = settings_of(type(config))[name].flag.help or help_of(type(config), name)
+        help_text = help_of(type(config), name) or settings_of(type(config))[name].flag.help or ""
         yield from (f"{indent}# {line}" for line in textwrap.wrap(help_text, 100 - len(indent)))
         if isinstance(value, Settings) and values_of(value):
             yield f"{indent}{name}:"
@@ -106,11 +109,7 @@ def _flow(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, float):
-        return (
-            repr(value)
-            if math.isfinite(value)
-            else f"{value:+}".replace("+nan", ".nan").replace("inf", ".inf")
-        )
+        return repr(value).replace("inf", ".inf").replace("nan", ".nan")
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Mapping | Settings):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
+from weakref import WeakKeyDictionary
 
 from data import cli
 from data.settings.fields import MISSING, Setting, Settings, help_of, settings_of
@@ -29,6 +31,13 @@ class Parser(cli.Parser):
         """Parse, and let errors know the flags."""
         note_flags({one.dest: one.option_strings[0] for one in self._actions if one.option_strings})
         return super().parse_known_args(args, namespace)
+
+    def format_help(self) -> str:
+        """The help, for which the fields' docstrings are read."""
+        for action in self._actions:
+            if action in _helps:
+                action.help = _helps[action]()
+        return super().format_help()
 
 
 class _Version(argparse.Action):
@@ -82,31 +91,46 @@ def add_flags(
     Args:
         target: a parser, or a group of one.
         cls: the config.
-        fields: which; none: all but those that are configs themselves.
+        fields: which; none: all but those that are configs themselves. One whose Flag has a name without
+            dashes is no flag but an argument by position.
         at: path of the config in the whole, such as "training"; "": it is the whole.
         defaults: instead of the fields' own, for the help; None among them shows none.
     """
     settings = settings_of(cls)
     for name in fields or tuple(name for name, setting in settings.items() if setting.part is None):
-        setting = settings[name]
+        setting, dest = settings[name], f"{at}.{name}" if at else name
         flag, default = setting.flag, (defaults or {}).get(name, setting.default)
         negated = setting.kind is bool and setting.default is True
-        names = flag.names or (flag_of(f"no_{name}" if negated else name),)
-        text = flag.help if flag.help is not None else ("not: " if negated else "") + help_of(cls, name)
-        shown = default_text(setting, default)
         options: dict[str, Any] = {"action": flag.action, "nargs": flag.nargs}
         if setting.kind is bool:
             options = {"action": "store_false" if negated else "store_true"}
         else:
             options["metavar"] = flag.metavar or _metavar(setting)
-        text = (text + (f" (default: {shown})" if shown else "")).replace("%", "%%")
-        target.add_argument(
+        names = flag.names or (flag_of(f"no_{name}" if negated else name),)
+        if names[0].startswith("-"):
+            options["dest"] = dest
+        else:  # no flag
+            names = (dest,)
+        action = target.add_argument(
             *names,
-            dest=f"{at}.{name}" if at else name,
             default=argparse.SUPPRESS,
-            help=argparse.SUPPRESS if flag.hidden else text,
+            help=argparse.SUPPRESS if flag.hidden else "",
             **{key: value for key, value in options.items() if value is not None},
         )
+        if not flag.hidden:
+            _helps[action] = functools.partial(_help, cls, setting, default, negated)
+
+
+_helps: WeakKeyDictionary[argparse.Action, Callable[[], str]] = WeakKeyDictionary()
+"""Makes the help of a flag, when it is shown: docstrings are read from the source."""
+
+
+def _help(cls: type[Settings], setting: Setting, default: object, negated: bool) -> str:
+    text = setting.flag.help
+    if text is None:
+        text = ("not: " if negated else "") + help_of(cls, setting.name)
+    shown = default_text(setting, default)
+    return (text + (f" (default: {shown})" if shown else "")).replace("%", "%%")
 
 
 def default_text(setting: Setting, value: object) -> str:
@@ -125,28 +149,22 @@ def read_text(setting: Setting, text: str) -> object:
     Raises:
         ArgumentTypeError: from a type of the setting's own: what is allowed instead.
     """
-    kind, (element, *others) = setting.kind, get_args(setting.kind) or (None,)
+    kind, arguments = setting.kind, get_args(setting.kind)
     try:
         if setting.flag.type is not None:
             return setting.flag.type(text)
         if get_origin(kind) is Literal:
-            return next((one for one in get_args(kind) if str(one) == text), text)
-        if kind in (int, float):
-            return kind(text)
+            return next((one for one in arguments if str(one) == text), text)
+        if get_origin(kind) is tuple and arguments[-1] is not Ellipsis:
+            parts = text.split(":" if ":" in text else ",")
+            return tuple(element(part) for element, part in zip(arguments, parts, strict=True))
         if get_origin(kind) is tuple:
-            if others != [...]:
-                parts = text.split(":" if ":" in text else ",")
-                return tuple(kind(part) for kind, part in zip((element, *others), parts, strict=True))
-            if element is float and ":" in text:
-                return cli.float_grid(text)
-            return (
-                tuple(element(part) for part in text.split(","))
-                if element in (int, float, str, Path)
-                else text
-            )
+            element = arguments[0] if arguments[0] in (int, float) else str
+            ranged = element is float and ":" in text
+            return cli.float_grid(text) if ranged else tuple(map(element, text.split(",")))
+        return kind(text) if kind in (int, float) else text
     except (ValueError, TypeError):
-        pass
-    return text
+        return text
 
 
 def early(words: Sequence[str] | None, name: str) -> str | None:

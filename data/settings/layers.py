@@ -107,15 +107,16 @@ def _part(
     for name, setting in settings.items():
         those = [layer for layer in layers if name in layer.values]
         sources[name] = those[-1].source if those else ""
-        value = setting.default
-        if setting.part is not None and those and those[-1].values[name] is not None:
+        needed = setting.default is MISSING
+        value: object = MISSING
+        if setting.part is not None and (those[-1].values[name] is not None if those else needed):
             value = _nested(setting, setting.part, those, at, whole, problems)
         elif those:
             value = _read(setting, those[-1].values[name])
             if isinstance(value, argparse.ArgumentTypeError):
                 problems.append(Problem(f"{at}{name}", str(value), those[-1].source))
                 continue
-        elif value is MISSING:
+        elif needed:
             allowed = f"; allowed: {', '.join(map(str, setting.choices))}" if setting.choices else ""
             problems.append(Problem(f"{at}{name}", f"none given, one is needed{allowed}"))
         if value is not MISSING:
@@ -127,7 +128,8 @@ def _part(
             refused = error.problems
     else:  # what else is wrong with it
         half = object.__new__(cls)
-        vars(half).update(values)
+        defaults = {name: one.default for name, one in settings.items() if one.default is not MISSING}
+        vars(half).update(defaults | values)
         refused = tuple(faults(half))
     for problem in refused:
         source = problem.source or sources.get(problem.field.partition(".")[0], "")

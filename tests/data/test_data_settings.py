@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -105,6 +106,7 @@ class Run(Base):
     resume: bool = False
     """Go on."""
     bound: Annotated[bool, Flag("--no-bound", help="leave the bound out")] = True
+    """Whether the bound is computed."""
     init_from: str | None = None
     """Folder to start from."""
 
@@ -315,6 +317,25 @@ def test_what_is_no_flag_is_one_line_with_status_2(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report(Settings):
+    folder: Annotated[Path, Flag("folder", metavar="RUN_FOLDER")]
+    """What was written."""
+    page: Base
+
+
+def test_an_argument_by_position_and_a_part_without_a_default(capsys: pytest.CaptureFixture[str]) -> None:
+    made = Parser(prog="report")
+    add_flags(made, Report)
+    add_flags(made, Base, at="page")
+    assert "RUN_FOLDER What was written" in " ".join(made.format_help().split())
+    report = from_args(Report, made.parse_args(["runs", "--output", "page"]))
+    assert report == Report(folder=Path("runs"), page=Base(output=Path("page")))
+    args = made.parse_args(["runs"])
+    assert run_command("report", lambda: print(from_args(Report, args))) == 2
+    assert capsys.readouterr().err == "report: error: --output: none given, one is needed\n"
+
+
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         Parser(prog="some-command train").parse_args(["--version"])
@@ -380,6 +401,10 @@ def test_every_error_of_a_file_names_the_file_and_the_path(
         ("a: [", "not a readable YAML file"),
         ("[a]: 1", "not a readable YAML file"),
         ("a: !!python/object:os.system 1", "not a readable YAML file"),
+        ("a: !!timestamp x", "not a readable YAML file"),
+        ("a: !!int ''", "not a readable YAML file"),
+        ("a: !!bool x", "not a readable YAML file"),
+        ("a: !!float x", "not a readable YAML file"),
         ("a: 1\n---\nb: 1", "not a readable YAML file"),
         ("a: " + "9" * 5000, "not a readable YAML file"),
         ("a: " + "[" * 500, "not a readable YAML file"),
@@ -395,6 +420,16 @@ def test_a_file_that_is_none_of_settings_is_refused_in_one_line(text: str, says:
         read_layer(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert says in str(caught.value)
+
+
+@settings(max_examples=50, deadline=None)
+@given(text=st.text(st.sampled_from("ab:-!&*?|>{}[],#'\"%@`~<=0.e\n\t "), max_size=30))
+def test_whatever_a_file_holds_it_is_settings_or_one_line(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.mktemp("settings"), text)
+    with suppress(ToolkitError):
+        assert isinstance(read_layer(path).values, dict)
 
 
 def test_a_file_that_is_missing_or_not_utf_8_is_refused(tmp_path: Path) -> None:
@@ -500,7 +535,7 @@ runs = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(config=runs, modality=texts)
 def test_a_config_that_is_printed_and_read_again_is_the_same(
     config: Run, modality: str, tmp_path_factory: pytest.TempPathFactory
@@ -524,6 +559,7 @@ def test_print_config_writes_the_values_with_their_help_and_ends(
         "modality: text\n# Folder of the run\noutput: runs\n# Size\npreset: small\ntraining:\n"
         "  # Passes over 100 % of the data. All of it\n  epochs: 3\n"
     )
+    assert "\n# Whether the bound is computed\nbound: true\n" in text, "not the help of --no-bound"
     assert "\n  snr_db: [-6.0, -3.0, 0.0]\n" in text
     args = parser().parse_args(["--config", written(tmp_path, text)])
     assert from_args(Run, args, chosen={"modality": "text"}) == of_flags(words)
@@ -548,8 +584,11 @@ def test_a_config_loads_no_argparse_and_a_command_no_yaml() -> None:
     assert not loaded_after(config) & {"argparse", "tqdm", "yaml", "torch", "numpy"}
     command = (
         "from data.settings import *\nparser = Parser()\nadd_config_flags(parser)\nadd_flags(parser, C)\n"
-        "parser.format_help()\nfrom_args(C, parser.parse_args(['--a', '3']))\n"
+        "from_args(C, parser.parse_args(['--a', '3']))\nfrom data.settings.fields import _docstrings\n"
+        "assert not _docstrings.cache_info().misses\nparser.format_help()\n"
+        "assert _docstrings.cache_info().misses\n"
     )
+    # and no source, but for the help
     assert not loaded_after(config + command) & {"yaml", "torch", "numpy", "difflib"}
 
 
