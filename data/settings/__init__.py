@@ -12,9 +12,9 @@ of `--config`, over defaults. `TrainConfig(epochs=0)` raises one SettingsError t
 - In a config: `Settings`, `Range`, `Flag`; its method `problems` yields a `Problem` for a broken rule across
   fields. A setting that is a config itself is a part: its flags are added with `at="its_name"`.
 - In a command: `Parser` (with --version), `add_config_flags` (--config, --print-config), `add_flags`,
-  `early` for what decides on the other flags, `from_args`, `run_command`.
+  `early` for what decides on the other flags, `from_args`; all of it inside `run_command`.
 - In any other error: `named("init_from")`.
-- For values of other origin: `Layer`, `merge`, `build`, `read_layer`, `as_yaml`.
+- For values of other origin: `Layer`, `layers_of`, `merge`, `build`, `read_layer`, `as_yaml`.
 
 All are loaded when they are first asked for: a config loads no argparse, a command no yaml before --config.
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from data.settings.fields import Flag, Layer, Range, Settings
     from data.settings.files import as_yaml, read_layer
     from data.settings.flags import Parser, add_config_flags, add_flags, early, run_command
-    from data.settings.layers import build, from_args, merge
+    from data.settings.layers import build, from_args, layers_of, merge
     from data.settings.problems import Problem, SettingsError, named
 
 __all__ = [
     "Flag", "Layer", "Parser", "Problem", "Range", "Settings", "SettingsError", "add_config_flags",
-    "add_flags", "as_yaml", "build", "early", "from_args", "merge", "named", "read_layer", "run_command",
+    "add_flags", "as_yaml", "build", "early", "from_args", "layers_of", "merge", "named", "read_layer", "run_command",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # else mypy would believe in any name

@@ -18,6 +18,7 @@ def from_args(
     cls: type[S],
     args: argparse.Namespace,
     *below: Layer | Mapping[str, object],
+    above: Layer | Mapping[str, object] | None = None,
     chosen: Mapping[str, object] | None = None,
 ) -> S:
     """The config that a command line asks for: flags over `--config` over `below` over the fields' defaults.
@@ -27,14 +28,15 @@ def from_args(
     Args:
         cls: the config.
         args: what a parser with `add_flags` and `add_config_flags` returned.
-        below: layers beneath, such as a preset's, the lowest first.
+        below: layers beneath, such as a preset's, the lowest first. `merge(*layers_of(args))` says which preset.
+        above: a layer over the flags, such as several fields that one flag sets.
         chosen: what decided on `cls`, such as {"modality": "text"}: the file may say it and says it again.
 
     Raises:
         SettingsError: listing every problem of all parts at once.
         ToolkitError: if the file cannot be read.
     """
-    config = build(cls, *below, *layers_of(args, *(chosen or ())))
+    config = build(cls, *below, *layers_of(args, *(chosen or ())), above or {})
     if getattr(args, "print_config", False):
         from data.settings.files import as_yaml
 

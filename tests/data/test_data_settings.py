@@ -33,6 +33,7 @@ from data.settings import (
     build,
     early,
     from_args,
+    layers_of,
     merge,
     named,
     read_layer,
@@ -361,6 +362,9 @@ def test_a_flag_counts_more_than_the_file_and_the_file_more_than_what_is_below(t
     assert config.training == Training(epochs=2, rate=1e-3, beta=1.0)
     assert (config.output, config.preset) == (Path("from-file"), "tiny")
     assert config.channel == Channel(snr_db=(-6.0, -3.0, 0.0))
+    assert merge(*layers_of(args))["training"] == {"epochs": "2", "rate": 1e-3}
+    above = from_args(Run, args, above={"training": {"epochs": 12}, "bound": False})
+    assert (above.training.epochs, above.training.rate, above.bound) == (12, 1e-3, False)
 
 
 def test_every_error_of_a_file_names_the_file_and_the_path(
