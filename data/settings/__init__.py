@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Flag", "Layer", "Parser", "Problem", "Range", "Settings", "SettingsError", "add_config_flags",
-    "add_flags", "as_yaml", "build", "early", "from_args", "layers_of", "merge", "named", "read_layer", "run_command",
+    "add_flags", "as_yaml", "build", "early", "from_args", "layers_of", "merge", "named", "read_layer",
+    "run_command",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # else mypy would believe in any name

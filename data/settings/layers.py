@@ -28,7 +28,7 @@ def from_args(
     Args:
         cls: the config.
         args: what a parser with `add_flags` and `add_config_flags` returned.
-        below: layers beneath, such as a preset's, the lowest first. `merge(*layers_of(args))` says which preset.
+        below: layers beneath, such as a preset's, the lowest first; `merge(*layers_of(args))` says which.
         above: a layer over the flags, such as several fields that one flag sets.
         chosen: what decided on `cls`, such as {"modality": "text"}: the file may say it and says it again.
 
