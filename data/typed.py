@@ -58,24 +58,22 @@ def conform(value: Any, kind: Any, name: str) -> Any:
         TypeError, ValueError, OverflowError: if it is of another type.
         ToolkitError: from a dataclass's own checks.
     """
-    origin = get_origin(kind) or kind
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
     if kind is Any:
         return value
     if origin is Annotated:
-        return conform(value, get_args(kind)[0], name)
+        return conform(value, arguments[0], name)
     if origin in (types.UnionType, typing.Union):
-        return _one_of(value, get_args(kind), name)
+        return _one_of(value, arguments, name)
     if origin is Literal:
-        if any(type(value) is type(one) and value == one for one in get_args(kind)):
+        if any(type(value) is type(one) and value == one for one in arguments):
             return value
-        raise TypeError(f"{name} is {value!r}, one of {', '.join(map(repr, get_args(kind)))} expected")
-    if origin is tuple and isinstance(value, list | tuple):
-        items = get_args(kind)
-        items = items[:1] * len(value) if items[-1] is Ellipsis else items
+        raise TypeError(f"{name} is {value!r}, one of {', '.join(map(repr, arguments))} expected")
+    if origin is tuple and arguments and isinstance(value, list | tuple):
+        items = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(conform(one, item, name) for one, item in zip(value, items, strict=True))
-    if origin is list and isinstance(value, list):
-        (item,) = get_args(kind)
-        return [conform(one, item, name) for one in value]
+    if origin is list and arguments and isinstance(value, list):
+        return [conform(one, arguments[0], name) for one in value]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return value if isinstance(value, kind) else from_json(kind, value)
     if kind is Path and isinstance(value, str):

@@ -35,7 +35,7 @@ class Range:
     _: KW_ONLY
     above: float | None = None
     below: float | None = None
-    choices: Sequence[object] = ()
+    choices: tuple[object, ...] = ()
     rising: bool = False
     """Each element of a tuple above the one before."""
     finite: bool = True
@@ -142,7 +142,7 @@ class Setting:
     @property
     def choices(self) -> tuple[object, ...]:
         """All it may be, where that is a list."""
-        return tuple(self.range.choices) or (get_args(self.kind) if get_origin(self.kind) is Literal else ())
+        return self.range.choices or (get_args(self.kind) if get_origin(self.kind) is Literal else ())
 
     def check(self, value: object) -> tuple[object, str | None]:
         """The value as the annotation has it, and what is wrong with it: "0 given, at least 1 is allowed"."""

@@ -89,7 +89,7 @@ def add_flags(
     `from_args` makes values of it.
 
     Args:
-        target: a parser, or a group of one.
+        target: a `Parser`, or a group of one.
         cls: the config.
         fields: which; none: all but those that are configs themselves. One whose Flag has a name without
             dashes is no flag but an argument by position.
