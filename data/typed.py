@@ -6,7 +6,9 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -24,7 +26,7 @@ def typed(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
         KeyError: if it is missing.
         TypeError: if it is of another type.
     """
-    found: T = _checked(document[name], kind, name)
+    found: T = conform(document[name], kind, name)
     return found
 
 
@@ -41,28 +43,61 @@ def from_json(cls: type[D], fields: object) -> D:
     if unknown := sorted(set(fields) - names):
         raise ValueError(f"unknown fields {unknown}")
     hints = typing.get_type_hints(cls)
-    return cls(**{name: _checked(value, hints[name], name) for name, value in fields.items()})
+    return cls(**{name: conform(value, hints[name], name) for name, value in fields.items()})
 
 
-def _checked(value: Any, kind: Any, name: str) -> Any:
-    """`value`, lists as tuples where `kind` asks for them."""
+def conform(value: Any, kind: Any, name: str) -> Any:
+    """`value` as a type has it: lists as tuples, whole numbers as floats, str as Path where it asks for them.
+
+    Args:
+        value: from JSON, YAML or Python.
+        kind: a type, Optional, Union, Literal, Annotated, tuple or list of them, or a dataclass.
+        name: of the value, for the error.
+
+    Raises:
+        TypeError, ValueError, OverflowError: if it is of another type.
+        ToolkitError: from a dataclass's own checks.
+    """
+    origin, arguments = get_origin(kind) or kind, get_args(kind)
     if kind is Any:
         return value
-    if get_origin(kind) in (types.UnionType, typing.Union):
-        if value is None and type(None) in get_args(kind):
-            return None
-        (kind,) = (one for one in get_args(kind) if one is not type(None))
-    if get_origin(kind) is tuple and isinstance(value, list | tuple):
-        items = get_args(kind)
-        items = items[:1] * len(value) if items[-1] is Ellipsis else items
-        return tuple(_checked(one, item, name) for one, item in zip(value, items, strict=True))
-    if get_origin(kind) is list and isinstance(value, list):
-        (item,) = get_args(kind)
-        return [_checked(one, item, name) for one in value]
+    if origin is Annotated:
+        return conform(value, arguments[0], name)
+    if origin in (types.UnionType, typing.Union):
+        return _one_of(value, arguments, name)
+    if origin is Literal:
+        if any(type(value) is type(one) and value == one for one in arguments):
+            return value
+        raise TypeError(f"{name} is {value!r}, one of {', '.join(map(repr, arguments))} expected")
+    if origin is tuple and arguments and isinstance(value, list | tuple):
+        items = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(conform(one, item, name) for one, item in zip(value, items, strict=True))
+    if origin is list and arguments and isinstance(value, list):
+        return [conform(one, arguments[0], name) for one in value]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return from_json(kind, value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not (get_origin(kind) or kind):
-        raise TypeError(f"{name} is {value!r}, {getattr(kind, '__name__', kind)} expected")
-    return value
+        return value if isinstance(value, kind) else from_json(kind, value)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    number = {int: Integral, float: Real}.get(kind)  # numpy's numbers are such too
+    if number is not None and isinstance(value, number) and not isinstance(value, bool):
+        return value if type(value) is kind else kind(value)
+    if type(value) is origin or (origin not in _OF_JSON and isinstance(value, origin)):
+        return value
+    raise TypeError(f"{name} is {value!r}, {getattr(kind, '__name__', kind)} expected")
+
+
+_OF_JSON = (bool, int, float, str, list, dict, tuple)
+"""Where a subclass is something else: true is no number."""
+
+
+def _one_of(value: Any, kinds: tuple[Any, ...], name: str) -> Any:
+    """`value` as the first of the types it is of."""
+    if value is None and type(None) in kinds:
+        return None
+    *others, last = [one for one in kinds if one is not type(None)]
+    for kind in others:
+        try:
+            return conform(value, kind, name)
+        except (TypeError, ValueError):
+            continue
+    return conform(value, last, name)

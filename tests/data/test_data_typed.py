@@ -1,12 +1,14 @@
 """JSON values are believed only if they are of the type that is asked for."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 
 from data.artifacts import ToolkitError
-from data.typed import from_json, typed
+from data.typed import conform, from_json, typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +85,40 @@ def test_a_field_of_an_object() -> None:
         typed({}, "a", str)
     with pytest.raises(TypeError, match="a is None, list expected"):
         typed({"a": None}, "a", list)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "result"),
+    [
+        ("awgn", Literal["awgn", "none"], "awgn"),
+        (1, Annotated[float, "W"], 1.0),
+        ("a/b", Path, Path("a/b")),
+        (Path("a"), Path | None, Path("a")),
+        (["a"], tuple[Path, ...] | None, (Path("a"),)),
+        (3, int | str, 3),
+        ("3", int | str, "3"),
+        (End(low=1), End, End(low=1)),
+        ([1, "a"], list, [1, "a"]),
+        ((1, "a"), tuple, (1, "a")),
+        ({"a": 1}, dict, {"a": 1}),
+        ({"a": 1}, dict[str, int], {"a": 1}),
+        (np.int64(3), int, 3),
+        (np.float32(0.5), float, 0.5),
+    ],
+)
+def test_a_value_is_made_what_the_type_says(value: object, kind: object, result: object) -> None:
+    made = conform(value, kind, "a")
+    assert made == result
+    assert type(made) is type(result)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("rayleigh", Literal["awgn", "none"]), (1, Literal[True]), ("1", Annotated[float, "W"]), (1, Path),
+        (1.5, int | str), (True, float), (np.float64(1), int), (b"a", str),
+    ],
+)  # fmt: skip
+def test_another_value_is_refused(value: object, kind: object) -> None:
+    with pytest.raises(TypeError, match=r"a is .* expected"):
+        conform(value, kind, "a")
