@@ -171,7 +171,7 @@ def _comparable(origin: Mapping[str, Any]) -> dict[str, Any]:
     """An origin without what may differ between maps that are equal."""
     config = origin.get("config")
     # Places, and what the map itself says.
-    apart = ("codecs", "local", "output", "device", "data_dir", "task")
+    apart = ("codecs", "local", "output", "device", "data_dir", "task", "skip_bad")
     kept = {n: v for n, v in config.items() if n not in apart} if isinstance(config, dict) else config
     return {**origin, "config": kept}
 

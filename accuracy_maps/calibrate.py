@@ -48,7 +48,7 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
         "task": kind.measured_task(config.task, trained=run.task),
         "corpus": dataclasses.asdict(run.corpus),
     }
-    options: dict[str, Any] = {"data_dir": config.data_dir, "options": {"beams": config.beams}}
+    options: dict[str, Any] = {"data_dir": config.data_dir, "options": config.options}
     whole = kind.test_data(document, limit=config.limit, **options)
     few = kind.test_data(document, limit=min(_TIMED_ITEMS, config.limit or _TIMED_ITEMS), **options)
     codec = kind.codec(material.codec_config).to(config.device)

@@ -95,6 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences or images"
     )
     parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out images of the models' --folder "
+                        "that cannot be read, instead of listing them and ending")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of fading, noise and bootstrap")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
     parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: trainings and "
@@ -164,6 +166,8 @@ def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
         unread |= dict.fromkeys(("--mat", "--beside"), f"{kind.name} has none, its map has more axes")
     if "beams" not in kind.sweep_options and args.beams > 1:
         unread["--beams"] = f"{kind.name} has no beam search"
+    if "skip_bad" not in kind.sweep_options:
+        unread["--skip-bad"] = f"{kind.name} reads no folder of images"
     for flag, why in unread.items():
         if getattr(args, flag.removeprefix("--").replace("-", "_")):
             raise ToolkitError(f"{flag}: given, {why}")

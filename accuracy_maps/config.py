@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from accuracy_maps.grid import CHANNELS
 from data.cli import flag_of, raise_config_errors
@@ -52,6 +53,8 @@ class MapConfig:
     limit: int | None = None
     """Measure on the first so many test items; None: on all."""
     data_dir: str | None = None
+    skip_bad: bool = False
+    """Leave out images of the models' folder that cannot be read, instead of an error that lists them."""
     seed: int = 0
     device: str = "cpu"
 
@@ -79,6 +82,11 @@ class MapConfig:
         if not 0 <= self.seed <= MAX_SEED:
             errors.append(f"--seed: {self.seed} given, 0 to {MAX_SEED} is allowed")
         raise_config_errors(errors)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What modalities read of a sweep; see `deepsc.modality.Modality.sweep_options`."""
+        return {"beams": self.beams, "skip_bad": self.skip_bad}
 
     @property
     def snr_points(self) -> tuple[float, ...]:

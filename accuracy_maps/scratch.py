@@ -32,7 +32,7 @@ from deepsc.run import train_codec
 
 logger = logging.getLogger(__name__)
 
-_OURS = ("--modality", "--output", "--resume", "--init-from", "--device", "--data-dir")
+_OURS = ("--modality", "--output", "--resume", "--init-from", "--device", "--data-dir", "--skip-bad")
 """Flags of train-deepsc that follow from those of build-accuracy-map."""
 
 
@@ -72,6 +72,7 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
     def parsed(given: Sequence[str], output: str) -> argparse.Namespace:
         args = build_parser(name).parse_args(["--modality", name, *given])
         args.output, args.resume, args.device, args.data_dir = output, True, config.device, config.data_dir
+        args.skip_bad = config.skip_bad
         return args
 
     local_args = parsed(shared, config.local)

@@ -80,6 +80,7 @@ class Sweep:
         self.task = measured_task(config, kind, self.beside, trained=self.local.document["task"])
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
+            _require_same_classes(config, self.codecs, self.local)
             trained = self.codecs[0].document["training"]
             self.channel = Channel(
                 kind=config.channel or trained["channel"],
@@ -89,7 +90,7 @@ class Sweep:
             {**self.local.document, "task": self.task},
             data_dir=config.data_dir,
             limit=config.limit,
-            options={"beams": config.beams},
+            options=config.options,
         )
         if config.baseline is not None:
             if self.test.digital is None:
@@ -279,6 +280,16 @@ def _owners(
     if missing := [ks for ks in itertools.product(*wanted) if ks not in owners]:
         raise ToolkitError(f"--codec: no codec is trained for k = {joined(missing[0])}")
     return {ks: owners[ks] for ks in itertools.product(*wanted)}
+
+
+def _require_same_classes(config: MapConfig, codecs: Sequence[Checkpoint], local: Checkpoint) -> None:
+    """Check that checkpoints number the same classes alike; those of earlier releases do not name them."""
+    wanted = local.document.get("class_names")
+    for folder, codec in zip(config.codecs, codecs, strict=True):
+        if wanted is not None and (names := codec.document.get("class_names", wanted)) != wanted:
+            raise ToolkitError(
+                f"--codec: {folder} has the classes {names}, --local {config.local} has {wanted}"
+            )
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:

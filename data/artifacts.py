@@ -115,7 +115,7 @@ def read_json(path: str | os.PathLike[str], *, largest: int | None = None) -> di
     """
     require_file(path, largest=LARGEST_JSON if largest is None else largest)
     try:
-        document = parse_json(Path(path).read_text(encoding="utf-8"))
+        document = parse_json(Path(path).read_text(encoding="utf-8-sig"))  # Windows puts a mark first
     # ValueError: not UTF-8, not JSON, a giant integer
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise ToolkitError(f"{path}: not a readable JSON file ({error})") from error

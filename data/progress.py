@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 EVERY_S = 60.0
 """Between two lines of the log."""
+SILENT_S = 1.0
+"""That work whose amount is not known takes before the log says what it is."""
 
 
 class Progress:
@@ -63,6 +68,22 @@ class Progress:
     def show(self, **figures: Any) -> None:
         """Figures behind the bar."""
         self._bar.set_postfix(**figures)
+
+
+@contextmanager
+def announced(what: str) -> Iterator[None]:
+    """Say in the log what is being done, if it takes longer than `SILENT_S`; also a decorator.
+
+    Args:
+        what: the work, as in "learning the vocabulary".
+    """
+    timer = threading.Timer(SILENT_S, logger.info, args=("%s ...", what))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def duration(seconds: float) -> str:

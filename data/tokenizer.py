@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from data.artifacts import LARGEST_JSON, ToolkitError, require_file, write_text
+from data.progress import announced
+from data.reading import reading
 
 _SPECIAL_TOKENS = ["<pad>", "</s>"]
 
@@ -38,6 +40,7 @@ class TextTokenizer(Protocol):
         """Write what `load_tokenizer` reads."""
 
 
+@reading("the tokenizer")
 def load_tokenizer(folder: str | os.PathLike[str]) -> TextTokenizer:
     """Read a checkpoint's tokenizer.
 
@@ -71,6 +74,7 @@ class JointBPE:
         self._tokenizer = tokenizer
 
     @classmethod
+    @announced("learning the vocabulary")
     def train(cls, sentences: Iterable[str], *, vocab_size: int) -> JointBPE:
         """Learn the merges from sentences of both languages.
 
@@ -106,6 +110,7 @@ class JointBPE:
         """Number of tokens, special ones included."""
         return int(self._tokenizer.get_vocab_size())
 
+    @announced("encoding the sentences")
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Token ids of each sentence, the end of sentence included."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(sentences))]
@@ -163,6 +168,7 @@ class OpusMTTokenizer:
         self.eos_id: int = tokenizer.eos_token_id
 
     @classmethod
+    @reading("the tokenizer")
     def load(cls, name: str | os.PathLike[str]) -> OpusMTTokenizer:
         """Read one from a folder, or by its name on the Hugging Face hub.
 
@@ -183,10 +189,12 @@ class OpusMTTokenizer:
         except (OSError, ValueError, TypeError, KeyError, RuntimeError, AssertionError, ImportError) as error:
             raise ToolkitError(f"{name}: no MarianTokenizer to be had there ({error})") from error
 
+    @announced("encoding the sentences")
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:
         """Token ids of source sentences, the end of sentence included."""
         return list(self._tokenizer(list(sentences))["input_ids"])
 
+    @announced("encoding the sentences")
     def encode_target(self, sentences: Sequence[str]) -> list[list[int]]:
         """Token ids of target sentences, the end of sentence included."""
         return list(self._tokenizer(text_target=list(sentences))["input_ids"])

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.artifacts import ToolkitError, parsing, read_json, sha256_of
-from data.images import SPLITS, ImageFiles, Pixels, hold_out
+from data.image_files import ImageFiles, Pixels, bad_images
+from data.images import SPLITS, hold_out
+from data.reading import reading
 from data.typed import typed
 
 DATASETS = ("easy-vqa", "vqa-v2", "clevr")
@@ -74,6 +76,7 @@ class VQASet:
                 raise ToolkitError(f"{self.name}: the {name} split is empty; give more questions")
 
 
+@reading("the questions")
 def load_vqa(*, dataset: str, data_dir: str | os.PathLike[str] | None = None) -> VQASet:
     """Load a VQA set.
 
@@ -182,15 +185,11 @@ def _assemble(
         "validation": _split(train.paths, known, [keys[row] for row in held_out]),
         "test": _split(test.paths, test.questions, sorted(test.paths)),
     }
-    digest = hashlib.sha256()
-    for raw in (train, test):
-        for key in sorted(raw.paths):
-            try:
-                digest.update(f"{raw.paths[key].name} {raw.paths[key].stat().st_size}\n".encode())
-            except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-                raise ToolkitError(f"{raw.paths[key]}: cannot be read ({error})") from error
+    paths = [raw.paths[key] for raw in (train, test) for key in sorted(raw.paths)]
+    bad_images(paths, what=name)
+    listing = "".join(f"{path.name} {path.stat().st_size}\n" for path in paths)
     checksums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
-    checksums["images, names and sizes"] = digest.hexdigest()
+    checksums["images, names and sizes"] = hashlib.sha256(listing.encode()).hexdigest()
     with parsing(files[0].parent):
         return VQASet(
             name=name,

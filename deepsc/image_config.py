@@ -10,6 +10,10 @@ from data.artifacts import ToolkitError
 from deepsc.config import CodecConfig, RunConfig, size_errors
 
 AUGMENTATIONS = ("deit", "light", "none")
+LARGEST_SIDE = 4096
+"""Pixels a side of what a codec takes: 64 MiB an image and channel as floats."""
+MOST_PATCHES = 2**16
+"""Of an image; each attends to every other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +117,17 @@ class ImageCodecConfig(CodecConfig):
 
 
 def patch_errors(image_size: int, patch_size: int) -> list[str]:
-    """An error if patches do not tile the image."""
-    if image_size % patch_size == 0:
-        return []
-    return [f"--image-size: {image_size} given, a multiple of --patch-size {patch_size} is allowed"]
+    """Errors if the image is too large, cut into too many patches, or not tiled by them."""
+    if image_size > LARGEST_SIDE:
+        return [f"--image-size: {image_size} given, at most {LARGEST_SIDE} is allowed"]
+    if image_size % patch_size:
+        return [f"--image-size: {image_size} given, a multiple of --patch-size {patch_size} is allowed"]
+    if (patches := (image_size // patch_size) ** 2) > MOST_PATCHES:
+        return [
+            f"--patch-size: {patch_size} given, which cuts --image-size {image_size} into {patches} patches; "
+            f"at most {MOST_PATCHES} are allowed"
+        ]
+    return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +166,15 @@ class ImageRunConfig(RunConfig):
     """Blocks at the UE; None: half of them."""
     augment: str | None = None
     """None: the preset's."""
+    skip_bad: bool = False
+    """Leave out images of the corpus's folder that cannot be read, instead of an error that lists them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.skip_bad and self.corpus.dataset != "folder":
+            raise ToolkitError(f"--skip-bad: given, --dataset {self.corpus.dataset} has no --folder to check")
+        if not self.init_from:  # else the checkpoint says what the sizes go with; before the images are read
+            ImageCodecConfig.from_preset(self.preset, classes=1, **self.sizes, **self.channel_fields)
         if self.augment is not None and self.augment not in AUGMENTATIONS:
             raise ToolkitError(f"--augment: {self.augment!r} given, allowed: {', '.join(AUGMENTATIONS)}")
 

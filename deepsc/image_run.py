@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from data.artifacts import ToolkitError
 from data.batching import LazyBatches
-from data.images import ImageSplit, load_images
+from data.images import ImageSet, ImageSplit, load_images
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
 from deepsc.image import ImageBatch, ImageCodec, pretrained_deit
@@ -63,8 +63,8 @@ class ImageBatches:
         return LazyBatches(rows, lambda row, number: self._batch(row, epoch * len(rows) + number))
 
     def _batch(self, rows: Sequence[int], number: int) -> ImageBatch:
-        images = [self._split.images[row] for row in rows]
-        target = torch.from_numpy(self._split.labels[list(rows)])
+        chosen = self._split.take(rows)
+        images, target = chosen.images, torch.from_numpy(chosen.labels)
         seed = (self._seed or 0) * 1_000_003 + number
         if self._recipe is not None:
             mixed, shares = self._recipe(images, target, seed=seed)
@@ -77,7 +77,7 @@ class ImageBatches:
 
 def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Material:
     """Images, codec config and weights of a run; see `deepsc.modality.Material`."""
-    images = load_images(**dataclasses.asdict(config.corpus))
+    images = load_images(**dataclasses.asdict(config.corpus), skip_bad=config.skip_bad)
     if initial is not None:
         assert isinstance(initial.codec.config, ImageCodecConfig)
         codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
@@ -88,6 +88,7 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
                 f"{images.name} has {len(images.classes)}; --pretrained {file} starts from all of it but "
                 "the classifier"
             )
+        require_same_classes("--init-from", str(config.init_from), initial.document, images)
     else:
         codec_config = ImageCodecConfig.from_preset(
             config.preset, classes=len(images.classes), **config.sizes, **config.channel_fields
@@ -111,7 +112,28 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
         validation=lambda: ImageBatches(images.validation, seed=None, **options)(0),
         weights=weights,
         weights_file=weights_file,
+        description={"class_names": list(images.classes)},
     )
+
+
+def require_same_classes(flag: str, folder: str, document: Mapping[str, Any], images: ImageSet) -> None:
+    """Check that a checkpoint numbers the classes as a set does; those of earlier releases do not say.
+
+    Args:
+        flag: that names the checkpoint.
+        folder: of the checkpoint.
+        document: its config.json.
+        images: the set.
+
+    Raises:
+        ToolkitError: if a class has another name.
+    """
+    stored, names = document.get("class_names"), list(images.classes)
+    if stored is not None and stored != names:
+        raise ToolkitError(
+            f"{flag}: {folder} was trained for the classes {stored}, {images.name} has {names}; another "
+            "class would be meant by each number"
+        )
 
 
 class ImageEvaluator(Evaluator):

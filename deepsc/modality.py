@@ -63,6 +63,8 @@ class Material:
     """Published weights to start from, by name of the codec's parameters."""
     weights_file: Path | None = None
     """What they were read from, where it is known."""
+    description: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of config.json, which checkpoints of earlier releases lack."""
 
 
 class Measurer(ABC):

@@ -35,6 +35,7 @@ class ImageModality(Modality[ImageRunConfig]):
     codec_config = ImageCodecConfig
     corpus_config = ImageSetConfig
     further_tasks = ("retrieve",)
+    sweep_options = ("skip_bad",)
     example_flags = "--dataset digits --preset tiny"
     example_k = "--k 1,2,4,8"
 
@@ -59,6 +60,8 @@ class ImageModality(Modality[ImageRunConfig]):
         data.add_argument(
             "--folder", metavar="DIR", help="own images: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE"
         )
+        data.add_argument("--skip-bad", action="store_true", help="leave out images of --folder that cannot "
+                          "be read, instead of listing them and ending")  # fmt: skip
 
     def config_from_args(
         self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any
@@ -67,7 +70,7 @@ class ImageModality(Modality[ImageRunConfig]):
         if args.folder is not None and args.dataset is not None:
             raise ToolkitError(f"--dataset: {args.dataset!r} given, --folder has none")
         dataset = "folder" if args.folder is not None else args.dataset or _DATASET
-        names = ("k", "image_size", "patch_size", "depth", "split", "augment")
+        names = ("k", "image_size", "patch_size", "depth", "split", "augment", "skip_bad")
         return ImageRunConfig(
             corpus=ImageSetConfig(dataset=dataset, data_dir=args.data_dir, folder=args.folder),
             training=training,
@@ -95,14 +98,18 @@ class ImageModality(Modality[ImageRunConfig]):
         limit: int | None,
         options: Mapping[str, Any],
     ) -> TestData:
-        """Test images, and the gallery where the document's task is "retrieve"; no options."""
+        """Test images, and the gallery where the document's task is "retrieve"."""
         import numpy as np
 
         from data.images import ImageSplit, load_images
-        from deepsc.image_run import GALLERY_IMAGES, ImageEvaluator, RetrievalEvaluator
+        from deepsc.image_run import GALLERY_IMAGES, ImageEvaluator, RetrievalEvaluator, require_same_classes
 
-        images = load_images(**dict(document["corpus"]) | {"data_dir": data_dir})
-        split, gallery = images.test.head(limit), images.train.draw(GALLERY_IMAGES)
+        corpus = dict(document["corpus"])
+        if options["skip_bad"] and corpus["dataset"] != "folder":
+            raise ToolkitError(f"--skip-bad: given, {corpus['dataset']} has no --folder to check")
+        images = load_images(**corpus | {"data_dir": data_dir}, skip_bad=options["skip_bad"])
+        require_same_classes("--local", "the local model", document, images)
+        split = images.test.head(limit)
         retrieval = document["task"] == "retrieve"
 
         def evaluate(checkpoint: Checkpoint, channel: Channel | None) -> ImageEvaluator:
@@ -110,20 +117,27 @@ class ImageModality(Modality[ImageRunConfig]):
 
             assert isinstance(checkpoint.codec, ImageCodec)
             if retrieval:
+                gallery = images.train.draw(GALLERY_IMAGES)
                 return RetrievalEvaluator(checkpoint.codec, split, gallery=gallery, channel=channel)
             return ImageEvaluator(checkpoint.codec, split, channel=channel)
 
         def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
             from deepsc.digital import Digital, image_versions
+            from deepsc.pixels import shrunk
 
+            assert isinstance(checkpoint.codec.config, ImageCodecConfig)
+            size = checkpoint.codec.config.image_size
+            # Photographs are coded at the size that the codec sends; whole, they would need more symbols.
+            seen = ImageSplit(
+                images=[shrunk(image, image_size=size) for image in split.images], labels=split.labels
+            )
             local = evaluate(checkpoint, None)
 
             def answers(images: ImageSplit) -> NDArray[np.int64]:
                 return local.on(images).measure(k=0, snr_db=0.0, seed=0)[0]
 
-            assert isinstance(checkpoint.codec.config, ImageCodecConfig)
-            bits, versions = image_versions(split)
-            grey = [np.full_like(image, 128) for image in split.images]
+            bits, versions = image_versions(seen)
+            grey = [np.full_like(image, 128) for image in seen.images]
             return Digital(
                 bits=bits,
                 counts=np.stack([answers(version) for version in versions], axis=1),

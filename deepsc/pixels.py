@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,11 +20,12 @@ _CROP_SHARE = 0.875
 """Of a larger image's shorter side, as DeiT is evaluated."""
 
 
-def to_tensor(images: Sequence[Pixels], *, image_size: int, whole: bool = False) -> Tensor:
+def to_tensor(images: Iterable[Pixels], *, image_size: int, whole: bool = False) -> Tensor:
     """Images as DeiT's evaluation has them: resized, cropped in the middle, normalised.
 
     Args:
-        images: (H, W, 3) each, of any size; larger ones are resized to let the crop be 87.5 % of them.
+        images: (H, W, 3) each, of any size; larger ones are resized to let the crop be 87.5 % of them. One
+            is resized before the next is asked for, so that photographs are not in memory together.
         image_size: pixels a side.
         whole: stretch images to the square instead and cut nothing off, as a question may be about the edge.
 
@@ -43,16 +44,46 @@ def normalise(pixels: Tensor) -> Tensor:
 
 def _fitted(pixels: Tensor, size: int) -> Tensor:
     """(H, W, 3), resized and cropped to (size, size, 3)."""
-    shorter = min(pixels.shape[:2])
+    shorter, longer = sorted(pixels.shape[:2])
     if pixels.shape[:2] == (size, size):
         return pixels
+    scaled = size if shorter <= size else round(size / _CROP_SHARE)
+    if longer > 2 * shorter:
+        return _middle(pixels, size, scaled=scaled)
     resized = transforms.resize(
-        pixels.permute(2, 0, 1),
-        [size if shorter <= size else round(size / _CROP_SHARE)],
-        interpolation=InterpolationMode.BICUBIC,
-        antialias=True,
+        pixels.permute(2, 0, 1), [scaled], interpolation=InterpolationMode.BICUBIC, antialias=True
     )
     return transforms.center_crop(resized, [size, size]).permute(1, 2, 0)
+
+
+def _middle(pixels: Tensor, size: int, *, scaled: int) -> Tensor:
+    """`_fitted` of a thin image, from its middle alone: the whole would be enlarged with its length squared.
+
+    Args:
+        pixels: (H, W, 3).
+        size: pixels a side of the crop.
+        scaled: pixels of the shorter side before the crop.
+
+    Returns:
+        (size, size, 3). Pillow filters as torchvision does, and can be told what part to compute.
+    """
+    box = []
+    for side in pixels.shape[:2]:
+        resized = int(scaled * side / min(pixels.shape[:2]))
+        start = round((resized - size) / 2)
+        box.append((start * side / resized, (start + size) * side / resized))
+    (top, bottom), (left, right) = box
+    crop = Image.fromarray(pixels.numpy()).resize(
+        (size, size), Image.Resampling.BICUBIC, box=(left, top, right, bottom)
+    )
+    return torch.from_numpy(np.array(crop))
+
+
+def shrunk(pixels: Pixels, *, image_size: int) -> Pixels:
+    """A larger image as the codec has it, (image_size, image_size, 3); a smaller one as it is, (H, W, 3)."""
+    if min(pixels.shape[:2]) <= image_size:
+        return pixels
+    return _fitted(torch.from_numpy(pixels.copy()), image_size).numpy()
 
 
 def _stretched(pixels: Tensor, size: int) -> Tensor:

@@ -70,12 +70,13 @@ def _train_codec(
         "codec": material.codec_config.to_dict(),
         "training": dataclasses.asdict(config.training),
         "init_from": start,
+        **material.description,
     }
     uplink(config.training)  # a wrong channel shows before anything is written
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
     with _alone(output, processes, device, wait_s):
-        _claim_output(output, fields, resume=config.resume)
+        _claim_output(output, fields, resume=config.resume, may_lack=material.description)
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
@@ -173,7 +174,7 @@ def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:
         raise ToolkitError(f"the weights to start from have no place in the model: {', '.join(unexpected)}")
 
 
-def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None:
+def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool, may_lack: Mapping[str, Any]) -> None:
     """Make sure that `output` is free, or holds this very run and is to be resumed."""
     if not (output / "config.json").exists():
         return
@@ -181,7 +182,8 @@ def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None
         raise ToolkitError(
             f"--output: {output} holds a run already; give --resume to go on, or another folder"
         )
-    stored, wanted = _flat(read_config(output)), _flat(json.loads(json.dumps(fields)))
+    wanted = _flat(json.loads(json.dumps(fields)))
+    stored = {name: wanted[name] for name in may_lack} | _flat(read_config(output))
     changed = [name for name in wanted if stored.get(name) != wanted[name]]
     if changed:
         details = "; ".join(f"{name} was {stored.get(name)}, is now {wanted[name]}" for name in changed)

@@ -176,6 +176,13 @@ class VQARunConfig(RunConfig):
     """Pixels a side; None: the preset's."""
     patch_size: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.init_from:  # else the checkpoint says what the sizes go with; before the images are read
+            VQACodecConfig.from_preset(
+                self.preset, answers=("yes", "no"), **self.sizes, **self.channel_fields
+            )
+
     @property
     def sizes(self) -> dict[str, int]:
         """Sizes that were given and replace the preset's."""

@@ -83,7 +83,7 @@ class VQABatches:
 
     def _batch(self, images: Sequence[int], number: int) -> VQABatch:
         pixels = to_tensor(
-            [self._split.images[image] for image in images], image_size=self._config.image_size, whole=True
+            (self._split.images[image] for image in images), image_size=self._config.image_size, whole=True
         )
         if self._light:
             seed = (self._seed or 0) * 1_000_003 + number
@@ -211,7 +211,7 @@ class VQAEvaluator(Evaluator):
             if not chosen:
                 continue
             pixels = to_tensor(
-                [split.images[image] for image in images], image_size=codec.config.image_size, whole=True
+                (split.images[image] for image in images), image_size=codec.config.image_size, whole=True
             )
             position = {image: row for row, image in enumerate(images)}
             batch = collate(chosen, position, pixels, pad_id=codec.config.pad_id).to(device)

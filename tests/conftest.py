@@ -5,6 +5,7 @@ deepsc is imported where a fixture needs it, so that the other suites start with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 settings.register_profile("toolkit", derandomize=True, deadline=None, database=None)
 settings.load_profile("toolkit")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder of the tests' own, for their commands too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPSC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

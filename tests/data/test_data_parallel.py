@@ -1,5 +1,6 @@
 """Parallel corpora: where sentences come from, what is refused, and that the splits never mix."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -230,12 +231,71 @@ def test_windows_line_ends_and_a_missing_last_one_are_read(tmp_path: Path) -> No
     assert pairs == {(f"sentence {i} \u2028 x", f"Satz {i}") for i in range(300)}
 
 
-def test_a_line_that_is_empty_on_one_side_is_left_out_on_both(tmp_path: Path) -> None:
+SEPARATORS = ("\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r\r")
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_line_feeds_end_a_line(tmp_path: Path, suffix: str, end: str) -> None:
+    """Pairs between two stray separators, one on each side, would be misaligned without an error."""
+    sides = [[f"sentence {i} here" for i in range(400)], [f"Satz {i} hier" for i in range(400)]]
+    for number, separator in enumerate(SEPARATORS):
+        for side, row in zip(sides, (5 + number, 300 + number), strict=True):
+            side[row] = side[row].replace(" ", separator)
+    paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
+    for path, side in zip(paths, sides, strict=True):
+        content = "".join(line + end for line in side).encode()
+        path.write_bytes(gzip.compress(content) if suffix else content)
+    corpus = load_parallel(dataset="files", source=paths[0], target=paths[1])
+    pairs = [pair for split in SPLITS for pair in getattr(corpus, split)]
+    assert sorted(pairs) == sorted(zip(*sides, strict=True))
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, suffix: str) -> None:
+    """Nor is that of a file that was appended to another."""
+    for name, word in (("a", "sentence"), ("b", "Satz")):
+        parts = ("".join(f"{word} {i}\n" for i in part) for part in (range(200), range(200, 400)))
+        content = b"".join(part.encode("utf-8-sig") for part in parts)
+        (tmp_path / f"{name}{suffix}").write_bytes(gzip.compress(content) if suffix else content)
+    corpus = load_parallel(dataset="files", source=tmp_path / f"a{suffix}", target=tmp_path / f"b{suffix}")
+    pairs = {pair for split in SPLITS for pair in getattr(corpus, split)}
+    assert pairs == {(f"sentence {i}", f"Satz {i}") for i in range(400)}
+
+
+def test_a_line_that_is_empty_on_one_side_is_left_out_on_both(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "a").write_text("".join(f"{'' if i % 3 == 0 else i}\n" for i in range(600)))
     (tmp_path / "b").write_text("".join(f"{' ' if i % 3 == 1 else -i}\n" for i in range(600)))
     corpus = load_parallel(dataset="files", source=tmp_path / "a", target=tmp_path / "b")
     pairs = {pair for split in SPLITS for pair in getattr(corpus, split)}
     assert pairs == {(str(i), str(-i)) for i in range(600) if i % 3 == 2}
+    assert "400 of 600 pairs are left out, a side of them is blank" in caplog.text
+
+
+def test_few_sources_are_said_to_be_few(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("".join(f"sentence {i % 2}\n" for i in range(900)))
+    (tmp_path / "b").write_text("".join(f"Satz {i}\n" for i in range(900)))
+    message = refused(dataset="files", source=tmp_path / "a", target=tmp_path / "b")
+    assert (
+        "these 900 have 2 different source sentences, and pairs of equal sources stay in one split" in message
+    )
+
+
+def test_what_the_file_system_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = tmp_path / ("x" * 300)
+    assert "File name too long" in refused(dataset="files", source=name, target=name)
+    assert "File name too long" in refused(dataset="multi30k", data_dir=name)
+    assert "UTF-8 is allowed" in refused(dataset="files", source=tmp_path / "\udcff", target=tmp_path / "b")
+
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    monkeypatch.setattr(Path, "stat", stat)  # root, who may run the tests, may enter every folder
+    message = refused(dataset="files", source=tmp_path / "a", target=tmp_path / "b")
+    assert message.startswith(str(tmp_path / "a"))
+    assert "Permission denied" in message
 
 
 def test_repeated_sentences_of_a_file_stay_in_one_split(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from micro_codec import run_config, use_micro_preset
 
 from data import progress
-from data.progress import Progress
+from data.progress import Progress, announced
 
 
 class Terminal(io.StringIO):
@@ -57,6 +58,25 @@ def test_on_a_terminal_the_bar_tells(
     assert not caplog.messages
     assert "training runs/codec: 100%" in terminal.getvalue()
     assert "10/10" in terminal.getvalue()
+
+
+def test_work_of_unknown_length_is_said_only_if_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with announced("reading the corpus"):
+        pass
+    assert not caplog.messages
+    monkeypatch.setattr(progress, "SILENT_S", 0.01)
+
+    @announced("reading the corpus")
+    def read() -> None:
+        while not caplog.messages:
+            time.sleep(0.01)
+
+    read()
+    assert caplog.messages == ["reading the corpus ..."]
+    assert 0 < progress.SILENT_S <= 2
 
 
 def test_trainings_and_sweeps_tell(

@@ -107,6 +107,33 @@ def test_vqa_v2_layout(tmp_path: Path) -> None:
         load_vqa(dataset="vqa-v2", data_dir=tmp_path)
 
 
+def test_all_bad_images_are_listed_at_once(tmp_path: Path) -> None:
+    folder = tmp_path / "vqa-v2"
+    write_vqa_v2(folder)
+    (folder / "train2014" / f"COCO_train2014_{3:012d}.jpg").unlink()
+    (folder / "val2014" / f"COCO_val2014_{1:012d}.jpg").write_bytes(b"no image")
+    with pytest.raises(ToolkitError) as error:
+        load_vqa(dataset="vqa-v2", data_dir=tmp_path)
+    for part in ("VQA v2: 2 of 12 images are bad", "2014_000000000003.jpg: cannot be read (no such file)",
+                 "2014_000000000001.jpg: cannot be read (cannot identify"):  # fmt: skip
+        assert part in str(error.value)
+    with pytest.raises(ToolkitError, match="File name too long"):
+        load_vqa(dataset="vqa-v2", data_dir=tmp_path / ("x" * 300))
+
+
+def test_marks_and_hidden_files_make_no_difference(tmp_path: Path) -> None:
+    folder = tmp_path / "vqa-v2"
+    write_vqa_v2(folder)
+    before = load_vqa(dataset="vqa-v2", data_dir=tmp_path)
+    for path in folder.glob("*.json"):
+        path.write_text(path.read_text(), encoding="utf-8-sig")
+    for name in ("._COCO_train2014_000000000000.jpg", ".DS_Store", "Thumbs.db"):
+        (folder / "train2014" / name).write_bytes(b"no image")
+    after = load_vqa(dataset="vqa-v2", data_dir=tmp_path)
+    assert (after.train.questions, after.answers) == (before.train.questions, before.answers)
+    assert after.train.images.paths == before.train.images.paths
+
+
 def test_rare_answers_are_left_out_of_training_only(clevr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vqa, "MAX_ANSWERS", 2)
     squares = load_vqa(dataset="clevr", data_dir=clevr)

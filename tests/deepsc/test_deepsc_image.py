@@ -1,7 +1,9 @@
 """Image codec: timm's own DeiT, what crosses the channel, batches, pretrained weights, evaluation."""
 
+import dataclasses
 import itertools
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,21 @@ import torch
 from micro_media import image_run
 from PIL import Image
 from safetensors.torch import save_file
+from torchvision.transforms.v2 import functional as transforms
 
+from data import image_files
 from data.artifacts import ToolkitError, sha256_of
+from data.image_files import read_image
 from data.images import ImageSet, load_images
 from deepsc.channels import Channel
-from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.checkpoint import Checkpoint, from_pretrained, read_config, write_config
 from deepsc.command import main
 from deepsc.image import ImageCodec, pretrained_deit
-from deepsc.image_config import ImageCodecConfig, ImageRunConfig
-from deepsc.image_run import NEIGHBOURS, ImageBatches, ImageEvaluator, RetrievalEvaluator
+from deepsc.image_config import ImageCodecConfig, ImageRunConfig, ImageSetConfig
+from deepsc.image_run import NEIGHBOURS, ImageBatches, ImageEvaluator, RetrievalEvaluator, encode_images
 from deepsc.link import link_at
-from deepsc.pixels import shift_and_flip, to_tensor
+from deepsc.modality import modality
+from deepsc.pixels import normalise, shift_and_flip, to_tensor
 from deepsc.pretrained import weights_file
 from deepsc.run import train_codec
 
@@ -191,6 +197,186 @@ def test_larger_images_are_cropped_in_the_middle() -> None:
     assert tensor[0, 17, 0] < -2
     stretched = to_tensor([image], image_size=40, whole=True)[0]
     assert [(column > 2).item() for column in stretched[0, 20, ::10]] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("shorter", "longer"), [(1, 64), (1, 65), (3, 200), (20, 101), (70, 400), (71, 399)])
+def test_the_middle_of_a_thin_image_is_as_of_the_whole(shorter: int, longer: int, turned: bool) -> None:
+    draw = np.random.default_rng(longer)
+    image = draw.integers(80, 176, (shorter, longer, 3), dtype=np.uint8)  # no filter leaves 0 to 255
+    image = image.transpose(1, 0, 2) if turned else image
+    resized = transforms.resize(
+        torch.from_numpy(image.copy()).permute(2, 0, 1), [32 if shorter <= 32 else 37],
+        interpolation=transforms.InterpolationMode.BICUBIC, antialias=True,
+    )  # fmt: skip
+    whole = normalise(transforms.center_crop(resized, [32, 32]).permute(1, 2, 0)[None])
+    thin = to_tensor([image], image_size=32)
+    assert (thin - whole).abs().max() < 0.04, "two levels"
+
+
+@pytest.mark.parametrize("shape", [(1, 4000, 3), (4000, 1, 3)])
+def test_a_thin_image_takes_no_memory_by_its_length(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    resize = transforms.resize
+
+    def keep(image: torch.Tensor, size: list[int], **options: Any) -> torch.Tensor:
+        sizes.append((resized := resize(image, size, **options)).numel())
+        return resized
+
+    monkeypatch.setattr(transforms, "resize", keep)
+    for whole in (False, True):
+        assert to_tensor([np.zeros(shape, np.uint8)], image_size=224, whole=whole).shape == (1, 3, 224, 224)
+    assert max(sizes) < 16 * 224 * 224 * 3
+
+
+# Folders of photographs
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of red and blue images, larger than the codec's; those that are decoded are kept track of."""
+    for split, (label, colour) in itertools.product(
+        ("train", "test"), (("blue", (0, 0, 200)), ("red", (200, 0, 0)))
+    ):
+        folder = tmp_path / "photographs" / split / label
+        folder.mkdir(parents=True)
+        for number in range(12):
+            Image.new("RGB", (60, 40), colour).save(folder / f"{number}.png")
+    return tmp_path / "photographs"
+
+
+def folder_run(folder: Path, output: Path, **changes: Any) -> ImageRunConfig:
+    return image_run(output, corpus=ImageSetConfig(dataset="folder", folder=str(folder)), **changes)
+
+
+@pytest.mark.parametrize("augment", ["deit", "light", "none"])
+def test_one_photograph_is_in_memory_at_a_time(
+    photographs: Path, augment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is resized before the next is decoded."""
+    images = load_images(dataset="folder", folder=photographs)
+    photographs_read: list[weakref.ref[Any]] = []
+    most = 0
+
+    class Photograph(np.ndarray):
+        pass
+
+    def read(path: Path) -> np.ndarray:
+        nonlocal most
+        pixels = read_image(path).view(Photograph)
+        photographs_read.append(weakref.ref(pixels))
+        most = max(most, sum(one() is not None for one in photographs_read))
+        return pixels
+
+    monkeypatch.setattr(image_files, "read_image", read)
+    options: dict[str, Any] = {"image_size": 32, "augment": augment, "classes": 2}
+    batch = ImageBatches(images.train, size=16, seed=0, **options)(0)[0]
+    assert batch.images.shape == (16, 3, 32, 32)
+    encode_images(tiny(classes=2), images.test)
+    assert 1 <= most <= 2
+
+
+@pytest.mark.parametrize("task", ["classify", "retrieve"])
+def test_a_gallery_is_read_for_retrieval_alone(
+    photographs: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    read: list[Path] = []
+
+    def keep(path: Path, **options: Any) -> np.ndarray:
+        read.append(path)
+        return read_image(path, **options)
+
+    load_images(dataset="folder", folder=photographs)  # checks every image, once
+    monkeypatch.setattr(image_files, "read_image", keep)
+    corpus = dataclasses.asdict(ImageSetConfig(dataset="folder", folder=str(photographs)))
+    test = modality("image").test_data(
+        {"corpus": corpus, "task": task}, data_dir=None, limit=5, options={"skip_bad": False}
+    )
+    assert not read
+    checkpoint = Checkpoint(codec=tiny(classes=2), tokenizer=None, document={}, metrics={}, sha256="")
+    test.evaluator(checkpoint, None).measure(k=0, snr_db=0.0, seed=0)
+    assert len({path for path in read if path.parts[-3] == "test"}) == 5
+    assert bool([path for path in read if path.parts[-3] == "train"]) == (task == "retrieve")
+
+
+def test_a_corrupt_photograph_shows_before_the_training(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train/red/x.png", "test/blue/y.png"):
+        (photographs / name).write_bytes(b"no image")
+    output = tmp_path / "run"
+    flags = ["--modality", "image", "--preset", "tiny", "--epochs", "1", "--k", "2", "--output", str(output)]
+    assert main([*flags, "--folder", str(photographs)]) == 2
+    error = capsys.readouterr().err
+    assert all(name in error for name in ("2 of 50 images", "x.png", "y.png", "--skip-bad"))
+    assert not output.exists()
+    assert main([*flags, "--folder", str(photographs), "--skip-bad"]) == 0
+    assert "skip_bad" not in read_config(output)["corpus"], "earlier releases read it, too"
+    capsys.readouterr()
+    assert main([*flags, "--dataset", "digits", "--skip-bad"]) == 2
+    assert "--skip-bad: given, --dataset digits has no --folder to check" in capsys.readouterr().err
+    document = read_config(output)
+    options: dict[str, Any] = {"data_dir": None, "limit": None}
+    with pytest.raises(ToolkitError, match="2 of 50 images are bad"):
+        modality("image").test_data(document, options={"skip_bad": False}, **options)
+    assert modality("image").test_data(document, options={"skip_bad": True}, **options).items == 24
+    digits = {"corpus": {"dataset": "digits"}, "task": "classify"}
+    with pytest.raises(ToolkitError, match="--skip-bad: given, digits has no --folder"):
+        modality("image").test_data(digits, options={"skip_bad": True}, **options)
+
+
+def test_a_checkpoint_holds_its_class_names(photographs: Path, tmp_path: Path) -> None:
+    """A renamed class would be taken for another: numbers of classes go by the order of their names."""
+    run = folder_run(photographs, tmp_path / "run")
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(run, stop_after_steps=0)
+    document = read_config(run.output)
+    assert document["class_names"] == ["blue", "red"]
+    for split in ("train", "test"):
+        (photographs / split / "blue").rename(photographs / split / "violet")
+    resumed = dataclasses.replace(run, resume=True)
+    with pytest.raises(ToolkitError, match=r"class_names was \['blue', 'red'\], is now \['red', 'violet'\]"):
+        train_codec(resumed)
+    options: dict[str, Any] = {"data_dir": None, "limit": None, "options": {"skip_bad": False}}
+    with pytest.raises(ToolkitError, match=r"--local: .* trained for the classes \['blue', 'red'\]"):
+        modality("image").test_data(document, **options)
+    # A checkpoint of an earlier release, which does not say.
+    earlier = {name: value for name, value in document.items() if name != "class_names"}
+    write_config(run.output, {n: v for n, v in earlier.items() if n not in ("kind", "schema_version")})
+    trained = train_codec(resumed)
+    assert "class_names" not in trained.document
+    modality("image").test_data(trained.document, **options)
+    start = folder_run(photographs, tmp_path / "start", init_from=run.output)
+    assert train_codec(start).document["class_names"] == ["red", "violet"]
+    for split in ("train", "test"):
+        (photographs / split / "red").rename(photographs / split / "orange")
+    with pytest.raises(ToolkitError, match=r"--init-from: .*start was trained for the classes"):
+        train_codec(folder_run(photographs, tmp_path / "again", init_from=start.output))
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "message"),
+    [
+        ("image", ["--image-size", "1000000"], "--image-size: 1000000 given, at most 4096 is allowed"),
+        ("image", ["--image-size", "1000000", "--patch-size", "1000000"], "at most 4096 is allowed"),
+        ("image", ["--image-size", "4096", "--patch-size", "1"], "at most 65536 are allowed"),
+        ("image", ["--image-size", "33"], "a multiple of --patch-size 8 is allowed"),
+        ("image", ["--split", "9"], "--split: 9 given, 1 to 3 is allowed"),
+        ("vqa", ["--image-size", "1000000"], "--image-size: 1000000 given, at most 4096 is allowed"),
+        ("vqa", ["--image-size", "4096", "--patch-size", "1"], "at most 65536 are allowed"),
+    ],
+)
+def test_a_wrong_size_shows_before_the_images_are_read(
+    kind: str, flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = {"image": ["--folder", str(tmp_path / "no")], "vqa": ["--data-dir", str(tmp_path / "no")]}
+    common = ["--modality", kind, "--preset", "tiny", *nowhere[kind], "--output", str(tmp_path / "run")]
+    assert main([*common, *flags]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert message in error
 
 
 def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
