@@ -25,6 +25,7 @@ ALLOWED = {
         "data.lock",
         "data.page",
         "data.progress",
+        "data.start",
         "data.typed",
         "accuracy_maps",
         "profiling.flops_file",
