@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.artifacts import ToolkitError, require_file
+from data.artifacts import ToolkitError, is_file, is_folder, require_file
 from data.download import cache_dir, fetch
 
 DATASETS = ("cifar10", "easy-vqa", "digits")
@@ -171,7 +171,7 @@ def _split_training(images: Sequence[Pixels], labels: Sequence[int]) -> dict[str
 def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
     """The official files by torchvision, or JPEG copies of them where the data folder holds those."""
     folder = data_dir or os.environ.get("DEEPSC_DATA")
-    if folder and (Path(folder) / _CIFAR10_TAR).is_file():
+    if folder and is_file(Path(folder) / _CIFAR10_TAR):
         path = fetch(_CIFAR10_TAR, url=_CIFAR10_TAR_HOME, sha256=_CIFAR10_TAR_SHA256, data_dir=folder)
         return _cifar10_jpeg(path)
     from torchvision.datasets import CIFAR10  # loads torch: only where it is needed
@@ -317,7 +317,7 @@ def _dealt(items: Iterable[tuple[str, Item]]) -> list[tuple[str, Item]]:
 
 def image_paths(folder: Path) -> Iterator[Path]:
     """Image files one folder below `folder`, in the order of their names."""
-    if folder.is_dir():
+    if is_folder(folder):
         for path in sorted(folder.glob("*/*")):
             if path.suffix.lower() in _SUFFIXES:
                 yield path
