@@ -16,7 +16,7 @@ from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine, LocalEngine
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep import Group, Point, Sweep, describe
-from data.artifacts import ToolkitError, provenance
+from data.artifacts import ToolkitError, exists, is_file, provenance
 from data.lock import locked
 from data.progress import Progress
 from data.typed import from_json
@@ -149,7 +149,7 @@ def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
     """
     output = Path(sweep.config.output)
     suffixes = (".json", ".csv", ".png", *((".mat",) if sweep.config.mat else ()))
-    if store_folder(output).exists() or not all(output.with_suffix(one).is_file() for one in suffixes):
+    if exists(store_folder(output)) or not all(is_file(output.with_suffix(one)) for one in suffixes):
         return None
     try:
         found = load_map(output)

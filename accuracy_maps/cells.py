@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from data.artifacts import (
     ToolkitError,
     atomic_path,
+    exists,
     parse_json,
     parsing,
     read_json,
@@ -67,7 +68,7 @@ class CellStore:
     def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
         self._folder = folder
         path = folder / "plan.json"
-        if path.exists():
+        if exists(path):
             if read_json(path) != json.loads(json.dumps(plan)):
                 raise ToolkitError(
                     f"{folder} holds cells of another sweep; remove it or choose another --output"
@@ -82,7 +83,7 @@ class CellStore:
     def load(self, name: str) -> Cell | None:
         """A finished cell, or None."""
         path = self._folder / f"{name}.npz"
-        if not path.exists():
+        if not exists(path):
             return None
         return _read(path)
 

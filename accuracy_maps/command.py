@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
+from data.start import run
 from deepsc.modality import Modality, modality, modality_names
 
 if TYPE_CHECKING:
@@ -196,14 +197,14 @@ def _check_modality(args: argparse.Namespace, name: str) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from accuracy_maps.report import write_report  # jinja2, scikit-learn and scipy: not for --help
+    from accuracy_maps.report import write_report  # jinja2 and scipy: not for --help
 
     print(f"wrote {write_report(options.map, options.output, digital=options.digital)}")
 
 
 def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
     """Table of ratios for a terminal: a line per k, or per pair of k with both at one SNR."""
-    from accuracy_maps.bimodal import BimodalMap  # scikit-learn and scipy: not for --help
+    from accuracy_maps.bimodal import BimodalMap  # numpy and scipy: not for --help
 
     metric = accuracy_map.metric_name
     half_width = (accuracy_map.ratio_high - accuracy_map.ratio_low).max() / 2
@@ -230,4 +231,4 @@ def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run(NAME, "accuracy_maps.command")

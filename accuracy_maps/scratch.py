@@ -19,7 +19,7 @@ from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep import measured_task
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, exists
 from data.cli import flag_of
 from data.lock import locked
 from data.progress import duration
@@ -98,7 +98,7 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     with locked(lock_of(config)):
         trained = all(_is_trained(run) for run in (runs.local, runs.codec))
-        if trained and Path(config.output).exists():
+        if trained and exists(Path(config.output)):
             _train(runs, engine)  # refuses other flags than before
             if (finished := finished_map(open_sweep(config, engine))) is not None:
                 return finished

@@ -6,17 +6,21 @@ needed to make the file again: full config, seed, package versions, git commit, 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
 import platform
+import re
+import stat
 import subprocess
 import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -25,13 +29,29 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _RECORDED_PACKAGES = (
     "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "sacrebleu", "safetensors",
     "scikit-learn", "timm", "tokenizers", "torch", "torchvision", "transformers",
 )  # fmt: skip
 
+_ROOT = Path(__file__).resolve().parents[1]
+"""Of the checkout, where the code runs from one."""
+_UNFINISHED = ".deepsc.part"
+"""End of a temporary file's name; nobody else's files end so."""
+_swept: set[str] = set()
+"""Folders that this process has rid of what dead processes left."""
+
 LARGEST_JSON = 256 * 2**20
 """Bytes of a JSON file: two million cells of a VQA map, of which the shipped ones take 135 bytes each."""
+
+
+UNREACHABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EIO)
+"""Of an OSError: it is about where a file lies, not about what is in it."""
 
 
 class ToolkitError(Exception):
@@ -61,29 +81,67 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        if (folder := os.path.abspath(path.parent)) not in _swept:
+            _swept.add(folder)
+            remove_unfinished(folder)
+        handle, name = _temporary(path)
     except OSError as error:
         raise ToolkitError(f"cannot write {path}: {error.strerror or error}") from error
-    os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes 0600, which a colleague could not read
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
+        if fcntl is None:  # Windows renames no open file
+            os.close(handle)
+            handle = -1
         temporary.replace(path)
+    except BrokenPipeError:  # what was to be printed meanwhile
+        raise
     except OSError as error:
         raise ToolkitError(f"cannot write {path}: {error.strerror or error}") from error
     except SafetensorError as error:  # its own, for the disk's
         raise ToolkitError(f"cannot write {path}: {error}") from error
     finally:
+        if handle >= 0:
+            os.close(handle)
         temporary.unlink(missing_ok=True)
 
 
+def _temporary(path: Path) -> tuple[int, str]:
+    """Make a temporary file and lock it, so that others can tell that its writer lives."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
+        if _lock(handle) and os.path.exists(name):
+            return handle, name
+        os.close(handle)  # another process took it for a dead one's before it was locked
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file, without waiting; the kernel drops the lock when the process ends, however."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
-    """Remove what a killed process left of `atomic_path`'s temporary files; nobody else may write there."""
-    for path in Path(folder).glob(".*.part"):
-        path.unlink(missing_ok=True)
+    """Remove what killed processes left of `atomic_path`'s temporary files; those being written stay.
+
+    `atomic_path` does so before a process's first write to a folder.
+    """
+    for path in Path(folder).glob(f".*{_UNFINISHED}"):
+        if fcntl is None:
+            continue
+        with contextlib.suppress(OSError), path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError: its writer lives
+            path.unlink()
 
 
 def _umask() -> int:
@@ -127,16 +185,60 @@ def read_json(path: str | os.PathLike[str], *, largest: int | None = None) -> di
 def parse_json(text: str) -> Any:
     """Parse JSON; NaN and infinity, which are none, and numbers that overflow are refused.
 
+    So are lone surrogates, halves of a character: no file, page or terminal can be given one.
+
     Raises:
         ValueError, RecursionError: if it cannot be parsed.
     """
-    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    document = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(document, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"half a character, {error.object[error.start]!a}, which no text has") from error
+    return document
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 def _finite(text: str) -> float:
     if not math.isfinite(value := float(text)):
         raise ValueError(f"{text[:20]} is no finite number")
     return value
+
+
+def _mode(path: str | os.PathLike[str]) -> int:
+    """What is at a path, as `os.stat` says; 0 if nothing is."""
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except ValueError as error:
+        raise ToolkitError(f"{str(path)!r}: no name of a file ({error})") from error
+    except OSError as error:
+        raise ToolkitError(f"{path}: {error.strerror or error}") from error
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is anything at a path.
+
+    `Path.exists` and its like end in a traceback, or answer no, where nobody may look; these three say it.
+
+    Raises:
+        ToolkitError: if it cannot be told: a folder may not be entered, the name is too long.
+    """
+    return _mode(path) != 0
+
+
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a plain file at a path; errors as of `exists`."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a folder at a path; errors as of `exists`."""
+    return stat.S_ISDIR(_mode(path))
 
 
 def require_file(path: str | os.PathLike[str], *, largest: int | None = None) -> None:
@@ -147,13 +249,18 @@ def require_file(path: str | os.PathLike[str], *, largest: int | None = None) ->
         largest: bytes it may have; None: any number, for a reader that takes it piece by piece.
 
     Raises:
-        ToolkitError: if it is missing, or a folder, device or pipe, or too large.
+        ToolkitError: if it is missing, or a folder, device or pipe, or too large, or may not be read.
     """
-    if not Path(path).exists():
+    if not exists(path):
         raise ToolkitError(f"{path}: no such file")
-    if not Path(path).is_file():
+    if not is_file(path):
         raise ToolkitError(f"{path}: not a file")
-    if largest is not None and (size := Path(path).stat().st_size) > largest:
+    try:
+        with Path(path).open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+    except OSError as error:
+        raise ToolkitError(f"{path}: {error.strerror or error}") from error
+    if largest is not None and size > largest:
         raise ToolkitError(f"{path}: has {size:,} bytes, at most {largest:,} are allowed")
 
 
@@ -179,10 +286,14 @@ def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except ToolkitError as error:
         raise ToolkitError(f"{path}: {error}") from error
+    except BrokenPipeError:  # what was to be printed meanwhile
+        raise
     except (
         KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RuntimeError, MemoryError,
         EOFError, OSError, SafetensorError, zipfile.BadZipFile, zlib.error,
     ) as error:  # fmt: skip
+        if isinstance(error, OSError) and error.errno in UNREACHABLE:  # the file may be good
+            raise ToolkitError(f"{error.filename or path}: {error.strerror}") from error
         detail = f"field {error} is missing" if isinstance(error, KeyError) else str(error)
         raise ToolkitError(f"{path}: damaged or foreign file: {detail}; make it again") from error
 
@@ -236,12 +347,28 @@ def package_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout this code runs from, with "-dirty" on uncommitted changes; None outside one."""
-    call: Callable[..., str] = lambda *arguments: subprocess.run(  # noqa: E731
-        ["git", "-C", str(Path(__file__).parent), *arguments], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    """Commit of the toolkit's own checkout, with "-dirty" on uncommitted changes; None where the code runs
+    from none.
+
+    Code that is installed, or copied, into somebody else's repository has no commit: theirs is of other
+    source.
+    """
     try:
-        commit = call("rev-parse", "HEAD")
-        return commit + ("-dirty" if call("status", "--porcelain", "--untracked-files=no") else "")
+        project = (_ROOT / "pyproject.toml").read_text(encoding="utf-8", errors="replace")
+        if not re.search(r'^name = "deepsc-toolkit"$', project, re.MULTILINE):
+            return None
+        if not os.path.samefile(_git("rev-parse", "--show-toplevel"), _ROOT):
+            return None
+        _git("ls-files", "--error-unmatch", "--", str(Path(__file__).resolve()))
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+        return _git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the folder of the code, whatever repository its variables name, as in a hook."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(
+        ["git", "-C", str(_ROOT), *arguments], check=True, capture_output=True, text=True, env=environment
+    ).stdout.strip()

@@ -6,13 +6,16 @@ import argparse
 import errno
 import logging
 import math
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from tqdm.contrib.logging import logging_redirect_tqdm
+from tqdm import tqdm
 
-from data.artifacts import ToolkitError
+from data.artifacts import UNREACHABLE, ToolkitError
+from data.start import INTERRUPTED
 
 MAX_GRID_POINTS = 10_000
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -21,9 +24,32 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Parser(argparse.ArgumentParser):
     """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults."""
 
+    may_be_empty: tuple[str, ...] = ()
+    """Flags of which an empty value means something."""
+
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+        self._negative_number_matcher = re.compile(r"-\.?\d")  # -6:18 is a value too; no flag begins so
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; refuse an empty value, which means nothing, and what is no text, which no file can hold."""
+        words = list(sys.argv[1:] if args is None else args)
+        flags = [*words[:1], *words]  # before each word, what it may be the value of
+        for flag, word in zip(flags, words, strict=False):
+            named = (word or flag).rstrip("=")
+            if (word == "" or re.fullmatch("--[^=]+=", word)) and named not in self.may_be_empty:
+                self.error(
+                    f"{named if named.startswith('-') else 'an argument'} '' given, a value is allowed"
+                )
+            if re.search("[\ud800-\udfff]", word):
+                self.error(f"{word!a} given, UTF-8 is allowed")
+        return super().parse_known_args(words, namespace)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print; argparse itself passes over a pipe that nobody reads, and ends as if it was read."""
+        if message:
+            (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr and exit with status 2."""
@@ -54,23 +80,55 @@ def run_command(name: str, body: Callable[[], None]) -> int:
     Returns:
         Exit status: 0 done, 2 user's mistake, 130 interrupted.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     try:
-        with logging_redirect_tqdm():
+        with _logging_to_stderr():
             body()
     except ToolkitError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
         where = f" ({error.filename})" if error.filename else ""
-        print(f"{name}: error: cannot write: {error.strerror}{where}", file=sys.stderr)
+        if error.errno in _DISK_FULL:
+            print(f"{name}: error: cannot write: {error.strerror}{where}", file=sys.stderr)
+        elif error.errno in UNREACHABLE:
+            print(f"{name}: error: {error.strerror}{where}", file=sys.stderr)
+        else:
+            raise
         return 2
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
+
+
+class _AboveBars(logging.Handler):
+    """Lines on stderr, above progress bars. Where nobody reads them the command ends, as at any print."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        try:
+            tqdm.write(self.format(record), file=sys.stderr)
+        except BrokenPipeError:
+            raise
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    root, own = logging.getLogger(), _AboveBars()
+    own.setFormatter(logging.Formatter("%(message)s"))
+    before, level = root.handlers, root.level
+    if not before:
+        root.setLevel(logging.INFO)
+    terminal = (sys.stdout, sys.stderr)
+    others = [one for one in before if getattr(one, "stream", None) not in terminal]
+    root.handlers = [*others, own]
+    try:
+        yield
+    finally:
+        root.handlers = before
+        root.setLevel(level)
 
 
 def raise_config_errors(errors: list[str]) -> None:

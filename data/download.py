@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data.artifacts import ToolkitError, atomic_path, sha256_of
+from data.artifacts import ToolkitError, atomic_path, is_file, sha256_of
 
 
 def cache_dir() -> Path:
@@ -30,7 +30,7 @@ def fetch(name: str, *, url: str, sha256: str, data_dir: str | os.PathLike[str] 
     folder = data_dir or os.environ.get("DEEPSC_DATA")
     if folder:
         path = Path(folder) / name
-        if not path.is_file():
+        if not is_file(path):
             raise ToolkitError(
                 f"{path}: no such file (--data-dir or $DEEPSC_DATA must hold {name}, from {url})"
             )
@@ -38,7 +38,7 @@ def fetch(name: str, *, url: str, sha256: str, data_dir: str | os.PathLike[str] 
             raise ToolkitError(f"{path}: SHA-256 differs from the published file; fetch it again from {url}")
         return path
     path = cache_dir() / name
-    if not path.is_file() or sha256_of(path) != sha256:
+    if not is_file(path) or sha256_of(path) != sha256:
         _download(url, path, sha256)
     return path
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, is_file
 from data.download import cache_dir, fetch
 from data.image_files import LARGEST_IMAGE as LARGEST_IMAGE
 from data.image_files import ImageFiles as ImageFiles
@@ -156,7 +156,7 @@ def _split_training(images: Sequence[Pixels], labels: Sequence[int]) -> dict[str
 def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
     """The official files by torchvision, or JPEG copies of them where the data folder holds those."""
     folder = data_dir or os.environ.get("DEEPSC_DATA")
-    if folder and (Path(folder) / _CIFAR10_TAR).is_file():
+    if folder and is_file(Path(folder) / _CIFAR10_TAR):
         path = fetch(_CIFAR10_TAR, url=_CIFAR10_TAR_HOME, sha256=_CIFAR10_TAR_SHA256, data_dir=folder)
         return _cifar10_jpeg(path)
     from torchvision.datasets import CIFAR10  # loads torch: only where it is needed

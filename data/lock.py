@@ -49,6 +49,10 @@ def locked(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
             f"{lock.parent}: another process writes there, and holds {lock.name}; wait for it, or give "
             "another --output"
         ) from None
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ToolkitError(
+            f"--output: cannot write {lock.parent}: a file is in the way, a folder is needed"
+        ) from error
     except OSError as error:
         raise ToolkitError(f"--output: cannot write {lock}: {error.strerror or error}") from error
     try:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from data.artifacts import LARGEST_JSON, ToolkitError, require_file, write_text
+from data.artifacts import LARGEST_JSON, ToolkitError, is_folder, require_file, write_text
 from data.progress import announced
 from data.reading import reading
 
@@ -48,7 +48,7 @@ def load_tokenizer(folder: str | os.PathLike[str]) -> TextTokenizer:
         ToolkitError: if it is missing or damaged.
     """
     opus_mt = Path(folder) / OpusMTTokenizer.folder
-    return OpusMTTokenizer.load(opus_mt) if opus_mt.is_dir() else JointBPE.load(folder)
+    return OpusMTTokenizer.load(opus_mt) if is_folder(opus_mt) else JointBPE.load(folder)
 
 
 def encode_within(tokenizer: TextTokenizer, sentences: Sequence[str], *, max_length: int) -> list[list[int]]:

@@ -22,6 +22,8 @@ from torch import Tensor
 from data.artifacts import (
     ToolkitError,
     atomic_path,
+    exists,
+    is_file,
     parse_json,
     parsing,
     read_document,
@@ -66,7 +68,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         ToolkitError: if `folder` is not a checkpoint.
     """
     path = Path(folder) / "config.json"
-    if not path.is_file():
+    if not is_file(path):
         raise ToolkitError(f"{folder}: not a checkpoint, it has no config.json")
     return read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
 
@@ -94,7 +96,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         kind = modality(document["modality"])
         config = kind.codec_config.from_dict(document["codec"])
     weights = folder / "model.safetensors"
-    if not weights.is_file():
+    if not is_file(weights):
         raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
     header = read_header(weights)
     if header.get("codec") != _fingerprint(config):
@@ -131,7 +133,7 @@ def config_beside(weights: Path) -> dict[str, Any] | None:
         ToolkitError: if either is damaged.
     """
     path = weights.parent / "config.json"
-    if weights.suffix != ".safetensors" or not path.is_file():
+    if weights.suffix != ".safetensors" or not is_file(path):
         return None
     fingerprint = read_header(weights).get("codec")
     if fingerprint is None:
@@ -227,7 +229,7 @@ def position_of(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         ToolkitError: if the state is truncated or foreign.
     """
     state = Path(folder) / "state.safetensors"
-    return read_position(state) if state.exists() else None
+    return read_position(state) if exists(state) else None
 
 
 def is_over(config: TrainConfig, position: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from data.cli import Parser, finite_float, positive_int, run_command
+from data.start import run
 from deepsc.config import SNR_RANGE_DB, RunConfig, TrainConfig
 from deepsc.device import resolve_device
 from deepsc.modality import modality, modality_in, modality_names
@@ -153,4 +154,4 @@ def _snr_range(text: str) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run(NAME, "deepsc.command")

@@ -6,7 +6,6 @@ halves as in the text codec. The same class without a JSC codec is the local mod
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from data.artifacts import ToolkitError, require_file
+from data.artifacts import ToolkitError, is_file, require_file
 from deepsc.codec import Codec, TensorBatch
 from deepsc.image_config import ImageCodecConfig
 from deepsc.jsc import JSCDecoder, JSCEncoder
@@ -145,7 +144,7 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
     Raises:
         ToolkitError: if they cannot be had, are too large or do not fit.
     """
-    given = os.path.isfile(name)  # pathlib's raises an error for an overlong name
+    given = is_file(name)
     if given:
         require_file(name, largest=LARGEST_WEIGHTS)
     try:

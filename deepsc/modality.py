@@ -1,4 +1,4 @@
-"""What a modality is, and which there are: every module `deepsc.modality_NAME` holds one as `MODALITY`.
+"""What a modality is, and which there are: every module `modality_*` of `deepsc` holds one as `MODALITY`.
 
 Commands, training, checkpoints and maps know modalities by this interface alone. No torch here, nor at the
 top of those modules, so that `--help` is quick.

@@ -7,6 +7,8 @@ from pathlib import Path
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
+from data.artifacts import is_file, is_folder
+
 
 def weights_file(name: str) -> Path | None:
     """The file of weights that transformers or timm have just loaded.
@@ -19,17 +21,17 @@ def weights_file(name: str) -> Path | None:
         None if it is of another name than theirs.
     """
     path = Path(name)
-    if path.is_file():
+    if is_file(path):
         return path
     repository, _, revision = name.partition("@")
     for file in ("model.safetensors", "pytorch_model.bin"):  # both look in this order
-        if path.is_dir():
+        if is_folder(path):
             found: object = str(path / file)
         else:
             try:
                 found = try_to_load_from_cache(repository, file, revision=revision or None)
             except HFValidationError:  # no name on the hub
                 return None
-        if isinstance(found, str) and Path(found).is_file():
+        if isinstance(found, str) and is_file(Path(found)):
             return Path(found)
     return None

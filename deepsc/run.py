@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished, sha256_of
+from data.artifacts import ToolkitError, exists, parsing, provenance, remove_unfinished, sha256_of
 from data.cli import flag_of
 from data.lock import LOCK_NAME, locked
 from deepsc.checkpoint import Checkpoint, config_beside, from_pretrained, read_config, write_config
@@ -80,7 +80,7 @@ def _train_codec(
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
-        if processes.writes and not (output / "config.json").exists():
+        if processes.writes and not exists(output / "config.json"):
             origin = provenance(
                 config=dataclasses.asdict(config),
                 seed=config.training.seed,
@@ -96,7 +96,7 @@ def _train_codec(
         weights = initial.codec.state_dict() if initial else material.weights
         start_from(codec, weights)
         codec.to(device)
-        if weights and codec.config.uplinks and not (output / "state.safetensors").exists():
+        if weights and codec.config.uplinks and not exists(output / "state.safetensors"):
             principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
         train(
             codec,
@@ -176,7 +176,7 @@ def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:
 
 def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool, may_lack: Mapping[str, Any]) -> None:
     """Make sure that `output` is free, or holds this very run and is to be resumed."""
-    if not (output / "config.json").exists():
+    if not exists(output / "config.json"):
         return
     if not resume:
         raise ToolkitError(

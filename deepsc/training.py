@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from data.artifacts import ToolkitError
+from data.artifacts import ToolkitError, exists
 from data.progress import Progress
 from deepsc.channels import Channel
 from deepsc.checkpoint import is_over, load_state, save_best, save_state
@@ -204,7 +204,7 @@ def train(
         codec.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
     position: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1}
-    if resume and (output / "state.safetensors").exists():
+    if resume and exists(output / "state.safetensors"):
         position = load_state(output, codec, optimizer)
         if is_over(config, position):
             return position

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ from data.cli import (
     raise_config_errors,
     run_command,
 )
+from data.start import run
 from optimizer.config import CSI, MODALITIES, OFFLOAD_COSTS, PREFERENCES, EpisodeConfig, Inputs, SystemConfig
+from optimizer.unread import UNREAD, default_mix, unread_flags
 
 if TYPE_CHECKING:
     from optimizer.experiment import TrainConfig
@@ -127,6 +130,8 @@ example:
   optimize report runs/optimize --output report.html
 """
 
+logger = logging.getLogger(__name__)
+
 
 def modality_mix(text: str) -> tuple[str, ...]:
     """Flag type: "text:1,vqa:2", or a number of text UEs."""
@@ -148,13 +153,6 @@ def name_list(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
 
 
-_UNREAD: Mapping[str | None, Mapping[str, str]] = {
-    "pareto": dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas"),
-    "figures": {"preference": "Figs. 2-4 have their own, Figs. 5-7 are dynamic"},
-}
-"""Flags that a subcommand's help leaves out and that it refuses, and why."""
-
-
 def parser(name: str | None = None) -> Parser:
     """The flags of a subcommand, or of `optimize` without one."""
     if name == "report":
@@ -172,7 +170,7 @@ def parser(name: str | None = None) -> Parser:
         description=texts[name] + SYMBOLS,
         epilog=("" if name in ("plan", "figures") else TABLE) + f"\nexample:\n  {example}\n",
     )
-    system_flags(flags, unread=tuple(_UNREAD.get(name, ())))
+    system_flags(flags, unread=tuple(UNREAD.get(name, ())))
     if name == "plan":
         _plan_flags(flags)
         return flags
@@ -195,7 +193,7 @@ def parser(name: str | None = None) -> Parser:
 def _report_parser() -> Parser:
     """The flags of `optimize report`."""
     flags = Parser(prog="optimize report", description=REPORT)
-    flags.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="what `optimize train` wrote")
+    flags.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="folder that `optimize train` wrote")
     flags.add_argument(
         "--output", type=Path, metavar="FILE", help="the page (default: report.html in RUN_FOLDER)"
     )
@@ -262,8 +260,9 @@ def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
     else:
         add(
             "--learners", type=name_list, default=("mappo",) if short else ("mappo", "ddqn", "dqn"),
-            metavar="LIST", help="what is trained, of mappo (its policies are saved), ddqn, dqn",
+            metavar="LIST", help="what is trained, of mappo (its policies are saved), ddqn, dqn; '': none",
         )  # fmt: skip
+        flags.may_be_empty = ("--learners",)
         add(
             "--seeds",
             type=positive_int,
@@ -318,10 +317,8 @@ def make_parts(options: argparse.Namespace, *kinds: tuple[str, Any]) -> dict[str
             parts[name] = kind(**{key: given[key] for key in kind.__dataclass_fields__ if key in given})
         except ToolkitError as error:
             errors.append(str(error))
-        if name == "inputs" and "inputs" in parts and "mix" not in given:
-            named = parts["inputs"].named()
-            if len(named) == 1:  # files of one modality alone: its UEs alone
-                given["mix"] = named * 4
+        if name == "inputs" and "inputs" in parts and (mix := default_mix(parts["inputs"])):
+            given.setdefault("mix", mix)
     raise_config_errors(errors)
     return parts
 
@@ -366,27 +363,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error(f"{given[0]!r} given, a subcommand of {known} or none is allowed")
     options = parser(name).parse_args(given)
 
+    words = {word.partition("=")[0] for word in given}
+
     def body() -> None:
-        _check_flags(name, options)
+        unread = unread_flags(name, options)
+        raise_config_errors([f"{flag} given: {why}" for flag, why in unread.items() if flag in words])
+        if name != "report":
+            logger.info("loading torch")  # which can take long
         _RUN[name](options)
 
     return run_command("optimize" if name is None else f"optimize {name}", body)
-
-
-def _check_flags(name: str | None, options: argparse.Namespace) -> None:
-    """Refuse flags that would change nothing.
-
-    Raises:
-        ToolkitError: naming them.
-    """
-    unread = dict(_UNREAD.get(name, {}))
-    preference = getattr(options, "preference", EpisodeConfig().preference)
-    if name == "figures":
-        if not {2, 3} & set(options.figures):
-            unread["beta"] = "only Figs. 2 and 3 have fixed preference"
-    elif name != "pareto" and preference != "fixed":
-        unread["beta"] = f"--preference {preference} does not read it"
-    raise_config_errors([f"--{flag} given: {why}" for flag, why in unread.items() if hasattr(options, flag)])
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -402,23 +388,24 @@ def _figures(options: argparse.Namespace) -> None:
     from optimizer.figures import FiguresConfig, figures
 
     config = FiguresConfig(train=to_config(options), figures=options.figures, sweep_seeds=options.sweep_seeds)
-    _close(False, figures(config))
+    result = figures(config)
+    _close(result.synthetic, result.written)
 
 
 def _pareto(options: argparse.Namespace) -> None:
     from optimizer.pareto import ParetoConfig, pareto
 
     given = {"betas": options.betas} if hasattr(options, "betas") else {}
-    found, written = pareto(ParetoConfig(train=to_config(options), **given))
+    result = pareto(ParetoConfig(train=to_config(options), **given))
     rows = [("beta", "t/t_0", "E/E_0", "QoE", "finished", "policy")]
-    for name, by_beta in found.items():
+    for name, by_beta in result.performance.items():
         for beta, one in by_beta.items():
             rows.append(
                 (f"{beta:g}", f"{one.latency:.3f}", f"{one.energy:.4f}", f"{one.qoe_mean:.3f}",
                  f"{one.finished:.1%}", name)
             )  # fmt: skip
     print(align(rows, left=(0, -1)))
-    _close(False, written)
+    _close(result.synthetic, result.written)
 
 
 def _plan(options: argparse.Namespace) -> None:
@@ -430,7 +417,8 @@ def _plan(options: argparse.Namespace) -> None:
     rows: list[tuple[str, ...]] = [
         ("varied", "value", "reached", "95 % interval", "bound", "95 % interval", f"QoE {config.qoe:g}?")
     ]
-    for choice in plan(config):
+    result = plan(config)
+    for choice in result.choices:
         ends = (
             text
             for one in (choice.reached, choice.bound)
@@ -439,6 +427,7 @@ def _plan(options: argparse.Namespace) -> None:
         value = f"{choice.value:g} {units[choice.varied]}"
         rows.append((choice.varied, value, *ends, choice.verdict(config.qoe)))
     print(align(rows, left=(0, -1)))
+    _close(result.synthetic, [])
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -461,4 +450,4 @@ _RUN: dict[str | None, Callable[[argparse.Namespace], None]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run("optimize", "optimizer.command")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from optimizer.policies import Policy
 from optimizer.tasks import Tasks
 
 RESAMPLES = 1000
+ITEMS_MIN = 16
+"""Fewer items than that tell too little of their own spread for an interval. It is the least --test-episodes
+and `optimize plan --states`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,8 @@ class Performance:
     qoe_mean: float
     """Plain mean of the same."""
     of_bound: Interval | None
-    """Mean QoE over the mean certified bound of the same episodes; None where no bound was computed."""
+    """Mean QoE over the mean certified bound of the same episodes; None where no bound was computed, or it is
+    0: no policy can earn anything."""
     reward: float
     """Mean over episodes."""
     finished: float
@@ -145,7 +149,14 @@ class Tally:
 
 
 def play(
-    policy: Policy, *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks, episodes: int, seed: int
+    policy: Policy,
+    *,
+    system: SystemConfig,
+    episode: EpisodeConfig,
+    tasks: Tasks,
+    episodes: int,
+    seed: int,
+    watch: Callable[[], None] | None = None,
 ) -> Scores:
     """Play `episodes` episodes. The same seed gives every policy the same places, batteries, shadowing and
     fading.
@@ -157,6 +168,7 @@ def play(
         tasks: what each UE has to do.
         episodes: at least 1.
         seed: of the world; the policy's draws take the next one.
+        watch: called after every step of all episodes.
     """
     world, own = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
     environment = OffloadingEnvironment(
@@ -167,6 +179,8 @@ def play(
         view = environment.view()
         outcome, reward = environment.step(policy.act(view, own))
         tally.add(view.queue, outcome, reward)
+        if watch is not None:
+            watch()
     return tally.scores()
 
 
@@ -182,9 +196,9 @@ def percentiles(value: Tensor, resampled: Tensor) -> Interval:
 
     Args:
         value: the figure, ().
-        resampled: the same of every resample, (RESAMPLES,).
+        resampled: the same of every resample, (RESAMPLES,); nan where it is not defined.
     """
-    low, high = torch.quantile(resampled, torch.tensor([0.025, 0.975], dtype=resampled.dtype)).tolist()
+    low, high = torch.nanquantile(resampled, torch.tensor([0.025, 0.975], dtype=resampled.dtype)).tolist()
     return Interval(value=float(value), low=low, high=high)
 
 
@@ -222,9 +236,10 @@ def summarise(
     of_bound = None
     if bounds is not None:
         bound = torch.stack(list(bounds))
-        of_bound = percentiles(
-            qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1) / resample(bound).mean(dim=-1)
-        )
+        if bound.mean() > 0:
+            of_bound = percentiles(
+                qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1) / resample(bound).mean(dim=-1)
+            )
 
     def total(name: str) -> float:
         return float(torch.stack([getattr(score, name) for score in scores]).sum())

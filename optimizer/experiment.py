@@ -14,15 +14,16 @@ from typing import Any
 
 import torch
 
-from data.artifacts import parsing, provenance, read_document, write_json, write_text
+from data.artifacts import exists, parsing, provenance, read_document, write_json, write_text
 from data.cli import align, raise_config_errors
 from data.lock import LOCK_NAME, locked
+from data.progress import Progress
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.dqn import DqnConfig, DqnTrainer
 from optimizer.episode_bound import episode_bound
-from optimizer.evaluation import Performance, play, summarise
-from optimizer.inputs import Loaded, load
+from optimizer.evaluation import ITEMS_MIN, Performance, play, summarise
+from optimizer.inputs import Loaded, keep_copies, load
 from optimizer.mappo import LearningCurve, MappoConfig, MappoTrainer
 from optimizer.policies import POLICIES, ExhaustivePolicy, Policy, shown
 from optimizer.resume import SeedResult, refuse_another_run, run_digest
@@ -68,15 +69,15 @@ class TrainConfig:
         errors = []
         if self.seeds < 1:
             errors.append(f"--seeds {self.seeds} given, at least 1 is allowed")
-        if self.test_episodes < 4:
+        if self.test_episodes < ITEMS_MIN:
             errors.append(
-                f"--test-episodes {self.test_episodes} given, at least 4 is allowed: "
-                "an interquartile mean needs them"
+                f"--test-episodes {self.test_episodes} given, at least {ITEMS_MIN} is allowed: an interval "
+                "over fewer would feign certainty"
             )
         errors += seed_errors(self.seed)
-        if not set(self.learners) <= set(LEARNERS):
+        if not set(self.learners) <= set(LEARNERS) or len(set(self.learners)) < len(self.learners):
             errors.append(
-                f"--learners {','.join(self.learners)} given, one or more of {', '.join(LEARNERS)} is allowed"
+                f"--learners {','.join(self.learners)} given, each of {', '.join(LEARNERS)} is allowed once"
             )
         raise_config_errors(errors)
 
@@ -117,13 +118,14 @@ def train(config: TrainConfig) -> TrainResult:
 def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
     described = plain(asdict(config))
     refuse_another_run(config.output / "results.json", described, loaded.sha256)
+    keep_copies(loaded, config.output)
     digest = run_digest(described, loaded.sha256)
     untrained = _untrained(config, loaded)
     draws = torch.randint(2**31, (2, config.seeds), generator=torch.Generator().manual_seed(config.seed))
     results: list[SeedResult] = []
     for index, (train_seed, test_seed) in enumerate(draws.T.tolist()):
         kept = config.output / "checkpoints" / f"seed-{index}-{digest}.safetensors"
-        if kept.exists():
+        if exists(kept):
             logger.info("seed %d: done before; remove %s to do it anew", index, kept)
             results.append(
                 SeedResult.load(
@@ -137,7 +139,7 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
     policy_paths = [
         config.output / f"{name}-{i}.safetensors" for i in range(config.seeds) for name in config.learners
     ]
-    written = [path for path in policy_paths if path.exists()]
+    written = [path for path in policy_paths if exists(path)]
     sees = results[0].sees
     bounds = [result.bound for result in results if result.bound is not None]
     scores = {name: [result.scores[name] for result in results] for name in sees}
@@ -188,7 +190,9 @@ def _one_seed(
         "system": config.system, "episode": config.episode, "tasks": loaded.tasks,
         "episodes": config.test_episodes, "seed": test_seed,
     }  # fmt: skip
-    scores = {name: play(policy, **test) for name, policy in policies.items()}
+    work = f"seed {index}: tests of {len(policies)} policies"
+    with Progress(work, total=len(policies) * config.episode.steps, done=0, unit="step") as progress:
+        scores = {name: play(policy, **test, watch=progress.update) for name, policy in policies.items()}
     bound = None
     if config.bound:
         logger.info("seed %d: the bound of %d episodes", index, config.test_episodes)
@@ -233,6 +237,7 @@ def _write(
     document = {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
+        "synthetic": loaded.synthetic,
         "bound": bound,
         "policies": {name: asdict(tested) for name, tested in performance.items()},
         "learning_curves": {name: asdict(own[0]) for name, own in curves.items()},
@@ -253,7 +258,7 @@ def _write(
     }
     csv_path, results = config.output / "results.csv", config.output / "results.json"
     written = [csv_path, results]
-    write_text(csv_path, results_csv(performance))
+    write_text(csv_path, results_csv(performance, synthetic=loaded.synthetic))
     if curves:
         from optimizer.plots import (
             plot_learning_curve,
@@ -298,8 +303,13 @@ def read_results(folder: Path) -> dict[str, Any]:
     return document
 
 
-def results_csv(performance: Mapping[str, Performance]) -> str:
-    """One line a policy, intervals spread over three columns."""
+def results_csv(performance: Mapping[str, Performance], *, synthetic: bool) -> str:
+    """One line a policy, intervals spread over three columns.
+
+    Args:
+        performance: by policy.
+        synthetic: whether any map was measured on generated data, the last column.
+    """
     rows = []
     for name, tested in performance.items():
         row: dict[str, Any] = {"policy": name}
@@ -311,7 +321,7 @@ def results_csv(performance: Mapping[str, Performance]) -> str:
                 if isinstance(value, dict)
                 else {key: value}
             )
-        rows.append(row)
+        rows.append(row | {"synthetic": int(synthetic)})
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -344,7 +354,8 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
             )
         )
     if bound is not None:
-        rows.insert(1, ("bound", "", "", f"{bound:.3f}", "100.0%", *[""] * 6, "the future"))
+        share = "100.0%" if bound else "-"  # of 0 there is none
+        rows.insert(1, ("bound", "", "", f"{bound:.3f}", share, *[""] * 6, "the future"))
     return align(rows, left=(0, -1))
 
 

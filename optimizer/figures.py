@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data.artifacts import exists
 from data.cli import raise_config_errors
 from data.lock import LOCK_NAME, locked
 from optimizer.evaluation import queues_by_modality
@@ -24,6 +25,8 @@ HIDDEN = ("central",)
 """Policies the paper's figures have no room for."""
 BLANK = {"value": "", "low": "", "high": ""}
 """An interval in a CSV where there is none."""
+NOTHING = dict.fromkeys(BLANK, float("nan"))
+"""The same in a plot."""
 
 logger = logging.getLogger(__name__)
 Documents = Mapping[float, Mapping[str, Any]]
@@ -59,13 +62,20 @@ class FiguresConfig:
         raise_config_errors(errors)
 
 
-def figures(config: FiguresConfig) -> list[Path]:
+@dataclass(frozen=True, kw_only=True)
+class FiguresResult:
+    """What was drawn."""
+
+    synthetic: bool
+    """Whether any map was measured on generated data."""
+    written: list[Path]
+    """PNG, PDF and CSV of each figure."""
+
+
+def figures(config: FiguresConfig) -> FiguresResult:
     """Make the runs that are missing, then draw.
 
     A run whose results are already in its folder, of the same config, is read instead of made.
-
-    Returns:
-        The files drawn.
 
     Raises:
         ToolkitError: if an input cannot be used or a folder cannot be written.
@@ -73,12 +83,12 @@ def figures(config: FiguresConfig) -> list[Path]:
     base = config.train
     loaded = load(base.inputs, system=base.system, episode=base.episode)
     with locked(base.output / LOCK_NAME):
-        return _figures(config, loaded)
+        return FiguresResult(synthetic=loaded.synthetic, written=_figures(config, loaded))
 
 
 def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
     base, wanted = config.train, set(config.figures)
-    files = loaded.sha256
+    files, synthetic = loaded.sha256, loaded.synthetic
     written: list[Path] = []
 
     def preference(name: str) -> Mapping[str, Any]:
@@ -87,11 +97,12 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
 
     if 2 in wanted:
         written += _convergence(
-            {name: preference(name) for name in ("fixed", "dynamic")}, base.output / "fig2"
+            {name: preference(name) for name in ("fixed", "dynamic")}, base.output / "fig2", synthetic
         )
     for number, name in ((3, "fixed"), (4, "dynamic")):
         if number in wanted:
-            written += _queues(preference(name), base.episode.mix, base.output / f"fig{number}", name)
+            stem = base.output / f"fig{number}"
+            written += _queues(preference(name), base.episode.mix, stem, name, synthetic)
 
     dynamic = replace(base.episode, preference="dynamic")  # as section V-B has it
     sweep = replace(base, episode=dynamic, seeds=config.sweep_seeds)
@@ -110,7 +121,8 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
             documents[value] = _run(
                 replace(sweep, inputs=inputs, output=base.output / f"{k.replace('_', '-')}-{value}"), files
             )
-        written += _sweep(documents, base.output / f"fig{number}", f"${k[0]}^{{{k[2:]}}}$, symbols per token")
+        label = f"${k[0]}^{{{k[2:]}}}$, symbols per token"
+        written += _sweep(documents, base.output / f"fig{number}", label, synthetic)
     if 7 in wanted:
         documents = {}
         for noise in NOISES_DBM_HZ:
@@ -118,21 +130,22 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
             documents[noise] = _run(
                 replace(sweep, system=system, output=base.output / f"noise{noise:g}"), files
             )
-        written += _sweep(documents, base.output / "fig7", "noise power spectral density, dBm/Hz")
+        label = "noise power spectral density, dBm/Hz"
+        written += _sweep(documents, base.output / "fig7", label, synthetic)
     return written
 
 
 def _run(config: TrainConfig, files: Mapping[str, str]) -> Mapping[str, Any]:
     """Results of a run on files of these checksums, made only where its folder does not hold them."""
     path = config.output / "results.json"
-    if path.exists():
+    if exists(path):
         refuse_another_run(path, plain(asdict(config)), files)
         return read_results(config.output)
     train(config)
     return read_results(config.output)
 
 
-def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path) -> list[Path]:
+def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path, synthetic: bool) -> list[Path]:
     """Fig. 2: reward, QoE and entropy of every learner over training episodes."""
     figure = new_figure(9.0, 7.0)
     panels = figure.subplots(3, len(documents), sharex=True, squeeze=False)
@@ -156,12 +169,13 @@ def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path) -> list
         panels[row, 0].set_ylabel(label)
         for axes in panels[row]:
             axes.grid(alpha=0.3)
-    return save_with_data(
-        figure, stem, ("preference", "learner", "episode", "reward", "qoe", "entropy"), rows
-    )
+    header = ("preference", "learner", "episode", "reward", "qoe", "entropy")
+    return save_with_data(figure, stem, header, rows, synthetic=synthetic)
 
 
-def _queues(document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: str) -> list[Path]:
+def _queues(
+    document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: str, synthetic: bool
+) -> list[Path]:
     """Figs. 3, 4: mean tasks left by step, one panel a modality."""
     queues = queues_by_modality(document["policies"], mix)
     figure = new_figure(4.0 * len(queues), 4.0)
@@ -178,13 +192,15 @@ def _queues(document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: s
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("mean tasks left")
     panels[-1].legend(fontsize="x-small")
-    return save_with_data(figure, stem, ("modality", "policy", "steps", "tasks left"), rows)
+    header = ("modality", "policy", "steps", "tasks left")
+    return save_with_data(figure, stem, header, rows, synthetic=synthetic)
 
 
-def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
+def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> list[Path]:
     """Figs. 5-7: every policy's interquartile mean QoE, and its mean over that of the certified bound, each
     with its 95 % interval."""
-    panels = ["qoe"] if any(one["bound"] is None for one in documents.values()) else ["qoe", "of_bound"]
+    # A bound of 0, which nobody reaches a share of, is left out at its value alone.
+    panels = ["qoe", "of_bound"] if any(one["bound"] for one in documents.values()) else ["qoe"]
     figure = new_figure(2.0 + 4.5 * len(panels), 4.5)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     values, rows = list(documents), []
@@ -194,7 +210,9 @@ def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
         aside = 0.01 * (number - len(policies) / 2) * (max(values) - min(values))
         tested = [documents[value]["policies"][policy] for value in values]
         for axes, name in zip(all_axes, panels, strict=True):
-            middle, low, high = ([one[name][end] for one in tested] for end in ("value", "low", "high"))
+            middle, low, high = (
+                [(one[name] or NOTHING)[end] for one in tested] for end in ("value", "low", "high")
+            )
             places = [value + aside for value in values]
             (line,) = axes.plot(places, middle, marker="o", markersize=3, linewidth=1.0, label=shown(policy))
             axes.vlines(places, low, high, color=line.get_color(), linewidth=1.2)
@@ -214,4 +232,5 @@ def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
         axes.grid(alpha=0.3)
     all_axes[-1].legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
     ends = [f"{name}{end}" for name in ("iqm", "of_bound") for end in ("", "_low", "_high")]
-    return save_with_data(figure, stem, ("policy", "value", "mean", *ends), rows)
+    header = ("policy", "value", "mean", *ends)
+    return save_with_data(figure, stem, header, rows, synthetic=synthetic)

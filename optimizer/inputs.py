@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,18 @@ from typing import Any
 
 import accuracy_maps
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
-from data.artifacts import ToolkitError, read_json, sha256_of
+from data.artifacts import ToolkitError, atomic_path, exists, read_json, sha256_of
 from optimizer.config import CSI, EpisodeConfig, Inputs, SystemConfig
 from optimizer.tasks import Tasks, Workload, make_tasks, workload
 from profiling.flops_file import FlopsFile
 
 REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
 KINDS = {"map": "accuracy-map", "flops": "flops"}
+
+COPIES = "inputs"
+"""Folder, in that of a run, of copies of the files it read."""
+TWO_MODELS = "%s: map and FLOPs file are of two models, %s"
+"""The warning where they differ."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +37,8 @@ class Loaded:
     """By modality."""
     flops: dict[str, FlopsFile]
     """By modality."""
+    paths: dict[str, Path]
+    """Of every file, by the name of its field in `Inputs`."""
     sha256: dict[str, str]
     """Of every file, by path."""
 
@@ -48,17 +56,45 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     """
     maps: dict[str, AccuracyMap | BimodalMap] = {}
     flops: dict[str, FlopsFile] = {}
-    hashes: dict[str, str] = {}
+    paths: dict[str, Path] = {}
     workloads: dict[str, Workload] = {}
     for modality in dict.fromkeys(episode.mix):
         map_path, flops_path = (_path(inputs, modality, kind, CSI[episode.csi]) for kind in KINDS)
         maps[modality], flops[modality] = load_map(map_path), FlopsFile.load(flops_path)
-        hashes |= {str(path): sha256_of(path) for path in (map_path, flops_path)}
+        paths |= {f"{modality}_map": map_path, f"{modality}_flops": flops_path}
         workloads[modality] = _workload(inputs, modality, maps[modality], flops[modality], episode)
         if other := _differences(maps[modality].model, flops[modality].model):
-            logger.warning("%s: map and FLOPs file are of two models, %s", modality, other)
+            logger.warning(TWO_MODELS, modality, other)
         _report(workloads[modality], system)
-    return Loaded(tasks=make_tasks(workloads, episode.mix), maps=maps, flops=flops, sha256=hashes)
+    tasks = make_tasks(workloads, episode.mix)
+    if inputs.joint_k and tasks.codes == 1:
+        raise ToolkitError(
+            f"--joint-k given, with --k-text {inputs.k_text}, --k-image {inputs.k_image}: the maps hold no "
+            "smaller k to choose"
+        )
+    hashes = {str(path): sha256_of(path) for path in paths.values()}
+    return Loaded(tasks=tasks, maps=maps, flops=flops, paths=paths, sha256=hashes)
+
+
+def keep_copies(loaded: Loaded, folder: Path) -> None:
+    """Copy a run's files to its folder, where `optimize report` finds them wherever it is moved.
+
+    Raises:
+        ToolkitError: if they cannot be written, or have changed since they were read.
+    """
+    for name, path in loaded.paths.items():
+        copy, expected = copy_of(folder, name), loaded.sha256[str(path)]
+        if exists(copy) and sha256_of(copy) == expected:
+            continue
+        with atomic_path(copy) as temporary:
+            shutil.copyfile(path, temporary)
+            if sha256_of(temporary) != expected:
+                raise ToolkitError(f"{path}: has changed since it was read; start again")
+
+
+def copy_of(folder: Path, name: str) -> Path:
+    """Where a run's folder holds its copy of a file, by the name of its field in `Inputs`."""
+    return folder / COPIES / f"{name.replace('_', '-')}.json"
 
 
 def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data.artifacts import ToolkitError, parsing
+from data.artifacts import ToolkitError, exists, parsing
 from data.cli import raise_config_errors
 from data.progress import Progress
 from data.typed import from_json, typed
@@ -168,7 +168,7 @@ class MappoTrainer:
         Raises:
             ToolkitError: if the checkpoint is damaged, foreign or of another config.
         """
-        if checkpoint is not None and checkpoint.exists():
+        if checkpoint is not None and exists(checkpoint):
             self.restore(checkpoint)
         writer = None
         if log is not None:

@@ -11,6 +11,7 @@ import torch
 from data.artifacts import provenance, write_json
 from data.cli import raise_config_errors
 from data.lock import LOCK_NAME, locked
+from data.progress import Progress
 from optimizer.config import EpisodeConfig
 from optimizer.evaluation import Performance, play, summarise
 from optimizer.experiment import TrainConfig, plain
@@ -42,11 +43,20 @@ class ParetoConfig:
         raise_config_errors(errors)
 
 
-def pareto(config: ParetoConfig) -> tuple[dict[str, dict[float, Performance]], list[Path]]:
-    """Train one policy on preferences drawn from 0 to 1, and test it at each of `betas`.
+@dataclass(frozen=True, kw_only=True)
+class ParetoResult:
+    """A front that was measured."""
 
-    Returns:
-        Performance by policy and beta, and the files written: front.png, .pdf, .csv and pareto.json.
+    performance: dict[str, dict[float, Performance]]
+    """By policy and beta."""
+    synthetic: bool
+    """Whether any map was measured on generated data."""
+    written: list[Path]
+    """front-policy.safetensors, front.png, .pdf, .csv and pareto.json."""
+
+
+def pareto(config: ParetoConfig) -> ParetoResult:
+    """Train one policy on preferences drawn from 0 to 1, and test it at each of `betas`.
 
     Raises:
         ToolkitError: if an input cannot be used, or the output cannot be written or holds the front of
@@ -59,9 +69,7 @@ def pareto(config: ParetoConfig) -> tuple[dict[str, dict[float, Performance]], l
         return _pareto(config, episode, loaded)
 
 
-def _pareto(
-    config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded
-) -> tuple[dict[str, dict[float, Performance]], list[Path]]:
+def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> ParetoResult:
     started = time.monotonic()
     run = config.train
     refuse_another_run(run.output / "pareto.json", plain(asdict(config)), loaded.sha256)
@@ -85,19 +93,23 @@ def _pareto(
         "local": LocalPolicy(run.system, loaded.tasks),
     }
     found: dict[str, dict[float, Performance]] = {name: {} for name in policies}
-    for beta in config.betas:
-        fixed = replace(run.episode, preference="fixed", beta=beta)
-        for tested, policy in policies.items():
-            scores = play(
-                policy, system=run.system, episode=fixed, tasks=loaded.tasks, episodes=run.test_episodes,
-                seed=test_seed,
-            )  # fmt: skip
-            found[tested][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
-    written = [policy_path, *_draw(found, run.output / "front")]
+    tests = len(config.betas) * len(policies)
+    with Progress("tests at each beta", total=tests, done=0, unit="test") as progress:
+        for beta in config.betas:
+            fixed = replace(run.episode, preference="fixed", beta=beta)
+            for tested, policy in policies.items():
+                scores = play(
+                    policy, system=run.system, episode=fixed, tasks=loaded.tasks, episodes=run.test_episodes,
+                    seed=test_seed,
+                )  # fmt: skip
+                found[tested][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
+                progress.update()
+    written = [policy_path, *_draw(found, run.output / "front", synthetic=loaded.synthetic)]
     written.append(run.output / "pareto.json")
     document = {
         "kind": "optimize-pareto",
         "schema_version": 1,
+        "synthetic": loaded.synthetic,
         "policies": {
             name: {str(beta): asdict(tested) for beta, tested in by_beta.items()}
             for name, by_beta in found.items()
@@ -108,10 +120,10 @@ def _pareto(
         ),
     }  # fmt: skip
     write_json(written[-1], document)
-    return found, written
+    return ParetoResult(performance=found, synthetic=loaded.synthetic, written=written)
 
 
-def _draw(found: dict[str, dict[float, Performance]], stem: Path) -> list[Path]:
+def _draw(found: dict[str, dict[float, Performance]], stem: Path, *, synthetic: bool) -> list[Path]:
     figure = new_figure()
     axes = figure.subplots()
     rows = []
@@ -143,4 +155,5 @@ def _draw(found: dict[str, dict[float, Performance]], stem: Path) -> list[Path]:
     axes.set_title("one policy at every beta", fontsize="medium")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    return save_with_data(figure, stem, ("policy", "beta", "t/t_0", "E/E_0", "QoE", "finished"), rows)
+    header = ("policy", "beta", "t/t_0", "E/E_0", "QoE", "finished")
+    return save_with_data(figure, stem, header, rows, synthetic=synthetic)

@@ -11,16 +11,15 @@ import torch
 
 from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
+from data.progress import Progress
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.environment import OffloadingEnvironment
-from optimizer.evaluation import Interval, mean_interval
+from optimizer.evaluation import ITEMS_MIN, Interval, mean_interval
 from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
 from optimizer.tasks import Tasks
 
 VARIED = ("bandwidth", "server", "k-text", "k-image")
-STATES_MIN = 16
-"""Fewer states than that tell too little of their own spread for an interval."""
 FACTORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 """Of the configured bandwidth and server clock."""
 
@@ -63,9 +62,9 @@ class PlanConfig:
                 f"--joint-k given with --vary {','.join(given)}: UEs that choose k are given none, "
                 "--vary bandwidth,server is allowed"
             )
-        if self.states < STATES_MIN:
+        if self.states < ITEMS_MIN:
             errors.append(
-                f"--states {self.states} given, at least {STATES_MIN} is allowed: an interval over fewer "
+                f"--states {self.states} given, at least {ITEMS_MIN} is allowed: an interval over fewer "
                 "would feign certainty"
             )
         errors += seed_errors(self.seed)
@@ -89,7 +88,17 @@ class Choice:
         return "yes" if self.reached.low >= qoe else "no" if self.bound.high < qoe else "cannot tell"
 
 
-def plan(config: PlanConfig) -> list[Choice]:
+@dataclass(frozen=True, kw_only=True)
+class PlanResult:
+    """What was tried."""
+
+    choices: list[Choice]
+    """By what is varied, its values rising."""
+    synthetic: bool
+    """Whether any map was measured on generated data."""
+
+
+def plan(config: PlanConfig) -> PlanResult:
     """Bracket the mean QoE at every value of what is varied, on the same states.
 
     Raises:
@@ -104,12 +113,18 @@ def plan(config: PlanConfig) -> list[Choice]:
     for varied in config.vary or ():
         if varied in without:
             raise ToolkitError(f"--vary {varied} given, the maps of the UEs (--ues) hold none in common")
-    return [
-        _bracket(config, system, tasks, varied, value)
+    variants = [
+        (varied, *variant)
         for varied in config.vary or VARIED
         if varied not in without
-        for value, system, tasks in _variants(config, loaded, varied)
+        for variant in _variants(config, loaded, varied)
     ]
+    choices = []
+    with Progress("plan", total=len(variants), done=0, unit="value") as progress:
+        for varied, value, system, tasks in variants:
+            choices.append(_bracket(config, system, tasks, varied, value))
+            progress.update()
+    return PlanResult(choices=choices, synthetic=loaded.synthetic)
 
 
 def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple[float, SystemConfig, Tasks]]:

@@ -30,20 +30,34 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def save_with_data(
-    figure: Figure, stem: Path, header: Sequence[str], rows: Sequence[Sequence[object]]
+    figure: Figure,
+    stem: Path,
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    synthetic: bool,
 ) -> list[Path]:
     """Write a figure as PNG and PDF, and what it shows as CSV.
+
+    Args:
+        figure: what is drawn.
+        stem: of the three paths.
+        header: the CSV's columns; "synthetic", 0 or 1, is added.
+        rows: its lines.
+        synthetic: whether any map was measured on generated data; the figure says so.
 
     Returns:
         The three paths.
     """
+    if synthetic:
+        figure.suptitle("accuracy maps of synthetic data", fontsize="x-small")
     paths = [stem.with_suffix(suffix) for suffix in (".png", ".pdf", ".csv")]
     for path in paths[:2]:
         save(figure, path)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow((*header, "synthetic"))
+    writer.writerows((*row, int(synthetic)) for row in rows)
     write_text(paths[2], stream.getvalue())
     return paths
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from accuracy_maps import BimodalMap
-from data.artifacts import ToolkitError, parsing
+from data.artifacts import ToolkitError, exists, is_file, parsing
 from data.page import check_html, provenance_rows, write_page
 from data.typed import from_json
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.evaluation import queues_by_modality
 from optimizer.experiment import describe, read_results
-from optimizer.inputs import Loaded, choices_of_k, load
+from optimizer.inputs import KINDS, Loaded, choices_of_k, copy_of, load
 from optimizer.tasks import token_counts
 
 TEMPLATES = Path(__file__).parent / "templates"
 CURVES = ("qoe", "reward", "entropy")
-RESAMPLES = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +32,9 @@ logger = logging.getLogger(__name__)
 def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Path:
     """Write one self-contained HTML page of a run: policies, learning curves, queues, what-if, provenance.
 
-    The what-if panel needs the run's maps and FLOPs files. Where they are gone or have changed since, the
-    page says so instead.
+    The what-if panel needs the run's maps and FLOPs files. It reads the copies in the folder, or where there
+    are none, as in a run of an earlier release, the files themselves. Where they are gone or have changed
+    since, the page says so instead.
 
     Args:
         folder: what `optimize train` wrote.
@@ -47,6 +47,11 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         ToolkitError: if the results are missing, damaged or foreign.
     """
     folder = Path(folder)
+    if is_file(folder):
+        raise ToolkitError(
+            f"RUN_FOLDER: '{folder}' given, a folder that `optimize train` wrote is allowed, such as "
+            f"'{folder.parent}'"
+        )
     path = check_html(folder / "report.html" if output is None else output)
     document = read_results(folder)
     with parsing(folder / "results.json"):
@@ -68,6 +73,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
             "policies": _policies(document["policies"]),
             "bound": None if document["bound"] is None else float(document["bound"]),
+            "shares": any(tested["of_bound"] for tested in document["policies"].values()),
             "seeds": int(config["seeds"]),
             "test_episodes": int(config["test_episodes"]),
             "modalities": list(dict.fromkeys(episode.mix)),
@@ -88,7 +94,12 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         json.dumps(data, allow_nan=False)  # a page of nan would show nothing
         recorded = set(document["provenance"]["data_sha256"].values())
     try:
-        loaded = load(inputs, system=system, episode=episode)
+        copies: dict[str, Any] = {
+            name: copy
+            for name in (f"{modality}_{kind}" for modality in dict.fromkeys(episode.mix) for kind in KINDS)
+            if exists(copy := copy_of(folder, name))
+        }
+        loaded = load(replace(inputs, **copies), system=system, episode=episode)
         if set(loaded.sha256.values()) != recorded:
             raise ToolkitError("a map or FLOPs file has changed since the run")
         data["what_if"] = _what_if(loaded, inputs, system, episode)
@@ -127,7 +138,7 @@ def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _curves(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean over the seeds of each learning curve, with a 95 % interval where there are several."""
+    """Mean over the seeds of each learning curve, with their range where there are several."""
     others = document.get("other_learning_curves", {})
     curves: dict[str, Any] = {}
     for name, first in document["learning_curves"].items():
@@ -137,12 +148,10 @@ def _curves(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mean(values: NDArray[np.float64]) -> dict[str, list[float]]:
-    """Mean over the first axis and, of two rows or more, its 95 % percentile bootstrap interval."""
+    """Mean over the first axis and, of two rows or more, the least and the most: too few for an interval."""
     found = {"mean": values.mean(axis=0)}
     if len(values) > 1:
-        drawn = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
-        weight = np.stack([np.bincount(row, minlength=len(values)) for row in drawn]) / len(values)
-        found["low"], found["high"] = np.percentile(weight @ values, (2.5, 97.5), axis=0)
+        found["low"], found["high"] = values.min(axis=0), values.max(axis=0)
     # six digits are more than a screen shows, and a third of the bytes
     return {end: [float(f"{value:.6g}") for value in line] for end, line in found.items()}
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.artifacts import ToolkitError, parsing, read_json
+from data.artifacts import ToolkitError, exists, parsing, read_json
 from data.typed import from_json, typed
 from optimizer.evaluation import Scores
 from optimizer.mappo import LearningCurve
@@ -130,7 +130,7 @@ def refuse_another_run(path: Path, config: Mapping[str, Any], sha256: Mapping[st
     Raises:
         ToolkitError: naming what differs, or if the results are damaged.
     """
-    if not path.exists():
+    if not exists(path):
         return
     document = read_json(path)
     with parsing(path):

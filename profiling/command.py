@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing, provenance, sha256_of
 from data.cli import Parser, finite_float, flag_of, positive_int, run_command
+from data.start import run
 from deepsc.config import CodecConfig
 from deepsc.device import resolve_device
 from profiling import plot, tables
@@ -249,4 +250,4 @@ def _write_tables(config: ProfileConfig, result: ModelProfile) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    run(NAME, "profiling.command")

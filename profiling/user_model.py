@@ -156,7 +156,7 @@ def _hf_inputs(
     else:
         raise ToolkitError(
             f"--hf-config: {type(model).__name__} reads {name}; models that read input_ids or pixel_values "
-            "are allowed, others from Python with profiling.profile_model"
+            "are allowed, others from Python with profiling.profile.profile_model"
         )
     if getattr(config, "is_encoder_decoder", False):
         inputs["decoder_input_ids"] = torch.zeros(batch, target_length, dtype=torch.long)

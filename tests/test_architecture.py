@@ -26,6 +26,7 @@ ALLOWED = {
         "data.page",
         "data.progress",
         "data.settings",
+        "data.start",
         "data.typed",
         "accuracy_maps",
         "profiling.flops_file",

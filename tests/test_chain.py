@@ -12,6 +12,7 @@ from accuracy_maps.config import MapConfig
 from accuracy_maps.sweep import Sweep
 from deepsc.command import main as train_deepsc
 from optimizer.command import main as optimize
+from optimizer.inputs import TWO_MODELS
 from profiling.command import main as profile_flops
 
 DATA = {
@@ -53,10 +54,11 @@ def test_train_local_train_codec_build_map_profile_optimize(
     assert profile_flops(["--modality", modality, "--checkpoint", codec, *profiled, "--output", flops]) == 0
     capsys.readouterr()
     files = [f"--{modality}-map", out, f"--{modality}-flops", flops, *chosen, "--output", str(policies)]
-    assert optimize([*files, "--episodes", "1", "--test-episodes", "4", "--no-bound"]) == 0
+    assert optimize([*files, "--episodes", "1", "--test-episodes", "16", "--no-bound"]) == 0
     printed = capsys.readouterr()
     assert f"4 UEs (4 {modality})" in printed.out
-    assert "mixes two models" not in printed.err, "map and FLOPs file name the same model"
+    warning = TWO_MODELS % (modality, "")
+    assert warning not in printed.err, "map and FLOPs file name the same model"
     results = json.loads((policies / "results.json").read_text())
     assert {"mappo", "remote", "local"} <= set(results["policies"])
     assert {out, flops} == set(results["provenance"]["data_sha256"])

@@ -1,8 +1,14 @@
 """Result files: written whole or not at all, and read with one line for whatever is wrong with them."""
 
+import errno
 import json
 import os
+import re
+import shutil
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +19,22 @@ from data import artifacts
 from data.artifacts import (
     ToolkitError,
     atomic_path,
+    exists,
+    git_commit,
+    is_file,
+    is_folder,
     parsing,
     provenance,
     read_document,
     read_json,
+    remove_unfinished,
+    require_file,
+    sha256_of,
     write_json,
     write_text,
 )
 
+ROOT = Path(__file__).parents[2]
 DOCUMENT = {"kind": "thing", "schema_version": 1, "text": "für ☂", "numbers": [1, 2.5, None, True]}
 
 
@@ -163,7 +177,7 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     one_line(error, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["other", "thing\n", None, 1, ["thing"], {"thing": 1}, "\ud800", "x\n" * 9])
+@pytest.mark.parametrize("kind", ["other", "thing\n", None, 1, ["thing"], {"thing": 1}, "x\n" * 9])
 def test_another_kind_is_refused_by_name(tmp_path: Path, kind: object) -> None:
     path = tmp_path / "thing.json"
     path.write_text(json.dumps(DOCUMENT | {"kind": kind}))
@@ -203,5 +217,178 @@ def test_provenance_says_how_to_make_a_file_again() -> None:
     assert origin["config"] == {"k": 4}
     assert (origin["seed"], origin["data_sha256"], origin["seconds"]) == (7, {"a.gz": "00"}, 1.5)
     assert {"torch", "numpy", "sacrebleu"} <= set(origin["packages"])
-    assert len(origin["git_commit"].removesuffix("-dirty")) == 40 if origin["git_commit"] else True
+    assert origin["git_commit"] == git_commit()
     json.dumps(origin, allow_nan=False)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    return subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=clean,
+    ).stdout.strip()
+
+
+def commit_all(folder: Path) -> str:
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all", "--force")
+    git(folder, "commit", "--quiet", "--message", "all")
+    return git(folder, "rev-parse", "HEAD")
+
+
+def copy_code(folder: Path, *, checkout: bool) -> Path:
+    """Our code in a folder, as a checkout has it or as pip installs it."""
+    shutil.copytree(ROOT / "data", folder / "data", ignore=shutil.ignore_patterns("__pycache__"))
+    if checkout:
+        shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
+
+
+def commit_told_by(folder: Path, **environment: str) -> str:
+    """What the code of a folder says of itself, called from elsewhere."""
+    code = "from data.artifacts import git_commit; print(git_commit())"
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd="/",
+        env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
+    ).stdout.strip()  # fmt: skip
+
+
+def test_the_commit_is_of_our_own_checkout(tmp_path: Path) -> None:
+    folder = copy_code(tmp_path, checkout=True)
+    commit = commit_all(folder)
+    assert commit_told_by(folder) == commit
+    other = tmp_path.parent / f"{tmp_path.name}-other"
+    other.mkdir()
+    (other / "theirs").touch()
+    commit_all(other)
+    assert commit_told_by(folder, GIT_DIR=str(other / ".git")) == commit, "as in a hook of theirs"
+    (folder / "data" / "__init__.py").write_text("changed = 1\n")
+    assert commit_told_by(folder) == f"{commit}-dirty"
+    assert commit_told_by(folder, PATH="/nowhere") == "None", "no git"
+
+
+@pytest.mark.parametrize("place", [".venv/lib/site-packages", ".", "vendor"])
+@pytest.mark.parametrize("committed", [True, False])
+def test_code_in_somebody_elses_repository_has_no_commit(tmp_path: Path, place: str, committed: bool) -> None:
+    """Installed, or copied with or without our pyproject.toml: HEAD is of their source."""
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "theirs"\n')
+    if not committed:
+        commit_all(tmp_path)
+    folder = tmp_path / place
+    copy_code(folder, checkout=place == "vendor")
+    if committed:
+        commit_all(tmp_path)
+    assert commit_told_by(folder) == "None"
+
+
+def test_code_outside_any_repository_has_no_commit(tmp_path: Path) -> None:
+    assert commit_told_by(copy_code(tmp_path, checkout=True)) == "None"
+
+
+@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '{"\\uDFff": 1}', '{"a": [["\\udc00\\ud800"]]}'])
+def test_half_a_character_is_refused_on_reading(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "thing.json"
+    path.write_text(text)
+    with pytest.raises(ToolkitError, match="half a character") as error:
+        read_json(path)
+    one_line(error, path).encode()
+    path.write_text('{"a": "\\ud83d\\ude00 \\\\ud800"}')
+    assert read_json(path) == {"a": "\U0001f600 \\ud800"}, "both halves, and a backslash"
+
+
+READERS: list[Callable[[Path], object]] = [exists, is_file, is_folder, require_file, read_json, sha256_of]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_name_too_long_is_one_line(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    with pytest.raises(ToolkitError, match="File name too long") as error:
+        read(tmp_path / ("x" * 300))
+    assert "\n" not in str(error.value)
+    assert "make it again" not in str(error.value)
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("call", ["stat", "open"])
+def test_where_nobody_may_look_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object], call: str
+) -> None:
+    """As of a folder of mode 000, which root, who runs the tests in a container, may enter."""
+    path = tmp_path / "thing.json"
+    path.write_text("{}")
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    if call == "open":
+        monkeypatch.setattr(Path, "open", denied)
+        if read in (exists, is_file, is_folder):
+            assert read(path) == (read is not is_folder)
+            return
+    else:
+        monkeypatch.setattr(os, "stat", denied)
+        if read is sha256_of:
+            return
+    with pytest.raises(ToolkitError, match="Permission denied") as error:
+        read(path)
+    assert "make it again" not in one_line(error, path)
+
+
+def test_what_is_there_is_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert [look(file) for look in (exists, is_file, is_folder)] == [True, True, False]
+    assert [look(tmp_path) for look in (exists, is_file, is_folder)] == [True, False, True]
+    for path in (tmp_path / "absent", file / "below"):
+        assert not any(look(path) for look in (exists, is_file, is_folder))
+    with pytest.raises(ToolkitError, match="no name of a file"):
+        exists("a\0b")
+
+
+def test_a_file_that_cannot_be_reached_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "thing.json"
+    error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    with pytest.raises(ToolkitError, match=re.escape(f"{path}: Permission denied")) as caught, parsing(path):
+        raise error
+    assert "damaged" not in str(caught.value)
+    with pytest.raises(BrokenPipeError), parsing(path):
+        raise BrokenPipeError
+
+
+KILLED = """
+import os, signal, sys
+from data.artifacts import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half of the n")
+    print("writes", flush=True)
+    if sys.argv[2] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    input()
+"""
+
+
+def test_a_later_write_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    dead = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "a.json"), "die"], env=environment, check=False
+    )
+    assert dead.returncode == -9
+    (left,) = tmp_path.glob(".a.json.*")
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "b.json"), "live"]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as live:
+        assert live.stdout is not None
+        assert live.stdout.readline() == "writes\n"
+        assert not left.exists(), "the first write to the folder removes it, whatever it writes"
+        (theirs,) = tmp_path.glob(".b.json.*")
+        (tmp_path / ".movie.part").write_text("of another program")
+        write_text(tmp_path / "c.txt", "text")
+        remove_unfinished(tmp_path)
+        assert theirs.exists(), "its writer lives"
+        live.communicate("\n")
+        assert live.returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"b.json", "c.txt", ".movie.part"}

@@ -150,6 +150,59 @@ def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG, errno.EROFS, errno.ELOOP])
+def test_a_path_that_cannot_be_reached_is_one_line(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def body() -> None:
+        raise OSError(number, os.strerror(number), "private/map.json")
+
+    assert run_command("some-command", body) == 2
+    assert capsys.readouterr().err == (f"some-command: error: {os.strerror(number)} (private/map.json)\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--output", ""], "--output '' given, a value is allowed"),
+        (["--output="], "--output '' given, a value is allowed"),
+        (["", "--output", "x"], "an argument '' given, a value is allowed"),
+        (["--output", "\udcff.json"], r"'\udcff.json' given, UTF-8 is allowed"),
+        (["--output=\udcff.json"], r"'--output=\udcff.json' given, UTF-8 is allowed"),
+    ],
+)
+def test_values_that_mean_nothing_or_no_file_can_hold_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--output")
+    parser.add_argument("name", nargs="?")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(arguments)
+    assert capsys.readouterr().err == f"some-command: error: {message} (see some-command --help)\n"
+    parser.may_be_empty = ("--output",)
+    assert parser.parse_args(["--output", ""]).output == ""
+
+
+def test_a_value_may_begin_with_a_minus() -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--snr-db", type=float_grid)
+    assert parser.parse_args(["--snr-db", "-6:0:3"]).snr_db == (-6, -3, 0)
+    assert parser.parse_args(["--snr-db", "-.5,0"]).snr_db == (-0.5, 0)
+
+
+def test_the_log_of_others_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    own = logging.StreamHandler(sys.stderr)
+    root.addHandler(own)
+    try:
+        assert run_command("some-command", lambda: root.warning("told %s", "once")) == 0
+        assert capsys.readouterr().err == "told once\n"
+        assert root.handlers[-1] is own
+    finally:
+        root.removeHandler(own)
+    assert (root.handlers, root.level) == before
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     def body() -> None:
         raise ZeroDivisionError

@@ -158,7 +158,7 @@ def test_equaliser_is_the_linear_minimum_of_the_mean_square_error() -> None:
 
 
 def test_block_fading_with_csi_reaches_the_receiver_as_awgn_at_its_own_snr() -> None:
-    """DESIGN.md's free check of the maps rests on this."""
+    """The check of a Rayleigh map against the AWGN map rests on this."""
     channel, x = Channel(kind="rayleigh"), qpsk((8, 3, 4))
     gain = channel.draw_gain((8, 3, 4), generator=seeded(), device=CPU)
     snr_db = torch.linspace(-6, 18, 8)

@@ -10,19 +10,22 @@ from pathlib import Path
 import pytest
 
 import optimizer
+import optimizer.figures
+import optimizer.mappo
 from data.artifacts import ToolkitError
 from optimizer.command import SYMBOLS, main, parser, to_config
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.dqn import DqnConfig
 from optimizer.evaluation import Interval
-from optimizer.experiment import TrainConfig
+from optimizer.experiment import TrainConfig, format_table, read_results, train
 from optimizer.figures import FiguresConfig
 from optimizer.mappo import MappoConfig
 from optimizer.pareto import ParetoConfig
 from optimizer.plan import Choice, PlanConfig
 from optimizer.policies import POLICIES, shown
 
-QUICK = ("--episodes", "2", "--test-episodes", "4", "--no-bound")
+SYNTHETIC = "measured on synthetic data: these figures say nothing about real data"
+QUICK = ("--episodes", "2", "--test-episodes", "16", "--no-bound")
 SUBCOMMANDS = (None, "train", "figures", "pareto", "plan")
 MODULES = sorted(path.stem for path in Path(optimizer.__file__).parent.glob("[a-z]*.py"))
 
@@ -40,7 +43,7 @@ def test_the_short_call_writes_and_prints_everything(files, tmp_path, capsys):
     for name in ("mappo", *map(shown, POLICIES), "sees", "95 % interval", "synthetic data", "4 UEs (4 text)"):
         assert name in printed
     assert sorted(path.name for path in out.iterdir()) == [
-        "checkpoints", "learning_curve.png", "mappo-0.safetensors", "results.csv", "results.json",
+        "checkpoints", "inputs", "learning_curve.png", "mappo-0.safetensors", "results.csv", "results.json",
         "tensorboard",
     ]  # fmt: skip
     document = json.loads((out / "results.json").read_text())
@@ -51,7 +54,10 @@ def test_the_short_call_writes_and_prints_everything(files, tmp_path, capsys):
     assert provenance["seed"] == 0
     assert provenance["config"]["system"]["bandwidth_hz"] == 5e6
     assert set(provenance["data_sha256"]) == {str(path) for path in files}
-    assert len((out / "results.csv").read_text().splitlines()) == 2 + len(POLICIES)
+    rows = list(csv.DictReader((out / "results.csv").open()))
+    assert len(rows) == 1 + len(POLICIES)
+    assert document["synthetic"] is True
+    assert {row["synthetic"] for row in rows} == {"1"}
     assert (out / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
 
     again = tmp_path / "again"
@@ -64,7 +70,7 @@ def test_the_short_call_writes_and_prints_everything(files, tmp_path, capsys):
 def test_train_with_the_bound_and_every_learner(files, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:2"]
-    assert main(["train", *flags, "--seeds", "2", "--episodes", "1", "--test-episodes", "4"]) == 0
+    assert main(["train", *flags, "--seeds", "2", "--episodes", "1", "--test-episodes", "16"]) == 0
     printed = capsys.readouterr().out
     assert "100.0%" in printed
     document = json.loads((out / "results.json").read_text())
@@ -80,6 +86,10 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:1"]
     call = ["figures", *flags, *QUICK, "--episodes", "1", "--learners", "mappo", "--seeds", "1"]
     assert main([*call, "--figures", "2,3,5"]) == 0
+    assert SYNTHETIC in capsys.readouterr().out
+    for number in (2, 3, 5):
+        rows = csv.DictReader((out / f"fig{number}.csv").open())
+        assert {row["synthetic"] for row in rows} == {"1"}
     names = {path.name for path in out.iterdir() if path.is_file()}
     assert names == {f"fig{n}.{suffix}" for n in (2, 3, 5) for suffix in ("png", "pdf", "csv")}
     assert len((out / "fig5.csv").read_text().splitlines()) == 1 + 2 * (1 + len(POLICIES) - 1)  # not central
@@ -90,6 +100,7 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
     results = out / "preference-fixed" / "results.json"
     before = results.stat().st_mtime_ns
     assert main([*call, "--figures", "3"]) == 0
+    assert SYNTHETIC in capsys.readouterr().out, "read again, not made"
     assert results.stat().st_mtime_ns == before
     assert main([*call, "--figures", "3", "--beta", "0.4"]) == 2
     assert "another config, episode.beta differ" in capsys.readouterr().err
@@ -101,8 +112,11 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
 def test_pareto_draws_a_front(files, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:2"]
-    assert main(["pareto", *flags, "--episodes", "1", "--test-episodes", "4", "--betas", "0,1"]) == 0
+    assert main(["pareto", *flags, "--episodes", "1", "--test-episodes", "16", "--betas", "0,1"]) == 0
     document = json.loads((out / "pareto.json").read_text())
+    assert SYNTHETIC in capsys.readouterr().out
+    assert document["synthetic"] is True
+    assert {row["synthetic"] for row in csv.DictReader((out / "front.csv").open())} == {"1"}
     assert set(document["policies"]["mappo"]) == {"0.0", "1.0"}
     local = document["policies"]["local"]
     assert local["0.0"]["latency"] == pytest.approx(1.0)  # f_max
@@ -124,12 +138,92 @@ def test_plan_answers_from_the_bound(files, capsys, caplog):
     assert [row[1] for row in rows if row[0] == "k-text"] == ["8", "16"]
     assert caplog.text.count("the text map spans") == 1, "once, not once for each k"
     assert main(["plan", *flags, "--qoe", "8", "--states", "16"]) == 0
-    varied = {line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]}
+    lines = capsys.readouterr().out.splitlines()
+    assert SYNTHETIC in lines.pop()
+    varied = {line.split()[0] for line in lines[1:]}
     assert varied == {"bandwidth", "server", "k-text"}, "text UEs have no k^I"
     for row in servers:
         reached, low, _, high, bound = (row[i] for i in (3, 4, 5, 6, 7))
         assert float(low) <= float(reached) <= float(high)
         assert float(reached) <= float(bound)
+
+
+def test_real_data_are_not_called_synthetic(files, make_map, tmp_path, capsys):
+    make_map(synthetic=False).save(files[0])
+    flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:1"]
+    out = ["--output", str(tmp_path / "out"), "--test-episodes", "16", "--episodes", "1"]
+    assert main(["plan", *flags, "--qoe", "8", "--states", "16", "--vary", "k-text"]) == 0
+    assert main(["pareto", *flags, *out, "--betas", "0,1"]) == 0
+    assert main(["figures", *flags, *out, "--figures", "3", "--no-bound", "--learners", "mappo"]) == 0
+    assert "synthetic" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "pareto.json").read_text())["synthetic"] is False
+    for name in ("front.csv", "fig3.csv", "preference-fixed/results.csv"):
+        assert {row["synthetic"] for row in csv.DictReader((tmp_path / "out" / name).open())} == {"0"}
+
+
+def test_the_reference_map_of_vqa_is_called_synthetic(capsys):
+    assert main(["plan", "--ues", "vqa:1", "--qoe", "1", "--states", "16", "--vary", "server"]) == 0
+    assert SYNTHETIC in capsys.readouterr().out
+
+
+def test_no_long_step_is_silent(files, tmp_path, caplog):
+    """Each says what it does before it does it."""
+    caplog.set_level(logging.INFO)
+    flags = [
+        "--text-map",
+        str(files[0]),
+        "--flops",
+        str(files[1]),
+        "--ues",
+        "text:1",
+        "--test-episodes",
+        "16",
+    ]
+    short = [*flags, "--episodes", "1", "--output", str(tmp_path / "out")]
+    assert main(["train", *short, "--seeds", "1", "--learners", "dqn"]) == 0
+    assert main(["pareto", *short, "--betas", "0,1"]) == 0
+    assert main(["plan", *flags[:-2], "--qoe", "8", "--states", "16", "--vary", "k-text"]) == 0
+    for told in (
+        "loading torch", "DQN: 1 of 1 episodes to do", f"seed 0: tests of {1 + len(POLICIES)} policies: ",
+        "seed 0: the bound of 16 episodes", "tests at each beta: 6 of 6 tests to do",
+        "plan: 2 of 2 values to do",
+    ):  # fmt: skip
+        assert any(line.startswith(told) for line in caplog.messages), told
+
+
+def test_a_bound_of_0_leaves_the_share_out(files, tmp_path, capsys):
+    """Nobody can meet t_max: all policies are tested, nothing is divided by 0, the results can be shown."""
+    config = TrainConfig(
+        inputs=Inputs(text_map=files[0], text_flops=files[1]), system=SystemConfig(latency_max_s=1e-9),
+        episode=EpisodeConfig(mix=("text",)), mappo=MappoConfig(episodes=1, copies=2), learners=("mappo",),
+        seeds=1, test_episodes=16, output=tmp_path / "k-text-8",
+    )  # fmt: skip
+    result = train(config)
+    assert result.bound == 0.0
+    assert {one.of_bound for one in result.performance.values()} == {None}
+    table = [line.split() for line in format_table(result.performance, result.bound).splitlines()]
+    assert table[1][:3] == ["bound", "0.000", "-"]
+    assert main(["report", str(config.output)]) == 0
+    drawn = optimizer.figures._sweep(
+        {8.0: read_results(config.output)}, tmp_path / "fig5", "k", synthetic=True
+    )
+    rows = list(csv.DictReader(drawn[2].open()))
+    assert {row["of_bound"] for row in rows} == {""}
+    assert [row["mean"] for row in rows if row["policy"] == "bound"] == ["0.0"]
+
+
+def test_a_run_that_failed_before_its_first_step_leaves_its_folder_free(files, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    call = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), *QUICK]
+
+    def fails(*_):
+        raise ToolkitError("the loss is no number; lower learning_rate")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optimizer.mappo.MappoTrainer, "update", fails)
+        assert main(call) == 2
+    assert "lower learning_rate" in capsys.readouterr().err
+    assert main([*call, "--beta", "0.25", "--seed", "7"]) == 0
 
 
 def test_plan_answers_only_what_its_intervals_tell():
@@ -192,7 +286,7 @@ def test_plan_checks_its_seed(files, capsys, seed):
 
 def test_flags_reach_the_config(files):
     flags = (
-        "--ues text:1,vqa:2 --k 12 --k-image 8 --joint-k --episodes 7 --test-episodes 9 --seed 3 "
+        "--ues text:1,vqa:2 --k 12 --k-image 8 --joint-k --episodes 7 --test-episodes 19 --seed 3 "
         "--preference dynamic --csi statistical --offload-cost split --bandwidth-hz 1e6 --noise-dbm-hz -170 "
         "--output there --learners dqn,mappo --seeds 2"
     )
@@ -207,7 +301,7 @@ def test_flags_reach_the_config(files):
             offload_cost="split",
         ),
         mappo=MappoConfig(episodes=7),
-        output=Path("there"), test_episodes=9, seed=3, seeds=2, learners=("dqn", "mappo"),
+        output=Path("there"), test_episodes=19, seed=3, seeds=2, learners=("dqn", "mappo"),
     )  # fmt: skip
     assert to_config(parser().parse_args(["--beta", "0.25"])).episode.beta == 0.25
 
@@ -291,6 +385,21 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--ues", "text:0"], "--ues"),
         (["--ues", "sound:2"], "--ues"),
         (["--learners", "ppo"], "--learners ppo given"),
+        (
+            ["--learners", "mappo,mappo"],
+            "--learners mappo,mappo given, each of mappo, ddqn, dqn is allowed once",
+        ),
+        (
+            ["--test-episodes", "15"],
+            "--test-episodes 15 given, at least 16 is allowed: an interval over fewer",
+        ),
+        (["--text-map", "x" * 300], "x: File name too long"),
+        (["--output", "x" * 300], "File name too long"),
+        (["--output", ""], "--output '' given, a value is allowed"),
+        (
+            ["--joint-k", "--k", "8"],
+            "--joint-k given, with --k-text 8, --k-image 32: the maps hold no smaller",
+        ),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, message):
@@ -336,6 +445,21 @@ def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, 
             ["plan", "--qoe", "1", "--vary", "k-image"],
             "--vary k-image given, the maps of the UEs (--ues) hold",
         ),
+        (["train", "--ues", "text:1", "--k-image", "8"], "--k-image given: only image and vqa UEs"),
+        (
+            ["plan", "--qoe", "1", "--ues", "image:1"],
+            "--text-map given: no UE of --ues image sends with the text codec",
+        ),
+        (
+            ["--image-map", "x", "--ues", "text:2"],
+            "--image-map given: no UE of --ues text sends with the image codec",
+        ),
+        (["figures", "--figures", "5", "--k", "8"], "--k given: Fig. 5 has its own"),
+        (["figures", "--figures", "7", "--noise-dbm-hz", "-160"], "--noise-dbm-hz given: Fig. 7 has its own"),
+        (["figures", "--figures", "7", "--seeds", "2"], "--seeds given: Figs. 5-7 have --sweep-seeds"),
+        (["figures", "--figures", "3", "--sweep-seeds", "2"], "--sweep-seeds given: only Figs. 5-7 read it"),
+        (["plan", "--qoe", "1", "--vary", "k-text", "--k", "8"], "--k given: --vary k-text has its own"),
+        (["train", "--learners", "", "--episodes", "3"], "--episodes given: --learners '' trains nothing"),
         (["trian"], "'trian' given, a subcommand of train, figures, pareto, plan, report or none is allowed"),
     ],
 )
@@ -356,12 +480,14 @@ def test_what_would_change_nothing_is_refused_by_name(files, tmp_path, capsys, a
 
 
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.parametrize("damage", ["truncated", "foreign", "nan"])
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "nan", "half a character"])
 def test_damaged_inputs_are_one_line_and_status_2(files, tmp_path, capsys, which, damage):
     path = files[which]
     text = path.read_text()
     if damage == "truncated":
         path.write_text(text[: len(text) // 2])
+    elif damage == "half a character":  # which no page could show after the training
+        path.write_text(text.replace('"toy"', r'"\ud800"'))
     elif damage == "foreign":
         path.write_text('{"kind": "shopping-list", "schema_version": 1}')
     else:

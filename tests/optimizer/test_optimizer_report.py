@@ -73,7 +73,7 @@ def made(
         "--output",
         str(folder / "run"),
     ]
-    quick = ["--episodes", "2", "--test-episodes", "4", "--learners", "mappo", "--seeds", "2", "--no-bound"]
+    quick = ["--episodes", "2", "--test-episodes", "16", "--learners", "mappo", "--seeds", "2", "--no-bound"]
     assert main([*call, *quick]) == 0
     return folder
 
@@ -113,7 +113,7 @@ def test_the_command_writes_the_same_page_twice(run: Path, capsys: pytest.Captur
     assert (run / "new" / "again.html").read_bytes() == first
     assert (run / "results.json").read_bytes() == before
     page = first.decode()
-    assert "Mean over 2 seeds with its 95 % interval" in page
+    assert "Mean over 2 seeds, and the range of the seeds" in page
     for told in (
         "synthetic maps: image, text, vqa",
         "mappo",
@@ -124,7 +124,7 @@ def test_the_command_writes_the_same_page_twice(run: Path, capsys: pytest.Captur
         assert told in page
 
 
-def test_curves_are_means_over_the_seeds_with_intervals(run: Path) -> None:
+def test_curves_are_means_over_the_seeds_with_their_range(run: Path) -> None:
     from optimizer.report import _curves
 
     document = json.loads((run / "results.json").read_text())
@@ -134,9 +134,9 @@ def test_curves_are_means_over_the_seeds_with_intervals(run: Path) -> None:
     assert not np.array_equal(both[0], both[1])
     curve = _curves(document)["mappo"]["qoe"]
     assert curve["mean"] == pytest.approx(both.mean(axis=0), rel=1e-5)
-    assert curve["low"] == pytest.approx(both.min(axis=0), rel=1e-5)  # of two, one quarter of all draws
+    assert curve["low"] == pytest.approx(both.min(axis=0), rel=1e-5)
     assert curve["high"] == pytest.approx(both.max(axis=0), rel=1e-5)
-    del document["other_learning_curves"]  # one seed has no interval
+    del document["other_learning_curves"]  # one seed has no range
     assert set(_curves(document)["mappo"]["qoe"]) == {"mean"}
 
 
@@ -264,7 +264,27 @@ def test_a_pages_words_are_typeset(made: Path, run: Path) -> None:
     assert "The accuracy map of image was measured on <b>synthetic" in write_report(run).read_text()
 
 
+def test_a_page_needs_nothing_but_its_run_folder(
+    made: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sliders stay where the folder is moved, or the run was given paths from another place."""
+    page = write_report(run).read_bytes()
+    assert b"sliders are left out" not in page
+    config = lambda document: document["provenance"]["config"]  # noqa: E731
+    edit(run, lambda document: config(document)["inputs"].update(text_map="gone/text.json", vqa_flops="."))
+    run.rename(tmp_path / "moved")
+    monkeypatch.chdir(tmp_path)
+    assert main(["report", "moved"]) == 0
+    moved = (tmp_path / "moved" / "report.html").read_text(encoding="utf-8")
+    assert "sliders are left out" not in moved
+    what_if = re.compile(r'"what_if":\{.*\}')
+    assert what_if.search(moved).group() == what_if.search(page.decode()).group()
+    (tmp_path / "moved" / "inputs" / "text-map.json").write_text((made / "text-flops.json").read_text())
+    assert "sliders are left out" in write_report("moved").read_text(encoding="utf-8"), "not of the run"
+
+
 def test_without_the_runs_maps_the_page_says_so(browser, made: Path, run: Path) -> None:  # noqa: F811
+    shutil.rmtree(run / "inputs")  # as of a run of an earlier release
     elsewhere = run.parent / "text-map.json"
     edit(run, lambda document: document["provenance"]["config"]["inputs"].update(text_map=str(elsewhere)))
     assert "text-map.json: no such file" in write_report(run).read_text()
@@ -309,6 +329,7 @@ def test_a_hostile_name_stays_text(browser, run: Path) -> None:  # noqa: F811
         lambda document: document["provenance"]["config"]["episode"].update(foreign=1),
         lambda document: document.update(schema_version=99),
         lambda document: document.update(kind="accuracy-map"),
+        lambda document: document["policies"]["mappo"].update(sees="\ud800"),
     ],
 )
 def test_damaged_results_are_one_line_and_write_nothing(
@@ -326,6 +347,10 @@ def test_damaged_results_are_one_line_and_write_nothing(
 def test_wrong_flags(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(run / "absent")]) == 2
     assert "no such file" in capsys.readouterr().err
+    assert main(["report", str(run / "results.json")]) == 2
+    assert f"such as '{run}'" in capsys.readouterr().err
+    assert main(["report", "x" * 300]) == 2
+    assert "File name too long" in capsys.readouterr().err
     assert main(["report", str(run), "--output", "page.json"]) == 2
     assert "--output: 'page.json' given, a name that ends in .html" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):

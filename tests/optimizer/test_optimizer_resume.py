@@ -15,6 +15,7 @@ import data.artifacts
 import optimizer.experiment
 import optimizer.networks
 import optimizer.plots
+from data import artifacts
 from optimizer.command import main, parser
 from optimizer.evaluation import summarise
 from optimizer.policies import POLICIES
@@ -26,7 +27,7 @@ def flags(files: tuple[Path, Path]) -> list[str]:
     """Of a run of two seeds that takes a second."""
     return [
         "--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:1", "--learners", "mappo,dqn",
-        "--episodes", "1", "--test-episodes", "4", "--seeds", "2",
+        "--episodes", "1", "--test-episodes", "16", "--seeds", "2",
     ]  # fmt: skip
 
 
@@ -44,11 +45,16 @@ def test_a_killed_run_redoes_its_unfinished_seed_alone(flags, tmp_path, monkeypa
     monkeypatch.setattr(optimizer.experiment, "play", counted)
     assert main(["train", *flags, "--output", str(killed)]) == 130
     assert not (killed / "results.json").exists()
+    left = [killed / ".results.json.x.deepsc.part", killed / "checkpoints" / ".seed-1.y.deepsc.part"]
+    for path in left:  # of a process that was killed, where this one was interrupted
+        path.touch()
+    artifacts._swept.clear()
     first, second = dict.fromkeys(played)
     played[:] = [0] * 100  # never at the count that kills
     assert main(["train", *flags, "--output", str(killed)]) == 0
     assert set(played[100:]) == {second} != {first}
     assert len(played) == 100 + len(POLICIES) + 2
+    assert not [path for path in left if path.exists()]
     ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (killed, whole))
     for name in ("policies", "bound", "learning_curves", "other_learning_curves"):
         assert ours[name] == theirs[name]
@@ -120,7 +126,7 @@ def test_on_a_full_disk_the_old_results_survive_and_the_run_goes_on(flags, tmp_p
 def test_pareto_keeps_to_its_own_folder(flags, tmp_path, capsys):
     assert parser("pareto").parse_args([]).output != parser("train").parse_args([]).output
     out = tmp_path / "out"
-    call = ["pareto", *flags[:6], "--episodes", "1", "--test-episodes", "4", "--output", str(out), "--betas"]
+    call = ["pareto", *flags[:6], "--episodes", "1", "--test-episodes", "16", "--output", str(out), "--betas"]
     assert main([*call, "0,1"]) == 0
     assert main([*call, "0,1"]) == 0
     assert main([*call, "0,0.5"]) == 2
@@ -136,7 +142,7 @@ def test_a_seed_that_is_damaged(flags, tmp_path):
     with safe_open(path, framework="pt") as stored:
         head = json.loads(stored.metadata()["head"])
     learners = ("mappo", "dqn")
-    expected = {"policies": [*learners, *POLICIES], "learners": learners, "episodes": 4, "bounded": False}
+    expected = {"policies": [*learners, *POLICIES], "learners": learners, "episodes": 16, "bounded": False}
     assert set(SeedResult.load(path, **expected).scores) == {*learners, *POLICIES}
 
     def use() -> None:

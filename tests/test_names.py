@@ -1,0 +1,120 @@
+"""What messages and pages name is there: dotted names, flags, pages and the files of the project.
+
+Only `data.artifacts` looks whether a path is there: `Path.exists` and its like end in a traceback, or answer
+no, where nobody may look.
+"""
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import accuracy_maps.command
+import deepsc.command
+import optimizer.command
+import profiling.command
+from deepsc.modality import modality_names
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("data", "deepsc", "accuracy_maps", "profiling", "optimizer")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOREIGN_FLAGS = {
+    "--strict", "--multi_gpu", "--num_processes", "--nproc-per-node", "--head", "--address", "--check",
+    "--error-unmatch", "--porcelain", "--untracked-files", "--show-toplevel",
+}  # fmt: skip
+"""Of mkdocs, accelerate, torchrun, Ray, ruff and git."""
+
+
+def texts(path: Path) -> Iterator[str]:
+    """A page, or the strings and comments of a module."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        yield text
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+    yield from re.findall(r"#.*", text)
+
+
+def is_there(name: str) -> bool:
+    """Whether a dotted name is a module, or an attribute of one, however deep."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            thing: object = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[end:]:
+            fields = getattr(thing, "__dataclass_fields__", {})
+            if part in fields:
+                return True
+            if not hasattr(thing, part):
+                return False
+            thing = getattr(thing, part)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *PAGES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_dotted_names_are_there(path: Path) -> None:
+    own = "|".join(PACKAGES)
+    pattern = re.compile(rf"(?<![\w./-])(?:{own})(?:\.[A-Za-z_]\w*)+(?![\w*/-])")
+    files = re.compile(r"\.(?:md|py|json|html|csv|png|toml|txt|safetensors|npz|js|css)$")
+    names = {name for text in texts(path) for name in pattern.findall(text) if not files.search(name)}
+    names -= {"data.sensors"}  # the reader's own, in docs/own-modality.md
+    assert [name for name in sorted(names) if not is_there(name)] == []
+
+
+def known_flags() -> set[str]:
+    """Flags of all commands."""
+    parsers = [
+        optimizer.command.parser(name) for name in (None, "train", "figures", "pareto", "plan", "report")
+    ]
+    parsers += [deepsc.command.build_parser(name) for name in modality_names()]
+    parsers += [accuracy_maps.command.build_parser(), accuracy_maps.command.report_parser()]
+    parsers += [profiling.command.build_parser()]
+    flags = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
+    scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py")]
+    return flags | {flag for script in scripts for flag in re.findall(r'"(--[a-z-]+)"', script)}
+
+
+def test_flags_are_there() -> None:
+    known = known_flags() | FOREIGN_FLAGS
+    unknown = {
+        (path.name, flag)
+        for path in [*SOURCES, *PAGES]
+        for text in texts(path)
+        for flag in re.findall(r"(?<![\w-])--[a-z][a-z_-]*[a-z](?![\w-])", text)
+        if flag not in known
+    }
+    assert unknown == set()
+
+
+def test_pages_are_there() -> None:
+    named = {
+        (path.name, page)
+        for path in [*SOURCES, *PAGES]
+        for text in texts(path)
+        for page in re.findall(r"[\w/-]+\.md\b", text)
+    }
+    there = {path.name for path in ROOT.rglob("*.md")}
+    written = {"flops.md", "table.md"}  # by `profile-flops --table`
+    assert {(path, page) for path, page in named if Path(page).name not in there | written} == set()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_one_module_looks_whether_a_path_is_there(path: Path) -> None:
+    calls = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and (node.attr in ("exists", "is_file", "is_dir") or ast.unparse(node).startswith("os.path.is"))
+        and ast.unparse(node) != "os.path.isabs"
+        and path.name != "artifacts.py"
+    ]
+    assert calls == []
