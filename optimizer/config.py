@@ -15,6 +15,11 @@ PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
 OFFLOAD_COSTS = ("paper", "split")
+UES_MAX = 1000
+"""Most UEs of an episode."""
+PLAYS_MAX = 2**21
+"""Most plays of a step for MAPPO's baselines, copies * UEs^2: 128 UEs in 128 copies, some 40 CPU s a training
+episode."""
 
 
 def config_errors(config: Any, *, above_zero: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> list[str]:
@@ -41,6 +46,24 @@ def config_errors(config: Any, *, above_zero: tuple[str, ...] = (), flags: tuple
 def seed_errors(seed: int) -> list[str]:
     """What is wrong with a run's --seed, one line or none: torch takes 64 bits."""
     return [] if 0 <= seed < 2**63 else [f"--seed {seed} given, 0 to 2^63 - 1 is allowed"]
+
+
+def learning_rate_errors(learning_rate: float) -> list[str]:
+    """What is wrong with Adam's learning rate, one line or none: a weight moves about that far at once."""
+    return [] if learning_rate <= 1 else [f"learning_rate {learning_rate} given, above 0 up to 1 is allowed"]
+
+
+def plays_errors(copies: int, ues: int) -> list[str]:
+    """What is wrong with a training of MAPPO of so many UEs, one line or none: for the baselines each step is
+    played once more for every UE, on all UEs."""
+    plays = copies * ues**2
+    if plays <= PLAYS_MAX:
+        return []
+    return [
+        f"--ues with {ues} UEs given, at most {math.isqrt(PLAYS_MAX // copies)} are allowed of MAPPO with "
+        f"{copies} copies: a training episode costs by the square of the UEs, here about "
+        f"{plays * 20 * 1e-6:,.0f} CPU s; leave mappo out of --learners, or give fewer UEs or copies"
+    ]
 
 
 def label(name: str, flags: tuple[str, ...]) -> str:
@@ -236,6 +259,8 @@ class EpisodeConfig:
             errors.append(
                 f"--ues {','.join(self.mix)!r} given, one or more of {', '.join(MODALITIES)} is allowed"
             )
+        elif len(self.mix) > UES_MAX:
+            errors.append(f"--ues with {len(self.mix)} UEs given, at most {UES_MAX} are allowed")
         if not 0 < self.battery_start_min <= 1:
             errors.append(f"battery_start_min {self.battery_start_min} given, above 0 up to 1 is allowed")
         if self.steps < self.queue_tasks:

@@ -70,7 +70,8 @@ class Performance:
     qoe_mean: float
     """Plain mean of the same."""
     of_bound: Interval | None
-    """Mean QoE over the mean certified bound of the same episodes; None where no bound was computed."""
+    """Mean QoE over the mean certified bound of the same episodes; None where no bound was computed, or where
+    it is 0, since no policy can succeed."""
     reward: float
     """Mean over episodes."""
     finished: float
@@ -222,9 +223,12 @@ def summarise(
     of_bound = None
     if bounds is not None:
         bound = torch.stack(list(bounds))
-        of_bound = percentiles(
-            qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1) / resample(bound).mean(dim=-1)
-        )
+        drawn_bound = resample(bound).mean(dim=-1)
+        some = drawn_bound > 0  # a resample of episodes that nobody can win has no share
+        if bound.mean() > 0 and some.any():
+            of_bound = percentiles(
+                qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1)[some] / drawn_bound[some]
+            )
 
     def total(name: str) -> float:
         return float(torch.stack([getattr(score, name) for score in scores]).sum())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,7 @@ from optimizer.episode_bound import episode_bound
 from optimizer.evaluation import Performance, play, summarise
 from optimizer.inputs import Loaded, load
 from optimizer.mappo import LearningCurve, MappoConfig, MappoTrainer
-from optimizer.policies import POLICIES, ExhaustivePolicy, Policy, shown
+from optimizer.policies import POLICIES, Policy, shown
 from optimizer.resume import SeedResult, refuse_another_run, run_digest
 
 KIND = "optimize-results"
@@ -160,11 +161,11 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
 
 
 def _untrained(config: TrainConfig, loaded: Loaded) -> dict[str, Policy]:
-    """The policies that need no training; exhaustive search only where there are few enough UEs."""
+    """The policies that need no training, without those that there are too many UEs for."""
     return {
         name: make(config.system, loaded.tasks)
         for name, make in POLICIES.items()
-        if make is not ExhaustivePolicy or loaded.tasks.ues <= ExhaustivePolicy.ues_max
+        if loaded.tasks.ues <= getattr(make, "ues_max", math.inf)
     }
 
 
@@ -344,7 +345,7 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
             )
         )
     if bound is not None:
-        rows.insert(1, ("bound", "", "", f"{bound:.3f}", "100.0%", *[""] * 6, "the future"))
+        rows.insert(1, ("bound", "", "", f"{bound:.3f}", "100.0%" if bound else "-", *[""] * 6, "the future"))
     return align(rows, left=(0, -1))
 
 

@@ -184,7 +184,7 @@ def _queues(document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: s
 def _sweep(documents: Documents, stem: Path, label: str) -> list[Path]:
     """Figs. 5-7: every policy's interquartile mean QoE, and its mean over that of the certified bound, each
     with its 95 % interval."""
-    panels = ["qoe"] if any(one["bound"] is None for one in documents.values()) else ["qoe", "of_bound"]
+    panels = ["qoe", "of_bound"] if all(one["bound"] for one in documents.values()) else ["qoe"]
     figure = new_figure(2.0 + 4.5 * len(panels), 4.5)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     values, rows = list(documents), []

@@ -210,6 +210,8 @@ class CentralPolicy:
     knows every channel can do."""
 
     sees = "all channels, queues, batteries, betas"
+    ues_max = 128
+    """A comparison leaves it out above: its time goes by more than the square of the UEs."""
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
         self._system, self._tasks = system, tasks

@@ -8,7 +8,7 @@ const intervalsOf = (key, scale) => data.policies.map(({ name, [key]: found }) =
   name, colour: colours[name], value: scale * found.value, low: scale * found.low, high: scale * found.high,
 }));
 intervalChart("qoe", "sum QoE of the UEs per step", intervalsOf("qoe", 1));
-if (data.bound !== null) intervalChart("of-bound", "per cent of the certified bound", intervalsOf("of_bound", 100), 100);
+if (data.bound) intervalChart("of-bound", "per cent of the certified bound", intervalsOf("of_bound", 100), 100);
 
 const labels = { qoe: "sum QoE per step", reward: "reward of an episode", entropy: "entropy, nat" };
 for (const key of learned.length ? Object.keys(labels) : []) {

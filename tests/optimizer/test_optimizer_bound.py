@@ -50,7 +50,7 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int) -> torch.Tensor:
             actions = Actions(
                 offload=torch.tensor(offload).expand(shape),
                 power_w=torch.full(shape, 10 ** ((level - 30) / 10), dtype=torch.float64),
-                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min).expand(shape),
+                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j).expand(shape),
                 bandwidth_request=request.expand(shape),
                 code=torch.full(shape, code),
             )
@@ -108,7 +108,7 @@ def test_any_point_of_a_cell_lies_below_its_bound(make_tasks):
             earned = offloading_qoe(
                 SYSTEM, tasks, queue=step.queue.clamp_min(1), channel_gain=step.channel_gain,
                 battery_j=step.battery_j, beta=step.beta_min, power_w=10 ** ((dbm - 30) / 10),
-                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min),
+                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j),
                 bandwidth_hz=bandwidth.clamp_min(1e-3), offloading=torch.tensor(float(n)),
                 code=torch.randint(2, upper.shape, generator=generator),
             )  # fmt: skip
