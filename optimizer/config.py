@@ -17,6 +17,9 @@ CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 OFFLOAD_COSTS = ("paper", "split")
 UES_MAX = 1000
 """Most UEs of an episode."""
+BOUND_UES_MAX = 128
+"""Most UEs that the certified bound, and the controller that comes with it, are computed for: their time goes
+by nearly the square, and with 128 UEs 100 episodes take hours."""
 PLAYS_MAX = 2**21
 """Most plays of a step for MAPPO's baselines, copies * UEs^2: 128 UEs in 128 copies, some 40 CPU s a training
 episode."""
@@ -51,6 +54,13 @@ def seed_errors(seed: int) -> list[str]:
 def learning_rate_errors(learning_rate: float) -> list[str]:
     """What is wrong with Adam's learning rate, one line or none: a weight moves about that far at once."""
     return [] if learning_rate <= 1 else [f"learning_rate {learning_rate} given, above 0 up to 1 is allowed"]
+
+
+def bound_errors(ues: int) -> list[str]:
+    """What is wrong with a bound for so many UEs, one line or none."""
+    if ues <= BOUND_UES_MAX:
+        return []
+    return [f"--ues with {ues} UEs given, the certified bound is for at most {BOUND_UES_MAX}"]
 
 
 def plays_errors(copies: int, ues: int) -> list[str]:

@@ -19,7 +19,7 @@ from data.artifacts import parsing, provenance, read_document, write_json, write
 from data.cli import align, raise_config_errors
 from data.lock import LOCK_NAME, locked
 from data.typed import from_json, typed
-from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig, bound_errors, plays_errors, seed_errors
 from optimizer.dqn import DqnConfig, DqnTrainer
 from optimizer.episode_bound import episode_bound
 from optimizer.evaluation import Performance, play, summarise
@@ -79,6 +79,8 @@ class TrainConfig:
             errors.append(
                 f"--learners {','.join(self.learners)} given, one or more of {', '.join(LEARNERS)} is allowed"
             )
+        if "mappo" in self.learners:
+            errors += plays_errors(self.mappo.copies, self.episode.ues)
         raise_config_errors(errors)
 
 
@@ -110,6 +112,8 @@ def train(config: TrainConfig) -> TrainResult:
         ToolkitError: if an input cannot be used, the output folder cannot be written or holds the results of
             another config; no file is written then.
     """
+    if config.bound:
+        raise_config_errors([f"{error}: give --no-bound" for error in bound_errors(config.episode.ues)])
     loaded = load(config.inputs, system=config.system, episode=config.episode)
     with locked(config.output / LOCK_NAME):  # a folder that cannot be written shows before training
         return _train(config, loaded)

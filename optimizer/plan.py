@@ -12,7 +12,7 @@ import torch
 from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
 from optimizer.bound import GRIDS, Step, bracket
-from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig, bound_errors, seed_errors
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Interval, mean_interval
 from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
@@ -68,6 +68,7 @@ class PlanConfig:
                 f"--states {self.states} given, at least {STATES_MIN} is allowed: an interval over fewer "
                 "would feign certainty"
             )
+        errors += bound_errors(self.episode.ues)
         errors += seed_errors(self.seed)
         raise_config_errors(errors)
 

@@ -70,7 +70,7 @@ def to_actions(system: SystemConfig, tasks: Tasks, shares: NDArray[Any]) -> Acti
 
 def _not_a_number(agent: str, share: str, value: Any) -> ValueError:
     return ValueError(
-        f"action of {agent}: {share} {str(value)[:40]!r} given, a finite number is allowed, 0 to 1 is its range"
+        f"action of {agent}: {share} {str(value)[:40]!r} given, a finite number is allowed: 0 to 1"
     )
 
 
