@@ -234,8 +234,9 @@ class EpisodeConfig:
     """Whether, before a step, each UE announces what it would gain by offloading alone and hears the largest
     of the others'. Section IV's UEs do not. Flag --section-iv turns it off."""
     battery_queues: float = 5000.0
-    """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes. A phone's 15 Wh are
-    some 5000 queues of the text task."""
+    """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes: D (D + 1) / 2 times
+    E_0 of one task, since a step is charged for all that wait. A phone's 15 Wh are some 5000 queues of the
+    text task."""
     battery_start_min: float = 0.1
     """Each episode a UE's battery starts at a share of B_max drawn uniformly from this to 1, so that beta^d
     spans 0.5 to 0.95 among the UEs."""
@@ -245,10 +246,10 @@ class EpisodeConfig:
     success_bonus: float = 1.5
     """xi_S of eq. (14), in units of the mean over UEs of the largest QoE that one step can earn them. A step
     saved must be worth what a step earns, or waiting for a better channel pays more than finishing: QoE is
-    judged by the step. The best controllers earn 1.5 of these units in a step."""
+    judged by the step. The best controllers earn 1.5 of these units in a step. At the beta of reset."""
     failure_scale: float = 1.0
     """xi_F of eq. (14), in units of (largest QoE one step can earn the UE) / E_0 of one task. At 1, one task
-    left undone costs as much as the best step earns."""
+    left undone costs as much as the best step earns. At the beta of reset."""
     penalty_max: float = 1.0
     """Largest punishment of eq. (13). Its t_max - t_i has no lower end as epsilon goes to 0."""
 

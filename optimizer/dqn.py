@@ -19,8 +19,8 @@ from data.progress import Progress
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors, learning_rate_errors
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
-from optimizer.mappo import LearningCurve, draw_seed, require_finite
-from optimizer.networks import mlp
+from optimizer.mappo import LearningCurve, draw_seed
+from optimizer.networks import mlp, require_finite
 from optimizer.observation import OBSERVATION_SIZE, View, observed
 from optimizer.physics import Actions
 from optimizer.ranges import clock_from_share, power_from_share

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,15 @@ from optimizer.config import EpisodeConfig, SystemConfig, config_errors, learnin
 from optimizer.distribution import RawActions
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
-from optimizer.experience import (
-    Experience,
-    ValueNormaliser,
-    advantages,
-    stack,
-    standardised,
-    without_each,
+from optimizer.experience import Experience, ValueNormaliser, advantages, stack, standardised, without_each
+from optimizer.networks import (
+    ActorCritic,
+    LearnedPolicy,
+    read_tensors,
+    require_finite,
+    require_head,
+    write_tensors,
 )
-from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, require_head, write_tensors
 from optimizer.observation import CLOCK_COLUMN, SLOW_SIZE, View
 from optimizer.tasks import Tasks
 
@@ -363,13 +363,7 @@ class MappoTrainer:
             nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm_max)
             self._optimiser.step()
             entropies.append(entropy)
-        if not all(
-            torch.isfinite(w).all() for w in (*self.network.parameters(), self.network.log_scale.exp())
-        ):
-            raise ToolkitError(
-                f"the training diverged in episode {len(self.curve.qoe) + 1}: the weights are not finite; "
-                f"learning_rate {config.learning_rate} given, try a smaller one"
-            )
+        require_finite((*self.network.parameters(), self.network.log_scale.exp()), config.learning_rate)
         return sum(entropies) / len(entropies)
 
     def _minibatches(self, rows: Tensor) -> Iterator[Tensor]:
@@ -391,19 +385,6 @@ class MappoTrainer:
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
-
-
-def require_finite(weights: Iterable[Tensor], learning_rate: float) -> None:
-    """Refuse to go on with weights that are no numbers.
-
-    Raises:
-        ToolkitError: naming the learning rate.
-    """
-    if not all(torch.isfinite(weight).all() for weight in weights):
-        raise ToolkitError(
-            f"the training diverged, its weights are not finite: learning_rate {learning_rate} given, "
-            "a smaller one is needed"
-        )
 
 
 def draw_seed(generator: torch.Generator) -> int:
