@@ -42,6 +42,8 @@ _POWER_LEVELS = 25
 _COARSE_PRICES = tuple(2.0**exponent for exponent in range(-6, 4))
 _FINE_PRICES = tuple(2.0 ** (step / 6) for step in (-5, -4, -3, -2, -1, 1, 2, 3, 4, 5))
 """Prices of bandwidth tried, in units of the most a UE can gain over the whole band, then around the best."""
+_ROUNDING = 1e-11
+"""Relative; more than what `best_local_clock` keeps from its limits can cost."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +82,14 @@ class Step:
     price: Tensor
     """Taken off every success; what is worth less is not done. 0 for (P0) itself."""
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, value.double())
+
     @classmethod
     def known(cls, *, queue: Tensor, channel_gain: Tensor, battery_j: Tensor, beta: Tensor) -> Step:
         """States that are known exactly, nothing priced."""
+        queue, beta = queue.double(), beta.double()
         return cls(
             queue=queue, queue_min=queue, channel_gain=channel_gain, battery_j=battery_j,
             beta_min=beta, beta_max=beta, price=torch.zeros_like(queue),
@@ -110,20 +117,20 @@ def local_upper(system: SystemConfig, tasks: Tasks, step: Step) -> Tensor:
     """Most a UE can earn locally, 0 where it has no task or must fail; (states, ues).
 
     At the best clock for either end of beta: the least cost over clocks is a minimum of lines in beta, so it
-    is concave in beta and least at an end.
+    is concave in beta and least at an end. The shortest queue and the fullest battery leave the most clocks.
     """
     best = torch.zeros_like(step.queue)
     for beta in (step.beta_min, step.beta_max):
-        clock_hz = best_local_clock(system, tasks, step.queue_min, beta)
+        clock_hz = best_local_clock(system, tasks, step.queue_min, beta, step.battery_j)
         latency_s, energy_j = local_effort(system, tasks, queue=step.queue_min, clock_hz=clock_hz)
         cost = standard_cost(
             system, tasks, queue=step.queue_min, beta=beta, latency_s=latency_s, energy_j=energy_j
         )
-        best = torch.maximum(best, 1.0 / cost)
+        best = torch.maximum(best, (1.0 + _ROUNDING) / cost)
     fastest = torch.full_like(best, system.local_clock_max_hz)
     latency_s, _ = local_effort(system, tasks, queue=step.queue_min, clock_hz=fastest)
     possible = (latency_s <= system.latency_max_s) & (
-        _least_local_energy(system, tasks, step.queue_min) <= step.battery_j
+        _least_local_energy(system, tasks, step.queue_min) * (1.0 - _ROUNDING) <= step.battery_j
     )
     return torch.where(possible & (step.queue > 0), (best - step.price).clamp_min(0.0), 0.0)
 
@@ -369,7 +376,7 @@ class _Search:
 
     def __init__(self, system: SystemConfig, tasks: Tasks, step: Step, halvings: range) -> None:
         self._system, self._tasks, self._step, self._halvings = system, tasks, step, halvings
-        self._local_clock_hz = best_local_clock(system, tasks, step.queue, step.beta_min)
+        self._local_clock_hz = best_local_clock(system, tasks, step.queue, step.beta_min, step.battery_j)
         self._clock_hz = best_clock(system, step.beta_min)
         earned = local_qoe(
             system, tasks, queue=step.queue.clamp_min(1), battery_j=step.battery_j, beta=step.beta_min,

@@ -21,7 +21,16 @@ from data.cli import (
     run_command,
 )
 from data.start import run
-from optimizer.config import CSI, MODALITIES, OFFLOAD_COSTS, PREFERENCES, EpisodeConfig, Inputs, SystemConfig
+from optimizer.config import (
+    CSI,
+    MODALITIES,
+    OFFLOAD_COSTS,
+    PREFERENCES,
+    UES_MAX,
+    EpisodeConfig,
+    Inputs,
+    SystemConfig,
+)
 from optimizer.unread import UNREAD, default_mix, unread_flags
 
 if TYPE_CHECKING:
@@ -144,6 +153,8 @@ def modality_mix(text: str) -> tuple[str, ...]:
             raise argparse.ArgumentTypeError(
                 f"{text!r} given, such as text:1,image:1,vqa:2 is allowed, or a number of text UEs"
             )
+        if len(mix) + int(count or "1") > UES_MAX:
+            raise argparse.ArgumentTypeError(f"{text!r} given, at most {UES_MAX} UEs are allowed")
         mix += [modality] * int(count or "1")
     return tuple(mix)
 

@@ -15,6 +15,14 @@ PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
 OFFLOAD_COSTS = ("paper", "split")
+UES_MAX = 1000
+"""Most UEs of an episode."""
+BOUND_UES_MAX = 128
+"""Most UEs that the certified bound, and the controller that comes with it, are computed for: their time goes
+by nearly the square, and with 128 UEs 100 episodes take hours."""
+PLAYS_MAX = 2**21
+"""Most plays of a step for MAPPO's baselines, copies * UEs^2: 128 UEs in 128 copies, some 40 CPU s a training
+episode."""
 
 
 def config_errors(config: Any, *, above_zero: tuple[str, ...] = (), flags: tuple[str, ...] = ()) -> list[str]:
@@ -41,6 +49,31 @@ def config_errors(config: Any, *, above_zero: tuple[str, ...] = (), flags: tuple
 def seed_errors(seed: int) -> list[str]:
     """What is wrong with a run's --seed, one line or none: torch takes 64 bits."""
     return [] if 0 <= seed < 2**63 else [f"--seed {seed} given, 0 to 2^63 - 1 is allowed"]
+
+
+def learning_rate_errors(learning_rate: float) -> list[str]:
+    """What is wrong with Adam's learning rate, one line or none: a weight moves about that far at once."""
+    return [] if learning_rate <= 1 else [f"learning_rate {learning_rate} given, above 0 up to 1 is allowed"]
+
+
+def bound_errors(ues: int) -> list[str]:
+    """What is wrong with a bound for so many UEs, one line or none."""
+    if ues <= BOUND_UES_MAX:
+        return []
+    return [f"--ues with {ues} UEs given, the certified bound is for at most {BOUND_UES_MAX}"]
+
+
+def plays_errors(copies: int, ues: int) -> list[str]:
+    """What is wrong with a training of MAPPO of so many UEs, one line or none: for the baselines each step is
+    played once more for every UE, on all UEs."""
+    plays = copies * ues**2
+    if plays <= PLAYS_MAX:
+        return []
+    return [
+        f"--ues with {ues} UEs given, at most {math.isqrt(PLAYS_MAX // copies)} are allowed of MAPPO with "
+        f"{copies} copies: a training episode costs by the square of the UEs, here about "
+        f"{plays * 20 * 1e-6:,.0f} CPU s; leave mappo out of --learners, or give fewer UEs or copies"
+    ]
 
 
 def label(name: str, flags: tuple[str, ...]) -> str:
@@ -201,8 +234,9 @@ class EpisodeConfig:
     """Whether, before a step, each UE announces what it would gain by offloading alone and hears the largest
     of the others'. Section IV's UEs do not. Flag --section-iv turns it off."""
     battery_queues: float = 5000.0
-    """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes. A phone's 15 Wh are
-    some 5000 queues of the text task."""
+    """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes: D (D + 1) / 2 times
+    E_0 of one task, since a step is charged for all that wait. A phone's 15 Wh are some 5000 queues of the
+    text task."""
     battery_start_min: float = 0.1
     """Each episode a UE's battery starts at a share of B_max drawn uniformly from this to 1, so that beta^d
     spans 0.5 to 0.95 among the UEs."""
@@ -212,10 +246,10 @@ class EpisodeConfig:
     success_bonus: float = 1.5
     """xi_S of eq. (14), in units of the mean over UEs of the largest QoE that one step can earn them. A step
     saved must be worth what a step earns, or waiting for a better channel pays more than finishing: QoE is
-    judged by the step. The best controllers earn 1.5 of these units in a step."""
+    judged by the step. The best controllers earn 1.5 of these units in a step. At the beta of reset."""
     failure_scale: float = 1.0
     """xi_F of eq. (14), in units of (largest QoE one step can earn the UE) / E_0 of one task. At 1, one task
-    left undone costs as much as the best step earns."""
+    left undone costs as much as the best step earns. At the beta of reset."""
     penalty_max: float = 1.0
     """Largest punishment of eq. (13). Its t_max - t_i has no lower end as epsilon goes to 0."""
 
@@ -236,6 +270,8 @@ class EpisodeConfig:
             errors.append(
                 f"--ues {','.join(self.mix)!r} given, one or more of {', '.join(MODALITIES)} is allowed"
             )
+        elif len(self.mix) > UES_MAX:
+            errors.append(f"--ues with {len(self.mix)} UEs given, at most {UES_MAX} are allowed")
         if not 0 < self.battery_start_min <= 1:
             errors.append(f"battery_start_min {self.battery_start_min} given, above 0 up to 1 is allowed")
         if self.steps < self.queue_tasks:

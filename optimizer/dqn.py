@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from data.cli import raise_config_errors
 from data.progress import Progress
-from optimizer.config import EpisodeConfig, SystemConfig, config_errors
+from optimizer.config import EpisodeConfig, SystemConfig, config_errors, learning_rate_errors
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
 from optimizer.mappo import LearningCurve, draw_seed
-from optimizer.networks import mlp
+from optimizer.networks import mlp, require_finite
 from optimizer.observation import OBSERVATION_SIZE, View, observed
 from optimizer.physics import Actions
 from optimizer.ranges import clock_from_share, power_from_share
@@ -75,6 +75,9 @@ class DqnConfig:
                 errors.append(f"{name} {getattr(self, name)} given, above 0 up to 1 is allowed")
         if self.levels < 2:
             errors.append(f"levels {self.levels} given, at least 2 is allowed")
+        if self.memory < self.batch:
+            errors.append(f"memory {self.memory} given, at least batch {self.batch} is allowed")
+        errors += learning_rate_errors(self.learning_rate)
         raise_config_errors(errors)
 
 
@@ -159,7 +162,8 @@ class _Memory:
         }
 
     def add(self, **columns: Tensor) -> None:
-        """Add rows, (n, ...) each."""
+        """Add rows, (n, ...) each; of more than there is room for, the last."""
+        columns = {name: value[-self._size :] for name, value in columns.items()}
         rows = columns["action"].shape[0]
         at = (torch.arange(rows, device=columns["action"].device) + self._next) % self._size
         for name, value in columns.items():
@@ -222,6 +226,7 @@ class DqnTrainer:
                 fallen = min(1.0, done / (self.config.explore_share * episodes))
                 explore = 1.0 + fallen * (self.config.explore_min - 1.0)
                 scores = self._play(explore)
+                require_finite(self.network.parameters(), self.config.learning_rate)
                 curve.reward.append(float(scores.reward.mean()))
                 curve.qoe.append(float(scores.qoe.mean()))
                 curve.finished.append(float(scores.finished.double().mean()))

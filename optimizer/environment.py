@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,8 +96,10 @@ class OffloadingEnvironment:
         )
         self.failure_penalty = self.episode.failure_scale * best
         """xi_F E_0 of eq. (14), reward lost per task left at T, (episodes, ues)."""
-        self.reward_scale = best.mean(dim=-1)
-        """What a step can earn, for learners to divide rewards by: of order 1 at any beta. (episodes,)."""
+        scale = best.mean(dim=-1)
+        self.reward_scale = torch.where(scale > 0, scale, 1.0)
+        """What a step can earn, for learners to divide rewards by: of order 1 at any beta. 1 where no step
+        can earn anything. (episodes,)."""
         self._fade()
         return self.view()
 
@@ -144,9 +145,9 @@ class OffloadingEnvironment:
             What came of it, and the sum reward r_t of eqs. (13), (14), (episodes,).
 
         Raises:
-            ValueError: if a power or clock lies outside its range, (11d), (11e).
+            ValueError: if a power or clock lies outside its range, (11d), (11e), by more than rounding, if a
+                request is not finite, or if a code is no index of `Tasks.symbols`.
         """
-        self._check(actions)
         after = self._transition(actions)
         self._step += 1
         self._queue, self._battery_j = after.queue, after.battery_j
@@ -162,6 +163,9 @@ class OffloadingEnvironment:
 
         Returns:
             Sum reward, (..., episodes), and what would be seen after, but for |h|^2, which is the old one.
+
+        Raises:
+            ValueError: as `step`.
         """
         after = self._transition(actions)
         view = replace(
@@ -180,7 +184,7 @@ class OffloadingEnvironment:
         outcome = execute(
             self.system,
             self.tasks,
-            actions,
+            self._within_limits(actions),
             queue=queue,
             channel_gain=self._channel_gain,
             battery_j=battery_j,
@@ -224,17 +228,25 @@ class OffloadingEnvironment:
             return done
         return done - (left * self.failure_penalty).sum(dim=-1)
 
-    def _check(self, actions: Actions) -> None:
-        limits = (
+    def _within_limits(self, actions: Actions) -> Actions:
+        """The same, p and f cut to their ranges: what they exceed by rounding would exceed the bound."""
+        cut = {}
+        for name, low, high in (
             ("power_w", self.system.power_min_w, self.system.power_max_w),
             ("clock_hz", self.system.local_clock_min_hz, self.system.local_clock_max_hz),
-        )
-        for name, low, high in limits:
-            least, most = (float(end) for end in getattr(actions, name).aminmax())
+        ):
+            value = getattr(actions, name).detach().double()
+            least, most = (float(end) for end in value.aminmax())
             if not low - 1e-6 * high <= least <= most <= high * (1.0 + 1e-6):
                 raise ValueError(f"actions.{name} must lie in {low:g} to {high:g}")
-        if not math.isfinite(float(actions.bandwidth_request.sum())):
+            cut[name] = value.clamp(low, high)
+        if not torch.isfinite(actions.bandwidth_request).all():
             raise ValueError("actions.bandwidth_request must be finite")
+        if actions.code is not None:
+            least, most = (int(end) for end in actions.code.aminmax())
+            if actions.code.is_floating_point() or not 0 <= least <= most < self.tasks.codes:
+                raise ValueError(f"actions.code must be an index of 0 to {self.tasks.codes - 1}")
+        return replace(actions, **cut)
 
 
 def fading(uniform: Tensor) -> Tensor:
@@ -258,9 +270,8 @@ def best_step_qoe(system: SystemConfig, tasks: Tasks, *, beta: Tensor, queue_tas
     Returns:
         QoE, `beta`'s shape.
     """
-    queue = torch.full_like(beta, queue_tasks)
-    clock_hz = best_local_clock(system, tasks, queue, beta)
-    plenty = torch.full_like(beta, torch.inf)
+    queue, plenty = torch.full_like(beta, queue_tasks), torch.full_like(beta, torch.inf)
+    clock_hz = best_local_clock(system, tasks, queue, beta, plenty)
     best = local_qoe(system, tasks, queue=queue, battery_j=plenty, beta=beta, clock_hz=clock_hz)
     for code in range(tasks.codes):
         index = torch.full_like(beta, code, dtype=torch.long)

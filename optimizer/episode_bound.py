@@ -24,10 +24,10 @@ def episode_bound(
     """Bound of each of the episodes that `evaluation.play` plays from the same seed.
 
     Either every UE succeeds in every step and the episode ends after D = `queue_tasks` steps, its queues
-    known; then the steps' bounds average to one of the episode. Or it takes n > D steps. Then no UE has more
-    than D successes, and with lambda_i >= 0 the reward of each success is lambda_i and what it earns above
-    that: all successes earn at most D sum_i lambda_i plus the sum of the steps' bounds with lambda_i taken
-    off each success.
+    known; then the steps' bounds average to one of the episode. Or it takes n > D steps, or ends unfinished
+    after n = T, which may be D. Then no UE has more than D successes, and with lambda_i >= 0 the reward of
+    each success is lambda_i and what it earns above that: all successes earn at most D sum_i lambda_i plus
+    the sum of the steps' bounds with lambda_i taken off each success.
 
     Returns:
         (episodes,).
@@ -35,7 +35,8 @@ def episode_bound(
     world = _World(system, episode, tasks, episodes, seed)
     everyone = torch.arange(episodes)
     bound = world.shortest()
-    waits = range(1, episode.steps - episode.queue_tasks + 1)
+    spare = episode.steps - episode.queue_tasks
+    waits = range(min(1, spare), spare + 1)  # where T = D, of an unfinished episode alone
     quick = world.longer(everyone, waits, GRIDS[:1])
     for wait, value in zip(waits, quick, strict=True):
         doubtful = (value > bound).nonzero().squeeze(-1)

@@ -236,9 +236,11 @@ def summarise(
     of_bound = None
     if bounds is not None:
         bound = torch.stack(list(bounds))
-        if bound.mean() > 0:
+        drawn_bound = resample(bound).mean(dim=-1)
+        some = drawn_bound > 0  # a resample of episodes that nobody can win has no share
+        if bound.mean() > 0 and some.any():
             of_bound = percentiles(
-                qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1) / resample(bound).mean(dim=-1)
+                qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1)[some] / drawn_bound[some]
             )
 
     def total(name: str) -> float:

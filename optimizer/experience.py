@@ -128,11 +128,30 @@ def advantages(
     return result
 
 
-def without_each(drawn: RawActions, best_clock: Tensor) -> RawActions:
-    """For each UE, (ues, copies, ues): the same, but that this one computes at its best clock, (copies, ues),
-    whatever it has drawn."""
-    ues = drawn.offload.shape[-1]
-    others = ~torch.eye(ues, dtype=torch.bool, device=drawn.offload.device).unsqueeze(1)
+def standardised(values: Tensor, among: Tensor) -> Tensor:
+    """To mean 0 and deviation 1 over some of them; a single one has no deviation and comes out as 0.
+
+    Args:
+        values: any shape.
+        among: which of them the mean and deviation are of, bool, of the same shape.
+    """
+    chosen = values[among]
+    deviation = chosen.std() if chosen.numel() > 1 else torch.zeros_like(chosen.sum())
+    return (values - chosen.mean()) / (deviation + 1e-8)
+
+
+def without_each(drawn: RawActions, best_clock: Tensor, which: Tensor | None = None) -> RawActions:
+    """For each UE, or each of some, (which, copies, ues): the same, but that this one computes at its best
+    clock, (copies, ues), whatever it has drawn.
+
+    Args:
+        drawn: (copies, ues).
+        best_clock: share of the clock range, (copies, ues).
+        which: indices of UEs; None is all.
+    """
+    index = torch.arange(drawn.offload.shape[-1], device=drawn.offload.device)
+    which = index if which is None else which
+    others = (which.unsqueeze(-1) != index).unsqueeze(1)
     return replace(drawn, offload=drawn.offload & others, clock=torch.where(others, drawn.clock, best_clock))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,13 +20,13 @@ from data.cli import align, raise_config_errors
 from data.lock import LOCK_NAME, locked
 from data.progress import Progress
 from data.typed import from_json, typed
-from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig, bound_errors, plays_errors, seed_errors
 from optimizer.dqn import DqnConfig, DqnTrainer
 from optimizer.episode_bound import episode_bound
 from optimizer.evaluation import ITEMS_MIN, Performance, play, summarise
 from optimizer.inputs import Loaded, keep_copies, load
 from optimizer.mappo import LearningCurve, MappoConfig, MappoTrainer
-from optimizer.policies import POLICIES, ExhaustivePolicy, Policy, shown
+from optimizer.policies import POLICIES, Policy, shown
 from optimizer.resume import SeedResult, refuse_another_run, run_digest
 
 KIND = "optimize-results"
@@ -79,6 +80,8 @@ class TrainConfig:
             errors.append(
                 f"--learners {','.join(self.learners)} given, each of {', '.join(LEARNERS)} is allowed once"
             )
+        if "mappo" in self.learners:
+            errors += plays_errors(self.mappo.copies, self.episode.ues)
         raise_config_errors(errors)
 
 
@@ -110,6 +113,8 @@ def train(config: TrainConfig) -> TrainResult:
         ToolkitError: if an input cannot be used, the output folder cannot be written or holds the results of
             another config; no file is written then.
     """
+    if config.bound:
+        raise_config_errors([f"{error}: give --no-bound" for error in bound_errors(config.episode.ues)])
     loaded = load(config.inputs, system=config.system, episode=config.episode)
     with locked(config.output / LOCK_NAME):  # a folder that cannot be written shows before training
         return _train(config, loaded)
@@ -162,11 +167,11 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
 
 
 def _untrained(config: TrainConfig, loaded: Loaded) -> dict[str, Policy]:
-    """The policies that need no training; exhaustive search only where there are few enough UEs."""
+    """The policies that need no training, without those that there are too many UEs for."""
     return {
         name: make(config.system, loaded.tasks)
         for name, make in POLICIES.items()
-        if make is not ExhaustivePolicy or loaded.tasks.ues <= ExhaustivePolicy.ues_max
+        if loaded.tasks.ues <= getattr(make, "ues_max", math.inf)
     }
 
 

@@ -21,17 +21,27 @@ from data.artifacts import ToolkitError, exists, parsing
 from data.cli import raise_config_errors
 from data.progress import Progress
 from data.typed import from_json, typed
-from optimizer.config import EpisodeConfig, SystemConfig, config_errors
+from optimizer.config import EpisodeConfig, SystemConfig, config_errors, learning_rate_errors, plays_errors
+from optimizer.distribution import RawActions
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import Scores, Tally
-from optimizer.experience import Experience, ValueNormaliser, advantages, stack, without_each
-from optimizer.networks import ActorCritic, LearnedPolicy, read_tensors, require_head, write_tensors
-from optimizer.observation import CLOCK_COLUMN, SLOW_SIZE
+from optimizer.experience import Experience, ValueNormaliser, advantages, stack, standardised, without_each
+from optimizer.networks import (
+    ActorCritic,
+    LearnedPolicy,
+    read_tensors,
+    require_finite,
+    require_head,
+    write_tensors,
+)
+from optimizer.observation import CLOCK_COLUMN, SLOW_SIZE, View
 from optimizer.tasks import Tasks
 
 CHECKPOINT_KIND = "mappo-checkpoint"
 CHECKPOINT_SCHEMA = 3
 _SAVE_EVERY_S = 60.0
+_PLAYS_AT_ONCE = 2**19
+"""Plays of a step for the baselines that are in memory at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +101,7 @@ class MappoConfig:
         for name in ("critic_weight", "entropy_weight"):
             if getattr(self, name) < 0:
                 errors.append(f"{name} {getattr(self, name)} given, at least 0 is allowed")
+        errors += learning_rate_errors(self.learning_rate)
         raise_config_errors(errors)
 
 
@@ -117,6 +128,9 @@ class MappoTrainer:
         episode: horizon, reward and preference.
         tasks: what each UE has to do.
         generator: source of all draws: first weights, world, exploration, minibatches. Its device is used.
+
+    Raises:
+        ToolkitError: from the constructor, if there are too many UEs for so many copies.
     """
 
     def __init__(
@@ -128,6 +142,7 @@ class MappoTrainer:
         tasks: Tasks,
         generator: torch.Generator,
     ) -> None:
+        raise_config_errors(plays_errors(config.copies, tasks.ues))
         self.config, self.episode, self.system = config, episode, system
         self._generator = generator
         self.network = ActorCritic(
@@ -166,7 +181,8 @@ class MappoTrainer:
             watch: called after every update.
 
         Raises:
-            ToolkitError: if the checkpoint is damaged, foreign or of another config.
+            ToolkitError: if the checkpoint is damaged, foreign or of another config, or if the training
+                diverges.
         """
         if checkpoint is not None and exists(checkpoint):
             self.restore(checkpoint)
@@ -174,7 +190,7 @@ class MappoTrainer:
         if log is not None:
             from torch.utils.tensorboard import SummaryWriter  # takes a second to load
 
-            writer = SummaryWriter(str(log), purge_step=len(self.curve.qoe))
+            writer = SummaryWriter(str(log), purge_step=len(self.curve.qoe) + 1)
         saved = time.monotonic()
         before = len(self.curve.qoe)
         with (
@@ -282,12 +298,8 @@ class MappoTrainer:
             distribution = network.actions(view.observation)
             drawn = distribution.sample(self._generator)
             actions = network.physical(drawn, view)
-            others = without_each(drawn, view.observation[..., CLOCK_COLUMN])
-            reward_without, after = environment.look_ahead(network.physical(others, view))
+            baseline = self._baseline(drawn, view)
             outcome, reward = environment.step(actions)
-            over = (after.queue == 0).all(dim=-1) | (after.step >= self.episode.steps)
-            follows = torch.where(over, 0.0, restore(network.value_ahead(after.slow)))  # (ues, copies)
-            baseline = (reward_without / scale).float() + self.config.discount * follows
             tally.add(view.queue, outcome, reward)
             steps.append(
                 Experience(
@@ -298,17 +310,34 @@ class MappoTrainer:
                     reward=(reward / scale).float(),
                     value=restore(network.value(view.observation)),
                     value_ahead=restore(network.value_ahead(view.slow)),
-                    baseline=baseline.T,
+                    baseline=baseline,
                 )
             )
             view = environment.view()
         return stack(steps), tally.scores()
+
+    def _baseline(self, drawn: RawActions, view: View) -> Tensor:
+        """r + gamma V' had each UE alone not offloaded, in the rewards' unit, (copies, ues)."""
+        environment, network = self._environment, self.network
+        parts = []
+        copies, ues = drawn.offload.shape
+        everyone = torch.arange(ues, device=drawn.offload.device)
+        for which in everyone.split(max(1, _PLAYS_AT_ONCE // (copies * ues))):
+            others = without_each(drawn, view.observation[..., CLOCK_COLUMN], which)
+            reward, after = environment.look_ahead(network.physical(others, view))
+            over = (after.queue == 0).all(dim=-1) | (after.step >= self.episode.steps)
+            follows = torch.where(over, 0.0, self._normaliser.restore(network.value_ahead(after.slow)))
+            parts.append((reward / environment.reward_scale).float() + self.config.discount * follows)
+        return torch.cat(parts).T
 
     def update(self, experience: Experience) -> float:
         """Improve the network on one episode's experience.
 
         Returns:
             Mean entropy of the policy that was updated.
+
+        Raises:
+            ToolkitError: if the weights are no numbers any more.
         """
         config = self.config
         running = experience.active.any(dim=-1)
@@ -323,8 +352,7 @@ class MappoTrainer:
         returns = (advantages(reward, value, value, running, **factors) + value).flatten()
         self._normaliser.update(returns[rows])
         targets = self._normaliser.normalise(returns)
-        chosen = advantage[experience.active]
-        advantage = ((advantage - chosen.mean()) / (chosen.std() + 1e-8)).flatten(0, 1)
+        advantage = standardised(advantage, experience.active).flatten(0, 1)
 
         entropies = []
         for index in self._minibatches(rows):
@@ -335,6 +363,7 @@ class MappoTrainer:
             nn.utils.clip_grad_norm_(self.network.parameters(), config.gradient_norm_max)
             self._optimiser.step()
             entropies.append(entropy)
+        require_finite((*self.network.parameters(), self.network.log_scale.exp()), config.learning_rate)
         return sum(entropies) / len(entropies)
 
     def _minibatches(self, rows: Tensor) -> Iterator[Tensor]:

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -212,6 +212,19 @@ class LearnedPolicy:
             except RuntimeError as error:
                 raise ToolkitError(f"weights do not fit the sizes the file gives: {error}") from error
             return cls(network)
+
+
+def require_finite(weights: Iterable[Tensor], learning_rate: float) -> None:
+    """Refuse to go on with weights that are no numbers.
+
+    Raises:
+        ToolkitError: naming the learning rate.
+    """
+    if not all(torch.isfinite(weight).all() for weight in weights):
+        raise ToolkitError(
+            f"the training diverged, its weights are not finite: learning_rate {learning_rate} given, "
+            "a smaller one is needed"
+        )
 
 
 def require_head(head: Mapping[str, Any], kind: str, schema_version: int) -> None:

@@ -86,8 +86,8 @@ class View:
 
     @cached_property
     def clock_hz(self) -> Tensor:
-        """Best local clock, (episodes, ues)."""
-        return best_local_clock(self.system, self.tasks, self.queue, self.beta)
+        """Best local clock that t_max and the battery allow, (episodes, ues)."""
+        return best_local_clock(self.system, self.tasks, self.queue, self.beta, self.battery_j)
 
     @cached_property
     def encoding_clock_hz(self) -> Tensor:

@@ -5,6 +5,8 @@ Pathloss and shadowing from Table 7.4.1-1, LOS probability from Table 7.4.2-1 (o
 
 from __future__ import annotations
 
+import functools
+import logging
 import math
 
 import torch
@@ -16,6 +18,26 @@ SPEED_OF_LIGHT_M_S = 3.0e8
 """As Table 7.4.1-1, note 1 has it."""
 SHADOWING_LOS_DB = 4.0
 SHADOWING_NLOS_DB = 7.82
+RANGES = {
+    "carrier_hz": (0.5e9, 100e9, "Hz"),
+    "station_height_m": (10.0, 10.0, "m"),
+    "ue_height_m": (1.5, 22.5, "m"),
+    "environment_height_m": (1.0, 1.0, "m"),
+    "radius_max_m": (10.0, 5000.0, "m"),
+}
+"""What Table 7.4.1-1 holds for in UMi street canyon, by field of `SystemConfig`; carriers by clause 7.1."""
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def warn_beyond_ranges(system: SystemConfig) -> None:
+    """Say, once a system, which of its fields the model was not made for."""
+    for name, (least, most, unit) in RANGES.items():
+        value = getattr(system, name)
+        if not least <= value <= most:
+            allowed = f"{least:g} {unit}" if least == most else f"{least:g} {unit} to {most:g} {unit}"
+            logger.warning("%s %g: TR 38.901 gives the UMi pathloss for %s", name, value, allowed)
 
 
 def distance_3d_m(system: SystemConfig, distance_m: Tensor) -> Tensor:
@@ -91,6 +113,8 @@ def draw_positions(system: SystemConfig, shape: tuple[int, ...], generator: torc
 def draw_gain(system: SystemConfig, position_m: Tensor, generator: torch.Generator) -> Tensor:
     """Draw g of eq. (1): LOS state and shadowing at each place, independent between places.
 
+    Warns of a system that the model was not made for.
+
     Args:
         system: carrier and heights.
         position_m: (..., 2).
@@ -99,6 +123,7 @@ def draw_gain(system: SystemConfig, position_m: Tensor, generator: torch.Generat
     Returns:
         Large-scale power gain, linear, shape (...).
     """
+    warn_beyond_ranges(system)
     distance_m = torch.linalg.vector_norm(position_m, dim=-1)
     shape = distance_m.shape
     sight = torch.rand(

@@ -3,7 +3,8 @@
 `execute` is one step of all UEs. It is put together from `allocate_bandwidth`, `snr_db`, `map_accuracy`,
 `local_effort`, `offloading_effort` and `standard_cost`, which the bound and the look-ups call on their own;
 nobody has formulas of their own. Shapes: `(..., ues)`, any number of leading axes; the last axis is what
-eqs. (5), (6) and (12) sum over.
+eqs. (5), (6) and (12) sum over. Everything is computed in float64: numbers of another type are converted
+first, since f^3 exceeds what int64 and float16 hold.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ import torch
 from torch import Tensor
 
 from optimizer.config import SystemConfig
+from optimizer.precision import in_float64
 from optimizer.tasks import Tasks
+
+_CLOCK_MARGIN = 1e-12
+"""Share by which a clock that a limit decides stays inside it, so that rounding breaks no constraint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,7 @@ class Outcome:
         return torch.where(self.success, self.qoe, 0.0)
 
 
+@in_float64
 def allocate_bandwidth(system: SystemConfig, request: Tensor, offload: Tensor) -> Tensor:
     """Eq. (12) over the UEs that offload; the others ask for none.
 
@@ -89,11 +95,13 @@ def allocate_bandwidth(system: SystemConfig, request: Tensor, offload: Tensor) -
     return system.bandwidth_hz * weight / weight.sum(dim=-1, keepdim=True).clamp_min(1.0)
 
 
+@in_float64
 def snr_db(system: SystemConfig, *, power_w: Tensor, channel_gain: Tensor, bandwidth_hz: Tensor) -> Tensor:
     """gamma of eq. (1) in dB, where the UE offloads; any broadcastable shapes."""
     return 10.0 * torch.log10(power_w * channel_gain / (bandwidth_hz * system.noise_w_hz))
 
 
+@in_float64
 def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Tensor:
     """f^Q(k, SNR) of section III: linear in dB between the map's points, clamped to its ends.
 
@@ -128,6 +136,7 @@ def needed_snr_db(system: SystemConfig, tasks: Tasks) -> Tensor:
     return torch.where(reaches, torch.where(first == 0, -torch.inf, needed), torch.inf)
 
 
+@in_float64
 def local_effort(
     system: SystemConfig, tasks: Tasks, *, queue: Tensor, clock_hz: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -142,6 +151,7 @@ def local_effort(
     )  # (8)
 
 
+@in_float64
 def offloading_effort(
     system: SystemConfig,
     tasks: Tasks,
@@ -182,6 +192,7 @@ def offloading_effort(
     return latency_s, compute_j + power_w * upload_s + latency_s * system.circuit_power_w  # (8)
 
 
+@in_float64
 def local_reference(system: SystemConfig, tasks: Tasks, queue: Tensor) -> tuple[Tensor, Tensor]:
     """E_0 and t_0 of eq. (9): local execution of the same queue at f_max, static power included.
 
@@ -193,6 +204,7 @@ def local_reference(system: SystemConfig, tasks: Tasks, queue: Tensor) -> tuple[
     return energy_j, latency_s
 
 
+@in_float64
 def standard_cost(
     system: SystemConfig, tasks: Tasks, *, queue: Tensor, beta: Tensor, latency_s: Tensor, energy_j: Tensor
 ) -> Tensor:
@@ -201,11 +213,13 @@ def standard_cost(
     return beta * energy_j / energy_0_j + (1.0 - beta) * latency_s / latency_0_s
 
 
+@in_float64
 def battery_beta(battery_j: Tensor, battery_max_j: Tensor) -> Tensor:
     """beta^d of eq. (28): 0.5 on a full battery, 1 on an empty one."""
     return 1.0 - battery_j / (2.0 * battery_max_j)
 
 
+@in_float64
 def best_clock(system: SystemConfig, beta: Tensor) -> Tensor:
     """Clock within its range that minimises eq. (9) of whatever the UE computes.
 
@@ -227,22 +241,51 @@ def best_clock(system: SystemConfig, beta: Tensor) -> Tensor:
     return free.clamp(system.local_clock_min_hz, system.local_clock_max_hz)
 
 
-def best_local_clock(system: SystemConfig, tasks: Tasks, queue: Tensor, beta: Tensor) -> Tensor:
-    """Clock that minimises eq. (9) of local execution, within its range and, if that allows it, t_max.
+@in_float64
+def best_local_clock(
+    system: SystemConfig, tasks: Tasks, queue: Tensor, beta: Tensor, battery_j: Tensor
+) -> Tensor:
+    """Clock that minimises eq. (9) of local execution among those that meet t_max (11g) and E^max (11h).
+
+    Where no clock within its range meets both, it is the best one of those that meet (11g), or f_max.
 
     Args:
         system: clock range, energy coefficient, static power, t_max.
         tasks: l of each UE.
         queue: d, (..., ues).
         beta: (..., ues).
+        battery_j: E^max, (..., ues); inf leaves (11h) out.
 
     Returns:
         f in Hz, (..., ues).
     """
-    needed = queue * tasks.flops / (system.local_flops_per_cycle * system.latency_max_s)
-    return torch.maximum(best_clock(system, beta), needed.clamp_max(system.local_clock_max_hz))
+    f_max = system.local_clock_max_hz
+    cycles = queue * tasks.flops / system.local_flops_per_cycle
+    least = (cycles / system.latency_max_s * (1.0 + _CLOCK_MARGIN)).clamp_max(f_max)
+    clock_hz = torch.maximum(best_clock(system, beta), least)
+    # (11h) allows a range of clocks around the thriftiest, which never lies above the best
+    thriftiest = torch.maximum(best_clock(system, torch.ones_like(clock_hz)), least)
+    most = _largest_clock(system, battery_j / cycles) * (1.0 - _CLOCK_MARGIN)
+    slower = torch.minimum(clock_hz, torch.maximum(most, thriftiest))
+    _, energy_j = local_effort(system, tasks, queue=queue, clock_hz=slower)
+    return torch.where(energy_j <= battery_j, slower, clock_hz)
 
 
+def _largest_clock(system: SystemConfig, cycle_j: Tensor) -> Tensor:
+    """Largest f at which a cycle takes `cycle_j`, alpha f^2 + p^c / f: the largest root of a cubic.
+
+    Means nothing where even the thriftiest clock takes more.
+    """
+    slope, static = (
+        cycle_j / system.local_energy_coefficient,
+        system.circuit_power_w / system.local_energy_coefficient,
+    )
+    third = slope / 3.0
+    cosine = (-static / 2.0 / third**1.5).clamp(-1.0, 1.0)  # f^3 - slope f + static = 0
+    return 2.0 * third.sqrt() * torch.cos(torch.arccos(cosine) / 3.0)
+
+
+@in_float64
 def meets_limits(
     system: SystemConfig, *, accuracy: Tensor, latency_s: Tensor, energy_j: Tensor, battery_j: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -250,6 +293,7 @@ def meets_limits(
     return accuracy >= system.accuracy_min, latency_s <= system.latency_max_s, energy_j <= battery_j
 
 
+@in_float64
 def execute(
     system: SystemConfig,
     tasks: Tasks,
@@ -313,6 +357,7 @@ def execute(
     )
 
 
+@in_float64
 def local_qoe(
     system: SystemConfig, tasks: Tasks, *, queue: Tensor, battery_j: Tensor, beta: Tensor, clock_hz: Tensor
 ) -> Tensor:
@@ -325,6 +370,7 @@ def local_qoe(
     return torch.where(in_time & charged, 1.0 / cost, 0.0)
 
 
+@in_float64
 def offloading_qoe(
     system: SystemConfig,
     tasks: Tasks,
@@ -356,6 +402,7 @@ def offloading_qoe(
     return torch.where(accurate & in_time & charged, accuracy / cost, 0.0)
 
 
+@in_float64
 def best_power(
     system: SystemConfig,
     tasks: Tasks,
@@ -395,6 +442,7 @@ def best_power(
     return power_w[at], most
 
 
+@in_float64
 def server_energy_j(system: SystemConfig, tasks: Tasks, queue: Tensor, offloaded: Tensor) -> Tensor:
     """E^rc of eq. (6), (..., ues). Eq. (8) leaves it out of the cost, so that no decision depends on it."""
     rho = offloaded.to(queue.dtype)

@@ -13,7 +13,7 @@ from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
 from data.progress import Progress
 from optimizer.bound import GRIDS, Step, bracket
-from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
+from optimizer.config import EpisodeConfig, Inputs, SystemConfig, bound_errors, seed_errors
 from optimizer.environment import OffloadingEnvironment
 from optimizer.evaluation import ITEMS_MIN, Interval, mean_interval
 from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
@@ -67,6 +67,7 @@ class PlanConfig:
                 f"--states {self.states} given, at least {ITEMS_MIN} is allowed: an interval over fewer "
                 "would feign certainty"
             )
+        errors += bound_errors(self.episode.ues)
         errors += seed_errors(self.seed)
         raise_config_errors(errors)
 

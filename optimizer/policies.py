@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data.artifacts import ToolkitError
 from optimizer.bound import GRIDS, Step, bracket
-from optimizer.config import SystemConfig
+from optimizer.config import BOUND_UES_MAX, SystemConfig
 from optimizer.observation import HEARD, POWER_LEVELS, View
 from optimizer.physics import Actions, execute
 from optimizer.ranges import clock_from_share, power_from_share, power_levels_w
@@ -210,6 +210,7 @@ class CentralPolicy:
     knows every channel can do."""
 
     sees = "all channels, queues, batteries, betas"
+    ues_max = BOUND_UES_MAX
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
         self._system, self._tasks = system, tasks

@@ -3,10 +3,14 @@ libraries.
 
 Needs the extra `rl`. Actions are shares in [0, 1]: offload (yes above 1/2), power (in dBm), clock, a
 bandwidth request b-hat of -3 to 3, and where UEs choose k (`Inputs.joint_k`) its place in `Tasks.symbols`.
+An environment that is reset without a seed draws one from entropy, once; a copy of it draws another.
 """
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import gymnasium
@@ -24,6 +28,8 @@ from optimizer.ranges import clock_from_share, power_from_share
 from optimizer.tasks import Tasks
 
 _REQUEST_SPAN = 3.0
+_SHARES = ("offload", "power", "clock", "request", "code")
+"""What the numbers of an action are."""
 Array = NDArray[np.float32]
 
 
@@ -32,8 +38,24 @@ def action_size(tasks: Tasks) -> int:
     return 4 if tasks.codes == 1 else 5
 
 
+def agent_names(tasks: Tasks) -> list[str]:
+    """Names of the UEs, in the order of `Tasks`."""
+    return [f"ue_{i}" for i in range(tasks.ues)]
+
+
 def to_actions(system: SystemConfig, tasks: Tasks, shares: NDArray[Any]) -> Actions:
-    """Physical actions of shares in [0, 1], (..., ues, action_size); what lies outside counts as the end."""
+    """Physical actions of shares in [0, 1], (..., ues, action_size); what lies outside counts as the end.
+
+    Raises:
+        ValueError: if the shape is another, or a number is not finite.
+    """
+    size = (tasks.ues, action_size(tasks))
+    if shares.shape[-2:] != size:
+        raise ValueError(f"actions of shape {shares.shape} given, (..., {size[0]}, {size[1]}) is allowed")
+    wrong = np.argwhere(~np.isfinite(shares))
+    if len(wrong):
+        *_, ue, share = (int(i) for i in wrong[0])
+        raise _not_a_number(agent_names(tasks)[ue], _SHARES[share], shares[tuple(wrong[0])])
     offload, power, clock, request, *code = (
         torch.as_tensor(shares, dtype=torch.float64).clamp(0.0, 1.0).unbind(dim=-1)
     )
@@ -46,6 +68,47 @@ def to_actions(system: SystemConfig, tasks: Tasks, shares: NDArray[Any]) -> Acti
     )
 
 
+def _not_a_number(agent: str, share: str, value: Any) -> ValueError:
+    return ValueError(
+        f"action of {agent}: {share} {str(value)[:40]!r} given, a finite number is allowed: 0 to 1"
+    )
+
+
+def _shares(action: Any, agents: list[str], size: int) -> NDArray[np.float64]:
+    """The numbers of one or more agents' actions, one after the other, as (agents, size).
+
+    Raises:
+        ValueError: naming the agent, and the share that is no finite number.
+    """
+    whole = agents[0] if len(agents) == 1 else f"{agents[0]} to {agents[-1]}"
+    try:
+        values = np.asarray(action, dtype=object)
+    except Exception as error:  # whatever an object's own conversion to an array raises
+        raise ValueError(f"action of {whole}: {type(action).__name__} given, numbers are allowed") from error
+    if values.shape not in ((len(agents) * size,), (len(agents), size)):
+        raise ValueError(
+            f"action of {whole}: {type(action).__name__} of shape {values.shape} given, "
+            f"({len(agents) * size},) is allowed: {', '.join(_SHARES[:size])}"
+            + (" of each" if len(agents) > 1 else "")
+        )
+    shares = np.array([_number(value) for value in values.ravel()], dtype=np.float64)
+    wrong = np.flatnonzero(~np.isfinite(shares))
+    if len(wrong):
+        agent, share = divmod(int(wrong[0]), size)
+        raise _not_a_number(agents[agent], _SHARES[share], values.ravel()[wrong[0]])
+    return shares.reshape(len(agents), size)
+
+
+def _number(value: Any) -> float:
+    """A value as float; NaN if it is no number."""
+    if isinstance(value, (str, bytes)):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return math.nan
+
+
 def _observation_space(shape: tuple[int, ...]) -> spaces.Box:
     return spaces.Box(-np.inf, np.inf, shape, np.float32)
 
@@ -56,19 +119,38 @@ class _Single:
     def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> None:
         self._system, self._tasks = system, tasks
         self._generator = torch.Generator()
+        self._seeded = False
+        self._drawn_by: int | None = None
+        self.started = False
         self.environment = OffloadingEnvironment(
             system=system, episode=episode, tasks=tasks, episodes=1, generator=self._generator
         )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy draws a seed of its own at its next reset, unless somebody has seeded it."""
+        self.__dict__.update(state)
+        self._drawn_by = None
+
     def reset(self, seed: int | None) -> View:
         if seed is not None:
-            self._generator.manual_seed(seed)
+            self._generator.manual_seed(int(seed))
+            self._seeded = True
+        elif not self._seeded and self._drawn_by != os.getpid():  # a fork is a copy, too
+            self._generator.seed()
+            self._drawn_by = os.getpid()
+        self.started = True
         return self.environment.reset()
 
     def step(self, shares: NDArray[Any]) -> tuple[View, Outcome, float, bool]:
         outcome, reward = self.environment.step(to_actions(self._system, self._tasks, shares[None]))
         over = bool(self.environment.finished[0])
         return self.environment.view(), outcome, float(reward / self.environment.reward_scale), over
+
+
+def _require_reset(single: _Single) -> None:
+    """Refuse a step of an episode that nobody has started: it would be the same in every environment."""
+    if not single.started:
+        raise gymnasium.error.ResetNeeded("step() before reset(): call reset() first")
 
 
 class ParallelOffloading(pettingzoo.ParallelEnv):
@@ -84,7 +166,8 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
 
     def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> None:
         self._single = _Single(system, episode, tasks)
-        self.possible_agents = [f"ue_{i}" for i in range(tasks.ues)]
+        self.possible_agents = agent_names(tasks)
+        self._action_size = action_size(tasks)
         self.agents: list[str] = []
         self.observation_spaces = {
             name: _observation_space((OBSERVATION_SIZE,)) for name in self.possible_agents
@@ -115,8 +198,17 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
     ) -> tuple[
         dict[str, Array], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
     ]:
-        """Play a step. Agents leave together, when the episode is over."""
-        shares = np.stack([np.asarray(actions[name], dtype=np.float64) for name in self.possible_agents])
+        """Play a step. Agents leave together, when the episode is over.
+
+        Raises:
+            ValueError: if an agent's action is missing, holds what is no finite number or is of another
+                length, or if an agent is unknown.
+        """
+        _require_reset(self._single)
+        if not self.agents and not actions:
+            return {}, {}, {}, {}, {}
+        self._check_agents(actions)
+        shares = np.concatenate([_shares(actions[name], [name], self._action_size) for name in self.agents])
         view, outcome, reward, over = self._single.step(shares)
         names = self.agents
         earned = outcome.earned_qoe[0].tolist()
@@ -130,6 +222,17 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
         if over:
             self.agents = []
         return result
+
+    def _check_agents(self, actions: Any) -> None:
+        if not isinstance(actions, Mapping):
+            raise ValueError(f"{type(actions).__name__} given, a dict of actions by agent is allowed")
+        if missing := [name for name in self.agents if name not in actions]:
+            raise ValueError(f"no action of {', '.join(missing)} given, one of every agent is needed")
+        if unknown := [str(name) for name in actions if name not in self.agents]:
+            over = "" if self.agents else ": the episode is over, call reset()"
+            raise ValueError(
+                f"actions of {', '.join(unknown)} given, {', '.join(self.agents) or 'none'} are allowed{over}"
+            )
 
     def state(self) -> Array:
         """All observations, for a central critic."""
@@ -158,7 +261,7 @@ class CentralOffloading(gymnasium.Env):
 
     def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> None:
         self._single = _Single(system, episode, tasks)
-        self._shape = (tasks.ues, action_size(tasks))
+        self._agents, self._action_size = agent_names(tasks), action_size(tasks)
         self.observation_space = _observation_space((tasks.ues * OBSERVATION_SIZE,))
         self.action_space = spaces.Box(0.0, 1.0, (tasks.ues * action_size(tasks),), np.float32)
 
@@ -170,7 +273,12 @@ class CentralOffloading(gymnasium.Env):
         return self._single.reset(seed).observation[0].numpy().reshape(-1), {}
 
     def step(self, action: NDArray[Any]) -> tuple[Array, float, bool, bool, dict[str, Any]]:
-        """Play a step."""
-        view, outcome, reward, over = self._single.step(np.asarray(action).reshape(self._shape))
+        """Play a step.
+
+        Raises:
+            ValueError: if the action holds what is no finite number, naming the UE, or is of another length.
+        """
+        _require_reset(self._single)
+        view, outcome, reward, over = self._single.step(_shares(action, self._agents, self._action_size))
         info = {"qoe": float(outcome.earned_qoe.sum())}
         return view.observation[0].numpy().reshape(-1), reward, over, False, info

@@ -384,6 +384,9 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--tex-map", "x"], "--tex-map"),
         (["--ues", "text:0"], "--ues"),
         (["--ues", "sound:2"], "--ues"),
+        (["--ues", "text:20000000"], "at most 1000 UEs are allowed"),
+        (["--ues", "text:600,text:600"], "at most 1000 UEs are allowed"),
+        (["--ues", "text:200"], "--ues with 200 UEs given, at most 128 are allowed of MAPPO with 128 copies"),
         (["--learners", "ppo"], "--learners ppo given"),
         (
             ["--learners", "mappo,mappo"],
@@ -522,6 +525,48 @@ def test_configs_list_all_their_errors():
     assert all(name in str(caught.value) for name in ("discount 1.5", "gae_lambda 0.0", "learning_rate 0.0"))
     with pytest.raises(ToolkitError, match="steps 5"):
         EpisodeConfig(steps=5)
+    with pytest.raises(ToolkitError, match="--ues with 1001 UEs given, at most 1000 are allowed"):
+        EpisodeConfig(mix=("text",) * 1001)
+    for config in (MappoConfig, DqnConfig):
+        with pytest.raises(ToolkitError, match=r"learning_rate 1e\+308 given, above 0 up to 1 is allowed"):
+            config(learning_rate=1e308, **({"double": True} if config is DqnConfig else {}))
+
+
+def test_more_ues_than_can_be_bounded_are_refused_before_anything_is_written(files, tmp_path):
+    inputs = Inputs(text_map=files[0], text_flops=files[1])
+    crowd = {"inputs": inputs, "episode": EpisodeConfig(mix=("text",) * 129), "output": tmp_path / "out"}
+    with pytest.raises(ToolkitError, match="129 UEs given, at most 128 are allowed of MAPPO"):
+        TrainConfig(**crowd)
+    with pytest.raises(ToolkitError, match="the certified bound is for at most 128: give --no-bound"):
+        train(TrainConfig(**crowd, learners=()))
+    with pytest.raises(ToolkitError, match="the certified bound is for at most 128"):
+        PlanConfig(inputs=inputs, episode=crowd["episode"], qoe=1.0)
+    assert not crowd["output"].exists()
+    TrainConfig(**crowd, mappo=MappoConfig(copies=64))  # fewer copies pay for more UEs
+    done = train(TrainConfig(**crowd, learners=(), bound=False, seeds=1, test_episodes=4))
+    assert set(done.performance) == set(POLICIES) - {"central", "exhaustive"}
+
+
+@pytest.mark.parametrize("horizon", [{"queue_tasks": 1, "steps": 1}, {"queue_tasks": 3, "steps": 3}])
+@pytest.mark.parametrize("latency_max_s", [1.0, 1e-6])  # of which in the second nobody can succeed
+def test_results_are_written_whatever_the_bound_is(files, tmp_path, horizon, latency_max_s):
+    config = TrainConfig(
+        inputs=Inputs(text_map=files[0], text_flops=files[1]),
+        system=SystemConfig(latency_max_s=latency_max_s),
+        episode=EpisodeConfig(mix=("text",) * 2, **horizon),
+        mappo=MappoConfig(episodes=2, copies=2), seeds=1, test_episodes=4, output=tmp_path / "out",
+    )  # fmt: skip
+    done = train(config)
+    written = json.loads((tmp_path / "out" / "results.json").read_text())
+    table = format_table(done.performance, done.bound).splitlines()
+    assert len(table) == 2 + len(done.performance)
+    if latency_max_s < 1:
+        assert written["bound"] == 0.0
+        assert all(tested["of_bound"] is None for tested in written["policies"].values())
+        assert "100.0%" not in table[1]
+    else:
+        assert all(tested["of_bound"]["value"] <= 1 + 1e-9 for tested in written["policies"].values())
+    assert main(["report", str(tmp_path / "out")]) == 0
 
 
 @pytest.mark.parametrize(

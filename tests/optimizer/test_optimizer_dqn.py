@@ -92,3 +92,33 @@ def test_configs_list_all_their_errors():
     with pytest.raises(ToolkitError) as caught:
         DqnConfig(double=True, episodes=0, discount=2.0, levels=1)
     assert all(part in str(caught.value) for part in ("--episodes 0", "discount 2.0", "levels 1"))
+
+
+def test_a_memory_of_less_than_a_batch_would_learn_nothing():
+    with pytest.raises(ToolkitError, match="memory 10 given, at least batch 512 is allowed"):
+        DqnConfig(double=True, memory=10)
+
+
+def test_more_than_there_is_room_for_leaves_the_last(make_tasks):
+    learner = trainer(make_tasks(), double=False, batch=4, memory=4, copies=1)
+    for rows in (torch.arange(3), torch.arange(3, 10)):
+        observation = rows.float().unsqueeze(-1).expand(-1, OBSERVATION_SIZE)
+        learner._memory.add(
+            observation=observation, action=rows, reward=rows.float(), following=observation,
+            goes_on=rows > 0,
+        )  # fmt: skip
+    columns = learner._memory._columns
+    assert sorted(columns["action"].tolist()) == [6, 7, 8, 9]
+    assert torch.equal(columns["action"].float(), columns["reward"])
+    assert torch.equal(columns["action"].float(), columns["observation"][:, 0])
+
+
+@pytest.mark.parametrize("change", [{"queue_tasks": 1}, {"queue_tasks": 1, "steps": 1}])
+def test_the_smallest_experience_leaves_the_weights_finite(make_tasks, change):
+    learner = DqnTrainer(
+        DqnConfig(double=True, episodes=3, copies=1, batch=1, memory=1), system=SYSTEM,
+        episode=EpisodeConfig(mix=("text",), **change), tasks=make_tasks(mix=("text",)),
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    learner.train()
+    assert all(weight.isfinite().all() for weight in learner.network.parameters())

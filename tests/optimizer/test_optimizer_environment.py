@@ -357,6 +357,47 @@ def test_actions_out_of_range_are_refused(make_environment, change):
         environment.step(Actions(**bad))
 
 
+@pytest.mark.parametrize("code", [[[1]], [[-1]], [[0.0]]])
+def test_a_code_that_the_tasks_do_not_have_is_refused(make_environment, code):
+    """It would read another UE's map."""
+    environment = make_environment(mix=("text",), episodes=1)
+    good = everyone(environment, offload=True)
+    environment.step(replace(good, code=torch.tensor([[0]])))
+    with pytest.raises(ValueError, match=r"actions\.code must be an index of 0 to 0"):
+        environment.step(replace(good, code=torch.tensor(code)))
+
+
+@pytest.mark.parametrize("beyond", [5e-7, -5e-7])
+def test_what_exceeds_a_range_by_rounding_counts_as_its_end(make_environment, beyond):
+    """Else an action could exceed the bound by as much."""
+    environment, other = make_environment(offload_cost="split"), make_environment(offload_cost="split")
+    good = everyone(environment, offload=True, clock_hz=1.28e9 if beyond > 0 else 0.64e9)
+    end_w = SYSTEM.power_max_w if beyond > 0 else SYSTEM.power_min_w
+    at_end = replace(good, power_w=torch.full_like(good.power_w, end_w))
+    outside = replace(at_end, power_w=at_end.power_w * (1 + beyond), clock_hz=good.clock_hz * (1 + beyond))
+    ahead, _ = environment.look_ahead(outside)
+    outcome, reward = environment.step(outside)
+    expected, expected_reward = other.step(at_end)
+    assert torch.equal(reward, expected_reward)
+    assert torch.equal(ahead, expected_reward)
+    for name, value in vars(outcome).items():
+        assert torch.equal(value, vars(expected)[name]), name
+    with pytest.raises(ValueError, match="power_w"):
+        environment.look_ahead(replace(good, power_w=good.power_w * 2))
+
+
+def test_where_no_step_can_earn_anything_rewards_stay_numbers(make_tasks):
+    """Local execution is always late and the map is 0 throughout."""
+    tasks = make_tasks(mix=("text",))
+    tasks = replace(tasks, map_ratio=torch.zeros_like(tasks.map_ratio))
+    environment = OffloadingEnvironment(
+        system=SystemConfig(latency_max_s=1e-6), episode=EpisodeConfig(mix=("text",)), tasks=tasks,
+        episodes=2, generator=generator(),
+    )  # fmt: skip
+    _, reward = environment.step(everyone(environment, offload=False))
+    assert (reward / environment.reward_scale).isfinite().all()
+
+
 def test_fading_decides_all_but_the_slow_columns(make_environment):
     environment = make_environment(mix=("text", "vqa"), episodes=20)
     before = environment.view().observation

@@ -79,3 +79,14 @@ def test_an_episodes_qoe_is_over_the_steps_it_took(make_tasks):
     assert remote.steps.tolist() == [20.0] * 4
     assert not remote.qoe.any()
     assert not remote.finished.any()
+
+
+def test_where_nobody_can_succeed_there_is_no_share_of_the_bound():
+    nobody = [scores([0.0] * 4)]
+    assert summarise(nobody, [torch.zeros(4, dtype=torch.float64)], sees="").of_bound is None
+
+
+def test_episodes_that_nobody_can_win_leave_the_share_a_number():
+    """One episode of four can be won: a third of all resamples have none."""
+    found = summarise([scores([0.0, 0.0, 0.0, 1.0])], [torch.tensor([0.0, 0.0, 0.0, 2.0])], sees="")
+    assert (found.of_bound.low, found.of_bound.value, found.of_bound.high) == (0.5, 0.5, 0.5)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from data.artifacts import ToolkitError
+from optimizer import mappo
 from optimizer.config import EpisodeConfig, SystemConfig
 from optimizer.distribution import HEADS, REQUEST_HEAD, ActionDistribution, RawActions, mode_logit
 from optimizer.evaluation import play, summarise
-from optimizer.experience import Experience, ValueNormaliser, advantages, without_each
+from optimizer.experience import Experience, ValueNormaliser, advantages, standardised, without_each
 from optimizer.mappo import MappoConfig, MappoTrainer
 from optimizer.networks import ActorCritic, LearnedPolicy
 from optimizer.observation import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
@@ -368,6 +369,76 @@ def test_resumed_training_is_training_that_never_stopped(make_tasks, tmp_path):
 def test_tensorboard_log_is_written(make_tasks, tmp_path):
     trainer(make_tasks(), episodes=1, copies=2).train(log=tmp_path / "log")
     assert list((tmp_path / "log").glob("events*"))
+
+
+def test_a_log_keeps_every_episode_of_a_training_that_was_cut_off(make_tasks, tmp_path):
+    """Each resumption once purged the point before it."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(learner):
+        learner.save(tmp_path / "checkpoint.safetensors")
+        raise StoppedError
+
+    for _ in range(3):
+        one = trainer(make_tasks(), episodes=3, copies=2)
+        with pytest.raises(StoppedError):
+            one.train(checkpoint=tmp_path / "checkpoint.safetensors", log=tmp_path / "log", watch=stop)
+    log = EventAccumulator(str(tmp_path / "log")).Reload()
+    assert [event.step for event in log.Scalars("qoe")] == [1, 2, 3]
+
+
+def test_one_sample_has_no_deviation():
+    """NaN advantages made all weights NaN."""
+    values = torch.tensor([[3.0, 8.0], [1.0, 8.0]])
+    among = torch.tensor([[True, False], [True, False]])
+    assert standardised(values, among)[:, 0].tolist() == pytest.approx([0.5**0.5, -(0.5**0.5)])
+    among[1, 0] = False
+    assert standardised(values, among)[0, 0] == 0.0
+    assert standardised(values, among).isfinite().all()
+
+
+@pytest.mark.parametrize("change", [{"queue_tasks": 1}, {"queue_tasks": 1, "steps": 1}, {"queue_tasks": 2}])
+@pytest.mark.parametrize("ues", [1, 2])
+def test_the_smallest_experience_leaves_the_weights_finite(make_tasks, change, ues):
+    mix = ("text",) * ues
+    for seed in range(3):
+        learner = trainer(
+            make_tasks(mix=mix), seed=seed, episode=EpisodeConfig(mix=mix, **change), episodes=3, copies=1,
+            batch_steps=1,
+        )  # fmt: skip
+        learner.train()
+        assert all(weight.isfinite().all() for weight in learner.network.parameters())
+
+
+def test_a_training_that_diverges_says_so(make_tasks):
+    """Nothing of a config may be NaN, but its terms may outgrow float32."""
+    learner = trainer(make_tasks(), copies=2, critic_weight=1e38, learning_rate=0.9)
+    with pytest.raises(ToolkitError, match=r"the training diverged.*learning_rate 0\.9 given, a smaller one"):
+        learner.train()
+
+
+def test_baselines_in_parts_are_the_baselines(make_tasks, monkeypatch):
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    learner = trainer(tasks, copies=6)
+    view = learner._environment.view()
+    drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = learner._baseline(drawn, view)
+        monkeypatch.setattr(mappo, "_PLAYS_AT_ONCE", 6 * 4 * 3)  # three of the four UEs, then one
+        assert torch.allclose(learner._baseline(drawn, view), whole, rtol=1e-6)
+    assert whole.shape == (6, 4)
+
+
+def test_more_ues_than_a_step_can_be_played_for_are_refused(make_tasks):
+    tasks = make_tasks(mix=("text",) * 200)
+    with pytest.raises(
+        ToolkitError, match=r"200 UEs given, at most 128 .* with 128 copies: .* about 102 CPU s"
+    ):
+        trainer(tasks)
+    trainer(tasks, copies=32)
 
 
 def test_mappo_plays_every_setting(make_tasks):

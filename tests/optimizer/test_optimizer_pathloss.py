@@ -13,6 +13,7 @@ from optimizer.pathloss import (
     los_probability,
     pathloss_los_db,
     pathloss_nlos_db,
+    warn_beyond_ranges,
 )
 
 SYSTEM = SystemConfig()
@@ -102,3 +103,23 @@ def test_median_snr_is_16_db():
         SYSTEM.power_max_w * gain * fading / (SYSTEM.bandwidth_hz / 4 * SYSTEM.noise_w_hz)
     )
     assert snr_db.median().item() == pytest.approx(16, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({}, None), ({"radius_max_m": 5000.0, "carrier_hz": 1e11, "ue_height_m": 22.5}, None),
+        ({"radius_max_m": 5001.0}, "radius_max_m 5001: TR 38.901 gives the UMi pathloss for 10 m to 5000 m"),
+        ({"carrier_hz": 1e8}, "carrier_hz 1e+08: TR 38.901 gives the UMi pathloss for 5e+08 Hz to 1e+11 Hz"),
+        ({"carrier_hz": 2e11}, "carrier_hz 2e+11"), ({"ue_height_m": 1.4}, "ue_height_m 1.4"),
+        ({"ue_height_m": 23.0}, "ue_height_m 23"), ({"station_height_m": 25.0}, "for 10 m"),
+        ({"environment_height_m": 0.5}, "for 1 m"),
+    ],
+)  # fmt: skip
+def test_systems_the_model_was_not_made_for_are_said_once(caplog, change, warning):
+    warn_beyond_ranges.cache_clear()
+    system, generator = SystemConfig(**change), torch.Generator().manual_seed(0)
+    for _ in range(2):
+        assert draw_gain(system, metres(60.0, 0.0), generator).isfinite()
+    assert len(caplog.messages) == (warning is not None)
+    assert warning is None or warning in caplog.messages[0]

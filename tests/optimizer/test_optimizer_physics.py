@@ -1,5 +1,6 @@
 """The kernel against numbers worked out by hand, and what must hold for any input."""
 
+import inspect
 import math
 
 import pytest
@@ -7,20 +8,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from optimizer import physics
 from optimizer.config import SystemConfig
 from optimizer.physics import (
     Actions,
     allocate_bandwidth,
     battery_beta,
+    best_clock,
     best_local_clock,
+    best_power,
     execute,
+    local_effort,
     local_qoe,
     local_reference,
     map_accuracy,
+    meets_limits,
     needed_snr_db,
+    offloading_effort,
     offloading_qoe,
     server_energy_j,
     snr_db,
+    standard_cost,
 )
 from optimizer.tasks import Tasks
 
@@ -61,6 +69,9 @@ def run(system, tasks, chosen, *, queue=4.0, gain=1e-11, battery_j=100.0, beta=0
         battery_j=torch.full(shape, battery_j, dtype=torch.float64),
         beta=torch.full(shape, beta, dtype=torch.float64),
     )  # fmt: skip
+
+
+NEVER_EMPTY = tensor(math.inf)
 
 
 def close(value: torch.Tensor, expected: float) -> None:
@@ -122,7 +133,7 @@ def test_the_papers_local_sum_qoe_is_4_23(ues):
     """Without static power the best clock at beta 0.5 is 0.5^(1/3) f_max and four UEs earn 4.2331."""
     system = SystemConfig(circuit_power_w=0.0)
     tasks = simple_tasks(ues)
-    clock_hz = best_local_clock(system, tasks, tensor(*[10.0] * ues), tensor(*[0.5] * ues))
+    clock_hz = best_local_clock(system, tasks, tensor(*[10.0] * ues), tensor(*[0.5] * ues), NEVER_EMPTY)
     close(clock_hz, 0.5 ** (1 / 3) * 1.28e9)
     outcome = run(system, tasks, actions([False] * ues, clock_hz=float(clock_hz[0])), queue=10.0)
     assert float(outcome.earned_qoe.sum()) * 4 / ues == pytest.approx(4.2331, abs=5e-5)
@@ -132,7 +143,7 @@ def test_the_papers_local_sum_qoe_is_4_23(ues):
 @pytest.mark.parametrize("queue", [1.0, 10.0])
 def test_best_local_clock_is_best(beta, queue):
     system, tasks = SystemConfig(), simple_tasks(1)
-    best = float(best_local_clock(system, tasks, tensor(queue), tensor(beta)))
+    best = float(best_local_clock(system, tasks, tensor(queue), tensor(beta), NEVER_EMPTY))
     clocks = torch.linspace(system.local_clock_min_hz, system.local_clock_max_hz, 2001).tolist()
     costs = [
         float(run(system, tasks, actions([False], clock_hz=f), queue=queue, beta=beta).cost) for f in clocks
@@ -143,8 +154,43 @@ def test_best_local_clock_is_best(beta, queue):
 
 def test_best_local_clock_keeps_the_latency_constraint():
     """d l = 1000 GFLOP in 1 s needs 0.977 GHz, more than beta = 1 asks for."""
-    clock_hz = best_local_clock(SystemConfig(), simple_tasks(1), tensor(40.0), tensor(1.0))
+    clock_hz = best_local_clock(SystemConfig(), simple_tasks(1), tensor(40.0), tensor(1.0), NEVER_EMPTY)
     close(clock_hz, 1000e9 / 1024)
+
+
+def test_best_local_clock_keeps_the_battery():
+    """10 tasks of 25 GFLOP take 0.504 J at 0.64 GHz and 1 J at the clock that is best at beta 0.5."""
+    system, tasks, queue, beta = SystemConfig(), simple_tasks(1), tensor(10.0), tensor(0.5)
+    free = best_local_clock(system, tasks, queue, beta, NEVER_EMPTY)
+    for battery_j, expected in ((0.6, None), (0.52, None), (0.5, float(free)), (0.0, float(free))):
+        clock_hz = best_local_clock(system, tasks, queue, beta, tensor(battery_j))
+        outcome = run(
+            system, tasks, actions([False], clock_hz=float(clock_hz)), queue=10.0, battery_j=battery_j
+        )
+        assert bool(outcome.success) == (expected is None)
+        if expected is None:
+            close(outcome.energy_j, battery_j)
+        else:
+            close(clock_hz, expected)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(1, 40), st.floats(0.0, 1.0), st.floats(0.0, 3.0), st.floats(0.0, 20.0), st.floats(0.05, 1.0)
+)
+def test_no_clock_succeeds_where_the_best_fails_and_none_earns_more(queue, beta, share, static_w, t_max_s):
+    """`share` is of the least energy that a clock takes; with much static power it is within the range."""
+    system, tasks = SystemConfig(circuit_power_w=static_w, latency_max_s=t_max_s), simple_tasks(1)
+    clocks = torch.linspace(system.local_clock_min_hz, system.local_clock_max_hz, 4001, dtype=torch.float64)
+    waiting, weight = tensor(float(queue)), tensor(beta)
+    _, energy_j = local_effort(system, tasks, queue=waiting, clock_hz=clocks)
+    battery_j = share * energy_j.min()
+    own = best_local_clock(system, tasks, waiting, weight, battery_j)
+    assert (own >= clocks[0]).all()
+    assert (own <= clocks[-1]).all()
+    state = {"queue": waiting, "battery_j": battery_j, "beta": weight}
+    most = local_qoe(system, tasks, clock_hz=clocks, **state).max()
+    assert local_qoe(system, tasks, clock_hz=own, **state) >= most * (1 - 1e-9)
 
 
 def test_local_reference_is_local_execution_at_full_clock():
@@ -280,3 +326,94 @@ def test_needed_snr_is_where_the_map_meets_epsilon_min():
     always, never = tensor(0.95, 1.0), tensor(0.0, 0.8)
     tasks = Tasks(**{**vars(simple_tasks(2)), "map_ratio": torch.stack((always, never)).unsqueeze(1)})
     assert needed_snr_db(SystemConfig(), tasks).tolist() == [-math.inf, math.inf]
+
+
+def whole(low: int, high: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(st.integers(low, high), min_size=2, max_size=2)
+
+
+STATE = {
+    "queue": whole(0, 10), "battery_j": whole(0, 100), "beta": whole(0, 1), "channel_gain": whole(0, 1),
+    "power_w": whole(1, 2), "clock_hz": whole(640_000_000, 1_280_000_000), "bandwidth_request": whole(-9, 9),
+    "bandwidth_hz": whole(1, 5_000_000), "accuracy": whole(0, 1), "latency_s": whole(0, 3),
+    "energy_j": whole(0, 50), "snr_db": whole(-9, 30), "battery_max_j": whole(100, 200),
+}  # fmt: skip
+"""Whole numbers, so that every type can say them."""
+TOO_NARROW = {torch.int16: ("clock_hz", "bandwidth_hz"), torch.float16: ("clock_hz", "bandwidth_hz")}
+KINDS = (torch.int16, torch.int32, torch.int64, torch.float16, torch.float32)
+
+
+def public_functions():
+    """Each function that takes tensors: its name, and how it is called with a state."""
+    system, tasks = SystemConfig(), simple_tasks(2)
+    offload = torch.tensor([True, False])
+
+    def chosen(state):
+        names = ("power_w", "clock_hz", "bandwidth_request")
+        return Actions(offload=offload, **{name: state[name] for name in names})
+
+    def some(state, *names):
+        return {name: state[name] for name in names}
+
+    sent = ("queue", "power_w", "clock_hz", "bandwidth_hz")
+    whose = ("queue", "battery_j", "beta")
+    both = torch.tensor(2)
+    return {
+        allocate_bandwidth: lambda f, s: f(system, s["bandwidth_request"], offload),
+        snr_db: lambda f, s: f(system, **some(s, "power_w", "channel_gain", "bandwidth_hz")),
+        map_accuracy: lambda f, s: f(tasks, s["snr_db"], torch.tensor([0, 0])),
+        local_effort: lambda f, s: f(system, tasks, **some(s, "queue", "clock_hz")),
+        offloading_effort: lambda f, s: f(system, tasks, **some(s, *sent, "accuracy"), offloading=both),
+        local_reference: lambda f, s: f(system, tasks, s["queue"]),
+        standard_cost: lambda f, s: f(system, tasks, **some(s, "queue", "beta", "latency_s", "energy_j")),
+        battery_beta: lambda f, s: f(s["battery_j"], s["battery_max_j"]),
+        best_clock: lambda f, s: f(system, s["beta"]),
+        best_local_clock: lambda f, s: f(system, tasks, s["queue"], s["beta"], s["battery_j"]),
+        meets_limits: lambda f, s: f(system, **some(s, "accuracy", "latency_s", "energy_j", "battery_j")),
+        execute: lambda f, s: f(system, tasks, chosen(s), **some(s, *whose, "channel_gain")),
+        local_qoe: lambda f, s: f(system, tasks, **some(s, *whose, "clock_hz")),
+        offloading_qoe: lambda f, s: f(
+            system, tasks, **some(s, *sent, "channel_gain", "battery_j", "beta"), offloading=both
+        ),
+        best_power: lambda f, s: f(
+            system, tasks, chosen(s), powers_w=[0.1, 0.2], **some(s, *whose, "channel_gain")
+        ),
+        server_energy_j: lambda f, s: f(system, tasks, s["queue"], offload),
+    }
+
+
+def values(result) -> list[torch.Tensor]:
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return list(result) if isinstance(result, tuple) else list(vars(result).values())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.fixed_dictionaries(STATE), st.sampled_from(KINDS))
+def test_numbers_of_any_type_come_to_the_same(state, kind):
+    """A queue, and all else, in int16 to float32 counts as it does in float64: nothing overflows."""
+    exact = {name: torch.tensor(value, dtype=torch.float64) for name, value in state.items()}
+    exact |= {name: exact[name].to(kind).double() for name in exact if name not in TOO_NARROW.get(kind, ())}
+    narrow = {name: v if name in TOO_NARROW.get(kind, ()) else v.to(kind) for name, v in exact.items()}
+    for function, call in public_functions().items():
+        expected, found = values(call(function, exact)), values(call(function, narrow))
+        for one, other in zip(expected, found, strict=True):
+            assert one.dtype == other.dtype, function
+            assert torch.equal(one.nan_to_num(-1.0), other.nan_to_num(-1.0)), function
+
+
+def test_no_public_function_is_left_out_of_that():
+    written = {
+        function
+        for name, function in vars(physics).items()
+        if inspect.isfunction(function) and function.__module__ == physics.__name__ and name[0] != "_"
+    }
+    assert written - {needed_snr_db} == set(public_functions())  # which takes no tensor
+
+
+def test_a_long_queue_of_int64_earns_what_it_earns():
+    outcome = execute(
+        SystemConfig(), simple_tasks(1), actions([False], clock_hz=1.28e9), queue=torch.tensor([10]),
+        channel_gain=tensor(1.0), battery_j=tensor(100.0), beta=tensor(0.5),
+    )  # fmt: skip
+    close(outcome.qoe, 1.0)

@@ -161,7 +161,7 @@ def expected(
         gain = 10 ** (tensor(snr) / 10) * share * system.noise_w_hz / power_w
     else:
         gain = 10 ** (-pathloss[channel](system, tensor(distance)) / 10)
-    clock = best_local_clock(system, tasks, waiting, weight)
+    clock = best_local_clock(system, tasks, waiting, weight, tensor(np.inf))
     received = snr_db(system, power_w=power_w, channel_gain=gain, bandwidth_hz=share)
     accuracy = map_accuracy(tasks, received)
     sent = {"power_w": power_w, "clock_hz": clock, "bandwidth_hz": share, "offloading": tensor(ues)}
