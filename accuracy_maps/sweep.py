@@ -16,6 +16,7 @@ import numpy as np
 
 from accuracy_maps.cells import Cell
 from accuracy_maps.config import MapConfig
+from accuracy_maps.grid import shortest
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError, parsing
 from data.cli import flag_of
@@ -201,7 +202,7 @@ def plain(values: tuple[Any, ...]) -> Any:
 
 def joined(value: Any) -> str:
     """One value, or those of several transmissions."""
-    return "-".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}"
+    return "-".join(map(shortest, value)) if isinstance(value, tuple) else shortest(value)
 
 
 def _channel_of(accuracy_map: AccuracyMap) -> Channel:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,10 +26,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from data.text import is_text, one_line
+
 _RECORDED_PACKAGES = (
     "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "sacrebleu", "safetensors",
     "scikit-learn", "timm", "tokenizers", "torch", "torchvision", "transformers",
 )  # fmt: skip
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 LARGEST_JSON = 256 * 2**20
 """Bytes of a JSON file: two million cells of a VQA map, of which the shipped ones take 135 bytes each."""
@@ -39,12 +44,13 @@ class ToolkitError(Exception):
 
     Args:
         message: lines are joined; the middle of what is very long, such as what a foreign file holds, is cut.
+            What would command a terminal is escaped.
     """
 
     longest = 2000
 
     def __init__(self, message: str) -> None:
-        line = " ".join(" ".join(message.splitlines()).split())
+        line = one_line(" ".join(" ".join(message.splitlines()).split()))
         half = self.longest // 2
         super().__init__(line if len(line) <= self.longest else f"{line[:half]} ... {line[-half:]}")
 
@@ -93,7 +99,13 @@ def _umask() -> int:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
+    """Write `text` as UTF-8, atomically.
+
+    Raises:
+        ToolkitError: if it holds a lone surrogate, such as a path that is not UTF-8, or writing fails.
+    """
+    if not is_text(text):
+        raise ToolkitError(f"cannot write {path}: it would name a file whose name is not UTF-8; rename that")
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -125,12 +137,15 @@ def read_json(path: str | os.PathLike[str], *, largest: int | None = None) -> di
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON; NaN and infinity, which are none, and numbers that overflow are refused.
+    """Parse JSON; NaN and infinity, which are none, numbers that overflow and lone surrogates are refused.
 
     Raises:
         ValueError, RecursionError: if it cannot be parsed.
     """
-    return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    if _SURROGATE.search(text) and not is_text(json.dumps(value, ensure_ascii=False)):
+        raise ValueError("a string in it holds half of a surrogate pair, which is no text")
+    return value
 
 
 def _finite(text: str) -> float:
@@ -147,8 +162,11 @@ def require_file(path: str | os.PathLike[str], *, largest: int | None = None) ->
         largest: bytes it may have; None: any number, for a reader that takes it piece by piece.
 
     Raises:
-        ToolkitError: if it is missing, or a folder, device or pipe, or too large.
+        ToolkitError: if it is missing, or a folder, device or pipe, or too large, or its name is not UTF-8:
+            no result file could name it.
     """
+    if not is_text(os.fspath(path)):
+        raise ToolkitError(f"{path}: its name is not UTF-8; rename it")
     if not Path(path).exists():
         raise ToolkitError(f"{path}: no such file")
     if not Path(path).is_file():

@@ -6,6 +6,7 @@ import argparse
 import errno
 import logging
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -13,21 +14,34 @@ from typing import Any, NoReturn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from data.artifacts import ToolkitError
+from data.text import is_text, one_line, printable
 
 MAX_GRID_POINTS = 10_000
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Parser(argparse.ArgumentParser):
-    """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults."""
+    """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults.
+
+    What begins as a negative number does is a value: `--snr-db -6:18` as well as `--snr-db=-6:18`.
+    """
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+        self._negative_number_matcher = re.compile(r"-(\d|\.\d|inf\b|nan\b)", re.IGNORECASE)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """Refuse arguments that are not UTF-8, which no result file could name; then parse."""
+        for argument in sys.argv[1:] if args is None else args:
+            if not is_text(argument):
+                self.error(f"{argument!r} given, text in UTF-8 is allowed")
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr and exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+        line = printable(" ".join(message.split()))
+        self.exit(2, f"{self.prog}: error: {line} (see {self.prog} --help)\n")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -55,6 +69,9 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         Exit status: 0 done, 2 user's mistake, 130 interrupted.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(_Printable("%(message)s"))
     try:
         with logging_redirect_tqdm():
             body()
@@ -71,6 +88,13 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+class _Printable(logging.Formatter):
+    """Lines of the log without what would command a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 def raise_config_errors(errors: list[str]) -> None:
@@ -132,6 +156,7 @@ def float_grid(text: str) -> tuple[float, ...]:
 def align(rows: Sequence[tuple[str, ...]], *, left: tuple[int, ...] = (0,)) -> str:
     """Columns of equal width: those in `left` (as indices, from the end where negative) to the left, the
     others to the right."""
+    rows = [tuple(map(one_line, row)) for row in rows]
     columns = len(rows[0])
     widths = [max(len(row[i]) for row in rows) for i in range(columns)]
     to_left = {i % columns for i in left}

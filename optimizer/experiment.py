@@ -3,8 +3,7 @@ episodes, bound them, write the results."""
 
 from __future__ import annotations
 
-import csv
-import io
+import itertools
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import torch
 from data.artifacts import parsing, provenance, read_document, write_json, write_text
 from data.cli import align, raise_config_errors
 from data.lock import LOCK_NAME, locked
+from data.text import csv_text
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.dqn import DqnConfig, DqnTrainer
@@ -291,7 +291,10 @@ def read_results(folder: Path) -> dict[str, Any]:
     with parsing(path):
         for tested in typed(document, "policies", dict).values():
             from_json(Performance, tested)
+        others = document.get("other_learning_curves", {})
         for curve in typed(document, "learning_curves", dict).values():
+            from_json(LearningCurve, curve)
+        for curve in itertools.chain.from_iterable(others.values()):
             from_json(LearningCurve, curve)
         typed(typed(document, "provenance", dict), "config", dict)
         typed(document, "bound", number)
@@ -312,11 +315,8 @@ def results_csv(performance: Mapping[str, Performance]) -> str:
                 else {key: value}
             )
         rows.append(row)
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    head = list(rows[0])
+    return csv_text((head, *([row.get(name, "") for name in head] for row in rows)))
 
 
 def format_table(performance: Mapping[str, Performance], bound: float | None) -> str:

@@ -105,6 +105,34 @@ def test_a_parser_refuses_in_one_line_with_status_2(
     assert output.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("value", ["-6:18:3", "-6,0,6", "-6", "-.5,1", "-1e1:2:3"])
+def test_a_value_may_begin_with_a_minus(value: str) -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--snr-db", type=float_grid)
+    assert parser.parse_args(["--snr-db", value]) == parser.parse_args([f"--snr-db={value}"])
+
+
+@pytest.mark.parametrize("value", ["-inf", "-nan", "-6x", "-1e999:0:1"])
+def test_a_wrong_value_with_a_minus_is_no_flag(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--snr-db", type=float_grid)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--snr-db", value])
+    assert "a finite number is allowed" in capsys.readouterr().err
+
+
+def test_an_argument_that_is_not_utf_8_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--output")
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--output", os.fsdecode(b"caf\xe9.json")])
+    assert stop.value.code == 2
+    error = (
+        "some-command: error: 'caf\\udce9.json' given, text in UTF-8 is allowed (see some-command --help)\n"
+    )
+    assert capsys.readouterr().err == error
+
+
 def test_help_shows_defaults_and_keeps_lines(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser(prog="some-command", description="one\n  two")
     parser.add_argument("--k", type=int_list, default=(4, 8), help="symbols")
@@ -150,6 +178,17 @@ def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_the_log_commands_no_terminal() -> None:
+    code = (
+        "import logging; from data.cli import run_command\n"
+        r"def body(): logging.getLogger('x').warning('model %s', 'a\x1b[2Jb\nc')"
+        "\n"
+        "raise SystemExit(run_command('c', body))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr == "model a\\x1b[2Jb\nc\n"
+
+
 def test_a_bug_keeps_its_traceback() -> None:
     def body() -> None:
         raise ZeroDivisionError
@@ -179,3 +218,4 @@ def test_columns_are_aligned() -> None:
     rows = [("a", "b", "c"), ("long", "10", "see"), ("x", "2", "s")]
     assert align(rows) == "a      b    c\nlong  10  see\nx      2    s"
     assert align(rows, left=(0, -1)) == "a      b  c\nlong  10  see\nx      2  s"
+    assert align([("a\x1b[2J", "b\nc")]) == "a\\x1b[2J  b c", "a cell is a cell whatever a file says"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from data.artifacts import ToolkitError
-from data.typed import from_json, typed
+from data.typed import from_json, numbers, typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +83,16 @@ def test_a_field_of_an_object() -> None:
         typed({}, "a", str)
     with pytest.raises(TypeError, match="a is None, list expected"):
         typed({"a": None}, "a", list)
+
+
+def test_numbers_are_a_grid() -> None:
+    assert numbers({"a": [[1, 2.5], [0, -3]]}, "a").tolist() == [[1.0, 2.5], [0.0, -3.0]]
+
+
+@pytest.mark.parametrize(
+    "value", [[[1.0, True]], [True, False], [1, "2"], [1, None], [[1], [2, 3]], [10**400], 3]
+)
+def test_true_is_no_number_of_a_grid(value: object) -> None:
+    """numpy alone takes [1.5, True] for [1.5, 1.0]."""
+    with pytest.raises((TypeError, ValueError)):
+        numbers({"a": value}, "a")
