@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
                         "task they were trained for; of a --baseline: --beside's)")  # fmt: skip
     parser.add_argument("--output", default="runs/map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that other settings made")
     parser.add_argument(
         "--k", type=int_list, metavar="K[,K...]", help="symbols per token (default: all trained)"
     )
@@ -77,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--k-{name}", type=int_list, metavar="K[,K...]",
                             help=f"vqa: symbols per token of the {what} (default: all trained)")  # fmt: skip
     parser.add_argument("--snr-db", type=float_grid, metavar="START:STOP:STEP", help="grid in dB, or a list "
-                        "(default: written so, --snr-db=-6:18:3; of a --baseline: --beside's)")  # fmt: skip
+                        "(default: -6:18:3; of a --baseline: --beside's)")  # fmt: skip
     parser.add_argument("--channel", choices=("awgn", "rayleigh", "rician"),
                         help="default: the codec's own; of a --baseline: --beside's")  # fmt: skip
     parser.add_argument(
@@ -123,8 +124,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, training = build_parser().parse_args(given[:cut]), given[cut + 1 :]
 
     def body() -> None:
-        if not args.output.endswith(".json"):
-            raise ToolkitError(f"--output: {args.output!r} given, a name that ends in .json is allowed")
         fields = vars(args).copy()
         name, scratch = fields.pop("modality"), fields.pop("from_scratch")
         _check_flags(args, modality(name))
@@ -192,14 +191,14 @@ def _check_modality(args: argparse.Namespace, name: str) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from accuracy_maps.report import write_report  # jinja2, scikit-learn and scipy: not for --help
+    from accuracy_maps.report import write_report  # jinja2 and scipy: not for --help
 
     print(f"wrote {write_report(options.map, options.output, digital=options.digital)}")
 
 
 def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
     """Table of ratios for a terminal: a line per k, or per pair of k with both at one SNR."""
-    from accuracy_maps.bimodal import BimodalMap  # scikit-learn and scipy: not for --help
+    from accuracy_maps.bimodal import BimodalMap  # scipy: not for --help
 
     metric = accuracy_map.metric_name
     half_width = (accuracy_map.ratio_high - accuracy_map.ratio_low).max() / 2

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accuracy_maps.bimodal import BimodalMap
-from accuracy_maps.build import build_opened, finished_map, lock_of, open_sweep
+from accuracy_maps.build import build_opened, lock_of, open_sweep
 from accuracy_maps.calibrate import time_cells
 from accuracy_maps.cells import recorded_seconds, store_folder
-from accuracy_maps.config import MapConfig
+from accuracy_maps.config import MapConfig, require_size
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
+from accuracy_maps.outputs import prepare_outputs, require_free
 from accuracy_maps.sweep import measured_task
 from data.artifacts import ToolkitError
 from data.cli import flag_of
@@ -96,11 +97,13 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     measured_task(config, kind, beside, trained=runs.local.task)  # a mistake shows before the trainings
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     with locked(lock_of(config)):
+        prepare_outputs(config)
         trained = all(_is_trained(run) for run in (runs.local, runs.codec))
-        if trained and Path(config.output).exists():
+        if not trained:
+            require_free(config)
+        elif Path(config.output).exists():
             _train(runs, engine)  # refuses other flags than before
-            if (finished := finished_map(open_sweep(config, engine))) is not None:
-                return finished
+            return build_opened(open_sweep(config, engine), engine)
         log_plan(config, runs, engine, cells=cells)
         _train(runs, engine)
         return build_opened(open_sweep(config, engine), engine)
@@ -174,4 +177,5 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
                 f"{flag_of(field)}: {unknown} given, the codec will be trained for {list(trained)}"
             )
         axes.append(asked)
+    require_size(config, ks=math.prod(map(len, axes)), transmissions=len(names))
     return [*axes, *itertools.repeat(config.snr_points, len(names))]

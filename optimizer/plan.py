@@ -11,6 +11,7 @@ import torch
 
 from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
+from data.intervals import INTERVAL_ITEMS_MIN
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, seed_errors
 from optimizer.environment import OffloadingEnvironment
@@ -19,8 +20,6 @@ from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
 from optimizer.tasks import Tasks
 
 VARIED = ("bandwidth", "server", "k-text", "k-image")
-STATES_MIN = 16
-"""Fewer states than that tell too little of their own spread for an interval."""
 FACTORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 """Of the configured bandwidth and server clock."""
 
@@ -63,10 +62,10 @@ class PlanConfig:
                 f"--joint-k given with --vary {','.join(given)}: UEs that choose k are given none, "
                 "--vary bandwidth,server is allowed"
             )
-        if self.states < STATES_MIN:
+        if self.states < INTERVAL_ITEMS_MIN:
             errors.append(
-                f"--states {self.states} given, at least {STATES_MIN} is allowed: an interval over fewer "
-                "would feign certainty"
+                f"--states {self.states} given, at least {INTERVAL_ITEMS_MIN} is allowed: an interval over "
+                "fewer would feign certainty"
             )
         errors += seed_errors(self.seed)
         raise_config_errors(errors)

@@ -22,9 +22,11 @@ ALLOWED = {
     "optimizer": {
         "data.artifacts",
         "data.cli",
+        "data.intervals",
         "data.lock",
         "data.page",
         "data.progress",
+        "data.text",
         "data.typed",
         "accuracy_maps",
         "profiling.flops_file",

@@ -101,7 +101,7 @@ def retrieve(sweep: list[str], codec: str, output: str) -> None:
 def test_cells_of_one_task_are_not_taken_for_anothers(image_folders: dict[str, Path]) -> None:
     folders = {"codecs": (str(image_folders["codec"]),), "local": str(image_folders["local"])}
     plans = {
-        Sweep(MapConfig(**folders, output="map.json", limit=2, task=task)).fingerprint
+        Sweep(MapConfig(**folders, output="map.json", limit=16, task=task)).fingerprint
         for task in (None, "classify", "retrieve")
     }
     assert len(plans) == 2

@@ -32,7 +32,7 @@ def refused(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixt
         output = tmp_path / "output"
         command = [
             "--modality", "text", "--codec", str(codec or folders["codec"]), "--local",
-            str(local or folders["local"]), "--snr-db", "0", "--limit", "3", "--device", "cpu",
+            str(local or folders["local"]), "--snr-db", "0", "--limit", "16", "--device", "cpu",
             "--output", str(output / "map.json"), *flags,
         ]  # fmt: skip
         capsys.readouterr()
@@ -152,7 +152,7 @@ def test_a_baseline_takes_what_is_not_given_from_the_map_beside_it(
     document = json.loads((codec / "config.json").read_text())
     document["training"] |= {"channel": "rician", "rician_factor": 9.0}
     (codec / "config.json").write_text(json.dumps(document))
-    shared: dict[str, Any] = {"local": str(folders["local"]), "limit": 4}
+    shared: dict[str, Any] = {"local": str(folders["local"]), "limit": 16}
     build_map(MapConfig(codecs=(str(codec),), output=beside, k=(2,), snr_db=(3.0, 6.0), **shared))
     given: dict[str, Any] = {"codecs": (), "baseline": "digital", "beside": beside, **shared}
     taken = build_map(MapConfig(output=str(tmp_path / "taken.json"), **given))

@@ -1,0 +1,149 @@
+"""Files of a map: which there are, whether they may be written, whether a finished one is this sweep's."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from accuracy_maps.bimodal import BimodalMap, load_map
+from accuracy_maps.config import MapConfig
+from accuracy_maps.map import AccuracyMap
+from accuracy_maps.sweep import Sweep, describe
+from data.artifacts import ToolkitError
+from data.cli import flag_of
+
+logger = logging.getLogger(__name__)
+
+_APART = ("codecs", "local", "output", "device", "data_dir", "task", "overwrite", "mat", "beside")
+"""Of a config, what may differ between maps that are equal: places, and what the map itself says."""
+_AXES = ("k", "k_text", "k_image", "snr_db")
+_FIX = "give another --output, or --overwrite to replace it"
+
+
+def output_paths(config: MapConfig) -> list[Path]:
+    """The map, and what is written beside it."""
+    suffixes = (".json", ".csv", ".png", *((".mat",) if config.mat else ()))
+    return [Path(config.output).with_suffix(suffix) for suffix in suffixes]
+
+
+def prepare_outputs(config: MapConfig) -> None:
+    """Find out before anything is measured whether the files can be written; whoever calls holds the lock.
+
+    Temporary files of a killed call are removed.
+
+    Raises:
+        ToolkitError: naming the one that cannot.
+    """
+    for path in output_paths(config):
+        for left in path.parent.glob("*.part"):
+            if left.name.startswith(f".{path.name}."):
+                left.unlink(missing_ok=True)
+        if path.exists() and not path.is_file():
+            raise ToolkitError(f"--output: cannot write {path}: it is no file; {_FIX.partition(',')[0]}")
+        try:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
+                pass
+        except OSError as error:
+            raise ToolkitError(f"--output: cannot write {path}: {error.strerror or error}") from error
+
+
+def require_free(config: MapConfig) -> None:
+    """Refuse an output that is there, before models are trained for another.
+
+    Raises:
+        ToolkitError: if it is, and is not to be replaced.
+    """
+    if Path(config.output).exists() and not config.overwrite:
+        raise ToolkitError(f"--output: {config.output} is there, but not all of its trained models; {_FIX}")
+
+
+def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
+    """The map of this very sweep, if it is measured; None if there is none, or if it is to be replaced.
+
+    Where files and models lie, and on what device it was measured, makes no difference.
+
+    Raises:
+        ToolkitError: if something else is there, and is not to be replaced.
+    """
+    path = Path(sweep.config.output)
+    if not path.exists():
+        return None
+    try:
+        stored = load_map(path)
+    except ToolkitError as error:
+        if sweep.config.overwrite:
+            return None
+        raise ToolkitError(f"--output: no accuracy map to go on with ({error}); {_FIX}") from error
+    changed = _differences(sweep, stored)
+    if changed and not sweep.config.overwrite:
+        raise ToolkitError(
+            f"--output: {path} holds a map that other settings made ({'; '.join(changed)}); {_FIX}"
+        )
+    return None if changed else stored
+
+
+def is_complete(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> bool:
+    """Whether all that belongs to a finished map is there, too, and says so in the log."""
+    config = stored.provenance.get("config")
+    beside = config.get("beside") if isinstance(config, dict) else None
+    complete = beside == sweep.config.beside and all(path.is_file() for path in output_paths(sweep.config))
+    if complete:
+        logger.info("finished already: %s; remove it to measure again", sweep.config.output)
+    return complete
+
+
+def origin(sweep: Sweep) -> dict[str, Any]:
+    """What a map follows from, for its provenance."""
+    config = dataclasses.asdict(sweep.config) | {"channel": sweep.channel.kind}
+    del config["overwrite"]
+    return {
+        "config": config,
+        "seed": sweep.config.seed,
+        "data_sha256": sweep.test.dataset.sha256,
+        "dataset": sweep.test.dataset.name,
+        "test_items": sweep.test.items,
+        "channel": dataclasses.asdict(sweep.channel),
+        "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
+        "local": describe(sweep.local),
+    }
+
+
+def _differences(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> list[str]:
+    """In what a stored map differs from the one this sweep would write, as "--limit was 60, is now 3"."""
+    ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
+    wanted = [*ks, *[list(sweep.snr_db)] * len(ks)]
+    names = [f"k_{name}" if name else "k" for name in sweep.kind.transmissions] + ["snr_db"] * len(ks)
+    pairs = {
+        flag_of(name): (list(theirs), ours)
+        for name, theirs, ours in zip(names, stored.axes, wanted, strict=False)
+    }
+    pairs["--task"] = (stored.task, sweep.task)
+    ours, theirs = json.loads(json.dumps(origin(sweep))), stored.provenance
+    before = theirs.get("config") if isinstance(theirs.get("config"), dict) else {}
+    for name, value in ours.pop("config").items():
+        if name not in (*_APART, *_AXES):
+            pairs[flag_of(name)] = (before.get(name), value)
+    texts = [
+        f"{flag} was {_brief(old)}, is now {_brief(new)}" for flag, (old, new) in pairs.items() if old != new
+    ]
+    if len(stored.axes) != len(wanted):
+        texts.append(f"it is of modality {stored.modality}")
+    for name in ("codecs", "local", "data_sha256", "dataset", "test_items", "channel", "seed"):
+        if theirs.get(name) != ours[name] and not texts:
+            texts.append(f"its {_NAMES.get(name, name)} {'were' if name.endswith('s') else 'was'} another")
+    return texts
+
+
+_NAMES = {"codecs": "--codec", "local": "--local", "data_sha256": "data", "test_items": "test items"}
+
+
+def _brief(value: Any) -> str:
+    """A value of a flag as a line can hold it."""
+    if isinstance(value, list):
+        text = ",".join(f"{one:g}" if isinstance(one, float | int) else str(one) for one in value)
+        return text if len(text) <= 60 else f"{text[:50]}... ({len(value)} values)"
+    return "none" if value is None else str(value)
