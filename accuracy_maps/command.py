@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
+from data.text import printable
 from deepsc.modality import Modality, modality, modality_names
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given[:1] == ["report"]:
         options = report_parser().parse_args(given[1:])
         return run_command(f"{NAME} report", lambda: _report(options))
+    if given and not given[0].startswith("-"):
+        build_parser().error(f"{given[0]!r} given, the subcommand report or flags are allowed")
     cut = given.index("--") if "--" in given else len(given)
     args, training = build_parser().parse_args(given[:cut]), given[cut + 1 :]
 
@@ -131,7 +134,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if scratch:
             _check_scratch(args)
             stem = args.output.removesuffix(".json")
-            fields |= {"local": args.local or f"{stem}-local", "codec": args.codec or [f"{stem}-codec"]}
+            fields |= {
+                "local": f"{stem}-local" if args.local is None else args.local,
+                "codec": args.codec or [f"{stem}-codec"],
+            }
         else:
             if training:
                 raise ToolkitError("--: given without --from-scratch, which train-deepsc's flags are for")
@@ -221,7 +227,7 @@ def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
         f"{heading} \\ SNR dB".rjust(12) + "".join(f"{snr:>8g}" for snr in accuracy_map.snr_db),
     ]
     lines += [f"{name:>12}" + "".join(f"{value:>8.{digits}f}" for value in row) for name, row in rows]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,12 @@ class MapConfig:
         errors = self._axis_errors()
         if not self.output.endswith(".json") or Path(self.output).name == ".json":
             errors.append(f"--output: {self.output!r} given, a name that ends in .json is allowed")
-        elif self.beside is not None and Path(self.beside).resolve() == Path(self.output).resolve():
+        errors += [
+            f"{flag_of(name)}: '' given, leave it out or say what it is"
+            for name in ("beside", "task", "data_dir", "local")
+            if getattr(self, name) == ""
+        ]
+        if self.beside is not None and Path(self.beside).resolve() == Path(self.output).resolve():
             errors.append(f"--output: {self.output} is the map of --beside, which it would replace")
         if not self.codecs and self.baseline is None:
             errors.append("--codec: none given, at least one checkpoint is needed")

@@ -130,7 +130,8 @@ def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
             )
         )
     return {
-        "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel}",
+        "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel}"
+        + (" (synthetic data)" if accuracy_map.synthetic else ""),
         "accuracy_map": accuracy_map,
         "metric": metric,
         "dataset": dataset,

@@ -35,6 +35,13 @@ _RECORDED_PACKAGES = (
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
+_READERS = {
+    "accuracy-map": "build-accuracy-map report, or optimize with --text-map and the like,",
+    "flops": "optimize with --flops",
+    "optimize-results": "optimize report FOLDER",
+}
+"""What to do with a result file, by its kind."""
+
 LARGEST_JSON = 256 * 2**20
 """Bytes of a JSON file: two million cells of a VQA map, of which the shipped ones take 135 bytes each."""
 
@@ -183,7 +190,9 @@ def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: in
     """
     document = read_json(path)
     if document.get("kind") != kind:
-        raise ToolkitError(f"{path}: kind is {document.get('kind')!r}, expected {kind!r}")
+        found = document.get("kind")
+        hint = f" ({_READERS[found]} reads it)" if isinstance(found, str) and found in _READERS else ""
+        raise ToolkitError(f"{path}: kind is {found!r}{hint}, expected {kind!r}")
     if document.get("schema_version") != schema_version:
         found = document.get("schema_version")
         raise ToolkitError(f"{path}: schema_version is {found!r}, this release reads {schema_version}")

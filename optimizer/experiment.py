@@ -15,6 +15,7 @@ import torch
 
 from data.artifacts import parsing, provenance, read_document, write_json, write_text
 from data.cli import align, raise_config_errors
+from data.intervals import INTERVAL_ITEMS_MIN
 from data.lock import LOCK_NAME, locked
 from data.text import csv_text
 from data.typed import from_json, typed
@@ -72,6 +73,11 @@ class TrainConfig:
             errors.append(
                 f"--test-episodes {self.test_episodes} given, at least 4 is allowed: "
                 "an interquartile mean needs them"
+            )
+        elif self.seeds * self.test_episodes < INTERVAL_ITEMS_MIN:
+            errors.append(
+                f"--test-episodes {self.test_episodes} given with --seeds {self.seeds}, {INTERVAL_ITEMS_MIN} "
+                "episodes in all are allowed: an interval over fewer would feign certainty"
             )
         errors += seed_errors(self.seed)
         if not set(self.learners) <= set(LEARNERS):

@@ -53,7 +53,7 @@ def test_train_local_train_codec_build_map_profile_optimize(
     assert profile_flops(["--modality", modality, "--checkpoint", codec, *profiled, "--output", flops]) == 0
     capsys.readouterr()
     files = [f"--{modality}-map", out, f"--{modality}-flops", flops, *chosen, "--output", str(policies)]
-    assert optimize([*files, "--episodes", "1", "--test-episodes", "4", "--no-bound"]) == 0
+    assert optimize([*files, "--episodes", "1", "--test-episodes", "16", "--no-bound"]) == 0
     printed = capsys.readouterr()
     assert f"4 UEs (4 {modality})" in printed.out
     assert "mixes two models" not in printed.err, "map and FLOPs file name the same model"

@@ -612,7 +612,7 @@ def test_too_few_items_for_an_interval_and_none_right_are_told_apart() -> None:
         share_map(one, one)
     with pytest.raises(ToolkitError, match="--limit: 3 test items are too few"):
         share_map(few, few)
-    with pytest.raises(ToolkitError, match="--limit: 20 test items are too few .* hold none that the local"):
+    with pytest.raises(ToolkitError, match=r"--limit: 20 test items are too few .* hold none that the local"):
         share_map(rare, rare)
     with pytest.raises(ToolkitError, match="answers nothing right"):
         share_map(none, none)

@@ -22,7 +22,7 @@ from optimizer.pareto import ParetoConfig
 from optimizer.plan import Choice, PlanConfig
 from optimizer.policies import POLICIES, shown
 
-QUICK = ("--episodes", "2", "--test-episodes", "4", "--no-bound")
+QUICK = ("--episodes", "2", "--test-episodes", "16", "--no-bound")
 SUBCOMMANDS = (None, "train", "figures", "pareto", "plan")
 MODULES = sorted(path.stem for path in Path(optimizer.__file__).parent.glob("[a-z]*.py"))
 
@@ -64,7 +64,7 @@ def test_the_short_call_writes_and_prints_everything(files, tmp_path, capsys):
 def test_train_with_the_bound_and_every_learner(files, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:2"]
-    assert main(["train", *flags, "--seeds", "2", "--episodes", "1", "--test-episodes", "4"]) == 0
+    assert main(["train", *flags, "--seeds", "2", "--episodes", "1", "--test-episodes", "16"]) == 0
     printed = capsys.readouterr().out
     assert "100.0%" in printed
     document = json.loads((out / "results.json").read_text())
@@ -101,7 +101,7 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
 def test_pareto_draws_a_front(files, tmp_path, capsys):
     out = tmp_path / "out"
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(out), "--ues", "text:2"]
-    assert main(["pareto", *flags, "--episodes", "1", "--test-episodes", "4", "--betas", "0,1"]) == 0
+    assert main(["pareto", *flags, "--episodes", "1", "--test-episodes", "16", "--betas", "0,1"]) == 0
     document = json.loads((out / "pareto.json").read_text())
     assert set(document["policies"]["mappo"]) == {"0.0", "1.0"}
     local = document["policies"]["local"]

@@ -204,7 +204,7 @@ def run(files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[
     """A command whose results are there."""
     flags = [
         "--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:2", "--episodes", "1",
-        "--test-episodes", "4", "--no-bound", "--learners", "mappo", "--seeds", "1",
+        "--test-episodes", "16", "--no-bound", "--learners", "mappo", "--seeds", "1",
         "--output", str(tmp_path / "figures"),
     ]  # fmt: skip
     assert main(["train", *flags[:-1], str(tmp_path / "run")]) == 0

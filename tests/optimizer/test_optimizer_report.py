@@ -73,7 +73,7 @@ def made(
         "--output",
         str(folder / "run"),
     ]
-    quick = ["--episodes", "2", "--test-episodes", "4", "--learners", "mappo", "--seeds", "2", "--no-bound"]
+    quick = ["--episodes", "2", "--test-episodes", "16", "--learners", "mappo", "--seeds", "2", "--no-bound"]
     assert main([*call, *quick]) == 0
     return folder
 

@@ -26,7 +26,7 @@ def flags(files: tuple[Path, Path]) -> list[str]:
     """Of a run of two seeds that takes a second."""
     return [
         "--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:1", "--learners", "mappo,dqn",
-        "--episodes", "1", "--test-episodes", "4", "--seeds", "2",
+        "--episodes", "1", "--test-episodes", "16", "--seeds", "2",
     ]  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def test_on_a_full_disk_the_old_results_survive_and_the_run_goes_on(flags, tmp_p
 def test_pareto_keeps_to_its_own_folder(flags, tmp_path, capsys):
     assert parser("pareto").parse_args([]).output != parser("train").parse_args([]).output
     out = tmp_path / "out"
-    call = ["pareto", *flags[:6], "--episodes", "1", "--test-episodes", "4", "--output", str(out), "--betas"]
+    call = ["pareto", *flags[:6], "--episodes", "1", "--test-episodes", "16", "--output", str(out), "--betas"]
     assert main([*call, "0,1"]) == 0
     assert main([*call, "0,1"]) == 0
     assert main([*call, "0,0.5"]) == 2
