@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,19 +124,23 @@ def k_errors(source: str, ks: Sequence[int]) -> list[str]:
     return [f"{source}: {ks} given, rising whole numbers of 1 to {LARGEST_SIZE} are allowed"]
 
 
-def require_size(config: MapConfig, *, ks: int, transmissions: int) -> None:
-    """Check how many cells a map is to have.
+def require_size(config: MapConfig, ks: Collection[tuple[int, ...]]) -> None:
+    """Check how large a map is to be.
 
     Args:
         config: of the map.
-        ks: how many k, or pairs of them.
-        transmissions: each has an axis of SNRs.
+        ks: k, one of each transmission; each transmission has an axis of SNRs, too.
 
     Raises:
-        ToolkitError: if they are more than anybody could measure.
+        ToolkitError: if there are more cells than anybody could measure, or no .mat can hold it.
     """
+    largest = max(ks)
+    if config.mat and len(largest) > 1:
+        raise ToolkitError("--mat: given, a map of several transmissions has none")
+    if config.mat and largest[0] > MAX_MAT_K:
+        raise ToolkitError(f"--mat: given with k = {largest[0]}, a table up to k = {MAX_MAT_K} is allowed")
     snrs = len(config.snr_points)
-    if (cells := ks * snrs**transmissions) > MAX_CELLS:
+    if (cells := len(ks) * snrs ** len(largest)) > MAX_CELLS:
         raise ToolkitError(
             f"--snr-db: {snrs} SNRs given, which make {cells:,} cells; at most {MAX_CELLS:,} are allowed"
         )

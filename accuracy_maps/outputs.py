@@ -132,13 +132,22 @@ def _differences(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> list[str]:
     ]
     if len(stored.axes) != len(wanted):
         texts.append(f"it is of modality {stored.modality}")
-    for name in ("codecs", "local", "data_sha256", "dataset", "test_items", "channel", "seed"):
+    for name, text in _OTHERS.items():
         if theirs.get(name) != ours[name] and not texts:
-            texts.append(f"its {_NAMES.get(name, name)} {'were' if name.endswith('s') else 'was'} another")
+            texts.append(text)
     return texts
 
 
-_NAMES = {"codecs": "--codec", "local": "--local", "data_sha256": "data", "test_items": "test items"}
+_OTHERS = {
+    "codecs": "--codec was another model",
+    "local": "--local was another model",
+    "data_sha256": "the data were others",
+    "dataset": "the data were others",
+    "test_items": "the number of test items was another",
+    "channel": "the channel's fading, CSI or Rician factor was another",
+    "seed": "--seed was another",
+}
+"""What is said of a part of a map's origin that no flag of its own tells."""
 
 
 def _brief(value: Any) -> str:

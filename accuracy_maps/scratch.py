@@ -168,7 +168,7 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
         ToolkitError: if it is to have a k that the codec will not be trained for.
     """
     names = modality(codec.modality).transmissions
-    axes: list[Sequence[float]] = []
+    axes: list[Sequence[int]] = []
     for name, trained in zip(names, codec.trained_k.values(), strict=True):
         field = f"k_{name}" if name else "k"
         asked = getattr(config, field) or trained
@@ -177,5 +177,5 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
                 f"{flag_of(field)}: {unknown} given, the codec will be trained for {list(trained)}"
             )
         axes.append(asked)
-    require_size(config, ks=math.prod(map(len, axes)), transmissions=len(names))
+    require_size(config, list(itertools.product(*axes)))
     return [*axes, *itertools.repeat(config.snr_points, len(names))]

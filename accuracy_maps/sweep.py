@@ -16,7 +16,7 @@ import numpy as np
 
 from accuracy_maps.assemble import require_items
 from accuracy_maps.cells import Cell
-from accuracy_maps.config import MAX_MAT_K, MapConfig, k_errors, require_size
+from accuracy_maps.config import MapConfig, k_errors, require_size
 from accuracy_maps.grid import shortest
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError, parsing
@@ -115,9 +115,7 @@ class Sweep:
         config, ks = self.config, sorted(set(itertools.chain.from_iterable(self.owners)))
         source = f"--beside {config.beside}, k" if config.k is None and self.beside is not None else "--k"
         raise_config_errors(k_errors(source, ks))
-        require_size(config, ks=len(self.owners), transmissions=len(self.kind.transmissions))
-        if config.mat and ks[-1] > MAX_MAT_K:
-            raise ToolkitError(f"--mat: given with k = {ks[-1]}, a table up to k = {MAX_MAT_K} is allowed")
+        require_size(config, self.owners)
         if config.baseline is not None and self.channel.kind == "awgn" and config.draws > 1:
             raise ToolkitError(
                 f"--draws: {config.draws} given, a --baseline over AWGN draws neither noise nor fading"

@@ -193,8 +193,8 @@ def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: in
         found = document.get("kind")
         hint = f" ({_READERS[found]} reads it)" if isinstance(found, str) and found in _READERS else ""
         raise ToolkitError(f"{path}: kind is {found!r}{hint}, expected {kind!r}")
-    if document.get("schema_version") != schema_version:
-        found = document.get("schema_version")
+    found = document.get("schema_version")
+    if type(found) is not int or found != schema_version:  # true and 1.0 are equal to 1
         raise ToolkitError(f"{path}: schema_version is {found!r}, this release reads {schema_version}")
     return document
 

@@ -1,6 +1,7 @@
 """Building a map: end to end, after a kill, the intervals, and what each measurement costs."""
 
 import csv
+import dataclasses
 import json
 import logging
 import os
@@ -233,7 +234,7 @@ def test_a_map_of_other_models_or_no_map_is_not_replaced_either(
     command = arguments(folders, folder / "map.json")
     document = json.loads((folder / "map.json").read_text())
     document["provenance"]["codecs"][0]["sha256"] = "of another"
-    for text, says in ((json.dumps(document), "its --codec was another"), ("{}", "no accuracy map")):
+    for text, says in ((json.dumps(document), "--codec was another model"), ("{}", "no accuracy map")):
         (folder / "map.json").write_text(text)
         assert main(command) == 2
         assert says in capsys.readouterr().err
@@ -561,9 +562,15 @@ def test_settings_that_would_never_end_or_end_badly_are_refused(changes: dict[st
 
 def test_a_map_has_so_many_cells_at_most() -> None:
     config = MapConfig(codecs=("c",), local="l", output="o.json", snr_db=tuple(0.01 * i for i in range(1001)))
-    require_size(config, ks=5, transmissions=1)
+    require_size(config, [(k,) for k in range(1, 6)])
     with pytest.raises(ToolkitError, match="1001 SNRs given, which make 1,002,001 cells"):
-        require_size(config, ks=1, transmissions=2)
+        require_size(config, [(1, 1)])
+    table = dataclasses.replace(config, mat=True)
+    require_size(table, [(4096,)])
+    with pytest.raises(ToolkitError, match="--mat: given with k = 5000, a table up to k = 4096"):
+        require_size(table, [(4,), (5000,)])
+    with pytest.raises(ToolkitError, match="--mat: given, a map of several transmissions has none"):
+        require_size(table, [(4, 4)])
 
 
 # Intervals, on items that are right or wrong

@@ -15,6 +15,7 @@ from accuracy_maps import AccuracyMap, BimodalMap
 from accuracy_maps.command import main
 from accuracy_maps.grid import axis_start
 from accuracy_maps.report import write_report
+from data.artifacts import ToolkitError
 
 HOSTILE = '</script><img src=x onerror="window.broken = 1"><script>window.broken = 1</script>'
 

@@ -198,7 +198,7 @@ def test_a_message_commands_no_terminal() -> None:
     assert str(ToolkitError("model \x1b[2J\u202e x\u2028y \x9b1m")) == r"model \x1b[2J\u202e x y \x9b1m"
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, 1.5, [1], 10**40])
+@pytest.mark.parametrize("version", [0, 2, "1", None, 1.0, True, 1.5, [1], 10**40])
 def test_another_schema_version_is_refused_by_number(tmp_path: Path, version: object) -> None:
     path = tmp_path / "thing.json"
     path.write_text(json.dumps(DOCUMENT | {"schema_version": version}))
