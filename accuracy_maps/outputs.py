@@ -115,23 +115,21 @@ def origin(sweep: Sweep) -> dict[str, Any]:
 def _differences(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> list[str]:
     """In what a stored map differs from the one this sweep would write, as "--limit was 60, is now 3"."""
     ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
-    wanted = [*ks, *[list(sweep.snr_db)] * len(ks)]
+    wanted: list[Any] = [*ks, *[list(sweep.snr_db)] * len(ks)]
     names = [f"k_{name}" if name else "k" for name in sweep.kind.transmissions] + ["snr_db"] * len(ks)
-    pairs = {
-        flag_of(name): (list(theirs), ours)
-        for name, theirs, ours in zip(names, stored.axes, wanted, strict=False)
-    }
-    pairs["--task"] = (stored.task, sweep.task)
+    pairs: list[tuple[str, Any, Any]] = [
+        ("modality", stored.modality, sweep.kind.name),
+        ("task", stored.task, sweep.task),
+    ]
+    pairs += zip(names, map(list, stored.axes), wanted, strict=False)
     ours, theirs = json.loads(json.dumps(origin(sweep))), stored.provenance
     before = theirs.get("config") if isinstance(theirs.get("config"), dict) else {}
     for name, value in ours.pop("config").items():
         if name not in (*_APART, *_AXES):
-            pairs[flag_of(name)] = (before.get(name), value)
+            pairs.append((name, before.get(name), value))
     texts = [
-        f"{flag} was {_brief(old)}, is now {_brief(new)}" for flag, (old, new) in pairs.items() if old != new
+        f"{flag_of(name)} was {_brief(old)}, is now {_brief(new)}" for name, old, new in pairs if old != new
     ]
-    if len(stored.axes) != len(wanted):
-        texts.append(f"it is of modality {stored.modality}")
     for name, text in _OTHERS.items():
         if theirs.get(name) != ours[name] and not texts:
             texts.append(text)

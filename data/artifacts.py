@@ -36,7 +36,7 @@ _RECORDED_PACKAGES = (
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 _READERS = {
-    "accuracy-map": "build-accuracy-map report, or optimize with --text-map and the like,",
+    "accuracy-map": "build-accuracy-map report",
     "flops": "optimize with --flops",
     "optimize-results": "optimize report FOLDER",
 }
@@ -191,8 +191,8 @@ def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: in
     document = read_json(path)
     if document.get("kind") != kind:
         found = document.get("kind")
-        hint = f" ({_READERS[found]} reads it)" if isinstance(found, str) and found in _READERS else ""
-        raise ToolkitError(f"{path}: kind is {found!r}{hint}, expected {kind!r}")
+        hint = f"; {_READERS[found]} reads it" if isinstance(found, str) and found in _READERS else ""
+        raise ToolkitError(f"{path}: kind is {found!r}, expected {kind!r}{hint}")
     found = document.get("schema_version")
     if type(found) is not int or found != schema_version:  # true and 1.0 are equal to 1
         raise ToolkitError(f"{path}: schema_version is {found!r}, this release reads {schema_version}")

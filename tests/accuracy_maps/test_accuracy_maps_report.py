@@ -129,8 +129,8 @@ def test_mistakes_are_one_line_and_write_nothing(
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        ({"kind": "optimize-results"}, "kind is 'optimize-results' (optimize report FOLDER reads it)"),
-        ({"kind": "flops"}, "kind is 'flops' (optimize with --flops reads it)"),
+        ({"kind": "optimize-results"}, "expected 'accuracy-map'; optimize report FOLDER reads it"),
+        ({"kind": "flops"}, "expected 'accuracy-map'; optimize with --flops reads it"),
         ({"kind": "\ud800"}, "half of a surrogate pair"),
     ],
 )
