@@ -84,8 +84,8 @@ class BimodalMap(MeasuredGrid):
         text = np.asarray(snr_text_db, dtype=np.float64)
         image = text if snr_image_db is None else np.asarray(snr_image_db, dtype=np.float64)
         ks = [np.asarray(k, dtype=np.float64) for k in (k_text, k_image)]
-        for what, values in (("an SNR", (text, image)), ("a k", ks)):
-            if any(np.any(np.isnan(one)) for one in values):
+        for what, pair in (("an SNR", [text, image]), ("a k", ks)):
+            if any(np.any(np.isnan(one)) for one in pair):
                 raise ToolkitError(f"lookup: {what} is nan")
         wanted = np.broadcast_arrays(*ks, text, image)
         # The interpolator needs two points an axis: one alone stands for all.
