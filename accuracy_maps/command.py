@@ -92,7 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
-    parser.add_argument("--beams", type=positive_int, default=1, help="text: beam search width, 1 is greedy")
+    parser.add_argument("--beams", type=positive_int, default=argparse.SUPPRESS,
+                        help="text: beam search width (default: 1, greedy)")  # fmt: skip
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences or images"
     )
@@ -167,10 +168,10 @@ def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
     unread = {flag: has for flag in ("--k", "--k-text", "--k-image") if flag not in own}
     if len(own) > 1:
         unread |= dict.fromkeys(("--mat", "--beside"), f"{kind.name} has none, its map has more axes")
-    if "beams" not in kind.sweep_options and args.beams > 1:
+    if "beams" not in kind.sweep_options:
         unread["--beams"] = f"{kind.name} has no beam search"
     for flag, why in unread.items():
-        if getattr(args, flag.removeprefix("--").replace("-", "_")):
+        if getattr(args, flag.removeprefix("--").replace("-", "_"), None):
             raise ToolkitError(f"{flag}: given, {why}")
 
 
