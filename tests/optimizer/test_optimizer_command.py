@@ -279,7 +279,7 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--beta 1.5 given"),
         (
             ["--seeds", "3", "--test-episodes", "5"],
-            "--test-episodes 5 given with --seeds 3, 16 episodes in all",
+            "--test-episodes 5 given with --seeds 3, 16",
         ),
         (["--seed", "-1"], "--seed -1 given"),
         (["--seed", "99999999999999999999999"], "--seed 99999999999999999999999 given"),
