@@ -123,7 +123,8 @@ def _differences(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> list[str]:
     ]
     pairs += zip(names, map(list, stored.axes), wanted, strict=False)
     ours, theirs = json.loads(json.dumps(origin(sweep))), stored.provenance
-    before = theirs.get("config") if isinstance(theirs.get("config"), dict) else {}
+    config = theirs.get("config")
+    before: dict[str, Any] = config if isinstance(config, dict) else {}
     for name, value in ours.pop("config").items():
         if name not in (*_APART, *_AXES):
             pairs.append((name, before.get(name), value))
