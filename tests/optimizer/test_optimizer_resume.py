@@ -136,7 +136,7 @@ def test_a_seed_that_is_damaged(flags, tmp_path):
     with safe_open(path, framework="pt") as stored:
         head = json.loads(stored.metadata()["head"])
     learners = ("mappo", "dqn")
-    expected = {"policies": [*learners, *POLICIES], "learners": learners, "episodes": 4, "bounded": False}
+    expected = {"policies": [*learners, *POLICIES], "learners": learners, "episodes": 16, "bounded": False}
     assert set(SeedResult.load(path, **expected).scores) == {*learners, *POLICIES}
 
     def use() -> None:
