@@ -84,7 +84,8 @@ def test_train_local_train_codec_build_map_profile_optimize(
 def retrieve(sweep: list[str], codec: str, output: str) -> None:
     """Measure the same models for retrieval, in place of the other task's map, and its digital baseline."""
     digital = f"{output}-digital.json"
-    assert build_accuracy_map([*sweep, "--task", "retrieve", "--codec", codec, "--output", output]) == 0
+    ranking = [*sweep, "--task", "retrieve", "--codec", codec, "--output", output]
+    assert build_accuracy_map([*ranking, "--overwrite"]) == 0
     assert build_accuracy_map([*sweep, "--baseline", "digital", "--beside", output, "--output", digital]) == 0
     ranked, cliff = load_map(output), load_map(digital)
     assert cliff.task == "retrieve", "as the map beside it"
