@@ -13,6 +13,7 @@ from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.cells import Cell
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError
+from data.intervals import INTERVAL_ITEMS_MIN
 
 if TYPE_CHECKING:
     from deepsc.modality import Evaluator
@@ -73,6 +74,52 @@ def assemble_bimodal(
     )
 
 
+def require_items(items: int) -> None:
+    """Check that test items are enough for an interval over them.
+
+    Raises:
+        ToolkitError: if they are not.
+    """
+    if items < INTERVAL_ITEMS_MIN:
+        raise ToolkitError(
+            f"--limit: {items} test items are too few for an interval, at least {INTERVAL_ITEMS_MIN} are "
+            "needed; give a larger one, or a larger test set"
+        )
+
+
+def require_interval(local: Cell, evaluator: type[Evaluator], *, seed: int) -> NDArray[np.float64]:
+    """Scores of the local model on each bootstrap resample of the items, (R,): what ratios are divided by.
+
+    Raises:
+        ToolkitError: if it answers nothing right, or the items are too few for an interval.
+    """
+    items = len(local.counts)
+    if evaluator.score(local.counts.sum(axis=0)) <= 0:
+        raise ToolkitError(
+            "the local model answers nothing right, so no ratio to it exists; train it longer (train-deepsc "
+            "--channel none --epochs ...)"
+        )
+    require_items(items)
+    scores = _resampled(local, evaluator, _resamples(items, seed))
+    if scores.min() <= 0:
+        raise ToolkitError(
+            f"--limit: {items} test items are too few for an interval: some resamples of them hold none that "
+            "the local model answers right; give a larger one"
+        )
+    return scores
+
+
+def _resamples(items: int, seed: int) -> NDArray[np.float64]:
+    """How often each item is in each resample, (R, items)."""
+    draw = np.random.default_rng(seed)
+    weights = draw.multinomial(items, np.full(items, 1 / items), size=BOOTSTRAP_RESAMPLES)
+    return weights.astype(np.float64)  # matrix products of integers are slow, and these are exact
+
+
+def _resampled(cell: Cell, evaluator: type[Evaluator], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([evaluator.score(row) for row in weights @ cell.counts])  # (R,)
+
+
 def score_cells(
     cells: Mapping[tuple[Any, Any], Cell],
     evaluator: type[Evaluator],
@@ -100,34 +147,16 @@ def score_cells(
         ToolkitError: if the local model answers nothing right, or the items are too few for an interval.
     """
     local = cells[0, 0.0]
-    items = local.counts.shape[0]
-    draw = np.random.default_rng(seed)
-    weights = draw.multinomial(items, np.full(items, 1 / items), size=BOOTSTRAP_RESAMPLES)  # (R, items)
-    weights = weights.astype(np.float64)  # matrix products of integers are slow, and these are exact
+    weights = _resamples(len(local.counts), seed)
+    local_scores = require_interval(local, evaluator, seed=seed)
     tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
-
-    def resampled(cell: Cell) -> NDArray[np.float64]:
-        return np.array([evaluator.score(row) for row in weights @ cell.counts])  # (R,)
-
-    local_scores = resampled(local)
-    local_accuracy = evaluator.score(local.counts.sum(axis=0))
-    if local_accuracy <= 0:
-        raise ToolkitError(
-            "the local model answers nothing right, so no ratio to it exists; train it longer (train-deepsc "
-            "--channel none --epochs ...)"
-        )
-    if local_scores.min() <= 0:
-        raise ToolkitError(
-            f"--limit: {items} test items are too few for an interval: some resamples of them hold none that "
-            "the local model answers right; give a larger one"
-        )
     names = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
     grids = {name: np.zeros(len(points)) for name in names}
     figures = [name for name in local.figures if name in cells[points[0]].figures]
     others = {name: np.zeros(len(points)) for name in figures}
     for number, point in enumerate(points):
         cell = cells[point]
-        scores = resampled(cell)
+        scores = _resampled(cell, evaluator, weights)
         grids["accuracy"][number] = evaluator.score(cell.counts.sum(axis=0))
         grids["accuracy_low"][number], grids["accuracy_high"][number] = np.percentile(scores, tails)
         ratios = scores / local_scores
@@ -138,7 +167,7 @@ def score_cells(
     return {
         **{name: grid.reshape(shape) for name, grid in grids.items()},
         "metric": f"{evaluator.metric} {evaluator.signature()}",
-        "local_accuracy": local_accuracy,
+        "local_accuracy": evaluator.score(local.counts.sum(axis=0)),
         "local_low": local_low,
         "local_high": local_high,
         "other_metrics": {

@@ -61,27 +61,33 @@ class BimodalMap(MeasuredGrid):
         return self.lookup(k_text, k_image, snr_db, snr_db)
 
     def lookup(
-        self, k_text: int, k_image: int, snr_text_db: ArrayLike, snr_image_db: ArrayLike | None = None
+        self,
+        k_text: ArrayLike,
+        k_image: ArrayLike,
+        snr_text_db: ArrayLike,
+        snr_image_db: ArrayLike | None = None,
     ) -> Array:
         """f(k^T, k^I, SNR_T, SNR_I): linear in each k and in dB, clamped outside the grid (logged).
 
         Args:
-            k_text: complex channel symbols per question token.
-            k_image: complex channel symbols per image token.
-            snr_text_db: E_s/N_0 of the question in dB, any shape.
-            snr_image_db: E_s/N_0 of the image in dB, same shape; None: the question's, which is f^B.
+            k_text: complex channel symbols per question token, one or several.
+            k_image: complex channel symbols per image token, likewise.
+            snr_text_db: E_s/N_0 of the question in dB, any shape; all four must broadcast.
+            snr_image_db: E_s/N_0 of the image in dB; None: the question's, which is f^B.
 
         Returns:
-            Ratio in [0, 1], of `snr_text_db`'s shape.
+            Ratio in [0, 1], of the shape the four broadcast to.
 
         Raises:
-            ToolkitError: if an SNR is nan.
+            ToolkitError: if a k or an SNR is nan.
         """
         text = np.asarray(snr_text_db, dtype=np.float64)
         image = text if snr_image_db is None else np.asarray(snr_image_db, dtype=np.float64)
-        if np.any(np.isnan(text)) or np.any(np.isnan(image)):
-            raise ToolkitError("lookup: an SNR is nan")
-        wanted = np.broadcast_arrays(np.float64(k_text), np.float64(k_image), text, image)
+        ks = [np.asarray(k, dtype=np.float64) for k in (k_text, k_image)]
+        for what, pair in (("an SNR", [text, image]), ("a k", ks)):
+            if any(np.any(np.isnan(one)) for one in pair):
+                raise ToolkitError(f"lookup: {what} is nan")
+        wanted = np.broadcast_arrays(*ks, text, image)
         # The interpolator needs two points an axis: one alone stands for all.
         axes = [np.array(axis, dtype=np.float64) for axis in self.axes]
         grid = self.envelope

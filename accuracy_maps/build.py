@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accuracy_maps.assemble import assemble_bimodal, assemble_map
-from accuracy_maps.bimodal import BimodalMap, load_map
+from accuracy_maps.assemble import assemble_bimodal, assemble_map, require_interval
+from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.cells import Cell, CellStore, store_folder
 from accuracy_maps.config import MapConfig
 from accuracy_maps.engine import Engine, LocalEngine
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.sweep import Group, Point, Sweep, describe
-from data.artifacts import ToolkitError, exists, is_file, provenance
+from accuracy_maps.outputs import finished_map, is_complete, origin, prepare_outputs
+from accuracy_maps.sweep import Group, Point, Sweep
+from data.artifacts import ToolkitError, provenance
 from data.lock import locked
 from data.progress import Progress
 from data.typed import from_json
@@ -35,15 +35,17 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
     """Measure a map and write JSON, CSV and a plot beside each other.
 
     Finished cells are kept in a folder beside the output until the map is written, so that the same call goes
-    on after a kill. A map that the same call wrote is read instead; one of another config is written over.
+    on after a kill. A map that the same call wrote is read instead; one that other settings made is refused,
+    unless `config.overwrite`. Whatever cannot be written is refused before anything is measured.
 
     Args:
         config: what to measure.
         engine: where; None: here.
 
     Raises:
-        ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others; if a cell fails
-            again and again.
+        ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others; if the output
+            cannot be written or is another map; if the local model answers nothing right, or the test items
+            are too few for an interval; if a cell fails again and again.
     """
     engine = engine or LocalEngine()
     sweep = open_sweep(config, engine)
@@ -82,22 +84,27 @@ def lock_of(config: MapConfig) -> Path:
 
 def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
     """`build_map`, for whoever holds its lock."""
-    from accuracy_maps.plot import plot_bimodal, plot_map
+    prepare_outputs(sweep.config)
+    stored = finished_map(sweep)
+    folder = store_folder(Path(sweep.config.output))
+    if stored is not None and not CellStore.holds(folder, sweep.plan):
+        if not is_complete(sweep, stored):
+            _write_beside(sweep, stored)
+        return stored
+    store = CellStore(folder, sweep.plan)
+    if stored is None:
+        stored = _measured_map(sweep, measure_cells(sweep, store, engine), engine)
+        stored.save(sweep.config.output)
+    _write_beside(sweep, stored)
+    store.remove([group.name(point) for group in sweep.groups for point in group.points])
+    return stored
+
+
+def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> AccuracyMap | BimodalMap:
+    """The map of measured cells."""
     from deepsc.device import device_name
 
-    config = sweep.config
-    output = Path(config.output)
-    if (finished := finished_map(sweep)) is not None:
-        return finished
-    store = CellStore(store_folder(output), sweep.plan)
-    cells = measure_cells(sweep, store, engine)
-    kind, test = sweep.kind, sweep.test
-    origin = provenance(
-        **_origin(sweep),
-        seconds=round(sum(cell.seconds for cell in cells.values()), 1),
-        engine=engine.name,
-        device=device_name(config.device),
-    )
+    config, kind, test = sweep.config, sweep.kind, sweep.test
     model = (sweep.codecs or [sweep.local])[0].codec.config.model_name
     fields: dict[str, Any] = {
         "modality": kind.name,
@@ -105,84 +112,45 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
         "channel": sweep.channel.kind,
         "model": model if config.baseline is None else {**model, "baseline": config.baseline},
         "synthetic": test.dataset.synthetic,
-        "provenance": origin,
+        "provenance": provenance(
+            **origin(sweep),
+            seconds=round(sum(cell.seconds for cell in cells.values()), 1),
+            engine=engine.name,
+            device=device_name(config.device),
+        ),
+        "snr_db": sweep.snr_db,
+        "seed": config.seed,
     }
-    result: AccuracyMap | BimodalMap
     every_k = tuple(sorted(sweep.owners))
-    axes: dict[str, Any] = {"snr_db": sweep.snr_db, "seed": config.seed}
     if len(kind.transmissions) == 1:
-        result = assemble_map(cells, test.scorer, ks=tuple(k for (k,) in every_k), **axes, **fields)
-    else:
-        result = assemble_bimodal(cells, test.scorer, ks=every_k, **axes, **fields)
-    result.save(output)
-    result.save_csv(output.with_suffix(".csv"))
-    if isinstance(result, BimodalMap):
-        plot_bimodal(result, output.with_suffix(".png"))
-    else:
-        plot_map(result, output.with_suffix(".png"), beside=sweep.beside)
-    if config.mat and isinstance(result, AccuracyMap):
+        return assemble_map(cells, test.scorer, ks=tuple(k for (k,) in every_k), **fields)
+    return assemble_bimodal(cells, test.scorer, ks=every_k, **fields)
+
+
+def _write_beside(sweep: Sweep, accuracy_map: AccuracyMap | BimodalMap) -> None:
+    """Write the CSV, the plot and, where it is asked for, the .mat of a map."""
+    from accuracy_maps.plot import plot_bimodal, plot_map
+
+    output = Path(sweep.config.output)
+    accuracy_map.save_csv(output.with_suffix(".csv"))
+    if isinstance(accuracy_map, BimodalMap):
+        plot_bimodal(accuracy_map, output.with_suffix(".png"))
+        return
+    plot_map(accuracy_map, output.with_suffix(".png"), beside=sweep.beside)
+    if sweep.config.mat:
         from accuracy_maps.mat import save_mat
 
-        save_mat(result, output.with_suffix(".mat"))
-    store.remove()
-    return result
-
-
-def _origin(sweep: Sweep) -> dict[str, Any]:
-    """What a map follows from, for its provenance."""
-    return {
-        "config": dataclasses.asdict(sweep.config) | {"channel": sweep.channel.kind},
-        "seed": sweep.config.seed,
-        "data_sha256": sweep.test.dataset.sha256,
-        "dataset": sweep.test.dataset.name,
-        "test_items": sweep.test.items,
-        "channel": dataclasses.asdict(sweep.channel),
-        "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
-        "local": describe(sweep.local),
-    }
-
-
-def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
-    """The map that this very sweep wrote, with all that belongs to it, and says so in the log; else None.
-
-    Where its files and models lie, and on what device it was measured, makes no difference.
-    """
-    output = Path(sweep.config.output)
-    suffixes = (".json", ".csv", ".png", *((".mat",) if sweep.config.mat else ()))
-    if exists(store_folder(output)) or not all(is_file(output.with_suffix(one)) for one in suffixes):
-        return None
-    try:
-        found = load_map(output)
-    except ToolkitError:  # damaged or foreign: made anew
-        return None
-    ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
-    wanted, theirs = _comparable(json.loads(json.dumps(_origin(sweep)))), _comparable(found.provenance)
-    if (
-        found.task != sweep.task
-        or [*map(list, found.axes)] != [*ks, *[list(sweep.snr_db)] * len(ks)]
-        or any(theirs.get(name) != value for name, value in wanted.items())
-    ):
-        return None
-    logger.info("finished already: %s; remove it to measure again", output)
-    return found
-
-
-def _comparable(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """An origin without what may differ between maps that are equal."""
-    config = origin.get("config")
-    # Places, and what the map itself says.
-    apart = ("codecs", "local", "output", "device", "data_dir", "task", "skip_bad")
-    kept = {n: v for n, v in config.items() if n not in apart} if isinstance(config, dict) else config
-    return {**origin, "config": kept}
+        save_mat(accuracy_map, output.with_suffix(".mat"))
 
 
 def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point, Cell]:
-    """Measure every cell of a sweep, or take it from the store.
+    """Measure every cell of a sweep, or take it from the store; the local model's first.
 
     A cell that fails is measured again by itself when all others are done.
 
     Raises:
-        ToolkitError: if a cell fails `MAX_ATTEMPTS` times; the others are in the store.
+        ToolkitError: if a cell fails `MAX_ATTEMPTS` times; the others are in the store. If no ratio to the
+            local model has an interval, before anything else is measured.
     """
     cells: dict[Point, Cell] = {}
     pending = []
@@ -193,29 +161,41 @@ def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point,
             pending.append(dataclasses.replace(group, points=missing))
     total = len(cells) + _cells(pending)
     with Progress(f"sweep of {sweep.config.output}", total=total, done=len(cells), unit="cell") as progress:
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            failed = []
-            for group, result in engine.measure(sweep, pending):
-                if isinstance(result, Exception):
-                    names = ", ".join(map(group.name, group.points))
-                    logger.warning("%s failed, attempt %d of %d: %r", names, attempt, MAX_ATTEMPTS, result)
-                    failed += group.apart()
-                    last = result
-                    continue
-                for point, cell in zip(group.points, result, strict=True):
-                    store.save(group.name(point), cell)
-                    cells[point] = cell
-                    score = sweep.test.scorer.score(cell.counts.sum(axis=0))
-                    logger.info("%s: %s %.2f", group.name(point), sweep.test.scorer.metric, score)
-                    progress.update()
-            pending = failed
+        for local in (True, False):
+            groups = [group for group in pending if (group.model is None) == local]
+            for group, point, cell in _measure(sweep, groups, engine, total=total):
+                store.save(group.name(point), cell)
+                cells[point] = cell
+                score = sweep.test.scorer.score(cell.counts.sum(axis=0))
+                logger.info("%s: %s %.2f", group.name(point), sweep.test.scorer.metric, score)
+                progress.update()
+            if local:
+                require_interval(cells[0, 0.0], sweep.test.scorer, seed=sweep.config.seed)
+    return cells
+
+
+def _measure(
+    sweep: Sweep, pending: Sequence[Group], engine: Engine, *, total: int
+) -> Iterator[tuple[Group, Point, Cell]]:
+    """Cells as they are ready; what fails is tried again by itself."""
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        failed = []
+        for group, result in engine.measure(sweep, pending):
+            if isinstance(result, Exception):
+                names = ", ".join(map(group.name, group.points))
+                logger.warning("%s failed, attempt %d of %d: %r", names, attempt, MAX_ATTEMPTS, result)
+                failed += group.apart()
+                last = result
+                continue
+            for point, cell in zip(group.points, result, strict=True):
+                yield group, point, cell
+        pending = failed
     if pending:
         raise ToolkitError(
             f"{_cells(pending)} of {total} cells failed {MAX_ATTEMPTS} times, such as "
             f"{pending[-1].name(pending[-1].points[0])} ({last!r}); the others are kept, give the same "
             "command again to go on"
         )
-    return cells
 
 
 def _cells(groups: Sequence[Group]) -> int:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from accuracy_maps.assemble import require_items
 from accuracy_maps.config import MapConfig
 from accuracy_maps.sweep import plain
 from deepsc.checkpoint import Checkpoint
@@ -50,6 +51,7 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
     }
     options: dict[str, Any] = {"data_dir": config.data_dir, "options": config.options}
     whole = kind.test_data(document, limit=config.limit, **options)
+    require_items(whole.items)
     few = kind.test_data(document, limit=min(_TIMED_ITEMS, config.limit or _TIMED_ITEMS), **options)
     codec = kind.codec(material.codec_config).to(config.device)
     untrained = Checkpoint(

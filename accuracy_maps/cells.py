@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class CellStore:
         self._folder = folder
         path = folder / "plan.json"
         if exists(path):
-            if read_json(path) != json.loads(json.dumps(plan)):
+            if not self.holds(folder, plan):
                 raise ToolkitError(
                     f"{folder} holds cells of another sweep; remove it or choose another --output"
                 )
@@ -79,6 +79,12 @@ class CellStore:
             # Cells without a plan are what a kill left of another sweep's removal.
             shutil.rmtree(folder, ignore_errors=True)
             write_json(path, plan)
+
+    @staticmethod
+    def holds(folder: Path, plan: Mapping[str, Any]) -> bool:
+        """Whether a folder holds cells of this plan."""
+        path = folder / "plan.json"
+        return exists(path) and read_json(path) == json.loads(json.dumps(plan))
 
     def load(self, name: str) -> Cell | None:
         """A finished cell, or None."""
@@ -93,9 +99,13 @@ class CellStore:
             figures = np.array(json.dumps(cell.figures))
             np.savez_compressed(stream, counts=cell.counts, figures=figures, seconds=np.array(cell.seconds))
 
-    def remove(self) -> None:
-        """Forget the cells."""
-        shutil.rmtree(self._folder)
+    def remove(self, names: Sequence[str]) -> None:
+        """Forget the cells of a map that is written, unless there are some of other k, SNRs or draws."""
+        others = {path.stem for path in self._folder.glob("*.npz")} - set(names)
+        if others:
+            logger.info("%s keeps %d cells that this map has not", self._folder, len(others))
+        else:
+            shutil.rmtree(self._folder)
 
 
 def _read(path: Path) -> Cell:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
 from data.start import run
+from data.text import printable
 from deepsc.modality import Modality, modality, modality_names
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
                         "task they were trained for; of a --baseline: --beside's)")  # fmt: skip
     parser.add_argument("--output", default="runs/map.json", metavar="FILE",
                         help="the map; .csv and .png are written beside it")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace an output that other settings made")
     parser.add_argument(
         "--k", type=int_list, metavar="K[,K...]", help="symbols per token (default: all trained)"
     )
@@ -78,7 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--k-{name}", type=int_list, metavar="K[,K...]",
                             help=f"vqa: symbols per token of the {what} (default: all trained)")  # fmt: skip
     parser.add_argument("--snr-db", type=float_grid, metavar="START:STOP:STEP", help="grid in dB, or a list "
-                        "(default: written so, --snr-db=-6:18:3; of a --baseline: --beside's)")  # fmt: skip
+                        "(default: -6:18:3; of a --baseline: --beside's)")  # fmt: skip
     parser.add_argument("--channel", choices=("awgn", "rayleigh", "rician"),
                         help="default: the codec's own; of a --baseline: --beside's")  # fmt: skip
     parser.add_argument(
@@ -91,7 +93,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
-    parser.add_argument("--beams", type=positive_int, default=1, help="text: beam search width, 1 is greedy")
+    parser.add_argument("--beams", type=positive_int, default=argparse.SUPPRESS,
+                        help="text: beam search width (default: 1, greedy)")  # fmt: skip
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences or images"
     )
@@ -122,12 +125,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given[:1] == ["report"]:
         options = report_parser().parse_args(given[1:])
         return run_command(f"{NAME} report", lambda: _report(options))
+    if given and not given[0].startswith("-"):
+        build_parser().error(f"{given[0]!r} given, the subcommand report or flags are allowed")
     cut = given.index("--") if "--" in given else len(given)
     args, training = build_parser().parse_args(given[:cut]), given[cut + 1 :]
 
     def body() -> None:
-        if not args.output.endswith(".json"):
-            raise ToolkitError(f"--output: {args.output!r} given, a name that ends in .json is allowed")
         fields = vars(args).copy()
         name, scratch = fields.pop("modality"), fields.pop("from_scratch")
         _check_flags(args, modality(name))
@@ -135,7 +138,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if scratch:
             _check_scratch(args)
             stem = args.output.removesuffix(".json")
-            fields |= {"local": args.local or f"{stem}-local", "codec": args.codec or [f"{stem}-codec"]}
+            fields |= {
+                "local": f"{stem}-local" if args.local is None else args.local,
+                "codec": args.codec or [f"{stem}-codec"],
+            }
         else:
             if training:
                 raise ToolkitError("--: given without --from-scratch, which train-deepsc's flags are for")
@@ -165,12 +171,12 @@ def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
     unread = {flag: has for flag in ("--k", "--k-text", "--k-image") if flag not in own}
     if len(own) > 1:
         unread |= dict.fromkeys(("--mat", "--beside"), f"{kind.name} has none, its map has more axes")
-    if "beams" not in kind.sweep_options and args.beams > 1:
+    if "beams" not in kind.sweep_options:
         unread["--beams"] = f"{kind.name} has no beam search"
     if "skip_bad" not in kind.sweep_options:
         unread["--skip-bad"] = f"{kind.name} reads no folder of images"
     for flag, why in unread.items():
-        if getattr(args, flag.removeprefix("--").replace("-", "_")):
+        if getattr(args, flag.removeprefix("--").replace("-", "_"), None):
             raise ToolkitError(f"{flag}: given, {why}")
 
 
@@ -204,7 +210,7 @@ def _report(options: argparse.Namespace) -> None:
 
 def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
     """Table of ratios for a terminal: a line per k, or per pair of k with both at one SNR."""
-    from accuracy_maps.bimodal import BimodalMap  # numpy and scipy: not for --help
+    from accuracy_maps.bimodal import BimodalMap  # scipy: not for --help
 
     metric = accuracy_map.metric_name
     half_width = (accuracy_map.ratio_high - accuracy_map.ratio_low).max() / 2
@@ -227,7 +233,7 @@ def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
         f"{heading} \\ SNR dB".rjust(12) + "".join(f"{snr:>8g}" for snr in accuracy_map.snr_db),
     ]
     lines += [f"{name:>12}" + "".join(f"{value:>8.{digits}f}" for value in row) for name, row in rows]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from accuracy_maps.grid import CHANNELS
+from data.artifacts import ToolkitError
 from data.cli import flag_of, raise_config_errors
+from data.intervals import INTERVAL_ITEMS_MIN
+from deepsc.config import LARGEST_SIZE, SNR_LIMIT_DB
 
 SNR_DB = tuple(float(snr) for snr in range(-6, 19, 3))
 MAX_SEED = 5 * 10**8  # a batch's noise has a seed up to 2e10 times as large, and torch takes 64 bits
+MAX_DRAWS = 10_000  # seeds of a batch's draws are 10,007 apart from those of the next --seed
+MAX_BEAMS = 64
+MAX_CELLS = 10**6
+"""Of a map: twice as many is the largest file that is read."""
+MAX_MAT_K = 4096
+"""Rows of a sem_table, one for each k from 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,31 +66,53 @@ class MapConfig:
     """Leave out images of the models' folder that cannot be read, instead of an error that lists them."""
     seed: int = 0
     device: str = "cpu"
+    overwrite: bool = False
+    """Replace an output that other settings made."""
 
     def __post_init__(self) -> None:
-        errors = []
+        errors = self._axis_errors()
+        if not self.output.endswith(".json") or Path(self.output).name == ".json":
+            errors.append(f"--output: {self.output!r} given, a name that ends in .json is allowed")
+        errors += [
+            f"{flag_of(name)}: '' given, leave it out or say what it is"
+            for name in ("beside", "task", "data_dir", "local")
+            if getattr(self, name) == ""
+        ]
+        if self.beside is not None and Path(self.beside).resolve() == Path(self.output).resolve():
+            errors.append(f"--output: {self.output} is the map of --beside, which it would replace")
         if not self.codecs and self.baseline is None:
             errors.append("--codec: none given, at least one checkpoint is needed")
         if self.baseline not in (None, "digital"):
             errors.append(f"--baseline: {self.baseline!r} given, allowed: digital")
         if self.baseline is not None and self.codecs:
             errors.append("--codec and --baseline: both given, one is allowed")
-        for name in ("k", "k_text", "k_image"):
-            ks = getattr(self, name)
-            if ks is not None and (not ks or ks[0] < 1 or not _rises(ks)):
-                errors.append(f"{flag_of(name)}: {ks} given, rising whole numbers of at least 1 are allowed")
-        snr_db = self.snr_points
-        if not snr_db or not all(map(math.isfinite, snr_db)) or not _rises(snr_db):
-            errors.append(f"--snr-db: {snr_db} given, rising finite numbers are allowed")
         if self.channel is not None and self.channel not in CHANNELS:
             errors.append(f"--channel: {self.channel!r} given, allowed: {', '.join(CHANNELS)}")
-        for name in ("draws", "beams", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                errors.append(f"--{name}: {value} given, at least 1 is allowed")
+        for name, most in (("draws", MAX_DRAWS), ("beams", MAX_BEAMS)):
+            if not 1 <= getattr(self, name) <= most:
+                errors.append(f"--{name}: {getattr(self, name)} given, 1 to {most} is allowed")
+        if self.limit is not None and self.limit < INTERVAL_ITEMS_MIN:
+            errors.append(
+                f"--limit: {self.limit} given, at least {INTERVAL_ITEMS_MIN} is allowed: an interval over "
+                "fewer items would feign certainty"
+            )
         if not 0 <= self.seed <= MAX_SEED:
             errors.append(f"--seed: {self.seed} given, 0 to {MAX_SEED} is allowed")
         raise_config_errors(errors)
+
+    def _axis_errors(self) -> list[str]:
+        errors = []
+        for name in ("k", "k_text", "k_image"):
+            if (ks := getattr(self, name)) is not None:
+                errors += k_errors(flag_of(name), ks)
+        snr_db = self.snr_points
+        if not snr_db or not _rises(snr_db):
+            errors.append(f"--snr-db: {snr_db} given, rising finite numbers are allowed")
+        elif outside := [snr for snr in snr_db if not abs(snr) <= SNR_LIMIT_DB]:
+            errors.append(
+                f"--snr-db: {outside[0]:g} given, -{SNR_LIMIT_DB:g} to {SNR_LIMIT_DB:g} dB is allowed"
+            )
+        return errors
 
     @property
     def options(self) -> dict[str, Any]:
@@ -92,6 +123,35 @@ class MapConfig:
     def snr_points(self) -> tuple[float, ...]:
         """SNRs of a codec's map."""
         return SNR_DB if self.snr_db is None else self.snr_db
+
+
+def k_errors(source: str, ks: Sequence[int]) -> list[str]:
+    """What is wrong with an axis of k that a flag or a file, `source`, names."""
+    if ks and ks[0] >= 1 and ks[-1] <= LARGEST_SIZE and _rises(ks):
+        return []
+    return [f"{source}: {ks} given, rising whole numbers of 1 to {LARGEST_SIZE} are allowed"]
+
+
+def require_size(config: MapConfig, ks: Collection[tuple[int, ...]]) -> None:
+    """Check how large a map is to be.
+
+    Args:
+        config: of the map.
+        ks: k, one of each transmission; each transmission has an axis of SNRs, too.
+
+    Raises:
+        ToolkitError: if there are more cells than anybody could measure, or no .mat can hold it.
+    """
+    largest = max(ks)
+    if config.mat and len(largest) > 1:
+        raise ToolkitError("--mat: given, a map of several transmissions has none")
+    if config.mat and largest[0] > MAX_MAT_K:
+        raise ToolkitError(f"--mat: given with k = {largest[0]}, a table up to k = {MAX_MAT_K} is allowed")
+    snrs = len(config.snr_points)
+    if (cells := len(ks) * snrs ** len(largest)) > MAX_CELLS:
+        raise ToolkitError(
+            f"--snr-db: {snrs} SNRs given, which make {cells:,} cells; at most {MAX_CELLS:,} are allowed"
+        )
 
 
 def _rises(values: Sequence[float]) -> bool:

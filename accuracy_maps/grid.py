@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data.artifacts import ToolkitError, parsing, read_document, write_json, write_text
-from data.typed import typed
+from data.text import csv_text
+from data.typed import numbers, typed
 
 KIND = "accuracy-map"
 _K_UNIT = "complex channel symbols per token"
@@ -166,7 +165,7 @@ class MeasuredGrid:
                 raise ToolkitError(f"units are {document['units']}, expected {cls.units()}")
             fields: dict[str, Any] = {
                 **{name: typed(document, name, str) for name in ("modality", "task", "channel", "metric")},
-                **{name: _numbers(document, name) for name in GRIDS},
+                **{name: numbers(document, name) for name in GRIDS},
                 **{
                     name: typed(document, name, float)
                     for name in ("local_accuracy", "local_low", "local_high")
@@ -200,23 +199,19 @@ class MeasuredGrid:
         """Write one line a cell: its place on the axes, accuracy and ratio with intervals, envelope, and
         whether the data are synthetic (0 or 1).
         """
-        stream = io.StringIO()
         columns = (*GRIDS[:3], "ratio", *GRIDS[3:], "envelope")
         grids = [getattr(self, name) for name in columns]
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow((*self.axis_names, *columns, "synthetic"))
+        rows: list[tuple[object, ...]] = [(*self.axis_names, *columns, "synthetic")]
         for cell in np.ndindex(self.accuracy.shape):
-            place = (f"{axis[i]:g}" for axis, i in zip(self.axes, cell, strict=True))
-            writer.writerow((*place, *(f"{grid[cell]:.6g}" for grid in grids), int(self.synthetic)))
-        write_text(Path(path), stream.getvalue())
+            place = (shortest(axis[i]) for axis, i in zip(self.axes, cell, strict=True))
+            rows.append((*place, *(f"{grid[cell]:.6g}" for grid in grids), int(self.synthetic)))
+        write_text(Path(path), csv_text(rows))
 
 
-def _numbers(document: Mapping[str, Any], name: str) -> Array:
-    """A grid of numbers: numpy alone would read strings of digits, too."""
-    values = np.array(typed(document, name, list))
-    if values.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold numbers alone")
-    return values.astype(np.float64)
+def shortest(value: float) -> str:
+    """A number as a file's name or table shows it: six digits where they are exact, else all of them."""
+    text = f"{value:g}"
+    return text if float(text) == value else str(value)
 
 
 def axis_start(*lows: Array) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from accuracy_maps.grid import CHANNELS, Array, MeasuredGrid, monotone_envelope
 from data.artifacts import ToolkitError
@@ -40,24 +40,43 @@ class AccuracyMap(MeasuredGrid):
         envelope = self.envelope
         return np.array([np.interp(k, self.k, envelope[:, n]) for n in range(len(self.snr_db))])
 
-    def lookup(self, k: int, snr_db: ArrayLike) -> Array:
+    def lookup(self, k: ArrayLike, snr_db: ArrayLike) -> Array:
         """f(k, SNR): bilinear in k and dB between grid points, clamped outside the grid (logged).
 
         Args:
-            k: complex channel symbols per token.
-            snr_db: E_s/N_0 in dB, any shape.
+            k: complex channel symbols per token, one or several.
+            snr_db: E_s/N_0 in dB, any shape that broadcasts with `k`'s.
 
         Returns:
-            Ratio in [0, 1], of `snr_db`'s shape.
+            Ratio in [0, 1], of the shape the two broadcast to.
 
         Raises:
-            ToolkitError: if an SNR is nan.
+            ToolkitError: if a k or an SNR is nan.
         """
-        snr = np.asarray(snr_db, dtype=np.float64)
-        if np.any(np.isnan(snr)):
-            raise ToolkitError("lookup: an SNR is nan")
+        ks, snr = np.asarray(k, dtype=np.float64), np.asarray(snr_db, dtype=np.float64)
+        if np.any(np.isnan(snr)) or np.any(np.isnan(ks)):
+            raise ToolkitError(f"lookup: {'an SNR' if np.any(np.isnan(snr)) else 'a k'} is nan")
+        outside = ks[(ks < self.k[0]) | (ks > self.k[-1])]
+        for k_outside in sorted({outside.min(), outside.max()} if outside.size else ()):
+            logger.warning(
+                "k = %g lies outside the map's %s..%s: clamped to its edge", k_outside, self.k[0], self.k[-1]
+            )
         if np.any(snr < self.snr_db[0]) or np.any(snr > self.snr_db[-1]):
             logger.warning(
                 "SNR outside the map's %g..%g dB: clamped to its edge", self.snr_db[0], self.snr_db[-1]
             )
-        return np.interp(snr, self.snr_db, self.row(k))
+        left, right, share = _between(self.snr_db, snr)
+        every_k, row_of = np.unique(ks, return_inverse=True)
+        rows = np.stack([np.interp(every_k, self.k, column) for column in self.envelope.T])  # (N, ks)
+        row_of = row_of.reshape(ks.shape)
+        return np.asarray((1 - share) * rows[left, row_of] + share * rows[right, row_of])
+
+
+def _between(axis: tuple[float, ...], values: Array) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
+    """Neighbours of each value on a rising axis, clamped to it, and its share of the way between them."""
+    points = np.array(axis)
+    values = np.clip(values, points[0], points[-1])
+    left = np.clip(np.searchsorted(points, values, side="right") - 1, 0, max(0, len(points) - 2))
+    right = np.minimum(left + 1, len(points) - 1)
+    width = points[right] - points[left]
+    return left, right, (values - points[left]) / np.where(width > 0, width, 1.0)

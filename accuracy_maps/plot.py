@@ -12,6 +12,7 @@ from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.grid import Array, MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import atomic_path
+from data.text import plot_text
 
 
 def plot_map(
@@ -116,19 +117,20 @@ def _colours(count: int) -> list[tuple[float, float, float, float]]:
 def _dress(axes: Axes, accuracy_map: MeasuredGrid, *lows: Array) -> None:
     axes.axhline(1.0, color="0.4", linewidth=0.8)
     axes.set_xlabel("SNR $E_s/N_0$ (dB)")
-    axes.set_ylabel(f"{accuracy_map.metric_name} over the channel / local")
+    axes.set_ylabel(plot_text(f"{accuracy_map.metric_name} over the channel / local"))
     axes.set_ylim(bottom=axis_start(*lows))
     axes.grid(alpha=0.25)
 
 
 def _who(accuracy_map: MeasuredGrid) -> str:
     baseline = accuracy_map.model.get("baseline")
-    return "codec" if baseline is None else f"{baseline}, ideal code"
+    name = "codec" if baseline is None else plot_text(f"{baseline}, ideal code")
+    return f"{name}; synthetic data" if accuracy_map.synthetic else name
 
 
 def _title(accuracy_map: MeasuredGrid) -> str:
     synthetic = "; synthetic data" if accuracy_map.synthetic else ""
-    return (
+    return plot_text(
         f"{accuracy_map.provenance.get('dataset', accuracy_map.task)}, {accuracy_map.channel.upper()}, "
         f"{accuracy_map.model.get('preset', '')} model; "
         f"local {accuracy_map.metric_name} {accuracy_map.local_accuracy:.1f}{synthetic}"

@@ -7,13 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.grid import Array, MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError, parsing, sha256_of
 from data.page import check_html, provenance_rows, write_page
+from data.typed import numbers, typed
 
 TEMPLATES = Path(__file__).parent / "templates"
 AXIS_LABELS = {
@@ -118,19 +117,21 @@ def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
         middle = axis[len(axis) // 2]
         sliders.append((name, AXIS_LABELS[name], axis[0], axis[-1], 1 if whole else 0.1, middle))
     others = []
+    number: Any = float | None
     for name, values in accuracy_map.other_metrics.items():
-        cells = np.asarray(values["cells"], dtype=np.float64)
-        local = values.get("local")
+        cells = numbers(values, "cells")
+        local = typed({"local": None, **values}, "local", number)
         others.append(
             (
                 name,
-                "–" if local is None else f"{float(local):.4g}",
+                "–" if local is None else f"{local:.4g}",
                 f"{cells.min():.4g}",
                 f"{cells.max():.4g}",
             )
         )
     return {
-        "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel}",
+        "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel}"
+        + (" (synthetic data)" if accuracy_map.synthetic else ""),
         "accuracy_map": accuracy_map,
         "metric": metric,
         "dataset": dataset,

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accuracy_maps.bimodal import BimodalMap
-from accuracy_maps.build import build_opened, finished_map, lock_of, open_sweep
+from accuracy_maps.build import build_opened, lock_of, open_sweep
 from accuracy_maps.calibrate import time_cells
 from accuracy_maps.cells import recorded_seconds, store_folder
-from accuracy_maps.config import MapConfig
+from accuracy_maps.config import MapConfig, require_size
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
+from accuracy_maps.outputs import prepare_outputs, require_free
 from accuracy_maps.sweep import measured_task
 from data.artifacts import ToolkitError, exists
 from data.cli import flag_of
@@ -97,11 +98,13 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     measured_task(config, kind, beside, trained=runs.local.task)  # a mistake shows before the trainings
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     with locked(lock_of(config)):
+        prepare_outputs(config)
         trained = all(_is_trained(run) for run in (runs.local, runs.codec))
-        if trained and exists(Path(config.output)):
+        if not trained:
+            require_free(config)
+        elif exists(config.output):
             _train(runs, engine)  # refuses other flags than before
-            if (finished := finished_map(open_sweep(config, engine))) is not None:
-                return finished
+            return build_opened(open_sweep(config, engine), engine)
         log_plan(config, runs, engine, cells=cells)
         _train(runs, engine)
         return build_opened(open_sweep(config, engine), engine)
@@ -166,7 +169,7 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
         ToolkitError: if it is to have a k that the codec will not be trained for.
     """
     names = modality(codec.modality).transmissions
-    axes: list[Sequence[float]] = []
+    axes: list[Sequence[int]] = []
     for name, trained in zip(names, codec.trained_k.values(), strict=True):
         field = f"k_{name}" if name else "k"
         asked = getattr(config, field) or trained
@@ -175,4 +178,5 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
                 f"{flag_of(field)}: {unknown} given, the codec will be trained for {list(trained)}"
             )
         axes.append(asked)
+    require_size(config, list(itertools.product(*axes)))
     return [*axes, *itertools.repeat(config.snr_points, len(names))]

@@ -7,18 +7,20 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accuracy_maps.assemble import require_items
 from accuracy_maps.cells import Cell
-from accuracy_maps.config import MapConfig
+from accuracy_maps.config import MapConfig, k_errors, require_size
+from accuracy_maps.grid import shortest
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError, parsing
-from data.cli import flag_of
+from data.cli import flag_of, raise_config_errors
 from data.typed import from_json
 
 if TYPE_CHECKING:
@@ -106,7 +108,20 @@ class Sweep:
                 if config.snr_db is None:
                     self.snr_db = self.beside.snr_db
         self.config = dataclasses.replace(config, snr_db=self.snr_db)
+        self._require_measurable()
         self._evaluator: tuple[int | None, Measurer] | None = None
+
+    def _require_measurable(self) -> None:
+        """Refuse what would be found out, or never end, when all is measured."""
+        config, ks = self.config, sorted(set(itertools.chain.from_iterable(self.owners)))
+        source = f"--beside {config.beside}, k" if config.k is None and self.beside is not None else "--k"
+        raise_config_errors(k_errors(source, ks))
+        require_size(config, self.owners)
+        if config.baseline is not None and self.channel.kind == "awgn" and config.draws > 1:
+            raise ToolkitError(
+                f"--draws: {config.draws} given, a --baseline over AWGN draws neither noise nor fading"
+            )
+        require_items(self.test.items)
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -202,7 +217,7 @@ def plain(values: tuple[Any, ...]) -> Any:
 
 def joined(value: Any) -> str:
     """One value, or those of several transmissions."""
-    return "-".join(f"{part:g}" for part in value) if isinstance(value, tuple) else f"{value:g}"
+    return "-".join(map(shortest, value)) if isinstance(value, tuple) else shortest(value)
 
 
 def _channel_of(accuracy_map: AccuracyMap) -> Channel:
@@ -251,11 +266,11 @@ def _owners(
         if not codec.codec.config.uplinks:
             raise ToolkitError(f"--codec: {folder} is a local model; give one trained over a channel")
         for name in ("modality", "task", "corpus"):
-            if codec.document[name] != local.document[name]:
-                raise ToolkitError(
-                    f"--codec: {folder} and --local {config.local} differ in {name}: "
-                    f"{codec.document[name]} and {local.document[name]}"
-                )
+            one, other = codec.document[name], local.document[name]
+            if one != other:
+                both = isinstance(one, dict) and isinstance(other, dict)
+                what = changed_fields(one, other) if both else f"{one} and {other}"
+                raise ToolkitError(f"--codec: {folder} and --local {config.local} differ in {name}: {what}")
         if codec.codec.config.model_name != codecs[0].codec.config.model_name:
             raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} are different models")
         for name in ("channel", "fading", "csi", "rician_factor"):
@@ -290,6 +305,12 @@ def _require_same_classes(config: MapConfig, codecs: Sequence[Checkpoint], local
             raise ToolkitError(
                 f"--codec: {folder} has the classes {names}, --local {config.local} has {wanted}"
             )
+
+
+def changed_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What differs between two objects of a config, as "caption_count 9 and 120"."""
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return ", ".join(f"{name} {one.get(name, 'none')} and {other.get(name, 'none')}" for name in names)
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:

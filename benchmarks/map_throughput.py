@@ -17,7 +17,6 @@ does not count.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import sys
 import time
@@ -27,7 +26,7 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from data.cli import float_grid, int_list, positive_int
+from data.cli import Parser, float_grid, int_list, positive_int
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.evaluation import BleuStatistics, TextEvaluator, encode_sentences, nltk_bleu
@@ -42,9 +41,7 @@ LEAST_RATIO = 10.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="map_throughput.py", description=__doc__)
     parser.add_argument("--codec", required=True, help="text checkpoint")
     parser.add_argument("--data-dir")
     parser.add_argument("--k", type=int_list, help="default: all trained")

@@ -27,7 +27,7 @@ import numpy as np
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
 from data.artifacts import atomic_path, provenance, write_json
-from data.cli import float_grid, int_list, positive_int
+from data.cli import Parser, float_grid, int_list, positive_int
 from deepsc.command import main as train_deepsc
 from deepsc.modality import modality_names
 
@@ -35,9 +35,7 @@ from deepsc.modality import modality_names
 def main() -> None:
     argv = sys.argv[1:]
     cut = argv.index("--") if "--" in argv else len(argv)
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="nested_vs_dedicated.py", description=__doc__)
     parser.add_argument("--modality", choices=modality_names(), required=True)
     parser.add_argument("--local", required=True, help="checkpoint of the local model")
     parser.add_argument("--k", type=int_list, required=True)

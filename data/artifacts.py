@@ -29,6 +29,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from data.text import is_text, one_line
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -45,6 +47,12 @@ _UNFINISHED = ".deepsc.part"
 """End of a temporary file's name; nobody else's files end so."""
 _swept: set[str] = set()
 """Folders that this process has rid of what dead processes left."""
+_READERS = {
+    "accuracy-map": "build-accuracy-map report",
+    "flops": "optimize with --flops",
+    "optimize-results": "optimize report FOLDER",
+}
+"""What to do with a result file, by its kind."""
 
 LARGEST_JSON = 256 * 2**20
 """Bytes of a JSON file: two million cells of a VQA map, of which the shipped ones take 135 bytes each."""
@@ -59,12 +67,13 @@ class ToolkitError(Exception):
 
     Args:
         message: lines are joined; the middle of what is very long, such as what a foreign file holds, is cut.
+            What would command a terminal is escaped.
     """
 
     longest = 2000
 
     def __init__(self, message: str) -> None:
-        line = " ".join(" ".join(message.splitlines()).split())
+        line = one_line(" ".join(" ".join(message.splitlines()).split()))
         half = self.longest // 2
         super().__init__(line if len(line) <= self.longest else f"{line[:half]} ... {line[-half:]}")
 
@@ -151,7 +160,13 @@ def _umask() -> int:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8, atomically."""
+    """Write `text` as UTF-8, atomically.
+
+    Raises:
+        ToolkitError: if it holds a lone surrogate, such as a path that is not UTF-8, or writing fails.
+    """
+    if not is_text(text):
+        raise ToolkitError(f"cannot write {path}: it would name a file whose name is not UTF-8; rename that")
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -183,20 +198,17 @@ def read_json(path: str | os.PathLike[str], *, largest: int | None = None) -> di
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON; NaN and infinity, which are none, and numbers that overflow are refused.
+    """Parse JSON; NaN and infinity, which are none, numbers that overflow and lone surrogates are refused.
 
     So are lone surrogates, halves of a character: no file, page or terminal can be given one.
 
     Raises:
         ValueError, RecursionError: if it cannot be parsed.
     """
-    document = json.loads(text, parse_float=_finite, parse_constant=_finite)
-    if _SURROGATE.search(text):
-        try:
-            json.dumps(document, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"half a character, {error.object[error.start]!a}, which no text has") from error
-    return document
+    value = json.loads(text, parse_float=_finite, parse_constant=_finite)
+    if _SURROGATE.search(text) and not is_text(json.dumps(value, ensure_ascii=False)):
+        raise ValueError("half a character (half of a surrogate pair), which no text has")
+    return value
 
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
@@ -249,8 +261,11 @@ def require_file(path: str | os.PathLike[str], *, largest: int | None = None) ->
         largest: bytes it may have; None: any number, for a reader that takes it piece by piece.
 
     Raises:
-        ToolkitError: if it is missing, or a folder, device or pipe, or too large, or may not be read.
+        ToolkitError: if it is missing, or a folder, device or pipe, or too large, or may not be read, or its
+            name is not UTF-8: no result file could name it.
     """
+    if not is_text(os.fspath(path)):
+        raise ToolkitError(f"{path}: its name is not UTF-8; rename it")
     if not exists(path):
         raise ToolkitError(f"{path}: no such file")
     if not is_file(path):
@@ -272,9 +287,11 @@ def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: in
     """
     document = read_json(path)
     if document.get("kind") != kind:
-        raise ToolkitError(f"{path}: kind is {document.get('kind')!r}, expected {kind!r}")
-    if document.get("schema_version") != schema_version:
-        found = document.get("schema_version")
+        found = document.get("kind")
+        hint = f"; {_READERS[found]} reads it" if isinstance(found, str) and found in _READERS else ""
+        raise ToolkitError(f"{path}: kind is {found!r}, expected {kind!r}{hint}")
+    found = document.get("schema_version")
+    if type(found) is not int or found != schema_version:  # true and 1.0 are equal to 1
         raise ToolkitError(f"{path}: schema_version is {found!r}, this release reads {schema_version}")
     return document
 

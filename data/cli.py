@@ -16,13 +16,17 @@ from tqdm import tqdm
 
 from data.artifacts import UNREACHABLE, ToolkitError
 from data.start import INTERRUPTED
+from data.text import is_text, one_line, printable
 
 MAX_GRID_POINTS = 10_000
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Parser(argparse.ArgumentParser):
-    """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults."""
+    """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults.
+
+    What begins as a negative number does is a value: `--snr-db -6:18` as well as `--snr-db=-6:18`.
+    """
 
     may_be_empty: tuple[str, ...] = ()
     """Flags of which an empty value means something."""
@@ -30,7 +34,9 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", HelpFormatter)
         super().__init__(allow_abbrev=False, **options)
-        self._negative_number_matcher = re.compile(r"-\.?\d")  # -6:18 is a value too; no flag begins so
+        self._negative_number_matcher = re.compile(
+            r"-(\d|\.\d|inf\b|nan\b)", re.IGNORECASE
+        )  # -6:18 is a value too; no flag begins so
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse; refuse an empty value, which means nothing, and what is no text, which no file can hold."""
@@ -42,7 +48,7 @@ class Parser(argparse.ArgumentParser):
                 self.error(
                     f"{named if named.startswith('-') else 'an argument'} '' given, a value is allowed"
                 )
-            if re.search("[\ud800-\udfff]", word):
+            if not is_text(word):
                 self.error(f"{word!a} given, UTF-8 is allowed")
         return super().parse_known_args(words, namespace)
 
@@ -53,7 +59,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr and exit with status 2."""
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+        line = printable(" ".join(message.split()))
+        self.exit(2, f"{self.prog}: error: {line} (see {self.prog} --help)\n")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -117,7 +124,7 @@ class _AboveBars(logging.Handler):
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
     root, own = logging.getLogger(), _AboveBars()
-    own.setFormatter(logging.Formatter("%(message)s"))
+    own.setFormatter(_Printable("%(message)s"))
     before, level = root.handlers, root.level
     if not before:
         root.setLevel(logging.INFO)
@@ -129,6 +136,13 @@ def _logging_to_stderr() -> Iterator[None]:
     finally:
         root.handlers = before
         root.setLevel(level)
+
+
+class _Printable(logging.Formatter):
+    """Lines of the log without what would command a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(map(printable, super().format(record).split("\n")))
 
 
 def raise_config_errors(errors: list[str]) -> None:
@@ -190,6 +204,7 @@ def float_grid(text: str) -> tuple[float, ...]:
 def align(rows: Sequence[tuple[str, ...]], *, left: tuple[int, ...] = (0,)) -> str:
     """Columns of equal width: those in `left` (as indices, from the end where negative) to the left, the
     others to the right."""
+    rows = [tuple(map(one_line, row)) for row in rows]
     columns = len(rows[0])
     widths = [max(len(row[i]) for row in rows) for i in range(columns)]
     to_left = {i % columns for i in left}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 from PIL import __version__ as _pillow_version
 
-from data.artifacts import ToolkitError, read_json, require_file, write_json
+from data.artifacts import ToolkitError, is_folder, read_json, require_file, write_json
 from data.download import cache_dir
 from data.progress import Progress
 
@@ -110,7 +110,7 @@ def image_paths(folder: Path) -> Iterator[Path]:
     """
     foreign = []
     for label in sorted(folder.iterdir()):
-        if not _is_hidden(label) and label.is_dir():
+        if not _is_hidden(label) and is_folder(label):
             for path in sorted(label.iterdir()):
                 if _is_hidden(path):
                     continue

@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from data.artifacts import ToolkitError, is_file
+from data.artifacts import ToolkitError, exists, is_file, is_folder
 from data.download import cache_dir, fetch
 from data.image_files import LARGEST_IMAGE as LARGEST_IMAGE
 from data.image_files import ImageFiles as ImageFiles
@@ -302,11 +302,11 @@ def _from_folder(folder: Path, *, skip_bad: bool) -> ImageSet:
 def _paths(folder: Path, split: str) -> list[Path]:
     """Images of a split; of `validation` there need be none."""
     for path in (folder, folder / split):
-        if path.is_dir():
+        if is_folder(path):
             continue
-        if split == "validation" and not path.exists():
+        if split == "validation" and not exists(path):
             return []
-        raise ToolkitError(f"--folder: {path}: {'not a folder' if path.exists() else 'no such folder'}")
+        raise ToolkitError(f"--folder: {path}: {'not a folder' if exists(path) else 'no such folder'}")
     return list(image_paths(folder / split))
 
 

@@ -8,7 +8,11 @@ import typing
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -28,6 +32,27 @@ def typed(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
     """
     found: T = conform(document[name], kind, name)
     return found
+
+
+def numbers(document: Mapping[str, Any], name: str) -> NDArray[np.float64]:
+    """A field of a JSON object that is a list of numbers, or of lists of equal length of them, and so on.
+
+    numpy alone would read strings of digits, and true as 1.
+
+    Raises:
+        KeyError: if it is missing.
+        TypeError, ValueError: if it is anything else.
+    """
+    import numpy as np  # not for --help
+
+    values = np.array(typed(document, name, list))
+    if values.dtype.kind not in "iuf" or _holds_bool(document[name]):
+        raise TypeError(f"{name} must hold numbers alone")
+    return values.astype(np.float64)
+
+
+def _holds_bool(value: Any) -> bool:
+    return any(map(_holds_bool, value)) if isinstance(value, list) else isinstance(value, bool)
 
 
 def from_json(cls: type[D], fields: object) -> D:

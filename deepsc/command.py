@@ -59,7 +59,7 @@ def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     channel.add_argument("--channel", choices=("awgn", "rayleigh", "rician", "none"), default="awgn",
                          help="none: the local model")  # fmt: skip
     channel.add_argument("--snr-db", type=_snr_range, default=SNR_RANGE_DB, metavar="LOW:HIGH",
-                         help="trained E_s/N_0 in dB; write --snr-db=-6:18 if LOW is negative")  # fmt: skip
+                         help="trained E_s/N_0 in dB")  # fmt: skip
     channel.add_argument("--fading", choices=("block", "symbol"), default="block",
                          help="block: one gain a sentence or image")  # fmt: skip
     channel.add_argument("--csi", choices=("perfect", "none"), default="perfect",

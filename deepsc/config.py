@@ -13,6 +13,8 @@ from data.typed import from_json
 
 TASKS = ("translate", "reconstruct")
 SNR_RANGE_DB = (-6.0, 18.0)
+SNR_LIMIT_DB = 100.0
+"""Noise or signal is lost in single precision long before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,12 @@ class CodecConfig:
                     f"k: {list(ks)} given, rising whole numbers of 1 to {LARGEST_SIZE} are allowed (--k)"
                 )
         low, high = self.snr_range_db
-        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-            errors.append(f"snr_range_db: {low}:{high} given, finite low <= high is allowed (--snr-db)")
+        most = SNR_LIMIT_DB
+        if not -most <= low <= high <= most:
+            errors.append(
+                f"snr_range_db: {low:g}:{high:g} given, -{most:g} <= low <= high <= {most:g} dB is allowed "
+                "(--snr-db)"
+            )
         raise_config_errors(errors)
 
     @property

@@ -16,9 +16,6 @@ from optimizer.policies import Policy
 from optimizer.tasks import Tasks
 
 RESAMPLES = 1000
-ITEMS_MIN = 16
-"""Fewer items than that tell too little of their own spread for an interval. It is the least --test-episodes
-and `optimize plan --states`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@ episodes, bound them, write the results."""
 
 from __future__ import annotations
 
-import csv
-import io
+import itertools
 import logging
 import math
 import time
@@ -17,13 +16,15 @@ import torch
 
 from data.artifacts import exists, parsing, provenance, read_document, write_json, write_text
 from data.cli import align, raise_config_errors
+from data.intervals import INTERVAL_ITEMS_MIN
 from data.lock import LOCK_NAME, locked
 from data.progress import Progress
+from data.text import csv_text
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, bound_errors, plays_errors, seed_errors
 from optimizer.dqn import DqnConfig, DqnTrainer
 from optimizer.episode_bound import episode_bound
-from optimizer.evaluation import ITEMS_MIN, Performance, play, summarise
+from optimizer.evaluation import Performance, play, summarise
 from optimizer.inputs import Loaded, keep_copies, load
 from optimizer.mappo import LearningCurve, MappoConfig, MappoTrainer
 from optimizer.policies import POLICIES, Policy, shown
@@ -70,10 +71,10 @@ class TrainConfig:
         errors = []
         if self.seeds < 1:
             errors.append(f"--seeds {self.seeds} given, at least 1 is allowed")
-        if self.test_episodes < ITEMS_MIN:
+        if self.test_episodes < INTERVAL_ITEMS_MIN:
             errors.append(
-                f"--test-episodes {self.test_episodes} given, at least {ITEMS_MIN} is allowed: an interval "
-                "over fewer would feign certainty"
+                f"--test-episodes {self.test_episodes} given, at least {INTERVAL_ITEMS_MIN} is allowed: an "
+                "interval over fewer would feign certainty"
             )
         errors += seed_errors(self.seed)
         if not set(self.learners) <= set(LEARNERS) or len(set(self.learners)) < len(self.learners):
@@ -301,7 +302,10 @@ def read_results(folder: Path) -> dict[str, Any]:
     with parsing(path):
         for tested in typed(document, "policies", dict).values():
             from_json(Performance, tested)
+        others = document.get("other_learning_curves", {})
         for curve in typed(document, "learning_curves", dict).values():
+            from_json(LearningCurve, curve)
+        for curve in itertools.chain.from_iterable(others.values()):
             from_json(LearningCurve, curve)
         typed(typed(document, "provenance", dict), "config", dict)
         typed(document, "bound", number)
@@ -327,11 +331,8 @@ def results_csv(performance: Mapping[str, Performance], *, synthetic: bool) -> s
                 else {key: value}
             )
         rows.append(row | {"synthetic": int(synthetic)})
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    head = list(rows[0])
+    return csv_text((head, *([row.get(name, "") for name in head] for row in rows)))
 
 
 def format_table(performance: Mapping[str, Performance], bound: float | None) -> str:

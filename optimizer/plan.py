@@ -11,11 +11,12 @@ import torch
 
 from data.artifacts import ToolkitError
 from data.cli import raise_config_errors
+from data.intervals import INTERVAL_ITEMS_MIN
 from data.progress import Progress
 from optimizer.bound import GRIDS, Step, bracket
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig, bound_errors, seed_errors
 from optimizer.environment import OffloadingEnvironment
-from optimizer.evaluation import ITEMS_MIN, Interval, mean_interval
+from optimizer.evaluation import Interval, mean_interval
 from optimizer.inputs import Loaded, k_in_every_map, load, tasks_at
 from optimizer.tasks import Tasks
 
@@ -62,10 +63,10 @@ class PlanConfig:
                 f"--joint-k given with --vary {','.join(given)}: UEs that choose k are given none, "
                 "--vary bandwidth,server is allowed"
             )
-        if self.states < ITEMS_MIN:
+        if self.states < INTERVAL_ITEMS_MIN:
             errors.append(
-                f"--states {self.states} given, at least {ITEMS_MIN} is allowed: an interval over fewer "
-                "would feign certainty"
+                f"--states {self.states} given, at least {INTERVAL_ITEMS_MIN} is allowed: an interval over "
+                "fewer would feign certainty"
             )
         errors += bound_errors(self.episode.ues)
         errors += seed_errors(self.seed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from data.artifacts import atomic_path, write_text
+from data.text import csv_text
 from optimizer.evaluation import Performance
 from optimizer.mappo import LearningCurve
 from optimizer.policies import shown
@@ -54,11 +53,8 @@ def save_with_data(
     paths = [stem.with_suffix(suffix) for suffix in (".png", ".pdf", ".csv")]
     for path in paths[:2]:
         save(figure, path)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow((*header, "synthetic"))
-    writer.writerows((*row, int(synthetic)) for row in rows)
-    write_text(paths[2], stream.getvalue())
+    table = ((*header, "synthetic"), *((*row, int(synthetic)) for row in rows))
+    write_text(paths[2], csv_text(table))
     return paths
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from accuracy_maps import BimodalMap
 from data.artifacts import ToolkitError, exists, is_file, parsing
 from data.page import check_html, provenance_rows, write_page
-from data.typed import from_json
+from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.evaluation import queues_by_modality
 from optimizer.experiment import describe, read_results
@@ -64,7 +64,8 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         inputs = Inputs(**given)
         system = from_json(SystemConfig, config["system"])
         episode = from_json(EpisodeConfig, config["episode"])
-        synthetic = sorted(name for name, found in document["accuracy_maps"].items() if found["synthetic"])
+        maps = typed(document, "accuracy_maps", dict)
+        synthetic = sorted(name for name, found in maps.items() if typed(found, "synthetic", bool))
         context: dict[str, Any] = {
             "learners": list(document["learning_curves"]),
             "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
@@ -74,8 +75,8 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             "policies": _policies(document["policies"]),
             "bound": None if document["bound"] is None else float(document["bound"]),
             "shares": any(tested["of_bound"] for tested in document["policies"].values()),
-            "seeds": int(config["seeds"]),
-            "test_episodes": int(config["test_episodes"]),
+            "seeds": typed(config, "seeds", int),
+            "test_episodes": typed(config, "test_episodes", int),
             "modalities": list(dict.fromkeys(episode.mix)),
             "files": _files(document),
             "provenance_rows": provenance_rows(document["provenance"]),
@@ -166,7 +167,7 @@ def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "modality": modality, "task": found["task"], "channel": found["channel"],
                 "metric": str(found["metric"]).partition(" ")[0], "synthetic": bool(found["synthetic"]),
                 "model": ", ".join(f"{name} {value}" for name, value in found["model"].items()),
-                "flops": float(flops["local_flops"]), "decoding": flops["decoding"],
+                "flops": typed(flops, "local_flops", float), "decoding": flops["decoding"],
                 "same_model": found["model"] == flops["model"],
             }
         )  # fmt: skip

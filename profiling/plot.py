@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.artifacts import ToolkitError, atomic_path
+from data.text import plot_text
 from profiling.parts import SHARES, Part, belongs
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -62,7 +63,7 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
                 bottom += flops.count / 1e9
     axes.set_xticks(range(len(SHARES)), list(SHARES.values()))
     axes.set_ylabel("GFLOP a task (1 multiply-add = 2 FLOP)")
-    axes.set_title(title, fontsize="medium")
+    axes.set_title(plot_text(title), fontsize="medium")
     legend = [Patch(color=color, label=part.name) for part, color in zip(parts, colors, strict=True)]
     legend.append(
         Patch(facecolor="lightgrey", edgecolor="white", hatch="///", label="as printed (Appendix A)")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.artifacts import ToolkitError, write_text
 from data.cli import align
+from data.text import csv_text, one_line
 
 SUFFIXES = (".md", ".tex", ".csv")
 _LATEX = {
@@ -26,6 +25,12 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    def __post_init__(self) -> None:
+        # A model's name may hold line breaks and terminal escapes, which would break every format.
+        object.__setattr__(self, "title", one_line(self.title))
+        object.__setattr__(self, "columns", tuple(map(one_line, self.columns)))
+        object.__setattr__(self, "rows", tuple(tuple(map(one_line, row)) for row in self.rows))
+
     def text(self) -> str:
         """For a terminal."""
         return f"{self.title}\n{align((self.columns, *self.rows))}\n"
@@ -33,8 +38,10 @@ class Table:
     def markdown(self) -> str:
         """GitHub's tables."""
         rule = "|---|" + "---:|" * (len(self.columns) - 1)
-        rows = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in self.rows]
-        return "\n".join([f"**{self.title}**", "", f"| {' | '.join(self.columns)} |", rule, *rows]) + "\n"
+        head, *rows = (
+            "| " + " | ".join(map(_escape_markdown, row)) + " |" for row in (self.columns, *self.rows)
+        )
+        return "\n".join([f"**{_escape_markdown(self.title)}**", "", head, rule, *rows]) + "\n"
 
     def latex(self) -> str:
         """A `table` without packages."""
@@ -49,9 +56,7 @@ class Table:
 
     def csv(self) -> str:
         """Comma-separated, with a head."""
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerows((self.columns, *self.rows))
-        return stream.getvalue()
+        return csv_text((self.columns, *self.rows))
 
 
 def check_suffix(path: str) -> None:
@@ -78,6 +83,10 @@ def write_tables(path: str, tables: Sequence[Table], counts: Table) -> None:
         write_text(
             path, "\n".join(table.markdown() if suffix == ".md" else table.latex() for table in tables)
         )
+
+
+def _escape_markdown(cell: str) -> str:
+    return cell.replace("|", r"\|").replace("<", "&lt;")
 
 
 def _escape(cell: str) -> str:

@@ -22,11 +22,13 @@ ALLOWED = {
     "optimizer": {
         "data.artifacts",
         "data.cli",
+        "data.intervals",
         "data.lock",
         "data.page",
         "data.progress",
         "data.settings",
         "data.start",
+        "data.text",
         "data.typed",
         "accuracy_maps",
         "profiling.flops_file",

@@ -86,7 +86,8 @@ def test_train_local_train_codec_build_map_profile_optimize(
 def retrieve(sweep: list[str], codec: str, output: str) -> None:
     """Measure the same models for retrieval, in place of the other task's map, and its digital baseline."""
     digital = f"{output}-digital.json"
-    assert build_accuracy_map([*sweep, "--task", "retrieve", "--codec", codec, "--output", output]) == 0
+    ranking = [*sweep, "--task", "retrieve", "--codec", codec, "--output", output]
+    assert build_accuracy_map([*ranking, "--overwrite"]) == 0
     assert build_accuracy_map([*sweep, "--baseline", "digital", "--beside", output, "--output", digital]) == 0
     ranked, cliff = load_map(output), load_map(digital)
     assert cliff.task == "retrieve", "as the map beside it"
@@ -103,7 +104,7 @@ def retrieve(sweep: list[str], codec: str, output: str) -> None:
 def test_cells_of_one_task_are_not_taken_for_anothers(image_folders: dict[str, Path]) -> None:
     folders = {"codecs": (str(image_folders["codec"]),), "local": str(image_folders["local"])}
     plans = {
-        Sweep(MapConfig(**folders, output="map.json", limit=2, task=task)).fingerprint
+        Sweep(MapConfig(**folders, output="map.json", limit=16, task=task)).fingerprint
         for task in (None, "classify", "retrieve")
     }
     assert len(plans) == 2

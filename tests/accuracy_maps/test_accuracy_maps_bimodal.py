@@ -74,6 +74,10 @@ def test_lookup_is_the_envelope_at_grid_points_and_linear_between() -> None:
     assert between == pytest.approx([corners.mean()])
     np.testing.assert_allclose(one.lookup(1, 2, [-6, 0, 6]), one.row(1, 2))
     assert one.lookup(1, 2, 3.0).shape == ()
+    assert one.lookup([[1], [4]], [2, 8, 16], 3.0).shape == (2, 3)
+    assert one.lookup([1, 4], 8, 3.0)[1] == one.lookup(4, 8, 3.0)
+    with pytest.raises(ToolkitError, match="a k is nan"):
+        one.lookup(np.nan, 8, 3.0)
 
 
 def test_lookup_outside_clamps_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Building a map: end to end, after a kill, the intervals, and what each measurement costs."""
 
 import csv
+import dataclasses
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from accuracy_maps.assemble import assemble_map
 from accuracy_maps.build import MAX_ATTEMPTS, build_map
 from accuracy_maps.cells import Cell, CellStore
 from accuracy_maps.command import main
-from accuracy_maps.config import MapConfig
+from accuracy_maps.config import MapConfig, require_size
 from data.artifacts import ToolkitError
 from data.parallel import ParallelCorpus
 from deepsc.checkpoint import Checkpoint
@@ -179,7 +180,7 @@ def test_a_finished_map_is_neither_measured_nor_written_again(
     folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]],
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Wherever it lies; one of another config, or that is not whole, is made anew."""
+    """Wherever it lies; what is missing beside it is written from it, one of another config is refused."""
     caplog.set_level(logging.INFO)
     folder = Path(shutil.copytree(built, tmp_path / "built"))
     command = arguments(folders, folder / "map.json")
@@ -192,11 +193,76 @@ def test_a_finished_map_is_neither_measured_nor_written_again(
     assert measured == []
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
     (folder / "map.csv").unlink()
-    for changes in ([], ["--seed", "1"]):
-        measured.clear()
-        assert main([*command, *changes]) == 0
+    assert main([*command, "--mat"]) == 0
+    assert measured == []
+    assert files(folder) == ["map.csv", "map.json", "map.mat", "map.png"]
+    assert (folder / "map.csv").read_bytes() == before[folder / "map.csv"][0]
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--seed", "1"], "--seed was 0, is now 1"),
+        (["--limit", "16", "--k", "4"], "--k was 2,4,6, is now 4; --limit was none, is now 16"),
+        (["--snr-db", "-6:18:12"], "--snr-db was -6,18, is now -6,6,18"),
+        (["--channel", "rayleigh"], "--channel was awgn, is now rayleigh"),
+        (["--draws", "2"], "--draws was 1, is now 2"),
+    ],
+)
+def test_a_map_of_other_settings_is_replaced_by_order_alone(
+    folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]],
+    capsys: pytest.CaptureFixture[str], flags: list[str], says: str,
+) -> None:  # fmt: skip
+    folder = Path(shutil.copytree(built, tmp_path / "built"))
+    command = [*arguments(folders, folder / "map.json"), *flags]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{folder / 'map.json'} holds a map that other settings made ({says})" in line
+    assert line.endswith("give another --output, or --overwrite to replace it")
+    assert measured == []
+    assert_same_map(folder, built)
+    if flags[0] == "--seed":
+        assert main([*command, "--overwrite"]) == 0
         assert len(measured) == CELLS
-    assert json.loads((folder / "map.json").read_text())["provenance"]["seed"] == 1
+        assert json.loads((folder / "map.json").read_text())["provenance"]["seed"] == 1
+
+
+def test_a_map_of_other_models_or_no_map_is_not_replaced_either(
+    folders: dict[str, Path], built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(built, tmp_path / "built"))
+    command = arguments(folders, folder / "map.json")
+    document = json.loads((folder / "map.json").read_text())
+    document["provenance"]["codecs"][0]["sha256"] = "of another"
+    for text, says in ((json.dumps(document), "--codec was another model"), ("{}", "no accuracy map")):
+        (folder / "map.json").write_text(text)
+        assert main(command) == 2
+        assert says in capsys.readouterr().err
+        assert (folder / "map.json").read_text() == text
+
+
+def test_cells_that_a_map_has_not_are_kept(
+    folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A full sweep that was interrupted, then a small one, then the full one again."""
+    command = arguments(folders, tmp_path / "map.json")
+    measure = TextEvaluator.measure_together
+
+    def interrupt(self: TextEvaluator, points: Any, *, seed: int) -> Any:
+        if len(measured) >= CELLS - 2:
+            raise KeyboardInterrupt
+        return measure(self, points, seed=seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextEvaluator, "measure_together", interrupt)
+        assert main(command) == 130
+    assert main([*command, "--k", "2"]) == 0
+    assert main([*command, "--k", "2"]) == 0
+    assert main([*command, "--overwrite"]) == 0
+    assert len(measured) == len(set(measured)) == CELLS
+    assert_same_map(tmp_path, built)
+    assert files(tmp_path) == files(built)
 
 
 def test_a_model_whose_training_was_killed_is_named(
@@ -206,7 +272,7 @@ def test_a_model_whose_training_was_killed_is_named(
     document = json.loads((codec / "config.json").read_text())
     document["training"] |= {"epochs": 99, "patience": 99}
     (codec / "config.json").write_text(json.dumps(document))
-    command = arguments(folders | {"codec": codec}, tmp_path / "map.json", "--k", "2", "--limit", "3")
+    command = arguments(folders | {"codec": codec}, tmp_path / "map.json", "--k", "2", "--limit", "16")
     assert main(command) == 0
     (warning,) = (one.message for one in caplog.records if one.levelno == logging.WARNING)
     assert warning.startswith(f"{codec}: its training is not over, epoch ")
@@ -282,13 +348,17 @@ def test_an_interrupted_sweep_ends_with_130_and_goes_on(
 
 def test_nothing_is_measured_again_when_only_the_plot_failed(
     folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]],
-    encoded: list[int], capsys: pytest.CaptureFixture[str],
+    encoded: list[int], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     command = arguments(folders, tmp_path / "map.json")
-    (tmp_path / "map.png").mkdir()
-    assert main(command) == 2
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ToolkitError("cannot write map.png")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("accuracy_maps.plot.plot_map", fail)
+        assert main(command) == 2
     assert "map.png" in capsys.readouterr().err.splitlines()[-1]
-    (tmp_path / "map.png").rmdir()
     measured.clear()
     encoded.clear()
     assert main(command) == 0
@@ -352,7 +422,7 @@ def test_on_a_full_disk_the_old_map_survives(
     measured: list[tuple[int, float]], capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     folder = Path(shutil.copytree(built, tmp_path / "built"))
-    command = [*arguments(folders, folder / "map.json"), "--seed", "1"]
+    command = [*arguments(folders, folder / "map.json"), "--seed", "1", "--overwrite"]
     save = AccuracyMap.save
 
     def save_without_room(self: AccuracyMap, path: Path) -> None:
@@ -373,11 +443,17 @@ def test_on_a_full_disk_the_old_map_survives(
 
 
 def test_a_damaged_cell_is_named(
-    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = arguments(folders, tmp_path / "map.json", "--limit", "5", "--k", "2")
-    (tmp_path / "map.csv").mkdir()
-    assert main(command) == 2
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    command = arguments(folders, tmp_path / "map.json", "--limit", "16", "--k", "2")
+
+    def fail(*_: Any) -> None:
+        raise ToolkitError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AccuracyMap, "save", fail)
+        assert main(command) == 2
     (store,) = (path for path in tmp_path.iterdir() if path.name.startswith("."))
     (cell, *_) = store.glob("k2*")
     whole = cell.read_bytes()
@@ -386,6 +462,46 @@ def test_a_damaged_cell_is_named(
         capsys.readouterr()
         assert main(command) == 2
         assert cell.name in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".png", ".mat"])
+def test_what_cannot_be_written_is_refused_before_measuring(
+    folders: dict[str, Path], tmp_path: Path, measured: list[tuple[int, float]],
+    capsys: pytest.CaptureFixture[str], suffix: str,
+) -> None:  # fmt: skip
+    (tmp_path / f"map{suffix}").mkdir()
+    assert main(arguments(folders, tmp_path / "map.json", "--mat", "--overwrite")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"map{suffix}" in line
+    assert measured == []
+    assert files(tmp_path) == [f"map{suffix}"]
+
+
+def test_a_name_too_long_is_refused_before_measuring(
+    folders: dict[str, Path], tmp_path: Path, measured: list[tuple[int, float]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert main(arguments(folders, tmp_path / f"{'m' * 240}.json")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "File name too long" in line
+    assert (measured, files(tmp_path)) == ([], [])
+
+
+def test_a_local_model_without_a_right_answer_is_refused_before_the_codec_is_measured(
+    folders: dict[str, Path], tmp_path: Path, measured: list[tuple[int, float]],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(TextEvaluator, "score", staticmethod(lambda counts: 0.0))
+    assert main(arguments(folders, tmp_path / "map.json")) == 2
+    assert "the local model answers nothing right" in capsys.readouterr().err
+    assert measured == [(0, 0.0)]
+
+
+def test_a_killed_calls_temporary_files_are_removed(folders: dict[str, Path], tmp_path: Path) -> None:
+    for name in (".map.json.ab12.part", ".map.png.ab12.part", ".other.json.ab12.part"):
+        (tmp_path / name).touch()
+    assert main(arguments(folders, tmp_path / "map.json", "--k", "2", "--limit", "16")) == 0
+    assert files(tmp_path) == [".other.json.ab12.part", "map.csv", "map.json", "map.png"]
 
 
 def test_encoder_features_are_computed_once_per_sentence(
@@ -408,7 +524,7 @@ def test_config_lists_its_errors_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"snr_db": (6.0, 0.0)}, {"snr_db": (0.0, 0.0)}, {"k": (4, 4)}, {"k": (4, 2)}]
+    "changes", [{"snr_db": (6.0, 0.0)}, {"snr_db": (0.0, 0.0)}, {"k": (4, 4)}, {"k": (4, 2)}, {"k": (2**21,)}]
 )
 def test_axes_that_do_not_rise_are_refused_before_measuring(
     folders: dict[str, Path], tmp_path: Path, measured: list[tuple[int, float]], changes: dict[str, Any]
@@ -423,6 +539,38 @@ def test_axes_that_do_not_rise_are_refused_before_measuring(
             )
         )
     assert measured == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"snr_db": (-1e308, 1e308)}, "--snr-db: -1e\\+308 given, -100 to 100 dB is allowed"),
+        ({"snr_db": (float("nan"),)}, "--snr-db: nan given"),
+        ({"draws": 10**9}, "--draws: 1000000000 given, 1 to 10000"),
+        ({"beams": 10**9}, "--beams: 1000000000 given, 1 to 64"),
+        ({"limit": 15}, "--limit: 15 given, at least 16 is allowed: an interval"),
+        ({"output": "map.txt"}, "a name that ends in .json"),
+        ({"output": ".json"}, "a name that ends in .json"),
+        ({"output": ""}, "a name that ends in .json"),
+        ({"beside": "x/../map.json"}, "--output: map.json is the map of --beside"),
+    ],
+)
+def test_settings_that_would_never_end_or_end_badly_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ToolkitError, match=says):
+        MapConfig(**{"codecs": ("c",), "local": "l", "output": "map.json"} | changes)
+
+
+def test_a_map_has_so_many_cells_at_most() -> None:
+    config = MapConfig(codecs=("c",), local="l", output="o.json", snr_db=tuple(0.01 * i for i in range(1001)))
+    require_size(config, [(k,) for k in range(1, 6)])
+    with pytest.raises(ToolkitError, match="1001 SNRs given, which make 1,002,001 cells"):
+        require_size(config, [(1, 1)])
+    table = dataclasses.replace(config, mat=True)
+    require_size(table, [(4096,)])
+    with pytest.raises(ToolkitError, match="--mat: given with k = 5000, a table up to k = 4096"):
+        require_size(table, [(4,), (5000,)])
+    with pytest.raises(ToolkitError, match="--mat: given, a map of several transmissions has none"):
+        require_size(table, [(4, 4)])
 
 
 # Intervals, on items that are right or wrong
@@ -465,9 +613,14 @@ def right() -> Callable[[float], np.ndarray]:
 
 
 def test_too_few_items_for_an_interval_and_none_right_are_told_apart() -> None:
-    few, none = np.array([1, 0, 0]), np.zeros(3, dtype=np.int64)
+    one, few, none = np.ones(1), np.array([1, 0, 0]), np.zeros(3, dtype=np.int64)
+    rare = np.eye(1, 20, dtype=np.int64)[0]
+    with pytest.raises(ToolkitError, match="--limit: 1 test items are too few for an interval, at least 16"):
+        share_map(one, one)
     with pytest.raises(ToolkitError, match="--limit: 3 test items are too few"):
         share_map(few, few)
+    with pytest.raises(ToolkitError, match=r"--limit: 20 test items are too few .* hold none that the local"):
+        share_map(rare, rare)
     with pytest.raises(ToolkitError, match="answers nothing right"):
         share_map(none, none)
 

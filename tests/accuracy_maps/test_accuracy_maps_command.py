@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from accuracy_maps import AccuracyMap
 from accuracy_maps.build import build_map
-from accuracy_maps.command import main
+from accuracy_maps.command import format_map, main
 from accuracy_maps.config import MapConfig
 from data.artifacts import ToolkitError
 from optimizer.inputs import REFERENCE
@@ -32,7 +33,7 @@ def refused(folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixt
         output = tmp_path / "output"
         command = [
             "--modality", "text", "--codec", str(codec or folders["codec"]), "--local",
-            str(local or folders["local"]), "--snr-db", "0", "--limit", "3", "--device", "cpu",
+            str(local or folders["local"]), "--snr-db", "0", "--limit", "16", "--device", "cpu",
             "--output", str(output / "map.json"), *flags,
         ]  # fmt: skip
         capsys.readouterr()
@@ -72,6 +73,16 @@ def change(folder: Path, **changes: Any) -> None:
         (["--snr-db", "inf"], "--snr-db"),
         (["--snr-db", "0:nan:1"], "--snr-db"),
         (["--snr-db", "6,0"], "must rise"),
+        (["--snr-db", "-200:0:10"], "--snr-db: -200 given, -100 to 100 dB is allowed"),
+        (["--snr-db", "-1e308:1e308:1"], "at most 10000 values are allowed"),
+        (["--snr-db", "-1e308,1e308"], "--snr-db: -1e+308 given"),
+        (["--k", str(2**20 + 1)], "rising whole numbers of 1 to 1048576 are allowed"),
+        (["--draws", str(10**12)], "--draws: 1000000000000 given, 1 to 10000 is allowed"),
+        (["--beams", "65"], "--beams: 65 given, 1 to 64 is allowed"),
+        (["--limit", "1"], "--limit: 1 given, at least 16 is allowed"),
+        (["--beside", ""], "--beside: '' given"),
+        (["--data-dir", ""], "--data-dir: '' given"),
+        (["--task", ""], "--task: '' given"),
         (["--draws", "0"], "--draws"),
         (["--beams", "0"], "--beams"),
         (["--limit", "0"], "--limit"),
@@ -92,6 +103,26 @@ def test_wrong_flags_are_refused(refused: Refused, flags: list[str], message: st
     assert message in refused(*flags)
 
 
+def test_what_is_no_flag_is_no_missing_modality(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["results.json"])
+    assert stop.value.code == 2
+    assert "'results.json' given, the subcommand report or flags are allowed" in capsys.readouterr().err
+
+
+def test_checkpoints_that_differ_in_one_field_name_that_one(
+    refused: Refused, copies: dict[str, Path]
+) -> None:
+    corpus = json.loads((copies["codec"] / "config.json").read_text())["corpus"]
+    change(copies["codec"], corpus=corpus | {"caption_count": 9})
+    assert refused(codec=copies["codec"]).endswith(" differ in corpus: caption_count 9 and 800\n")
+
+
+def test_a_table_commands_no_terminal(make_map: Callable[..., AccuracyMap]) -> None:
+    one = make_map(metric="BLEU\x1b[2J x", provenance={"dataset": "a\x1b]0;b\x07"})
+    assert "\x1b" not in format_map(one)
+
+
 def test_a_codec_is_measured_for_what_it_was_trained_for(refused: Refused) -> None:
     says = "--task: 'reconstruct' given, of a model trained for 'translate' is allowed: translate"
     assert says in refused("--task", "reconstruct")
@@ -105,7 +136,7 @@ def test_a_codec_is_measured_for_what_it_was_trained_for(refused: Refused) -> No
         ("vqa", ["--mat"], "--mat: given, vqa has none"),
         ("vqa", ["--beside", "map.json"], "--beside: given, vqa has none"),
         ("vqa", ["--beams", "4"], "--beams: given, vqa has no beam search"),
-        ("image", ["--beams", "4"], "--beams: given, image has no beam search"),
+        ("image", ["--beams", "1"], "--beams: given, image has no beam search"),
         ("image", ["--k-image", "4"], "--k-image: given, image has --k\n"),
         ("text", ["--k-text", "4"], "--k-text: given, text has --k\n"),
         ("text", ["--k-image", "4"], "--k-image: given, text has --k\n"),
@@ -152,14 +183,17 @@ def test_a_baseline_takes_what_is_not_given_from_the_map_beside_it(
     document = json.loads((codec / "config.json").read_text())
     document["training"] |= {"channel": "rician", "rician_factor": 9.0}
     (codec / "config.json").write_text(json.dumps(document))
-    shared: dict[str, Any] = {"local": str(folders["local"]), "limit": 4}
+    shared: dict[str, Any] = {"local": str(folders["local"]), "limit": 16}
     build_map(MapConfig(codecs=(str(codec),), output=beside, k=(2,), snr_db=(3.0, 6.0), **shared))
     given: dict[str, Any] = {"codecs": (), "baseline": "digital", "beside": beside, **shared}
     taken = build_map(MapConfig(output=str(tmp_path / "taken.json"), **given))
     assert taken.axes == ((2,), (3.0, 6.0))
     assert taken.provenance["channel"]["rician_factor"] == 9.0
     assert list(taken.provenance["config"]["snr_db"]) == [3.0, 6.0]
-    told = build_map(MapConfig(output=str(tmp_path / "told.json"), snr_db=(1.0,), channel="awgn", **given))
+    awgn: dict[str, Any] = {"output": str(tmp_path / "told.json"), "snr_db": (1.0,), "channel": "awgn"}
+    with pytest.raises(ToolkitError, match="--draws: 2 given, a --baseline over AWGN draws neither"):
+        build_map(MapConfig(**awgn, draws=2, **given))
+    told = build_map(MapConfig(**awgn, **given))
     assert told.axes == ((2,), (1.0,))
     assert told.channel == "awgn"
     document = json.loads(Path(beside).read_text())

@@ -187,6 +187,13 @@ def test_every_field_is_needed(make_map: MakeMap, tmp_path: Path) -> None:
         assert name in refused(path)
 
 
+def test_the_csv_keeps_every_digit_of_an_axis(make_map: MakeMap, tmp_path: Path) -> None:
+    make_map(k=(4, 1234567), snr_db=(0.1, 0.1234567, 12.0)).save_csv(tmp_path / "map.csv")
+    rows = list(csv.DictReader((tmp_path / "map.csv").read_text().splitlines()))
+    assert [row["snr_db"] for row in rows[:3]] == ["0.1", "0.1234567", "12"]
+    assert rows[-1]["k"] == "1234567"
+
+
 def test_the_csv_has_a_line_a_cell(make_map: MakeMap, tmp_path: Path) -> None:
     one = make_map(accuracy=np.array([[12.0, 10.0, 30.0], [15.0, 25.0, 44.0]]))
     one.save_csv(tmp_path / "map.csv")
@@ -351,6 +358,19 @@ def test_infinite_snr_clamps_and_nan_is_refused(make_map: MakeMap) -> None:
     np.testing.assert_allclose(one.lookup(8, [-INF, INF]), [15 / 40, 38 / 40])
     with pytest.raises(ToolkitError, match="nan"):
         one.lookup(8, [0.0, NAN])
+
+
+def test_lookup_takes_several_k(make_map: MakeMap, caplog: pytest.LogCaptureFixture) -> None:
+    one = make_map()
+    ks, snrs = np.array([[4], [5], [8], [6]]), np.array([-6.0, 1.0, 12.0])
+    wanted = [[float(one.lookup(int(k), snr)) for snr in snrs] for (k,) in ks]
+    np.testing.assert_array_equal(one.lookup(ks, snrs), wanted)
+    assert one.lookup([4, 6, 8], [-6.0, 0.0, 12.0]).shape == (3,)
+    assert not caplog.records
+    assert one.lookup([1, 2, 30, 40], 0.0).shape == (4,)
+    assert [record.getMessage()[:6] for record in caplog.records] == ["k = 1 ", "k = 40"]
+    with pytest.raises(ToolkitError, match="a k is nan"):
+        one.lookup(NAN, 0.0)
 
 
 def test_lookup_keeps_the_snrs_shape(make_map: MakeMap) -> None:

@@ -34,3 +34,6 @@ def test_rows_are_k_from_1_and_columns_snr_from_minus_10(
     assert stored["k"].ravel().tolist() == list(one.k)
     assert stored["snr_db"].ravel().tolist() == list(one.snr_db)
     np.testing.assert_array_equal(stored["ratio"], one.ratio)
+    assert stored["synthetic"].item() == 1
+    save_mat(make_map(synthetic=False), tmp_path / "real.mat")
+    assert loadmat(tmp_path / "real.mat")["synthetic"].item() == 0

@@ -41,6 +41,26 @@ def test_a_png_is_written_with_a_line_per_k(
     assert "synthetic" not in drawn[1].axes[0].get_title()
 
 
+def test_a_map_beside_says_that_it_is_synthetic_and_names_are_no_formulas(
+    make_map: Callable[..., AccuracyMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: object, **options: object) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    name = "a $\\frac{$ \x1b[2J"
+    one = make_map(synthetic=False, metric=f"{name} x", provenance={"dataset": name}, model={"preset": name})
+    plot_map(one, tmp_path / "map.png", beside=make_map(model={"baseline": name}))
+    (axes,) = drawn[0].axes
+    labels = [str(line.get_label()) for line in axes.lines]
+    assert any("ideal code; synthetic data" in label for label in labels)
+    assert "codec" in labels
+
+
 def test_one_cell_can_be_plotted(make_map: Callable[..., AccuracyMap], tmp_path: Path) -> None:
     cell = np.array([[30.0]])
     one = make_map(

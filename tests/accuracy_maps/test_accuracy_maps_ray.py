@@ -102,7 +102,7 @@ def test_ray_trains_and_measures_the_same_and_survives_the_loss_of_a_node(
 def small_sweep(undisturbed: Path, folder: Path) -> Sweep:
     config = MapConfig(
         codecs=(str(undisturbed / "map-codec"),), local=str(undisturbed / "map-local"),
-        output=str(folder / "map.json"), limit=5, snr_db=(0.0,),
+        output=str(folder / "map.json"), limit=16, snr_db=(0.0,),
     )  # fmt: skip
     return Sweep(config)
 
@@ -232,14 +232,14 @@ def test_rays_own_errors_are_told_in_a_line(
     assert f"timing some steps of the local model failed ({name}: " in error
     assert error.count("\n") == 1
     sweep, engine = small_sweep(undisturbed, tmp_path), RayEngine(address=cluster.address, device="cpu")
-    with pytest.raises(ToolkitError, match=rf"3 of 3 cells failed 3 times, such as .*{name}"):
+    with pytest.raises(ToolkitError, match=rf"1 of 3 cells failed 3 times, such as .*{name}"):
         measure_cells(sweep, CellStore(tmp_path / "cells", sweep.plan), engine)
-    assert caplog.text.count("failed, attempt") == 2 + 3 + 3
+    assert caplog.text.count("failed, attempt") == 3, "the local model, before the others"
 
 
 def test_a_node_that_sees_other_data_is_refused(cluster: Any, undisturbed: Path, tmp_path: Path) -> None:
     sweep = small_sweep(undisturbed, tmp_path)
-    sweep.config = dataclasses.replace(sweep.config, limit=6)  # what the node will open
+    sweep.config = dataclasses.replace(sweep.config, limit=17)  # what the node will open
     engine = RayEngine(address=cluster.address, device="cpu")
     with pytest.raises(ToolkitError, match="sees other checkpoints or data"):
         list(engine.measure(sweep, sweep.groups[:1]))

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from accuracy_maps import AccuracyMap, BimodalMap
 from accuracy_maps.command import main
 from accuracy_maps.grid import axis_start
 from accuracy_maps.report import write_report
+from data.artifacts import ToolkitError
 
 HOSTILE = '</script><img src=x onerror="window.broken = 1"><script>window.broken = 1</script>'
 
@@ -122,6 +124,51 @@ def test_mistakes_are_one_line_and_write_nothing(
     assert printed.err.startswith("build-accuracy-map report: error: ")
     assert message in printed.err
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"kind": "optimize-results"}, "expected 'accuracy-map'; optimize report FOLDER reads it"),
+        ({"kind": "flops"}, "expected 'accuracy-map'; optimize with --flops reads it"),
+        ({"kind": "\ud800"}, "half of a surrogate pair"),
+    ],
+)
+def test_a_file_of_another_kind_says_what_reads_it(
+    tmp_path: Path, document: dict[str, object], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(document))
+    assert main(["report", str(path)]) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["model", "provenance"])
+def test_half_a_surrogate_pair_is_refused_on_reading(text_map: Path, name: str) -> None:
+    document = json.loads(text_map.read_text())
+    document[name]["name"] = "\ud83d"
+    text_map.write_text(json.dumps(document))
+    before = sorted(text_map.parent.iterdir())
+    with pytest.raises(ToolkitError, match="surrogate"):
+        write_report(text_map)
+    assert sorted(text_map.parent.iterdir()) == before
+
+
+def test_a_path_that_is_not_utf_8_is_refused(text_map: Path) -> None:
+    path = text_map.with_name(os.fsdecode(b"caf\xe9.json"))
+    text_map.rename(path)
+    with pytest.raises(ToolkitError, match="its name is not UTF-8"):
+        write_report(path, text_map.with_name("page.html"))
+
+
+def test_true_is_no_number_of_another_metric(text_map: Path) -> None:
+    document = json.loads(text_map.read_text())
+    for change in ({"local": True}, {"cells": [[1.0, True]]}):
+        damaged = {"BLEU-1": document["other_metrics"]["BLEU-1"] | change}
+        text_map.write_text(json.dumps(document | {"other_metrics": damaged}))
+        with pytest.raises(ToolkitError, match="damaged or foreign"):
+            write_report(text_map)
 
 
 @pytest.mark.parametrize("field", ["modality", "task", "channel"])

@@ -132,6 +132,22 @@ def test_the_plan_comes_first_and_says_what_was_measured(
     assert not list(tmp_path.iterdir()), "timing leaves nothing"
 
 
+def test_a_map_that_is_there_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "map.json").write_text("{}")
+    assert main(scratch(tmp_path)) == 2
+    says = (
+        "is there, but not all of its trained models; give another --output, or --overwrite to replace it\n"
+    )
+    assert capsys.readouterr().err.endswith(says)
+    (tmp_path / "map.json").unlink()
+    (tmp_path / "map.csv").mkdir()
+    assert main(scratch(tmp_path)) == 2
+    assert "map.csv: it is no file" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["map.csv"]
+
+
 @pytest.mark.parametrize("modality", ["image", "vqa"])
 def test_cells_of_every_modality_are_timed(
     modality: str, clevr: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -186,7 +186,33 @@ def test_another_kind_is_refused_by_name(tmp_path: Path, kind: object) -> None:
     assert repr(kind) in one_line(error, path)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, 1.5, [1], 10**40])
+@pytest.mark.parametrize("value", ["\ud800", ["a", {"\udfff": 1}], "half \ud83d of a pair"])
+def test_half_a_surrogate_pair_is_refused_on_reading(tmp_path: Path, value: object) -> None:
+    """No page, table or file could hold it."""
+    path = tmp_path / "thing.json"
+    path.write_text(json.dumps(DOCUMENT | {"more": value}))
+    with pytest.raises(ToolkitError, match="surrogate") as error:
+        read_json(path)
+    one_line(error, path)
+    path.write_text(json.dumps(DOCUMENT | {"more": "\U0001f600 and \\ud800 in words"}))
+    assert read_json(path)["more"] == "\U0001f600 and \\ud800 in words"
+
+
+def test_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.json")
+    path.write_text("{}")
+    with pytest.raises(ToolkitError, match=r"caf\\udce9\.json: its name is not UTF-8"):
+        read_json(path)
+    with pytest.raises(ToolkitError, match="not UTF-8"):
+        write_text(tmp_path / "page.html", f"made from {path}")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_message_commands_no_terminal() -> None:
+    assert str(ToolkitError("model \x1b[2J\u202e x\u2028y \x9b1m")) == r"model \x1b[2J\u202e x y \x9b1m"
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, 1.0, True, 1.5, [1], 10**40])
 def test_another_schema_version_is_refused_by_number(tmp_path: Path, version: object) -> None:
     path = tmp_path / "thing.json"
     path.write_text(json.dumps(DOCUMENT | {"schema_version": version}))

@@ -105,6 +105,22 @@ def test_a_parser_refuses_in_one_line_with_status_2(
     assert output.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("value", ["-6:18:3", "-6,0,6", "-6", "-.5,1", "-1e1:2:3"])
+def test_a_value_may_begin_with_a_minus(value: str) -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--snr-db", type=float_grid)
+    assert parser.parse_args(["--snr-db", value]) == parser.parse_args([f"--snr-db={value}"])
+
+
+@pytest.mark.parametrize("value", ["-inf", "-nan", "-6x", "-1e999:0:1"])
+def test_a_wrong_value_with_a_minus_is_no_flag(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="some-command")
+    parser.add_argument("--snr-db", type=float_grid)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--snr-db", value])
+    assert "a finite number is allowed" in capsys.readouterr().err
+
+
 def test_help_shows_defaults_and_keeps_lines(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser(prog="some-command", description="one\n  two")
     parser.add_argument("--k", type=int_list, default=(4, 8), help="symbols")
@@ -182,13 +198,6 @@ def test_values_that_mean_nothing_or_no_file_can_hold_are_refused(
     assert parser.parse_args(["--output", ""]).output == ""
 
 
-def test_a_value_may_begin_with_a_minus() -> None:
-    parser = Parser(prog="some-command")
-    parser.add_argument("--snr-db", type=float_grid)
-    assert parser.parse_args(["--snr-db", "-6:0:3"]).snr_db == (-6, -3, 0)
-    assert parser.parse_args(["--snr-db", "-.5,0"]).snr_db == (-0.5, 0)
-
-
 def test_the_log_of_others_is_left_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     before = root.handlers, root.level
@@ -201,6 +210,17 @@ def test_the_log_of_others_is_left_as_it_was(capsys: pytest.CaptureFixture[str])
     finally:
         root.removeHandler(own)
     assert (root.handlers, root.level) == before
+
+
+def test_the_log_commands_no_terminal() -> None:
+    code = (
+        "import logging; from data.cli import run_command\n"
+        r"def body(): logging.getLogger('x').warning('model %s', 'a\x1b[2Jb\nc')"
+        "\n"
+        "raise SystemExit(run_command('c', body))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stderr == "model a\\x1b[2Jb\nc\n"
 
 
 def test_a_bug_keeps_its_traceback() -> None:
@@ -232,3 +252,4 @@ def test_columns_are_aligned() -> None:
     rows = [("a", "b", "c"), ("long", "10", "see"), ("x", "2", "s")]
     assert align(rows) == "a      b    c\nlong  10  see\nx      2    s"
     assert align(rows, left=(0, -1)) == "a      b  c\nlong  10  see\nx      2  s"
+    assert align([("a\x1b[2J", "b\nc")]) == "a\\x1b[2J  b c", "a cell is a cell whatever a file says"

@@ -56,7 +56,7 @@ def test_each_command_refuses_a_folder_that_another_process_writes(
     """One line, status 2, nothing written."""
     run, text = tmp_path / "run", ["--modality", "text", "--device", "cpu"]
     lock, output = run / LOCK_NAME, ["--output", str(run)]
-    to_map = ["--output", str(run / "map.json"), "--limit", "5", "--snr-db", "0"]
+    to_map = ["--output", str(run / "map.json"), "--limit", "16", "--snr-db", "0"]
     learn = ["--ues", "text:1", "--episodes", "1", *output]
     if command in ("sweep", "from scratch"):
         lock = run / ".map.json.lock"

@@ -98,7 +98,7 @@ def test_trainings_and_sweeps_tell(
         "--device",
         "cpu",
         "--limit",
-        "5",
+        "16",
         "--snr-db",
         "0",
         "--k",

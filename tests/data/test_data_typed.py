@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.artifacts import ToolkitError
-from data.typed import conform, from_json, typed
+from data.typed import conform, from_json, numbers, typed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,3 +122,16 @@ def test_a_value_is_made_what_the_type_says(value: object, kind: object, result:
 def test_another_value_is_refused(value: object, kind: object) -> None:
     with pytest.raises(TypeError, match=r"a is .* expected"):
         conform(value, kind, "a")
+
+
+def test_numbers_are_a_grid() -> None:
+    assert numbers({"a": [[1, 2.5], [0, -3]]}, "a").tolist() == [[1.0, 2.5], [0.0, -3.0]]
+
+
+@pytest.mark.parametrize(
+    "value", [[[1.0, True]], [True, False], [1, "2"], [1, None], [[1], [2, 3]], [10**400], 3]
+)
+def test_true_is_no_number_of_a_grid(value: object) -> None:
+    """numpy alone takes [1.5, True] for [1.5, 1.0]."""
+    with pytest.raises((TypeError, ValueError)):
+        numbers({"a": value}, "a")

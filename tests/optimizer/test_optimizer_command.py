@@ -371,6 +371,10 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--test-episodes 1 given"),
         (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--bandwidth-hz -1.0 given"),
         (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--beta 1.5 given"),
+        (
+            ["--seeds", "3", "--test-episodes", "5"],
+            "--test-episodes 5 given with --seeds 3, 16",
+        ),
         (["--seed", "-1"], "--seed -1 given"),
         (["--seed", "99999999999999999999999"], "--seed 99999999999999999999999 given"),
         (["--noise-dbm-hz", "9999"], "--noise-dbm-hz 9999.0 given, -250 to 0 dBm/Hz is allowed"),

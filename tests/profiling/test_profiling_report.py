@@ -109,6 +109,18 @@ def test_special_characters_are_escaped() -> None:
     assert table.csv() == "x|y,n\n$x^2$,1\n"
 
 
+def test_a_models_name_breaks_no_format() -> None:
+    name = "deit\nsmall\x1b[2J <b>"
+    table = Table(title=name, columns=("part", name), rows=(("=cmd()", name),))
+    assert r"\caption{deit small\textbackslash{}x1b[2J <b>}" in table.latex()
+    for text in (table.text(), table.markdown(), table.latex(), table.csv()):
+        assert "\x1b" not in text
+    assert len(table.text().splitlines()) == 3
+    assert len(table.markdown().splitlines()) == 5
+    assert "<b>" not in table.markdown()
+    assert "'=cmd()" in table.csv()
+
+
 def test_plot_is_written_whole_or_not_at_all(profile: CodecProfile, tmp_path: Path) -> None:
     for suffix, magic in ((".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")):
         path = tmp_path / f"split{suffix}"
