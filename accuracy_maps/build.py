@@ -94,6 +94,7 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
     kind, test = sweep.kind, sweep.test
     origin = provenance(
         **_origin(sweep),
+        **_source_figures(sweep, cells),
         seconds=round(sum(cell.seconds for cell in cells.values()), 1),
         engine=engine.name,
         device=device_name(config.device),
@@ -103,7 +104,7 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
         "modality": kind.name,
         "task": sweep.task,
         "channel": sweep.channel.kind,
-        "model": model if config.baseline is None else {**model, "baseline": config.baseline},
+        "model": {**model, **_named(sweep)},
         "synthetic": test.dataset.synthetic,
         "provenance": origin,
     }
@@ -119,7 +120,8 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
     if isinstance(result, BimodalMap):
         plot_bimodal(result, output.with_suffix(".png"))
     else:
-        plot_map(result, output.with_suffix(".png"), beside=sweep.beside)
+        others = ([sweep.beside] if sweep.beside else []) + sweep.also_beside
+        plot_map(result, output.with_suffix(".png"), beside=others)
     if config.mat and isinstance(result, AccuracyMap):
         from accuracy_maps.mat import save_mat
 
@@ -139,7 +141,22 @@ def _origin(sweep: Sweep) -> dict[str, Any]:
         "channel": dataclasses.asdict(sweep.channel),
         "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
         "local": describe(sweep.local),
+        **sweep.baseline,
     }
+
+
+def _named(sweep: Sweep) -> dict[str, str]:
+    """What tells a baseline's map from a codec's of the same model."""
+    return {name: sweep.baseline[name] for name in ("baseline", "code") if name in sweep.baseline}
+
+
+def _source_figures(sweep: Sweep, cells: Mapping[Point, Cell]) -> dict[str, Any]:
+    """Of a baseline: what is the same in every cell, such as the share of items that each code is for."""
+    if not sweep.baseline:
+        return {}
+    first, *rest = (cell.figures for point, cell in cells.items() if point != (0, 0.0))
+    same = {name: value for name, value in first.items() if all(one[name] == value for one in rest)}
+    return {"source": same}
 
 
 def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:

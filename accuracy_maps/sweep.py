@@ -64,10 +64,12 @@ class Sweep:
 
     def __init__(self, config: MapConfig, *, device: str | None = None) -> None:
         from deepsc.channels import Channel
+        from deepsc.digital.channel_code import channel_code
         from deepsc.modality import modality
 
         self.config = config
         self.beside = AccuracyMap.load(config.beside) if config.beside else None
+        self.also_beside = [AccuracyMap.load(path) for path in config.also_beside]
         device = device or config.device
         self.codecs = [_open(folder, device) for folder in config.codecs]
         self.local = _open(config.local, device)
@@ -78,6 +80,8 @@ class Sweep:
                 f"--local: {config.local} is a codec; give the model trained with --channel none"
             )
         self.task = measured_task(config, kind, self.beside, trained=self.local.document["task"])
+        for path, one in zip(config.also_beside, self.also_beside, strict=True):
+            one.require("--beside", path, {"modality": kind.name, "task": self.task})
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
             trained = self.codecs[0].document["training"]
@@ -94,6 +98,7 @@ class Sweep:
         if config.baseline is not None:
             if self.test.digital is None:
                 raise ToolkitError(f"--baseline: {config.baseline!r} given, {kind.name} has none")
+            channel_code(config.code)  # a missing package shows now
             if config.k is None and self.beside is None:
                 raise ToolkitError("--k: none given, --baseline needs it, or --beside MAP to take it from")
             self.owners = {(k,): 0 for k in config.k or (self.beside.k if self.beside else ())}
@@ -117,7 +122,18 @@ class Sweep:
             "items": self.test.fingerprint,
             "beams": self.config.beams,
             "seed": self.config.seed,
-            **({"baseline": self.config.baseline} if self.config.baseline else {}),
+            **self.baseline,
+        }
+
+    @property
+    def baseline(self) -> dict[str, Any]:
+        """What a map of a baseline is of, beside the local model; empty for a codec's."""
+        if self.config.baseline is None:
+            return {}
+        return {
+            "baseline": self.config.baseline,
+            "code": self.config.code,
+            "source_codes": list(self.test.source_codes),
         }
 
     @property
@@ -164,7 +180,7 @@ class Sweep:
             if model is None:
                 made = self.test.evaluator(self.local, None)
             elif self.config.baseline is not None and self.test.digital is not None:
-                made = self.test.digital(self.local, self.channel)
+                made = self.test.digital(self.local, self.channel, self.config.code)
             else:
                 made = self.test.evaluator(self.codecs[model], self.channel)
             self._evaluator = (model, made)

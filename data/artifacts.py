@@ -26,8 +26,8 @@ from typing import Any
 from safetensors import SafetensorError
 
 _RECORDED_PACKAGES = (
-    "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "sacrebleu", "safetensors",
-    "scikit-learn", "timm", "tokenizers", "torch", "torchvision", "transformers",
+    "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "pyppmd", "sacrebleu", "safetensors",
+    "scikit-learn", "sionna-no-rt", "timm", "tokenizers", "torch", "torchvision", "transformers",
 )  # fmt: skip
 
 LARGEST_JSON = 256 * 2**20

@@ -113,8 +113,8 @@ class ImageModality(Modality[ImageRunConfig]):
                 return RetrievalEvaluator(checkpoint.codec, split, gallery=gallery, channel=channel)
             return ImageEvaluator(checkpoint.codec, split, channel=channel)
 
-        def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
-            from deepsc.digital import Digital, image_versions
+        def digital(checkpoint: Checkpoint, channel: Channel, code: str) -> Digital:
+            from deepsc.digital import Digital, channel_code, image_versions
 
             local = evaluate(checkpoint, None)
 
@@ -130,6 +130,7 @@ class ImageModality(Modality[ImageRunConfig]):
                 nothing=answers(ImageSplit(images=grey, labels=split.labels)),
                 tokens=np.full(len(split), checkpoint.codec.config.tokens),
                 channel=channel,
+                code=channel_code(code),
             )
 
         return TestData(
@@ -139,6 +140,7 @@ class ImageModality(Modality[ImageRunConfig]):
             scorer=RetrievalEvaluator if retrieval else ImageEvaluator,
             evaluator=evaluate,
             digital=digital,
+            source_codes=("WebP",),
         )
 
 

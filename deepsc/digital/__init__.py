@@ -8,12 +8,11 @@ or a grey image.
 """
 
 from deepsc.digital.baseline import Digital
-from deepsc.digital.channel_code import CODES, ChannelCode, channel_code
+from deepsc.digital.channel_code import ChannelCode, channel_code
 from deepsc.digital.images import image_versions
 from deepsc.digital.text import TextSource, code_names
 
 __all__ = [
-    "CODES",
     "ChannelCode",
     "Digital",
     "TextSource",

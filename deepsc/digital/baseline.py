@@ -47,7 +47,10 @@ class Digital(Measurer):
         self._code, self._figures = code or Capacity(), figures or {}
 
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[Counts, dict[str, float]]:
-        """Send every item once; see `deepsc.modality.Measurer`. "bits an item" is the mean of what was sent."""
+        """Send every item once; see `deepsc.modality.Measurer`.
+
+        The figure "bits an item" is the mean of what was sent.
+        """
         generator = torch.Generator().manual_seed(seed)
         uses = self._tokens * k
         snr = self._snr(uses, snr_db, generator)

@@ -13,10 +13,16 @@ def shortest(low: int, high: int, scale: int) -> str:
         high: at most scale.
         scale: what both are divided by.
     """
-    n = 0
-    while (mantissa := -(-(low << n) // scale)) * scale >= high << n:  # ceil(low 2^n / scale)
-        n += 1
-    return format(mantissa, f"0{n}b") if n else ""
+    if not low:
+        return ""
+    digits = scale.bit_length() - (high - low).bit_length() + 1  # enough: 2^-digits scale <= high - low
+    first, last = (
+        -(-(low << digits) // scale),
+        -(-(high << digits) // scale) - 1,
+    )  # of the multiples of 2^-digits
+    # The one with the most zeros behind it: `last` up to the highest digit in which it and first - 1 differ.
+    zeros = ((first - 1) ^ last).bit_length() - 1
+    return format(last >> zeros, f"0{digits - zeros}b")
 
 
 def value(bits: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Channel codes of the digital baseline: which blocks of bits arrive, in so many channel uses at such an SNR."""
+"""Channel codes of the digital baseline: which blocks of bits arrive in so many uses at such an SNR."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from data.artifacts import ToolkitError
+from deepsc.config import CHANNEL_CODES
 
 Bits = NDArray[np.int64]
 Array = NDArray[np.float64]
-
-CODES = ("capacity", "finite", "ldpc")
 
 
 class ChannelCode(ABC):
@@ -37,9 +36,7 @@ class ChannelCode(ABC):
             (items, versions).
         """
 
-    def arrives(
-        self, bits: Bits, uses: Bits, snr: Array, *, generator: torch.Generator
-    ) -> NDArray[np.bool_]:
+    def arrives(self, bits: Bits, uses: Bits, snr: Array, *, generator: torch.Generator) -> NDArray[np.bool_]:
         """Send a block for each item, (items,); arguments as of `error_rate`, with bits (items,)."""
         rates = self.error_rate(bits[:, None], uses, snr)[:, 0]
         drawn = torch.rand(len(bits), generator=generator, dtype=torch.float64).numpy()
@@ -98,6 +95,6 @@ def channel_code(name: str) -> ChannelCode:
 
         return LDPC()
     if name not in made:
-        raise ToolkitError(f"--code: {name!r} given, allowed: {', '.join(CODES)}")
+        raise ToolkitError(f"--code: {name!r} given, allowed: {', '.join(CHANNEL_CODES)}")
     code: ChannelCode = made[name]()
     return code

@@ -64,9 +64,7 @@ class LDPC(ChannelCode):
         room = HIGHEST_RATE * MODULATIONS[-1] * uses
         return np.where(np.maximum(bits, _LEAST) <= room[:, None], rates, 1.0)
 
-    def arrives(
-        self, bits: Bits, uses: Bits, snr: Array, *, generator: torch.Generator
-    ) -> NDArray[np.bool_]:
+    def arrives(self, bits: Bits, uses: Bits, snr: Array, *, generator: torch.Generator) -> NDArray[np.bool_]:
         """Encode, send and decode a block for each item; blocks of one shape together."""
         modulations = modulation(bits, uses, snr)
         groups = defaultdict(list)
@@ -122,7 +120,9 @@ def _information_table(order: int) -> tuple[Array, Array]:
     return snrs_db, information
 
 
-def _send(bits: int, uses: int, order: int, noise: Tensor, *, generator: torch.Generator) -> NDArray[np.bool_]:
+def _send(
+    bits: int, uses: int, order: int, noise: Tensor, *, generator: torch.Generator
+) -> NDArray[np.bool_]:
     """Whether blocks arrive, (B,).
 
     Args:

@@ -68,9 +68,7 @@ class Huffman(SourceCode):
         of_tokens: whether symbols are tokens.
     """
 
-    def __init__(
-        self, sentences: Iterable[Sequence[int]], *, size: int, end: int, of_tokens: bool
-    ) -> None:
+    def __init__(self, sentences: Iterable[Sequence[int]], *, size: int, end: int, of_tokens: bool) -> None:
         self.of_tokens = of_tokens
         self.name = f"{'token' if of_tokens else 'byte'} Huffman"
         counts = Counter(range(size))
