@@ -33,7 +33,7 @@ def plot_map(
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
     colours = _colours(len(accuracy_map.k))
-    ratio, envelope, at = accuracy_map.ratio, accuracy_map.envelope, thresholds(accuracy_map)
+    ratio, envelope = accuracy_map.ratio, accuracy_map.envelope
     for i in reversed(range(len(accuracy_map.k))):  # legend in the order of the lines
         axes.plot(
             accuracy_map.snr_db,
@@ -41,7 +41,7 @@ def plot_map(
             marker="o",
             markersize=4,
             color=colours[i],
-            label=f"k = {accuracy_map.k[i]}: {at[str(accuracy_map.k[i])]}",
+            label=f"k = {accuracy_map.k[i]}",
         )
         axes.fill_between(
             accuracy_map.snr_db,
@@ -57,14 +57,11 @@ def plot_map(
                 row = other.ratio[other.k.index(accuracy_map.k[i])]
                 axes.plot(other.snr_db, row, color=colours[i], linestyle=style, linewidth=1.2)
     axes.plot([], [], color="0.4", linestyle=":", linewidth=1, label="monotone envelope")
-    for style, other in zip(itertools.cycle(LINES), beside):
-        ends = ", ".join(thresholds(other).values())
-        axes.plot([], [], color="0.4", linestyle=style, label=f"{who(other)}: {ends}")
-    if beside:
-        axes.plot([], [], color="0.4", marker="o", markersize=4, label=who(accuracy_map))
+    for style, other in [("-", accuracy_map), *zip(itertools.cycle(LINES), beside)]:
+        at = ", ".join(thresholds(other).values())  # by rising k
+        axes.plot([], [], color="0.4", linestyle=style, label=f"{who(other)}: {LEVEL} at {at} dB")
     _dress(axes, accuracy_map, *(one.ratio_low for one in (accuracy_map, *beside)))
-    title = f"symbols per token: SNR at {LEVEL} (dB)"
-    axes.legend(frameon=False, loc="lower right", title=title, fontsize=7, title_fontsize=7)
+    axes.legend(frameon=False, loc="lower right", title="symbols per token", fontsize=7)
     axes.set_title(_title(accuracy_map), fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160)

@@ -61,14 +61,17 @@ class PPMd(SourceCode):
         encoder, begin = self._model
         reading, writing = os.pipe()
         if not (child := os.fork()):  # the model cannot be copied otherwise, and priming takes half a second
+            failed = 1
             try:
                 os.write(writing, encoder.encode(data) + encoder.flush())
+                failed = 0
             finally:
-                os._exit(0)
+                os._exit(failed)
         os.close(writing)
         with os.fdopen(reading, "rb") as stream:
             end = stream.read()
-        os.waitpid(child, 0)
+        if os.waitpid(child, 0)[1]:
+            raise RuntimeError("PPMd's encoder failed in a copy of this process")
         return bytes(begin + end)
 
     @cached_property
