@@ -69,7 +69,6 @@ class Sweep:
 
         self.config = config
         self.beside = AccuracyMap.load(config.beside) if config.beside else None
-        self.also_beside = [AccuracyMap.load(path) for path in config.also_beside]
         device = device or config.device
         self.codecs = [_open(folder, device) for folder in config.codecs]
         self.local = _open(config.local, device)
@@ -80,8 +79,7 @@ class Sweep:
                 f"--local: {config.local} is a codec; give the model trained with --channel none"
             )
         self.task = measured_task(config, kind, self.beside, trained=self.local.document["task"])
-        for path, one in zip(config.also_beside, self.also_beside, strict=True):
-            one.require("--beside", path, {"modality": kind.name, "task": self.task})
+        self.also_beside = further_maps(config, kind, task=self.task)
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
             trained = self.codecs[0].document["training"]
@@ -208,6 +206,18 @@ def measured_task(config: MapConfig, kind: Modality[Any], beside: AccuracyMap | 
     if beside is not None:
         beside.require("--beside", str(config.beside), {"task": task})
     return task
+
+
+def further_maps(config: MapConfig, kind: Modality[Any], *, task: str) -> list[AccuracyMap]:
+    """The maps at `config.also_beside`, which must be of the same modality and task.
+
+    Raises:
+        ToolkitError: if one of them is not, or cannot be read.
+    """
+    maps = [AccuracyMap.load(path) for path in config.also_beside]
+    for path, one in zip(config.also_beside, maps, strict=True):
+        one.require("--beside", path, {"modality": kind.name, "task": task})
+    return maps
 
 
 def plain(values: tuple[Any, ...]) -> Any:
