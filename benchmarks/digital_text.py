@@ -111,7 +111,9 @@ def code_sizes(source: TextSource, sentences: list[str]) -> tuple[dict[str, Coun
         code.name: np.array([len(one[code.name]) for one in words if code.name in one])
         for code in source.codes
     }
-    shortest, shares = source.sizes(sentences)
+    coded = [source.shortest(one) for one in words]
+    shortest = np.array([len(bits) for _, bits in coded])
+    shares = {code.name: sum(name == code.name for name, _ in coded) / len(coded) for code in source.codes}
     in_bytes = 1 + np.minimum(lengths["byte Huffman"], lengths["deflate"])
     return {**lengths, "byte Huffman or deflate": in_bytes, "the shortest": shortest}, shares
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
+import weakref
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
 
 from deepsc.digital.bits import shortest, value
 from deepsc.digital.source import BYTE_END, SourceCode
@@ -16,6 +18,7 @@ MEMORY = 64 * 2**20
 """Bytes of the model."""
 PRIMING = 4 * 2**20
 """Most bytes of the training split that the model reads before a sentence; the last ones."""
+_COPIES = Path(__file__).with_name("ppmd_copies.py")
 _END = b"\n"
 _RARE = b"\0"
 
@@ -40,39 +43,22 @@ class PPMd(SourceCode):
     def __init__(self, sentences: Sequence[str]) -> None:
         import pyppmd
 
-        self._encoder, self._decoder = pyppmd.Ppmd7Encoder, pyppmd.Ppmd7Decoder
+        self._decoder = pyppmd.Ppmd7Decoder
         lines = [data + _END for sentence in sentences if _END not in (data := sentence.encode())]
         self._priming = b"".join(lines)[-PRIMING:]
 
-    def _primed(self) -> tuple[Any, bytes]:
-        encoder = self._encoder(ORDER, MEMORY)
-        return encoder, encoder.encode(self._priming)
-
     @cached_property
-    def _model(self) -> tuple[Any, bytes]:
-        """An encoder after the training split, and what it wrote. It is never used but in copies."""
-        return self._primed()
+    def _copies(self) -> tuple[subprocess.Popen[bytes], bytes]:
+        """The process that codes with copies of the primed encoder, and what that encoder wrote."""
+        command = [sys.executable, "-P", str(_COPIES), str(ORDER), str(MEMORY)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        weakref.finalize(self, _end, process)
+        return process, _ask(process, self._priming)
 
     def _written(self, data: bytes) -> bytes:
         """What the encoder writes for the training split and data."""
-        if not hasattr(os, "fork"):
-            encoder, begin = self._primed()
-            return bytes(begin + encoder.encode(data) + encoder.flush())
-        encoder, begin = self._model
-        reading, writing = os.pipe()
-        if not (child := os.fork()):  # the model cannot be copied otherwise, and priming takes half a second
-            failed = 1
-            try:
-                os.write(writing, encoder.encode(data) + encoder.flush())
-                failed = 0
-            finally:
-                os._exit(failed)
-        os.close(writing)
-        with os.fdopen(reading, "rb") as stream:
-            end = stream.read()
-        if os.waitpid(child, 0)[1]:
-            raise RuntimeError("PPMd's encoder failed in a copy of this process")
-        return bytes(begin + end)
+        process, begin = self._copies
+        return begin + _ask(process, data)
 
     @cached_property
     def _base(self) -> tuple[int, int, int]:
@@ -115,3 +101,18 @@ class PPMd(SourceCode):
 def _number(written: bytes, size: int) -> int:
     """Bytes as one whole number, as if zeros made them `size` bytes long."""
     return int.from_bytes(written, "big") << 8 * (size - len(written))
+
+
+def _ask(process: subprocess.Popen[bytes], data: bytes) -> bytes:
+    """Send bytes behind their number, and read as much."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(len(data).to_bytes(4, "big") + data)
+    process.stdin.flush()
+    if not (size := process.stdout.read(4)):
+        raise RuntimeError("PPMd's encoder failed in its own process")
+    return process.stdout.read(int.from_bytes(size, "big"))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.communicate()  # closes its input, at which it ends

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,10 @@ class TextSource:
 
     def encode(self, sentence: str) -> tuple[str, str]:
         """The name of the shortest code, and the bits: those that tell which, and its own."""
-        words = self.words(sentence)
+        return self.shortest(self.words(sentence))
+
+    def shortest(self, words: Mapping[str, str]) -> tuple[str, str]:
+        """`encode`, of a sentence's `words`."""
         every = [
             (code.name, self._prefix(number) + words[code.name])
             for number, code in enumerate(self.codes)

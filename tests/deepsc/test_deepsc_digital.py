@@ -1,6 +1,8 @@
 """The digital baseline: source codes, channel codes, what arrives, versions of an image."""
 
 import builtins
+import functools
+import gc
 import itertools
 import json
 import math
@@ -25,7 +27,7 @@ from deepsc.digital import Digital, TextSource, channel_code, code_names, image_
 from deepsc.digital.bits import shortest, value
 from deepsc.digital.channel_code import Capacity, Finite
 from deepsc.digital.images import SCALES, WEBP_QUALITIES, _webp
-from deepsc.digital.ppmd import PPMd
+from deepsc.digital.ppmd import MEMORY, ORDER, PPMd
 from deepsc.digital.source import BYTE_END, Bigram, Deflate, Huffman, SourceCode
 
 SENTENCES = ["a man is reading a book .", "two dogs run in the park .", "the woman sees a red car ."]
@@ -124,11 +126,18 @@ def test_ppmd_gives_back_what_it_was_given_and_is_short_for_what_it_has_seen() -
     assert code.encode([*b"two\nlines", BYTE_END]) is None
 
 
-def test_ppmd_needs_no_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    need("pyppmd", extra="digital")
-    forked = [PPMd(SENTENCES).encode(sentence) for sentence in BYTES]
-    monkeypatch.delattr("os.fork")
-    assert [PPMd(SENTENCES).encode(sentence) for sentence in BYTES] == forked
+def test_ppmd_codes_are_those_of_an_encoder_of_their_own_and_its_process_ends() -> None:
+    pyppmd = need("pyppmd", extra="digital")
+    code = PPMd(SENTENCES)
+    for sentence in (*SENTENCES, "two men"):
+        encoder = pyppmd.Ppmd7Encoder(ORDER, MEMORY)
+        data = sentence.encode()
+        written = encoder.encode("".join(one + "\n" for one in SENTENCES).encode()) + encoder.encode(data)
+        assert code._written(data) == written + encoder.flush()
+    process, _ = code._copies
+    del code
+    gc.collect()
+    assert process.wait(timeout=60) == 0
 
 
 @settings(max_examples=20)
@@ -140,6 +149,7 @@ def test_a_sentence_comes_back_as_the_tokens_that_the_local_model_reads(sentence
     assert source.decode(bits + "000") == TOKENIZER.encode([sentence])[0]
 
 
+@functools.cache
 def text_source() -> TextSource:
     return TextSource(SENTENCES * 20, TOKENIZER, vocab_size=SIZE, max_length=1000)
 
@@ -165,7 +175,7 @@ def test_without_pyppmd_one_line_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert PPMd.name not in [code.name for code in text_source().codes]
+    assert PPMd.name not in [code.name for code in text_source.__wrapped__().codes]
     (line,) = [record.getMessage() for record in caplog.records]
     assert "pip install 'deepsc-toolkit[digital]'" in line
 
