@@ -60,7 +60,7 @@ class Finite(ChannelCode):
     Their theorem 54 with the term of log n that their figures have: of the N = 2 n real uses that n complex
     ones are, each at the same SNR, log2 M = N C - sqrt(N V) Q^-1(epsilon) + log2(N) / 2, with
     C = log2(1 + snr) / 2 and V = snr (snr + 2) / (2 (snr + 1)^2) log2(e)^2. With several gains in a block, C
-    and V are their means over the block. Below some 100 uses it is an approximation, not a bound.
+    and V are their means over the block. It is an approximation, not a bound.
     """
 
     name = "finite"
