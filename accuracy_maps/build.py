@@ -110,10 +110,11 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
         "modality": kind.name,
         "task": sweep.task,
         "channel": sweep.channel.kind,
-        "model": model if config.baseline is None else {**model, "baseline": config.baseline},
+        "model": {**model, **_named(sweep)},
         "synthetic": test.dataset.synthetic,
         "provenance": provenance(
             **origin(sweep),
+            **_source_figures(sweep, cells),
             seconds=round(sum(cell.seconds for cell in cells.values()), 1),
             engine=engine.name,
             device=device_name(config.device),
@@ -136,11 +137,26 @@ def _write_beside(sweep: Sweep, accuracy_map: AccuracyMap | BimodalMap) -> None:
     if isinstance(accuracy_map, BimodalMap):
         plot_bimodal(accuracy_map, output.with_suffix(".png"))
         return
-    plot_map(accuracy_map, output.with_suffix(".png"), beside=sweep.beside)
+    others = ([sweep.beside] if sweep.beside else []) + sweep.also_beside
+    plot_map(accuracy_map, output.with_suffix(".png"), beside=others)
     if sweep.config.mat:
         from accuracy_maps.mat import save_mat
 
         save_mat(accuracy_map, output.with_suffix(".mat"))
+
+
+def _named(sweep: Sweep) -> dict[str, str]:
+    """What tells a baseline's map from a codec's of the same model."""
+    return {name: sweep.baseline[name] for name in ("baseline", "code") if name in sweep.baseline}
+
+
+def _source_figures(sweep: Sweep, cells: Mapping[Point, Cell]) -> dict[str, Any]:
+    """Of a baseline: what is the same in every cell, such as the share of items that each code is for."""
+    if not sweep.baseline:
+        return {}
+    first, *rest = (cell.figures for point, cell in cells.items() if point != (0, 0.0))
+    same = {name: value for name, value in first.items() if all(one[name] == value for one in rest)}
+    return {"source": same}
 
 
 def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point, Cell]:

@@ -14,6 +14,7 @@ from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
 from data.start import run
 from data.text import printable
+from deepsc.config import CHANNEL_CODES
 from deepsc.modality import Modality, modality, modality_names
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ reused for every k and SNR. A sweep that was interrupted goes on when the same c
   build-accuracy-map --modality text --baseline digital --beside runs/text-map.json --local runs/local \\
       --output runs/text-digital.json
 
-measures separate source and channel coding, by an idealised code that achieves capacity, in as many symbols.
+measures separate source and channel coding in as many symbols: by an ideal code that achieves capacity, by
+the best code of that length (--code finite) or by 5G LDPC-coded QAM (--code ldpc).
 
   build-accuracy-map --modality image --task retrieve --codec runs/codec --local runs/local \\
       --output runs/retrieval-map.json
@@ -54,6 +56,8 @@ Write one self-contained HTML page of a map: curves with intervals, tables, prov
 SNR, bandwidth and number of UEs that read the map. It opens offline.
 
   build-accuracy-map report runs/text-map.json --digital runs/text-digital.json --output report.html
+
+--digital takes several maps, such as one of each --code. A table gives the SNR at which each reaches 0.9.
 """
 
 
@@ -86,11 +90,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--baseline", choices=("digital",), help="no codec: separate source and channel coding"
     )
-    parser.add_argument(
-        "--beside",
-        metavar="MAP",
-        help="map to plot beside this one; --baseline takes its axes, channel and task",
-    )
+    parser.add_argument("--code", choices=CHANNEL_CODES, default="capacity", help="a baseline's code: "
+                        "ideal; the best of its length, by the normal approximation; 5G NR's LDPC with QAM "
+                        "(pip install 'deepsc-toolkit[digital]'; default: capacity)")  # fmt: skip
+    parser.add_argument("--beside", nargs="+", default=[], metavar="MAP", help="maps to plot beside it; "
+                        "--baseline takes the axes, channel and task of the first")  # fmt: skip
     parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
     parser.add_argument("--beams", type=positive_int, default=argparse.SUPPRESS,
@@ -114,7 +118,8 @@ def report_parser() -> argparse.ArgumentParser:
     """Flags of build-accuracy-map report."""
     parser = Parser(prog=f"{NAME} report", description=_REPORT)
     parser.add_argument("map", metavar="MAP", help="what build-accuracy-map wrote")
-    parser.add_argument("--digital", metavar="FILE", help="map of the digital baseline to show beside it")
+    parser.add_argument("--digital", nargs="+", default=[], metavar="FILE",
+                        help="maps of the digital baseline to show beside it")  # fmt: skip
     parser.add_argument("--output", metavar="FILE", help="the page (default: MAP with .html for .json)")
     return parser
 
@@ -147,11 +152,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise ToolkitError("--: given without --from-scratch, which train-deepsc's flags are for")
             _check_modality(args, name)
         from accuracy_maps.build import build_map
+        from accuracy_maps.compare import threshold_line
         from accuracy_maps.config import MapConfig
         from accuracy_maps.engine import engine_of
 
         engine, device = engine_of(engine_name, address=address, device=args.device)
         fields |= {"codecs": tuple(fields.pop("codec")), "device": device}
+        first, *others = fields.pop("beside") or [None]
+        fields |= {"beside": first, "also_beside": tuple(others)}
         config = MapConfig(**fields)
         if scratch:
             from accuracy_maps.scratch import build_from_scratch, family
@@ -160,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             result = build_map(config, engine)
         print(format_map(result))
+        print(threshold_line(result))
 
     return run_command(NAME, body)
 

@@ -12,7 +12,7 @@ from accuracy_maps.grid import CHANNELS
 from data.artifacts import ToolkitError
 from data.cli import flag_of, raise_config_errors
 from data.intervals import INTERVAL_ITEMS_MIN
-from deepsc.config import LARGEST_SIZE, SNR_LIMIT_DB
+from deepsc.config import CHANNEL_CODES, LARGEST_SIZE, SNR_LIMIT_DB
 
 SNR_DB = tuple(float(snr) for snr in range(-6, 19, 3))
 MAX_SEED = 5 * 10**8  # a batch's noise has a seed up to 2e10 times as large, and torch takes 64 bits
@@ -51,9 +51,14 @@ class MapConfig:
     baseline that of `beside`."""
     baseline: str | None = None
     """"digital": no codec, but separate source and channel coding, see `deepsc.digital`."""
+    code: str = "capacity"
+    """A baseline's channel code: "capacity" (ideal), "finite" (the best of its length, by the normal
+    approximation) or "ldpc" (5G NR's, with QAM), see `deepsc.digital.channel_code`."""
     beside: str | None = None
     """Another map whose lines the plot shows too; a baseline takes its k, SNRs, channel and task where none
     are given."""
+    also_beside: tuple[str, ...] = ()
+    """Further maps whose lines the plot shows."""
     mat: bool = False
     """Write a .mat for MATLAB too, see `accuracy_maps.mat`."""
     draws: int = 1
@@ -84,6 +89,10 @@ class MapConfig:
             errors.append("--codec: none given, at least one checkpoint is needed")
         if self.baseline not in (None, "digital"):
             errors.append(f"--baseline: {self.baseline!r} given, allowed: digital")
+        if self.code not in CHANNEL_CODES:
+            errors.append(f"--code: {self.code!r} given, allowed: {', '.join(CHANNEL_CODES)}")
+        elif self.code != "capacity" and self.baseline is None:
+            errors.append(f"--code: {self.code!r} given, --baseline alone has one")
         if self.baseline is not None and self.codecs:
             errors.append("--codec and --baseline: both given, one is allowed")
         if self.channel is not None and self.channel not in CHANNELS:

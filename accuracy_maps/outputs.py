@@ -18,8 +18,22 @@ from data.cli import flag_of
 
 logger = logging.getLogger(__name__)
 
-_APART = ("codecs", "local", "output", "device", "data_dir", "task", "overwrite", "mat", "beside", "skip_bad")
+_APART = (
+    "codecs",
+    "local",
+    "output",
+    "device",
+    "data_dir",
+    "task",
+    "overwrite",
+    "mat",
+    "beside",
+    "also_beside",
+    "skip_bad",
+)
 """Of a config, what may differ between maps that are equal: places, and what the map itself says."""
+_DRAWN = ("beside", "also_beside")
+"""Of a config, what the plot alone shows."""
 _AXES = ("k", "k_text", "k_image", "snr_db")
 _FIX = "give another --output, or --overwrite to replace it"
 
@@ -89,8 +103,9 @@ def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
 def is_complete(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> bool:
     """Whether all that belongs to a finished map is there, too, and says so in the log."""
     config = stored.provenance.get("config")
-    beside = config.get("beside") if isinstance(config, dict) else None
-    complete = beside == sweep.config.beside and all(is_file(path) for path in output_paths(sweep.config))
+    drawn = [config.get(name) or None for name in _DRAWN] if isinstance(config, dict) else [None, None]
+    same = drawn == [json.loads(json.dumps(getattr(sweep.config, name))) or None for name in _DRAWN]
+    complete = same and all(is_file(path) for path in output_paths(sweep.config))
     if complete:
         logger.info("finished already: %s; remove it to measure again", sweep.config.output)
     return complete
@@ -109,6 +124,7 @@ def origin(sweep: Sweep) -> dict[str, Any]:
         "channel": dataclasses.asdict(sweep.channel),
         "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
         "local": describe(sweep.local),
+        **sweep.baseline,
     }
 
 

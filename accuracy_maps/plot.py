@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from accuracy_maps.bimodal import BimodalMap
+from accuracy_maps.compare import LEVEL, thresholds, who
 from accuracy_maps.grid import Array, MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import atomic_path
 from data.text import plot_text
 
+LINES = ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+"""Of the maps beside one."""
+
 
 def plot_map(
-    accuracy_map: AccuracyMap, path: str | os.PathLike[str], *, beside: AccuracyMap | None = None
+    accuracy_map: AccuracyMap, path: str | os.PathLike[str], *, beside: Sequence[AccuracyMap] = ()
 ) -> None:
     """Write a PNG of measured ratios with their 95 % intervals, and of the monotone envelope, dotted.
 
     Args:
         accuracy_map: what to draw.
         path: where.
-        beside: a map to compare with, its measured ratios drawn dashed in the colours of their k.
+        beside: maps to compare with, their measured ratios drawn dashed in the colours of their k.
     """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -47,15 +53,16 @@ def plot_map(
             lw=0,
         )
         axes.plot(accuracy_map.snr_db, envelope[i], color=colours[i], linestyle=":", linewidth=1)
-        if beside is not None and accuracy_map.k[i] in beside.k:
-            row = beside.ratio[beside.k.index(accuracy_map.k[i])]
-            axes.plot(beside.snr_db, row, color=colours[i], linestyle="--", linewidth=1.2)
+        for style, other in zip(itertools.cycle(LINES), beside):
+            if accuracy_map.k[i] in other.k:
+                row = other.ratio[other.k.index(accuracy_map.k[i])]
+                axes.plot(other.snr_db, row, color=colours[i], linestyle=style, linewidth=1.2)
     axes.plot([], [], color="0.4", linestyle=":", linewidth=1, label="monotone envelope")
-    if beside is not None:
-        axes.plot([], [], color="0.4", linestyle="--", label=_who(beside))
-        axes.plot([], [], color="0.4", marker="o", markersize=4, label=_who(accuracy_map))
-    _dress(axes, accuracy_map, *(one.ratio_low for one in (accuracy_map, beside) if one is not None))
-    axes.legend(frameon=False, loc="lower right", title="symbols per token", fontsize=8)
+    for style, other in [("-", accuracy_map), *zip(itertools.cycle(LINES), beside)]:
+        at = ", ".join(thresholds(other).values())  # by rising k
+        axes.plot([], [], color="0.4", linestyle=style, label=f"{plot_text(who(other))}: {LEVEL} at {at} dB")
+    _dress(axes, accuracy_map, *(one.ratio_low for one in (accuracy_map, *beside)))
+    axes.legend(frameon=False, loc="lower right", title="symbols per token", fontsize=7)
     axes.set_title(_title(accuracy_map), fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160)
@@ -120,12 +127,6 @@ def _dress(axes: Axes, accuracy_map: MeasuredGrid, *lows: Array) -> None:
     axes.set_ylabel(plot_text(f"{accuracy_map.metric_name} over the channel / local"))
     axes.set_ylim(bottom=axis_start(*lows))
     axes.grid(alpha=0.25)
-
-
-def _who(accuracy_map: MeasuredGrid) -> str:
-    baseline = accuracy_map.model.get("baseline")
-    name = "codec" if baseline is None else plot_text(f"{baseline}, ideal code")
-    return f"{name}; synthetic data" if accuracy_map.synthetic else name
 
 
 def _title(accuracy_map: MeasuredGrid) -> str:

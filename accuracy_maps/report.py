@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap, load_map
+from accuracy_maps.compare import LEVEL, thresholds, who
 from accuracy_maps.grid import Array, MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
 from data.artifacts import ToolkitError, parsing, sha256_of
@@ -29,14 +31,14 @@ def write_report(
     map_path: str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
     *,
-    digital: str | os.PathLike[str] | None = None,
+    digital: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
 ) -> Path:
     """Write one self-contained HTML page of a map: plots, sliders that read it, tables, provenance.
 
     Args:
         map_path: the map, of either shape.
         output: where; None: beside the map, with its name.
-        digital: map of the digital baseline to show beside it.
+        digital: map of the digital baseline to show beside it, or several.
 
     Returns:
         Where the page is.
@@ -46,11 +48,10 @@ def write_report(
     """
     path = check_html(Path(map_path).with_suffix(".html") if output is None else output)
     accuracy_map = load_map(map_path)
-    sources = [(map_path, accuracy_map)]
-    baseline = None
-    if digital is not None:
-        baseline = _baseline(accuracy_map, digital)
-        sources.append((digital, baseline))
+    sources: list[tuple[str | os.PathLike[str], AccuracyMap | BimodalMap]] = [(map_path, accuracy_map)]
+    paths = [digital] if isinstance(digital, (str, os.PathLike)) else digital or []
+    baselines = [_baseline(accuracy_map, one) for one in paths]
+    sources += zip(paths, baselines, strict=True)
     with parsing(map_path):
         context = _context(accuracy_map)
     files = []
@@ -70,11 +71,14 @@ def write_report(
         scripts=["report.js"],
         data={
             **_numbers(accuracy_map),
-            "digital": baseline and _numbers(baseline),
+            "digital": [{"name": who(one), **_numbers(one)} for one in baselines],
             "axis_start": axis_start(*(found.ratio_low for _, found in sources)),
         },
         files=files,
-        digital_synthetic=bool(baseline and baseline.synthetic),
+        digital_synthetic=any(one.synthetic for one in baselines),
+        digital_names=[who(one) for one in baselines],
+        level=LEVEL,
+        thresholds=_thresholds([accuracy_map, *baselines]),
         **context,
     )
     return path
@@ -89,6 +93,15 @@ def _baseline(accuracy_map: MeasuredGrid, path: str | os.PathLike[str]) -> Accur
     wanted = {name: getattr(accuracy_map, name) for name in ("modality", "task", "channel")}
     found.require("--digital", str(path), wanted)
     return found
+
+
+def _thresholds(maps: Sequence[AccuracyMap | BimodalMap]) -> dict[str, Any]:
+    """The table of the SNRs at which maps reach `LEVEL`: a row per k of the first, a column per map."""
+    columns = [thresholds(one) for one in maps]
+    return {
+        "heads": [who(one) for one in maps],
+        "rows": [(head, [column.get(head, "–") for column in columns]) for head in columns[0]],
+    }
 
 
 def _numbers(accuracy_map: MeasuredGrid) -> dict[str, Any]:

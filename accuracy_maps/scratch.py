@@ -19,7 +19,7 @@ from accuracy_maps.config import MapConfig, require_size
 from accuracy_maps.engine import Engine
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.outputs import prepare_outputs, require_free
-from accuracy_maps.sweep import measured_task
+from accuracy_maps.sweep import further_maps, measured_task
 from data.artifacts import ToolkitError, exists
 from data.cli import flag_of
 from data.lock import locked
@@ -95,7 +95,8 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     """
     beside = AccuracyMap.load(config.beside) if config.beside else None
     kind = modality(runs.local.modality)
-    measured_task(config, kind, beside, trained=runs.local.task)  # a mistake shows before the trainings
+    # A mistake shows before the trainings.
+    further_maps(config, kind, task=measured_task(config, kind, beside, trained=runs.local.task))
     cells = 1 + math.prod(map(len, _axes(config, runs.codec)))
     with locked(lock_of(config)):
         prepare_outputs(config)

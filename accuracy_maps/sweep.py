@@ -66,6 +66,7 @@ class Sweep:
 
     def __init__(self, config: MapConfig, *, device: str | None = None) -> None:
         from deepsc.channels import Channel
+        from deepsc.digital.channel_code import channel_code
         from deepsc.modality import modality
 
         self.config = config
@@ -80,6 +81,7 @@ class Sweep:
                 f"--local: {config.local} is a codec; give the model trained with --channel none"
             )
         self.task = measured_task(config, kind, self.beside, trained=self.local.document["task"])
+        self.also_beside = further_maps(config, kind, task=self.task)
         if config.baseline is None:
             self.owners = _owners(config, self.codecs, self.local, kind.transmissions)
             _require_same_classes(config, self.codecs, self.local)
@@ -97,6 +99,7 @@ class Sweep:
         if config.baseline is not None:
             if self.test.digital is None:
                 raise ToolkitError(f"--baseline: {config.baseline!r} given, {kind.name} has none")
+            channel_code(config.code)  # a missing package shows now
             if config.k is None and self.beside is None:
                 raise ToolkitError("--k: none given, --baseline needs it, or --beside MAP to take it from")
             self.owners = {(k,): 0 for k in config.k or (self.beside.k if self.beside else ())}
@@ -133,7 +136,18 @@ class Sweep:
             "items": self.test.fingerprint,
             "beams": self.config.beams,
             "seed": self.config.seed,
-            **({"baseline": self.config.baseline} if self.config.baseline else {}),
+            **self.baseline,
+        }
+
+    @property
+    def baseline(self) -> dict[str, Any]:
+        """What a map of a baseline is of, beside the local model; empty for a codec's."""
+        if self.config.baseline is None:
+            return {}
+        return {
+            "baseline": self.config.baseline,
+            "code": self.config.code,
+            "source_codes": list(self.test.source_codes),
         }
 
     @property
@@ -180,7 +194,7 @@ class Sweep:
             if model is None:
                 made = self.test.evaluator(self.local, None)
             elif self.config.baseline is not None and self.test.digital is not None:
-                made = self.test.digital(self.local, self.channel)
+                made = self.test.digital(self.local, self.channel, self.config.code)
             else:
                 made = self.test.evaluator(self.codecs[model], self.channel)
             self._evaluator = (model, made)
@@ -208,6 +222,18 @@ def measured_task(config: MapConfig, kind: Modality[Any], beside: AccuracyMap | 
     if beside is not None:
         beside.require("--beside", str(config.beside), {"task": task})
     return task
+
+
+def further_maps(config: MapConfig, kind: Modality[Any], *, task: str) -> list[AccuracyMap]:
+    """The maps at `config.also_beside`, which must be of the same modality and task.
+
+    Raises:
+        ToolkitError: if one of them is not, or cannot be read.
+    """
+    maps = [AccuracyMap.load(path) for path in config.also_beside]
+    for path, one in zip(config.also_beside, maps, strict=True):
+        one.require("--beside", path, {"modality": kind.name, "task": task})
+    return maps
 
 
 def plain(values: tuple[Any, ...]) -> Any:

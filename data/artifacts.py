@@ -37,8 +37,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _RECORDED_PACKAGES = (
-    "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "sacrebleu", "safetensors",
-    "scikit-learn", "timm", "tokenizers", "torch", "torchvision", "transformers",
+    "deepsc-toolkit", "easy-vqa", "fvcore", "nltk", "numpy", "pillow", "pyppmd", "sacrebleu", "safetensors",
+    "scikit-learn", "sionna-no-rt", "timm", "tokenizers", "torch", "torchvision", "transformers",
 )  # fmt: skip
 
 _ROOT = Path(__file__).resolve().parents[1]

@@ -12,6 +12,8 @@ from data.cli import flag_of, raise_config_errors
 from data.typed import from_json
 
 TASKS = ("translate", "reconstruct")
+CHANNEL_CODES = ("capacity", "finite", "ldpc")
+"""Of the digital baseline, see `deepsc.digital`."""
 SNR_RANGE_DB = (-6.0, 18.0)
 SNR_LIMIT_DB = 100.0
 """Noise or signal is lost in single precision long before."""

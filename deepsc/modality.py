@@ -125,8 +125,11 @@ class TestData:
     """Class of the evaluators, which scores their counts."""
     evaluator: Callable[[Checkpoint, Channel | None], Evaluator]
     """Makes the evaluator of a model; channel None: of the local model."""
-    digital: Callable[[Checkpoint, Channel], Measurer] | None = None
-    """What `--baseline digital` measures with the local model, where there is one; see `deepsc.digital`."""
+    digital: Callable[[Checkpoint, Channel, str], Measurer] | None = None
+    """What `--baseline digital` measures with the local model and a channel code, where there is one; see
+    `deepsc.digital`."""
+    source_codes: tuple[str, ...] = ()
+    """Names of those that the digital baseline chooses from."""
 
 
 Config = TypeVar("Config", bound=RunConfig)

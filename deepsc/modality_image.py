@@ -121,8 +121,8 @@ class ImageModality(Modality[ImageRunConfig]):
                 return RetrievalEvaluator(checkpoint.codec, split, gallery=gallery, channel=channel)
             return ImageEvaluator(checkpoint.codec, split, channel=channel)
 
-        def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
-            from deepsc.digital import Digital, image_versions
+        def digital(checkpoint: Checkpoint, channel: Channel, code: str) -> Digital:
+            from deepsc.digital import Digital, channel_code, image_versions
             from deepsc.pixels import shrunk
 
             assert isinstance(checkpoint.codec.config, ImageCodecConfig)
@@ -144,6 +144,7 @@ class ImageModality(Modality[ImageRunConfig]):
                 nothing=answers(ImageSplit(images=grey, labels=split.labels)),
                 tokens=np.full(len(split), checkpoint.codec.config.tokens),
                 channel=channel,
+                code=channel_code(code),
             )
 
         return TestData(
@@ -153,6 +154,7 @@ class ImageModality(Modality[ImageRunConfig]):
             scorer=RetrievalEvaluator if retrieval else ImageEvaluator,
             evaluator=evaluate,
             digital=digital,
+            source_codes=("WebP",),
         )
 
 

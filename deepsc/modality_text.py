@@ -96,6 +96,7 @@ class TextModality(Modality[TextRunConfig]):
         """Test pairs; the option "beams" is the width of the search."""
         import numpy as np
 
+        from deepsc.digital.text import code_names
         from deepsc.evaluation import TextEvaluator
         from deepsc.text_run import load_corpus
 
@@ -112,20 +113,32 @@ class TextModality(Modality[TextRunConfig]):
                 checkpoint.codec, checkpoint.tokenizer, pairs, channel=channel, beams=options["beams"]
             )
 
-        def digital(checkpoint: Checkpoint, channel: Channel) -> Digital:
-            from deepsc.digital import Digital, huffman_lengths, text_bits
+        def digital(checkpoint: Checkpoint, channel: Channel, code: str) -> Digital:
+            from data.tokenizer import encode_within
+            from deepsc.digital import Digital, TextSource, channel_code
             from deepsc.evaluation import BleuStatistics
 
-            assert checkpoint.tokenizer is not None
+            config, tokenizer = checkpoint.codec.config, checkpoint.tokenizer
+            assert isinstance(config, TextCodecConfig)
+            assert tokenizer is not None
             sources = [source for source, _ in pairs]
+            ids = encode_within(tokenizer, sources, max_length=config.max_length)
+            coder = TextSource(
+                [source for source, _ in corpus.train],
+                tokenizer,
+                vocab_size=config.vocab_size,
+                max_length=config.max_length,
+            )
+            bits, shares = coder.sizes(sources)
             counts, _ = evaluator(checkpoint, None).measure(k=0, snr_db=0.0, seed=0)
-            code = huffman_lengths(source for source, _ in corpus.train)
             return Digital(
-                bits=text_bits(sources, code)[:, None],
+                bits=bits[:, None],
                 counts=counts[:, None],
                 nothing=BleuStatistics([""] * len(pairs), [reference for _, reference in pairs]).counts,
-                tokens=np.array([len(ids) for ids in checkpoint.tokenizer.encode(sources)]),
+                tokens=np.array([len(row) for row in ids]),
                 channel=channel,
+                code=channel_code(code),
+                figures={f"share coded by {name}": share for name, share in shares.items()},
             )
 
         return TestData(
@@ -135,6 +148,7 @@ class TextModality(Modality[TextRunConfig]):
             scorer=TextEvaluator,
             evaluator=evaluator,
             digital=digital,
+            source_codes=code_names(),
         )
 
 

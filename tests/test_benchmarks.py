@@ -1,5 +1,5 @@
-"""Benchmarks: the sweep's throughput is compared on identical counts and fails where it should; the table of
-nested codecs says how it came to be.
+"""Benchmarks: the sweep's throughput is compared on identical counts and fails where it should; the tables of
+nested codecs and of separate coding say how they came to be.
 """
 
 import csv
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from accuracy_maps import load_map
-from benchmarks import map_throughput, nested_vs_dedicated
+from benchmarks import digital_text, map_throughput, nested_vs_dedicated
 from data.artifacts import git_commit, package_versions
 
 
@@ -78,3 +78,18 @@ def test_the_table_of_nested_codecs_has_its_provenance_beside_it(
         found = load_map(tmp_path / f"{name}.json").provenance
         assert told == {"created": found["created"], "git_commit": found["git_commit"]}
         assert origin["data_sha256"] == found["data_sha256"]
+
+
+def test_text_by_separate_coding_needs_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "digital.json"
+    flags = ["--dataset", "captions", "--vocab-size", "400", "--limit", "20", "--k", "1,4"]
+    assert digital_text.main([*flags, "--codes", "capacity", "finite", "--output", str(out)]) == 0
+    found = json.loads(out.read_text())
+    bits = found["bits_a_sentence"]
+    assert bits["bigram arithmetic"] < bits["token Huffman"] < bits["byte Huffman"]
+    assert bits["the shortest"] < bits["byte Huffman or deflate"]
+    old, capacity, _ = found["snr_db_at_level"].values()
+    assert all(capacity[k] < old[k] for k in ("1", "4")), "fewer bits arrive at a lower SNR"
+    assert capacity["4"] < capacity["1"]
+    assert found["provenance"]["config"]["k"] == [1, 4]
+    assert "captions en-de (synthetic): 20 test sentences" in capsys.readouterr().out

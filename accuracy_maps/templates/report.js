@@ -11,6 +11,8 @@ const diagonal = axes[axes.length - 1]
   .filter(([, at]) => !at.includes(-1));
 const cell = (at) => at.reduce((sum, index, axis) => sum * axes[axis].length + index, 0);
 
+const dashes = ["6 4", "2 3", "9 3 2 3", "1 5"]; // of the digital baselines
+
 function curves(state, at) {
   const first = bimodal ? [nearest(axes[0], state.k_text)] : [];
   const name = bimodal ? `kᵀ = ${axes[0][first[0]]}, kᴵ` : "k";
@@ -22,17 +24,17 @@ function curves(state, at) {
       band: along.map(([snr, index]) => [snr, data.ratio_low[index], data.ratio_high[index]]),
     };
   }).reverse();
-  if (data.digital) {
-    const [ks, snrs] = data.digital.axes.map((axis) => axis.values);
+  data.digital.forEach((digital, number) => {
+    const [ks, snrs] = digital.axes.map((axis) => axis.values);
     ks.forEach((k, row) => {
       const line = lineAxis.indexOf(k);
       if (line < 0) return;
       series.push({
-        name: `digital, k = ${k}`, colour: ordered(line, lineAxis.length), dash: "6 4",
-        points: snrs.map((snr, column) => [snr, data.digital.ratio[row * snrs.length + column]]),
+        name: `${digital.name}, k = ${k}`, colour: ordered(line, lineAxis.length), dash: dashes[number % dashes.length],
+        points: snrs.map((snr, column) => [snr, digital.ratio[row * snrs.length + column]]),
       });
     });
-  }
+  });
   const ks = at.slice(0, bimodal ? 2 : 1);
   series.push({
     name: "f at the slider", colour: "var(--accent)", width: 3, quiet: true,
@@ -82,11 +84,11 @@ watch(
     show("measured", read(data.ratio), read(data.ratio).toFixed(3));
     const ends = [read(data.ratio_low), read(data.ratio_high)];
     show("interval", ends, ends.map((end) => end.toFixed(3)).join("–"));
-    if (data.digital) {
-      const own = data.digital.axes.map((axis) => axis.values);
-      const digital = interpolate(own, data.digital.envelope, at);
-      show("digital_f", digital, digital.toFixed(3));
-    }
+    data.digital.forEach((digital, number) => {
+      const own = digital.axes.map((axis) => axis.values);
+      const value = interpolate(own, digital.envelope, at);
+      show(number ? `digital_f_${number}` : "digital_f", value, value.toFixed(3));
+    });
     const share = (state.bandwidth_mhz * 1e6) / state.ues;
     const sends = bimodal ? { send_text_s: state.k_text, send_image_s: state.k_image } : { send_s: state.k };
     for (const [id, k] of Object.entries(sends)) {

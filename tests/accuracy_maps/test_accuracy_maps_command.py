@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from accuracy_maps import AccuracyMap
@@ -13,6 +14,7 @@ from accuracy_maps.build import build_map
 from accuracy_maps.command import format_map, main
 from accuracy_maps.config import MapConfig
 from data.artifacts import ToolkitError
+from deepsc.digital import code_names
 from optimizer.inputs import REFERENCE
 
 IMAGE_MAP = REFERENCE / "image-cifar10-deit-small-depth6-awgn.json"
@@ -172,6 +174,28 @@ def test_a_baseline_is_of_a_local_model_beside_a_map_of_its_modality(
         build_map(MapConfig(**given, local=str(folders["codec"]), k=(2,)))
     with pytest.raises(ToolkitError, match=r"--beside: .* is of modality image, one of text is allowed"):
         build_map(MapConfig(**given, local=str(folders["local"]), beside=str(IMAGE_MAP)))
+
+
+def test_a_baselines_code_makes_another_map_that_says_how_its_sentences_were_coded(
+    folders: dict[str, Path], tmp_path: Path, refused: Refused
+) -> None:
+    given: dict[str, Any] = {
+        "codecs": (), "output": str(tmp_path / "map.json"), "baseline": "digital", "k": (2,),
+        "snr_db": (0.0, 15.0), "limit": 8, "local": str(folders["local"]),
+    }  # fmt: skip
+    ideal = build_map(MapConfig(**given))
+    finite = build_map(MapConfig(**given, code="finite"))
+    assert (ideal.model["code"], finite.model["code"]) == ("capacity", "finite")
+    assert np.any(ideal.accuracy != finite.accuracy), "not the finished map of the other code"
+    for one in (ideal, finite):
+        assert one.provenance["source_codes"] == list(code_names())
+        source = one.provenance["source"]
+        shares = [source[f"share coded by {name}"] for name in code_names()]
+        assert sum(shares) == pytest.approx(1)
+        assert source["bits an item"] > 8
+    assert "--code: 'finite' given, --baseline alone has one" in refused("--code", "finite")
+    with pytest.raises(ToolkitError, match="--code: 'turbo' given, allowed: capacity, finite, ldpc"):
+        MapConfig(**given, code="turbo")
 
 
 def test_a_baseline_takes_what_is_not_given_from_the_map_beside_it(

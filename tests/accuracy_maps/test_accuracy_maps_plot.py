@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from accuracy_maps import AccuracyMap
+from accuracy_maps.compare import snr_at, thresholds
 from accuracy_maps.plot import plot_map
 
 
@@ -59,6 +60,32 @@ def test_a_map_beside_says_that_it_is_synthetic_and_names_are_no_formulas(
     labels = [str(line.get_label()) for line in axes.lines]
     assert any("ideal code; synthetic data" in label for label in labels)
     assert "codec" in labels
+
+
+def test_maps_beside_one_are_dashed_and_all_say_where_they_reach_the_level(
+    make_map: Callable[..., AccuracyMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    one = make_map()
+    others = [make_map(model={"baseline": "digital", "code": code}) for code in ("finite", "ldpc")]
+    plot_map(one, tmp_path / "map.png", beside=others)
+    (axes,) = drawn[0].axes
+    styles = [line.get_linestyle() for line in axes.lines if len(np.unique(line.get_xdata())) > 1]
+    assert styles.count("--") == styles.count("-.") == len(one.k)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    at = ", ".join(thresholds(one).values())
+    assert {
+        f"{name}: 0.9 at {at} dB" for name in ("codec", "digital, finite-length code", "digital, 5G LDPC")
+    } <= set(labels)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "snr_db"),
+    [([0.2, 0.8, 1.0], 4.5), ([0.9, 0.95, 1.0], -3.0), ([0.1, 0.2, 0.89], None), ([0.9, 0.9, 0.9], -3.0)],
+)
+def test_the_snr_at_a_ratio_is_interpolated(ratios: list[float], snr_db: float | None) -> None:
+    assert snr_at((-3.0, 3.0, 6.0), ratios) == (snr_db if snr_db is None else pytest.approx(snr_db))
 
 
 def test_one_cell_can_be_plotted(make_map: Callable[..., AccuracyMap], tmp_path: Path) -> None:

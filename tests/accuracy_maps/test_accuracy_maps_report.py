@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from page_browser import WIDTHS, Visit, browser  # noqa: F401
 
 from accuracy_maps import AccuracyMap, BimodalMap
 from accuracy_maps.command import main
+from accuracy_maps.compare import thresholds
 from accuracy_maps.grid import axis_start
 from accuracy_maps.report import write_report
 from data.artifacts import ToolkitError
@@ -94,6 +96,28 @@ def test_the_command_writes_the_same_page_twice_and_leaves_the_map(
     page = first.decode()
     for told in ("synthetic", "40.00", "captions en-de (synthetic)", "digital baseline", "BLEU-1"):
         assert told in page
+
+
+def test_the_page_shows_every_baseline_and_where_each_reaches_the_level(
+    make_map: Callable[..., AccuracyMap], tmp_path: Path
+) -> None:
+    codec, paths = make_map(), []
+    for number, code in enumerate(("capacity", "finite", "ldpc")):
+        accuracy = codec.accuracy * (1 + number / 10)
+        made = make_map(model={"name": "toy", "baseline": "digital", "code": code}, accuracy=accuracy)
+        made.save(tmp_path / f"{code}.json")
+        paths.append(tmp_path / f"{code}.json")
+    codec.save(tmp_path / "map.json")
+    assert main(["report", str(tmp_path / "map.json"), "--digital", *map(str, paths)]) == 0
+    page = (tmp_path / "map.html").read_text()
+    table = page.partition('id="thresholds"')[2].partition("</table>")[0]
+    names = ["codec", "digital, ideal code", "digital, finite-length code", "digital, 5G LDPC"]
+    assert re.findall("<th>(.*?)</th>", table)[1:5] == names
+    columns = [thresholds(one) for one in (codec, *map(AccuracyMap.load, paths))]
+    assert re.findall("<td>(.*?)</td>", table) == [column[str(k)] for k in codec.k for column in columns]
+    assert "never" in table
+    for name in names[1:]:
+        assert f"How the digital baseline was made: {name}" in page
 
 
 @pytest.mark.parametrize(

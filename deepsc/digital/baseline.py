@@ -1,0 +1,73 @@
+"""Separate source and channel coding, measured as a codec is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepsc.channels import Channel
+from deepsc.digital.channel_code import Array, Capacity, ChannelCode
+from deepsc.modality import Measurer
+
+Counts = NDArray[np.int64]
+
+TARGET_ERROR_RATE = 0.01
+"""The largest version is sent whose expected block error probability is at most this."""
+
+
+class Digital(Measurer):
+    """Sends the largest of each item's versions that the channel code can be trusted with, else the smallest.
+
+    Args:
+        bits: (items, versions), size of each version.
+        counts: (items, versions, statistics), what the local model makes of each version.
+        nothing: (items, statistics), what the receiver makes of silence.
+        tokens: (items,), S.
+        channel: draws the gains; the transmitter knows them, as the codec's does.
+        code: the channel code; None: `Capacity`.
+        figures: of the source code, by name; `measure` passes them on.
+    """
+
+    def __init__(
+        self,
+        *,
+        bits: Counts,
+        counts: Counts,
+        nothing: Counts,
+        tokens: Counts,
+        channel: Channel,
+        code: ChannelCode | None = None,
+        figures: Mapping[str, float] | None = None,
+    ) -> None:
+        self._bits, self._counts, self._nothing = bits, counts, nothing
+        self._tokens, self._channel = tokens, channel
+        self._code, self._figures = code or Capacity(), figures or {}
+
+    def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[Counts, dict[str, float]]:
+        """Send every item once; see `deepsc.modality.Measurer`.
+
+        The figure "bits an item" is the mean of what was sent.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        uses = self._tokens * k
+        snr = self._snr(uses, snr_db, generator)
+        rates = self._code.error_rate(self._bits, uses, snr)  # (items, versions)
+        trusted = rates <= TARGET_ERROR_RATE
+        largest = np.where(trusted, self._bits, -1).argmax(axis=1)
+        best = np.where(trusted.any(axis=1), largest, self._bits.argmin(axis=1))
+        rows = np.arange(len(uses))
+        sent = self._bits[rows, best]
+        arrived = self._code.arrives(sent, uses, snr, generator=generator)
+        counts = np.where(arrived[:, None], self._counts[rows, best], self._nothing)
+        return counts, {**self._figures, "bits an item": float(sent.mean())}
+
+    def _snr(self, uses: Counts, snr_db: float, generator: torch.Generator) -> Array:
+        """SNR of each use where each has a gain of its own, (items, largest of uses), else (items, 1)."""
+        each = self._channel.fading == "symbol" and self._channel.kind != "awgn"
+        shape = (len(uses), int(uses.max()) if each else 1, 1)
+        gain = self._channel.draw_gain(shape, generator=generator, device=torch.device("cpu"))
+        power: Array = gain.abs().square().squeeze(-1).double().numpy()
+        return 10 ** (snr_db / 10) * power

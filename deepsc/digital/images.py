@@ -1,0 +1,48 @@
+"""Images as bits: WebP at several sizes and qualities."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.images import ImageSplit, Pixels, read_image
+
+WEBP_QUALITIES = (0, 30, 60, 90)
+SCALES = (0.5, 1.0)
+"""Share of the image's side that is coded; the receiver enlarges it again."""
+_WEBP_KNOWN = 27
+"""Bytes of a lossy WebP file that follow from its format, size and length: the RIFF container's header (20),
+and start code, width and height in the VP8 frame's (7; RFC 6386, 9.1)."""
+
+
+def image_versions(split: ImageSplit) -> tuple[NDArray[np.int64], list[ImageSplit]]:
+    """Each image as WebP at several sizes and qualities, from the coarsest to the finest.
+
+    Returns:
+        Bits (images, versions), and the images of each version as the receiver has them.
+    """
+    bits, versions = [], []
+    for scale, quality in itertools.product(SCALES, WEBP_QUALITIES):
+        coded = [_webp(image, scale=scale, quality=quality) for image in split.images]
+        # Without what the receiver knows, and with the bits that say which scale it is.
+        bits.append([(len(SCALES) - 1).bit_length() + 8 * (len(data) - _WEBP_KNOWN) for data in coded])
+        decoded: list[Pixels] = []
+        for image, data in zip(split.images, coded, strict=True):
+            pixels = Image.fromarray(read_image(io.BytesIO(data)))
+            size = (image.shape[1], image.shape[0])
+            decoded.append(np.asarray(pixels.resize(size, Image.Resampling.BICUBIC)))
+        versions.append(ImageSplit(images=decoded, labels=split.labels))
+    return np.array(bits, dtype=np.int64).T, versions
+
+
+def _webp(image: Pixels, *, scale: float, quality: int) -> bytes:
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    stream = io.BytesIO()
+    Image.fromarray(image).resize((width, height), Image.Resampling.BOX).save(
+        stream, "WEBP", quality=quality, method=4
+    )
+    return stream.getvalue()
