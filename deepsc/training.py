@@ -6,12 +6,12 @@ step). A run that was killed and resumed therefore does what the undisturbed run
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import dataclasses
 import logging
 import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from data.artifacts import ToolkitError
 from data.progress import Progress
+from data.record import Record
 from deepsc.channels import Channel
 from deepsc.checkpoint import is_over, load_state, save_best, save_state
 from deepsc.codec import Batch, Codec
@@ -214,7 +214,7 @@ def train(
     total_steps = config.epochs * len(batches(0))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(codec, device))
     writes = processes.writes
-    record = SummaryWriter(str(output / "tensorboard"), purge_step=position["step"]) if writes else None
+    record = Record(output / "tensorboard", done=position["step"]) if writes else None
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     stream = batches_from(
         batches,
@@ -224,16 +224,13 @@ def train(
         workers=workers_for(device, sharing=processes.count),
     )
     codec.train()
-    with (
-        record or contextlib.nullcontext(),
-        Progress(
-            f"training {output}",
-            total=total_steps,
-            done=position["step"],
-            unit="step",
-            quiet=quiet or not writes,
-        ) as progress,
-    ):
+    with Progress(
+        f"training {output}",
+        total=total_steps,
+        done=position["step"],
+        unit="step",
+        quiet=quiet or not writes,
+    ) as progress:
         while not is_over(config, position):
             for _ in range(position["batch"], len(batches(position["epoch"]))):
                 if steps_left <= 0:
@@ -263,9 +260,9 @@ def train(
                 position |= {"step": step + 1, "batch": position["batch"] + 1}
                 progress.update()
                 if record and step % 10 == 0:
-                    record.add_scalar("train/loss", loss.item(), step)
-                    record.add_scalar("train/learning_rate", config.learning_rate * factor, step)
-                    record.add_scalar("train/gradient_norm", norm.item(), step)
+                    record.add("train/loss", loss.item(), step=step + 1)
+                    record.add("train/learning_rate", config.learning_rate * factor, step=step + 1)
+                    record.add("train/gradient_norm", norm.item(), step=step + 1)
                     progress.show(
                         epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"]
                     )
@@ -275,7 +272,7 @@ def train(
                 measured = validation_loss(codec, validation, config, device, processes)
             _require_finite(measured, f"validation loss after step {position['step']}")
             if record:
-                record.add_scalar("validation/loss", measured, position["step"])
+                record.add("validation/loss", measured, step=position["step"])
             epoch = position["epoch"]
             logger.info("epoch %d: validation loss %.4f", epoch, measured)
             position |= {"epoch": epoch + 1, "batch": 0}

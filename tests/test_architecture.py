@@ -25,6 +25,7 @@ ALLOWED = {
         "data.lock",
         "data.page",
         "data.progress",
+        "data.record",
         "data.typed",
         "accuracy_maps",
         "profiling.flops_file",
