@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -16,6 +18,7 @@ from torch import Tensor
 from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished, sha256_of
 from data.cli import flag_of
 from data.lock import LOCK_NAME, locked
+from data.tokenizer import OpusMTTokenizer
 from deepsc.checkpoint import Checkpoint, config_beside, from_pretrained, read_config, write_config
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
@@ -24,6 +27,8 @@ from deepsc.modality import modality
 from deepsc.principal import principal_start
 from deepsc.processes import Processes, join
 from deepsc.training import train, uplink
+
+logger = logging.getLogger(__name__)
 
 _START_BATCHES = 16
 
@@ -44,7 +49,8 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None, wait_
     Raises:
         ToolkitError: on any mistake of the user's; then nothing half-written is left.
     """
-    with join(config.device) as (processes, device):
+    _require_folder(Path(config.output))
+    with _memory_error_in_a_line(), join(config.device) as (processes, device):
         return _train_codec(config, processes, device, stop_after_steps, wait_s)
 
 
@@ -55,6 +61,7 @@ def _train_codec(
     initial = from_pretrained(config.init_from) if config.init_from else None
     if initial is not None:
         _require_same_model(config, initial)
+    logger.info("reading the data")
     material = kind.material(config, initial)
     start = config.pretrained  # a name, where the file of the weights is not known
     if initial is not None:
@@ -72,6 +79,7 @@ def _train_codec(
         "init_from": start,
     }
     uplink(config.training)  # a wrong channel shows before anything is written
+    logger.info("preparing the batches")
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
     with _alone(output, processes, device, wait_s):
@@ -79,6 +87,8 @@ def _train_codec(
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
+            if _is_untrained(output):
+                _clear_untrained(output)
         if processes.writes and not (output / "config.json").exists():
             origin = provenance(
                 config=dataclasses.asdict(config),
@@ -90,12 +100,14 @@ def _train_codec(
             if material.tokenizer is not None:
                 material.tokenizer.save(output)
             write_config(output, fields | {"provenance": origin})
+        logger.info("building the model")
         torch.manual_seed(config.training.seed)  # initial weights
         codec = kind.codec(material.codec_config)
         weights = initial.codec.state_dict() if initial else material.weights
         start_from(codec, weights)
         codec.to(device)
         if weights and codec.config.uplinks and not (output / "state.safetensors").exists():
+            logger.info("starting the JSC codec from principal components of the features")
             principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
         train(
             codec,
@@ -173,9 +185,51 @@ def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:
         raise ToolkitError(f"the weights to start from have no place in the model: {', '.join(unexpected)}")
 
 
+def _require_folder(output: Path) -> None:
+    """Check that a run can have its folder, before the data are read.
+
+    Raises:
+        ToolkitError: if it is a file, or lies below one.
+    """
+    for path in (output, *output.parents):
+        if path.exists() and not path.is_dir():
+            raise ToolkitError(f"--output: {output} given, but {path} is a file; a folder is allowed")
+
+
+@contextmanager
+def _memory_error_in_a_line() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not full:
+            raise
+        raise ToolkitError(
+            f"the run does not fit into memory; a lower --batch-tokens or a smaller --preset may ({error})"
+        ) from error
+
+
+def _is_untrained(output: Path) -> bool:
+    """Whether a folder holds a run that failed or was killed before it had saved anything of its training."""
+    if any((output / name).exists() for name in ("state.safetensors", "model.safetensors")):
+        return False
+    try:
+        read_config(output)
+    except ToolkitError:  # none, or none of ours
+        return False
+    return True
+
+
+def _clear_untrained(output: Path) -> None:
+    """Remove what such a run has left, so that another may take its folder."""
+    shutil.rmtree(output / OpusMTTokenizer.folder, ignore_errors=True)
+    for name in ("tokenizer.json", "config.json"):  # the last is what tells that the others are ours
+        (output / name).unlink(missing_ok=True)
+
+
 def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None:
     """Make sure that `output` is free, or holds this very run and is to be resumed."""
-    if not (output / "config.json").exists():
+    if not (output / "config.json").exists() or _is_untrained(output):
         return
     if not resume:
         raise ToolkitError(

@@ -34,6 +34,8 @@ from deepsc.processes import Processes
 logger = logging.getLogger(__name__)
 
 ALONE = Processes()
+_SILENT_S = 1.0
+"""A validation that takes longer says so in the log."""
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:
@@ -120,7 +122,11 @@ def validation_loss(
     """Mean of the loss in nats, batches weighted by items; same k, SNR and noise each call."""
     codec.eval()
     total = items = 0.0
+    start: float | None = time.monotonic()
     for number in range(processes.rank, len(batches), processes.count):
+        if start is not None and time.monotonic() - start > _SILENT_S:
+            logger.info("validating: %d batches", len(batches))
+            start = None
         batch = batches[number]
         links = draw_links(codec, config, batch.sizes, seed=number, device=device)
         total += codec.loss(batch.to(device), *links).item() * batch.sizes[0]
@@ -250,12 +256,12 @@ def train(
                         codec, batch, links, processes, label_smoothing=config.label_smoothing, device=device
                     )
                 loss = processes.sum(part.detach())
-                _require_finite(loss.item(), f"loss at step {step}")
+                _require_finite(loss.item(), f"loss at step {step}", output)
                 optimizer.zero_grad(set_to_none=True)
                 part.backward()
                 processes.sum_gradients(codec)
                 norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), config.clip_norm)
-                _require_finite(norm.item(), f"gradient at step {step}")
+                _require_finite(norm.item(), f"gradient at step {step}", output)
                 optimizer.step()
                 position |= {"step": step + 1, "batch": position["batch"] + 1}
                 progress.update()
@@ -270,7 +276,7 @@ def train(
                     save_state(output, codec, optimizer, position)
             with autocast:
                 measured = validation_loss(codec, validation, config, device, processes)
-            _require_finite(measured, f"validation loss after step {position['step']}")
+            _require_finite(measured, f"validation loss after step {position['step']}", output)
             if record:
                 record.add("validation/loss", measured, step=position["step"])
             epoch = position["epoch"]
@@ -294,9 +300,11 @@ def dropout_seed(step_seed: int, rank: int) -> int:
     return step_seed + rank * 2_654_435_761
 
 
-def _require_finite(value: float, what: str) -> None:
+def _require_finite(value: float, what: str, output: Path) -> None:
     if not math.isfinite(value):
-        raise ToolkitError(f"{what} is {value}; try a lower --learning-rate")
+        # A folder without a finished state may be used again, see `deepsc.run`.
+        where = ", in another --output" if (output / "state.safetensors").exists() else ""
+        raise ToolkitError(f"{what} is {value}; try a lower --learning-rate{where}")
 
 
 def _bf16_helps(codec: Codec, device: torch.device) -> bool:
