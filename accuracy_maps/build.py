@@ -89,7 +89,7 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
     output = Path(config.output)
     if (finished := finished_map(sweep)) is not None:
         return finished
-    store = CellStore(store_folder(output), sweep.plan)
+    store = CellStore(store_folder(output), sweep.plan, also=sweep.file_plan)
     cells = measure_cells(sweep, store, engine)
     kind, test = sweep.kind, sweep.test
     origin = provenance(
@@ -139,6 +139,7 @@ def _origin(sweep: Sweep) -> dict[str, Any]:
         "channel": dataclasses.asdict(sweep.channel),
         "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
         "local": describe(sweep.local),
+        **({"metric_options": dict(options)} if (options := sweep.test.metric_options) else {}),
     }
 
 
@@ -156,24 +157,42 @@ def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
     except ToolkitError:  # damaged or foreign: made anew
         return None
     ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
-    wanted, theirs = _comparable(json.loads(json.dumps(_origin(sweep)))), _comparable(found.provenance)
+    same = {checkpoint.file_sha256: checkpoint.sha256 for checkpoint in sweep.checkpoints}
+    ours = json.loads(json.dumps(_origin(sweep)))
+    wanted, theirs = _comparable(ours, same), _comparable(found.provenance, same)
     if (
         found.task != sweep.task
         or [*map(list, found.axes)] != [*ks, *[list(sweep.snr_db)] * len(ks)]
         or any(theirs.get(name) != value for name, value in wanted.items())
+        or theirs.get("metric_options") != wanted.get("metric_options")
     ):
         return None
     logger.info("finished already: %s; remove it to measure again", output)
     return found
 
 
-def _comparable(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """An origin without what may differ between maps that are equal."""
-    config = origin.get("config")
-    # Places, and what the map itself says.
-    apart = ("codecs", "local", "output", "device", "data_dir", "task")
-    kept = {n: v for n, v in config.items() if n not in apart} if isinstance(config, dict) else config
-    return {**origin, "config": kept}
+def _comparable(origin: Mapping[str, Any], same: Mapping[str, str]) -> dict[str, Any]:
+    """An origin without what may differ between maps that are equal.
+
+    Args:
+        origin: of a map.
+        same: identity of each model by its file's checksum, which maps of earlier releases hold.
+    """
+    config, codecs = origin.get("config"), origin.get("codecs")
+    # Places, what the map itself says, and what an earlier release did not have.
+    apart = ("codecs", "local", "output", "device", "data_dir", "task", "bleu_tokenize")
+    if isinstance(config, dict):
+        config = {n: v for n, v in config.items() if n not in apart and v is not None}
+
+    def identity(model: object) -> object:
+        sha256 = model.get("sha256") if isinstance(model, dict) else None
+        return same.get(sha256, sha256) if isinstance(sha256, str) else None
+
+    models = {
+        "codecs": [identity(model) for model in codecs] if isinstance(codecs, list) else None,
+        "local": identity(origin.get("local")),
+    }
+    return {**origin, "config": config, **models}
 
 
 def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point, Cell]:

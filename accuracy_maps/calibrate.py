@@ -48,12 +48,15 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
         "task": kind.measured_task(config.task, trained=run.task),
         "corpus": dataclasses.asdict(run.corpus),
     }
-    options: dict[str, Any] = {"data_dir": config.data_dir, "options": {"beams": config.beams}}
+    options: dict[str, Any] = {
+        "data_dir": config.data_dir,
+        "options": {"beams": config.beams, "bleu_tokenize": config.bleu_tokenize},
+    }
     whole = kind.test_data(document, limit=config.limit, **options)
     few = kind.test_data(document, limit=min(_TIMED_ITEMS, config.limit or _TIMED_ITEMS), **options)
     codec = kind.codec(material.codec_config).to(config.device)
     untrained = Checkpoint(
-        codec=codec, tokenizer=material.tokenizer, document=document, metrics={}, sha256=""
+        codec=codec, tokenizer=material.tokenizer, document=document, metrics={}, sha256="", file_sha256=""
     )
     evaluator = few.evaluator(untrained, uplink(run.training))
     ks = [plain(k) for k in itertools.product(*run.trained_k.values())]

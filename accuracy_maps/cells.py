@@ -59,16 +59,19 @@ class CellStore:
     Args:
         folder: where.
         plan: what the cells depend on.
+        also: another wording of the plan, which an earlier release may have written.
 
     Raises:
         ToolkitError: if the folder holds cells of another plan.
     """
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, plan: Mapping[str, Any], *, also: Mapping[str, Any] | None = None
+    ) -> None:
         self._folder = folder
         path = folder / "plan.json"
         if path.exists():
-            if read_json(path) != json.loads(json.dumps(plan)):
+            if read_json(path) not in (json.loads(json.dumps(plan)), json.loads(json.dumps(also))):
                 raise ToolkitError(
                     f"{folder} holds cells of another sweep; remove it or choose another --output"
                 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
+from deepsc.bleu_tokenizer import TOKENIZERS
 from deepsc.modality import Modality, modality, modality_names
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
     parser.add_argument("--beams", type=positive_int, default=1, help="text: beam search width, 1 is greedy")
+    parser.add_argument("--bleu-tokenize", choices=TOKENIZERS, help="text: sacreBLEU's tokenizer (default: "
+                        "by the target language: zh, ja-mecab, ko-mecab, char or 13a)")  # fmt: skip
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences or images"
     )
@@ -164,6 +167,8 @@ def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
         unread |= dict.fromkeys(("--mat", "--beside"), f"{kind.name} has none, its map has more axes")
     if "beams" not in kind.sweep_options and args.beams > 1:
         unread["--beams"] = f"{kind.name} has no beam search"
+    if "bleu_tokenize" not in kind.sweep_options:
+        unread["--bleu-tokenize"] = f"{kind.name} is not scored by BLEU"
     for flag, why in unread.items():
         if getattr(args, flag.removeprefix("--").replace("-", "_")):
             raise ToolkitError(f"{flag}: given, {why}")

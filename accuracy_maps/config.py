@@ -49,6 +49,8 @@ class MapConfig:
     draws: int = 1
     """Noise draws per test item and cell."""
     beams: int = 1
+    bleu_tokenize: str | None = None
+    """Text: sacreBLEU's tokenizer; None: that of the target language, of a baseline that of `beside`."""
     limit: int | None = None
     """Measure on the first so many test items; None: on all."""
     data_dir: str | None = None

@@ -89,7 +89,7 @@ class Sweep:
             {**self.local.document, "task": self.task},
             data_dir=config.data_dir,
             limit=config.limit,
-            options={"beams": config.beams},
+            options={"beams": config.beams, "bleu_tokenize": _bleu_tokenize(config, self.beside)},
         )
         if config.baseline is not None:
             if self.test.digital is None:
@@ -110,13 +110,27 @@ class Sweep:
     @property
     def plan(self) -> dict[str, Any]:
         """What a cell depends on, beside its k, SNR and number of draws."""
+        return self._plan([checkpoint.sha256 for checkpoint in self.checkpoints])
+
+    @property
+    def file_plan(self) -> dict[str, Any]:
+        """`plan` as earlier releases wrote it, which told models by their files."""
+        return self._plan([checkpoint.file_sha256 for checkpoint in self.checkpoints])
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """All models, the local one last."""
+        return [*self.codecs, self.local]
+
+    def _plan(self, checkpoints: list[str]) -> dict[str, Any]:
         return {
-            "checkpoints": [checkpoint.sha256 for checkpoint in (*self.codecs, self.local)],
+            "checkpoints": checkpoints,
             "channel": dataclasses.asdict(self.channel),
             "task": self.task,
             "items": self.test.fingerprint,
             "beams": self.config.beams,
             "seed": self.config.seed,
+            **self.test.metric_options,
             **({"baseline": self.config.baseline} if self.config.baseline else {}),
         }
 
@@ -215,10 +229,20 @@ def _channel_of(accuracy_map: AccuracyMap) -> Channel:
         return from_json(Channel, stored)
 
 
+def _bleu_tokenize(config: MapConfig, beside: AccuracyMap | None) -> str | None:
+    """The tokenizer that is asked for; that of the map beside a baseline where none is given."""
+    if config.bleu_tokenize is not None or beside is None or config.baseline is None:
+        return config.bleu_tokenize
+    stored = beside.provenance.get("metric_options")
+    tokenize = stored.get("bleu_tokenize") if isinstance(stored, dict) else None
+    return tokenize if isinstance(tokenize, str) else None
+
+
 def _require_same_local(accuracy_map: AccuracyMap, config: MapConfig, local: Checkpoint) -> None:
     """Check that a map divides by the accuracy of this local model, as far as its provenance tells."""
     stored = accuracy_map.provenance.get("local")
-    if isinstance(stored, dict) and stored.get("sha256", local.sha256) != local.sha256:
+    known = (local.sha256, local.file_sha256)
+    if isinstance(stored, dict) and stored.get("sha256", local.sha256) not in known:
         raise ToolkitError(
             f"--beside: {config.beside} divides by another local model than --local {config.local}; give "
             "the one it was measured with"

@@ -215,10 +215,16 @@ class CorpusConfig:
     dataset: str
     """"multi30k", "captions", "europarl", or "files" for `source` and `target`."""
     pair: str = "en-de"
+    """Source and target language. Of "files" it decides BLEU's tokenizer alone."""
     data_dir: str | None = None
     caption_count: int = 8000
     source: str | None = None
     target: str | None = None
+
+    def language(self, task: str) -> str:
+        """Language of what the receiver writes, by its code."""
+        source, _, target = self.pair.partition("-")
+        return source if task == "reconstruct" else target
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,6 +123,8 @@ class TestData:
     """Class of the evaluators, which scores their counts."""
     evaluator: Callable[[Checkpoint, Channel | None], Evaluator]
     """Makes the evaluator of a model; channel None: of the local model."""
+    metric_options: Mapping[str, str] = field(default_factory=dict)
+    """What of the metric is not as usual, such as a tokenizer; cells of other ones are not mixed with these."""
     digital: Callable[[Checkpoint, Channel], Measurer] | None = None
     """What `--baseline digital` measures with the local model, where there is one; see `deepsc.digital`."""
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,14 @@ from data.artifacts import ToolkitError, parsing, provenance, remove_unfinished,
 from data.cli import flag_of
 from data.lock import LOCK_NAME, locked
 from data.tokenizer import OpusMTTokenizer
-from deepsc.checkpoint import Checkpoint, config_beside, from_pretrained, read_config, write_config
+from deepsc.checkpoint import (
+    Checkpoint,
+    config_beside,
+    from_pretrained,
+    model_sha256,
+    read_config,
+    write_config,
+)
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
 from deepsc.device import device_name
@@ -63,11 +70,7 @@ def _train_codec(
         _require_same_model(config, initial)
     logger.info("reading the data")
     material = kind.material(config, initial)
-    start = config.pretrained  # a name, where the file of the weights is not known
-    if initial is not None:
-        start = initial.sha256
-    elif material.weights_file is not None:
-        start = sha256_of(material.weights_file)
+    start = _start(config, initial, material.weights_file)
     fields = {
         "modality": config.modality,
         "task": config.task,
@@ -76,14 +79,14 @@ def _train_codec(
         "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
         "codec": material.codec_config.to_dict(),
         "training": dataclasses.asdict(config.training),
-        "init_from": start,
+        "init_from": start[0],
     }
     uplink(config.training)  # a wrong channel shows before anything is written
     logger.info("preparing the batches")
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
     with _alone(output, processes, device, wait_s):
-        _claim_output(output, fields, resume=config.resume)
+        _claim_output(output, fields, starts=start, resume=config.resume)
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
@@ -227,8 +230,34 @@ def _clear_untrained(output: Path) -> None:
         (output / name).unlink(missing_ok=True)
 
 
-def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None:
-    """Make sure that `output` is free, or holds this very run and is to be resumed."""
+def _start(config: RunConfig, initial: Checkpoint | None, weights: Path | None) -> tuple[str | None, ...]:
+    """What tells the weights that a run starts from, and what earlier releases told them by.
+
+    Published weights are told by their file, or by their name where that is not known.
+    """
+    if initial is not None:
+        return initial.sha256, initial.file_sha256
+    if weights is None:
+        return (config.pretrained,)
+    if config_beside(weights) is not None:
+        return model_sha256(weights), sha256_of(weights)
+    return (sha256_of(weights),)
+
+
+def _claim_output(
+    output: Path, fields: dict[str, Any], *, starts: Sequence[str | None], resume: bool
+) -> None:
+    """Make sure that `output` is free, or holds this very run and is to be resumed.
+
+    Args:
+        output: the run's folder.
+        fields: what its config.json would say.
+        starts: all that a config.json of this run may say of its start.
+        resume: whether a run there is to be resumed.
+
+    Raises:
+        ToolkitError: if it cannot be had.
+    """
     if not (output / "config.json").exists() or _is_untrained(output):
         return
     if not resume:
@@ -236,6 +265,8 @@ def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool) -> None
             f"--output: {output} holds a run already; give --resume to go on, or another folder"
         )
     stored, wanted = _flat(read_config(output)), _flat(json.loads(json.dumps(fields)))
+    if stored.get("init_from") in starts:
+        wanted["init_from"] = stored["init_from"]
     changed = [name for name in wanted if stored.get(name) != wanted[name]]
     if changed:
         details = "; ".join(f"{name} was {stored.get(name)}, is now {wanted[name]}" for name in changed)

@@ -103,7 +103,7 @@ FILES = ["--source", "a.txt", "--target", "b.txt"]
             [*FILES, "--dataset", "multi30k"],
             "--dataset: 'multi30k' given, --source and --target have",
         ),
-        ("text", [*FILES, "--pair", "en-de"], "--pair: 'en-de' given, --source and --target have none"),
+        ("text", [*FILES, "--pair", "en"], "--pair: 'en' given, two different languages"),
         (
             "text",
             [*FILES, "--caption-count", "8000"],
