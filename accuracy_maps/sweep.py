@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -273,17 +273,16 @@ def _owners(
     for folder, codec in zip(config.codecs, codecs, strict=True):
         if not codec.codec.config.uplinks:
             raise ToolkitError(f"--codec: {folder} is a local model; give one trained over a channel")
-        for name in ("modality", "task", "corpus"):
-            if codec.document[name] != local.document[name]:
-                raise ToolkitError(
-                    f"--codec: {folder} and --local {config.local} differ in {name}: "
-                    f"{codec.document[name]} and {local.document[name]}"
-                )
-        if codec.codec.config.model_name != codecs[0].codec.config.model_name:
-            raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} are different models")
-        for name in ("channel", "fading", "csi", "rician_factor"):
-            if codec.document["training"][name] != codecs[0].document["training"][name]:
-                raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} differ in {name}")
+        if differing := _differing(codec.document, local.document, ("modality", "task", "corpus")):
+            raise ToolkitError(f"--codec: {folder} and --local {config.local} differ in {differing}")
+        first = codecs[0]
+        if differing := _differing(codec.codec.config.model_name, first.codec.config.model_name):
+            raise ToolkitError(
+                f"--codec: {folder} and {config.codecs[0]} are different models, they differ in {differing}"
+            )
+        names = ("channel", "fading", "csi", "rician_factor")
+        if differing := _differing(codec.document["training"], first.document["training"], names):
+            raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} differ in {differing}")
     owners: dict[tuple[int, ...], int] = {}
     for model, (folder, codec) in enumerate(zip(config.codecs, codecs, strict=True)):
         for ks in itertools.product(*codec.codec.config.uplinks):
@@ -303,6 +302,20 @@ def _owners(
     if missing := [ks for ks in itertools.product(*wanted) if ks not in owners]:
         raise ToolkitError(f"--codec: no codec is trained for k = {joined(missing[0])}")
     return {ks: owners[ks] for ks in itertools.product(*wanted)}
+
+
+def _differing(
+    one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str] | None = None, *, within: str = ""
+) -> str:
+    """Fields in which two documents differ, with both values; of a field that is a document, its fields."""
+    parts = []
+    for name in {**one, **other} if names is None else names:
+        ours, theirs = one.get(name), other.get(name)
+        if ours != theirs and isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            parts.append(_differing(ours, theirs, within=f"{within}{name}."))
+        elif ours != theirs:
+            parts.append(f"{within}{name}: {ours!r} and {theirs!r}")
+    return "; ".join(parts)
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:

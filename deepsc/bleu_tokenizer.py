@@ -1,7 +1,7 @@
 """Which of sacreBLEU's tokenizers fits the language of the references; no torch, so that `--help` is quick.
 
-BLEU counts n-grams of words. Where a language puts no spaces between them, the usual tokenizer makes a word of
-a whole sentence, and a translation that is nearly perfect scores 0.
+BLEU counts n-grams of words. Where a language puts no spaces between them, the usual tokenizer makes a word
+of a whole sentence, and a translation that is nearly perfect scores 0.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def choose_tokenizer(asked: str | None, *, language: str, references: Sequence[s
         raise ToolkitError(f"--bleu-tokenize: {chosen!r} given, allowed: {', '.join(TOKENIZERS)}")
     if asked is None and chosen == USUAL and _share_without_spaces(references) > 0.5:
         raise ToolkitError(
-            "the references are of a language that puts no spaces between words, and the corpus does not name "
-            "it; give --bleu-tokenize zh, ja-mecab or char, or name the languages in the training (--pair)"
+            "the references are of a language that puts no spaces between words, and the corpus does not "
+            "name it; give --bleu-tokenize zh, ja-mecab or char, or name the languages in the training (--pair)"
         )
     scorer(chosen)  # what is missing shows before anything is measured
     return chosen

@@ -53,8 +53,8 @@ class Checkpoint:
     sha256: str
     """Which model it is: `model_sha256` of the weights."""
     file_sha256: str
-    """Checksum of the file model.safetensors, by which files of earlier releases tell models apart. It differs
-    between equal models, since safetensors writes the metadata in any order."""
+    """Checksum of the file model.safetensors, by which files of earlier releases tell models apart. Equal
+    models differ in it, since safetensors writes the metadata in any order."""
 
 
 def write_config(folder: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from data.artifacts import ToolkitError
-from deepsc.config import CodecConfig, RunConfig, size_errors
+from data.cli import raise_config_errors
+from deepsc.config import CodecConfig, RunConfig, empty_text_errors, size_errors
 
 AUGMENTATIONS = ("deit", "light", "none")
 
@@ -78,7 +79,7 @@ class ImageCodecConfig(CodecConfig):
         size = IMAGE_PRESETS[preset]
         names = ("width", "heads", "depth", "image_size", "patch_size", "drop_path")
         fields = {name: getattr(size, name) for name in names} | changes
-        fields.setdefault("split", fields["depth"] // 2)
+        fields.setdefault("split", max(1, fields["depth"] // 2))
         return cls(preset=preset, **fields)
 
     @property
@@ -112,11 +113,24 @@ class ImageCodecConfig(CodecConfig):
         return errors
 
 
+LARGEST_IMAGE = 4096
+"""Pixels a side."""
+MOST_PATCHES = 2**14
+"""128 a side; attention takes memory by their square."""
+
+
 def patch_errors(image_size: int, patch_size: int) -> list[str]:
-    """An error if patches do not tile the image."""
-    if image_size % patch_size == 0:
-        return []
-    return [f"--image-size: {image_size} given, a multiple of --patch-size {patch_size} is allowed"]
+    """An error if patches do not tile the image, or are too many."""
+    if image_size % patch_size:
+        return [f"--image-size: {image_size} given, a multiple of --patch-size {patch_size} is allowed"]
+    if image_size > LARGEST_IMAGE:
+        return [f"--image-size: {image_size} given, up to {LARGEST_IMAGE} is allowed"]
+    if (patches := (image_size // patch_size) ** 2) > MOST_PATCHES:
+        return [
+            f"--image-size {image_size} and --patch-size {patch_size}: {patches} patches given, up to "
+            f"{MOST_PATCHES} are allowed"
+        ]
+    return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +141,9 @@ class ImageSetConfig:
     """"cifar10", "easy-vqa", "digits", or "folder" for `folder`."""
     data_dir: str | None = None
     folder: str | None = None
+
+    def __post_init__(self) -> None:
+        raise_config_errors(empty_text_errors(self))
 
 
 @dataclass(frozen=True, kw_only=True)

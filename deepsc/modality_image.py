@@ -35,6 +35,7 @@ class ImageModality(Modality[ImageRunConfig]):
     codec_config = ImageCodecConfig
     corpus_config = ImageSetConfig
     further_tasks = ("retrieve",)
+    data_dir_datasets = ("cifar10",)
     example_flags = "--dataset digits --preset tiny"
     example_k = "--k 1,2,4,8"
 

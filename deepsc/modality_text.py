@@ -31,6 +31,7 @@ class TextModality(Modality[TextRunConfig]):
     run_config = TextRunConfig
     codec_config = TextCodecConfig
     corpus_config = CorpusConfig
+    data_dir_datasets = ("multi30k",)
     example_flags = "--dataset captions --preset tiny"
     example_k = "--k 4,8,12,16,20"
     has_text = True
@@ -93,7 +94,7 @@ class TextModality(Modality[TextRunConfig]):
         limit: int | None,
         options: Mapping[str, Any],
     ) -> TestData:
-        """Test pairs; the option "beams" is the width of the search, "bleu_tokenize" sacreBLEU's tokenizer."""
+        """Test pairs; option "beams" is the width of the search, "bleu_tokenize" sacreBLEU's tokenizer."""
         import numpy as np
 
         from deepsc.bleu_tokenizer import USUAL, choose_tokenizer
