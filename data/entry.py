@@ -9,7 +9,12 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+_entered = False
+"""Whether this process is a console script."""
 
 
 def train_deepsc() -> int:
@@ -42,24 +47,40 @@ def enter(name: str, module: str) -> int:
     Returns:
         Exit status: that of `main`, or 130 after Ctrl-C.
     """
+    global _entered
+    _entered = True
     open_missing_streams()
-
-    def interrupted(_signal: int, _frame: FrameType | None) -> None:
-        # A library that is half imported may swallow an exception; nothing is written yet, so that an exit
-        # at once loses nothing.
-        os.write(2, f"{name}: interrupted\n".encode())
-        os._exit(130)
-
-    usual = signal.getsignal(signal.SIGINT)
-    if usual is signal.default_int_handler:  # else whoever started this, such as nohup, has it ignored
-        signal.signal(signal.SIGINT, interrupted)
-    command = importlib.import_module(module)
-    signal.signal(signal.SIGINT, usual)
     try:
+        with loading(name):
+            command = importlib.import_module(module)
         return int(command.main())
     except KeyboardInterrupt:  # before or after the command's own handler
         print(f"{name}: interrupted", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Have Ctrl-C end a console script at once while libraries are imported and nothing is written yet.
+
+    A library that is half imported may print a traceback, or swallow the exception and go on. Outside a
+    console script nothing changes.
+    """
+
+    def interrupted(_signal: int, _frame: FrameType | None) -> None:
+        os.write(2, f"{name}: interrupted\n".encode())
+        os._exit(130)
+
+    usual = signal.getsignal(signal.SIGINT)
+    # Another handler: whoever started this, such as nohup, has the signal ignored.
+    if not _entered or usual is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def open_missing_streams() -> None:

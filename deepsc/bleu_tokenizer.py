@@ -70,7 +70,8 @@ def choose_tokenizer(asked: str | None, *, language: str, references: Sequence[s
     if asked is None and chosen == USUAL and _share_without_spaces(references) > 0.5:
         raise ToolkitError(
             "the references are of a language that puts no spaces between words, and the corpus does not "
-            "name it; give --bleu-tokenize zh, ja-mecab or char, or name the languages in the training (--pair)"
+            "name it; give --bleu-tokenize zh, ja-mecab or char, or name the languages in the training "
+            "(--pair)"
         )
     scorer(chosen)  # what is missing shows before anything is measured
     return chosen

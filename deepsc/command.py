@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from data.cli import Parser, finite_float, flag_of, positive_int, raise_config_errors, run_command
-from data.entry import open_missing_streams
+from data.entry import loading, open_missing_streams
 from deepsc.config import SNR_RANGE_DB, RunConfig, TrainConfig
 from deepsc.device import resolve_device
 from deepsc.modality import modality, modality_in, modality_names
@@ -165,9 +165,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> None:
         if "torch" not in sys.modules:
             logger.info("loading torch")
-        config = config_from_args(args)
-        refuse_unread(config, flags_given(parser, arguments))
-        from deepsc.run import train_codec
+        with loading(NAME):
+            config = config_from_args(args)
+            refuse_unread(config, flags_given(parser, arguments))
+            from deepsc.run import train_codec
 
         first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
         if not first:

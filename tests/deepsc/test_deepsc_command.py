@@ -222,7 +222,6 @@ def script(name: str, *flags: str) -> list[str]:
     [
         *((name, "argparse") for name in sorted(SCRIPTS)),
         ("train-deepsc", "numpy"),
-        ("train-deepsc", "torch.nn"),
     ],
 )
 def test_ctrl_c_while_libraries_load_is_one_line(name: str, at: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data.artifacts import ToolkitError
 from optimizer.config import EpisodeConfig, SystemConfig
@@ -368,6 +369,26 @@ def test_resumed_training_is_training_that_never_stopped(make_tasks, tmp_path):
 def test_tensorboard_log_is_written(make_tasks, tmp_path):
     trainer(make_tasks(), episodes=1, copies=2).train(log=tmp_path / "log")
     assert list((tmp_path / "log").glob("events*"))
+
+
+def test_a_resumed_tensorboard_log_keeps_every_episode(make_tasks, tmp_path):
+    tasks, kept = make_tasks(), tmp_path / "kept.safetensors"
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop_after_two(learner):
+        if len(learner.curve.qoe) == 2:
+            learner.save(kept)
+            raise Stop
+
+    with pytest.raises(Stop):
+        trainer(tasks, episodes=3, copies=2).train(log=tmp_path / "log", watch=stop_after_two)
+    curve = trainer(tasks, episodes=3, copies=2).train(checkpoint=kept, log=tmp_path / "log")
+    events = EventAccumulator(str(tmp_path / "log"))
+    events.Reload()
+    points = [(event.step, event.value) for event in events.Scalars("qoe")]
+    assert points == [(step, pytest.approx(qoe, rel=1e-6)) for step, qoe in enumerate(curve.qoe, start=1)]
 
 
 def test_mappo_plays_every_setting(make_tasks):
