@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -195,7 +196,7 @@ def _require_folder(output: Path) -> None:
         ToolkitError: if it is a file, or lies below one.
     """
     for path in (output, *output.parents):
-        if path.exists() and not path.is_dir():
+        if os.path.exists(path) and not os.path.isdir(path):  # unlike Path's, they raise nothing
             raise ToolkitError(f"--output: {output} given, but {path} is a file; a folder is allowed")
 
 
@@ -204,7 +205,8 @@ def _memory_error_in_a_line() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        full = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        cpu = any(text in str(error) for text in ("allocate memory", "not enough memory"))
+        full = cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not full:
             raise
         raise ToolkitError(
