@@ -87,11 +87,11 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
     prepare_outputs(sweep.config)
     stored = finished_map(sweep)
     folder = store_folder(Path(sweep.config.output))
-    if stored is not None and not CellStore.holds(folder, sweep.plan):
+    if stored is not None and not CellStore.holds(folder, sweep.plan, sweep.file_plan):
         if not is_complete(sweep, stored):
             _write_beside(sweep, stored)
         return stored
-    store = CellStore(folder, sweep.plan)
+    store = CellStore(folder, sweep.plan, sweep.file_plan)
     if stored is None:
         stored = _measured_map(sweep, measure_cells(sweep, store, engine), engine)
         stored.save(sweep.config.output)

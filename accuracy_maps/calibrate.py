@@ -55,7 +55,7 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
     few = kind.test_data(document, limit=min(_TIMED_ITEMS, config.limit or _TIMED_ITEMS), **options)
     codec = kind.codec(material.codec_config).to(config.device)
     untrained = Checkpoint(
-        codec=codec, tokenizer=material.tokenizer, document=document, metrics={}, sha256=""
+        codec=codec, tokenizer=material.tokenizer, document=document, metrics={}, sha256="", file_sha256=""
     )
     evaluator = few.evaluator(untrained, uplink(run.training))
     ks = [plain(k) for k in itertools.product(*run.trained_k.values())]

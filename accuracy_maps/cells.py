@@ -59,17 +59,18 @@ class CellStore:
 
     Args:
         folder: where.
-        plan: what the cells depend on.
+        plans: what the cells depend on; after the first, other wordings, which an earlier release may have
+            written.
 
     Raises:
         ToolkitError: if the folder holds cells of another plan.
     """
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, *plans: Mapping[str, Any]) -> None:
         self._folder = folder
         path = folder / "plan.json"
         if exists(path):
-            if not self.holds(folder, plan):
+            if not self.holds(folder, *plans):
                 raise ToolkitError(
                     f"{folder} holds cells of another sweep; remove it or choose another --output"
                 )
@@ -78,13 +79,13 @@ class CellStore:
         else:
             # Cells without a plan are what a kill left of another sweep's removal.
             shutil.rmtree(folder, ignore_errors=True)
-            write_json(path, plan)
+            write_json(path, plans[0])
 
     @staticmethod
-    def holds(folder: Path, plan: Mapping[str, Any]) -> bool:
-        """Whether a folder holds cells of this plan."""
+    def holds(folder: Path, *plans: Mapping[str, Any]) -> bool:
+        """Whether a folder holds cells of a plan, in one of its wordings."""
         path = folder / "plan.json"
-        return exists(path) and read_json(path) == json.loads(json.dumps(plan))
+        return exists(path) and read_json(path) in [json.loads(json.dumps(plan)) for plan in plans]
 
     def load(self, name: str) -> Cell | None:
         """A finished cell, or None."""

@@ -14,6 +14,7 @@ from data.artifacts import ToolkitError, parsing
 from data.cli import Parser, float_grid, int_list, positive_int, run_command
 from data.start import run
 from data.text import printable
+from deepsc.bleu_tokenizer import TOKENIZERS
 from deepsc.config import CHANNEL_CODES
 from deepsc.modality import Modality, modality, modality_names
 
@@ -99,6 +100,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
     parser.add_argument("--beams", type=positive_int, default=argparse.SUPPRESS,
                         help="text: beam search width (default: 1, greedy)")  # fmt: skip
+    parser.add_argument("--bleu-tokenize", choices=TOKENIZERS, help="text: sacreBLEU's tokenizer (default: "
+                        "by the target language: zh, ja-mecab, ko-mecab, char or 13a)")  # fmt: skip
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences or images"
     )
@@ -184,6 +187,8 @@ def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
         unread["--beams"] = f"{kind.name} has no beam search"
     if "skip_bad" not in kind.sweep_options:
         unread["--skip-bad"] = f"{kind.name} reads no folder of images"
+    if "bleu_tokenize" not in kind.sweep_options:
+        unread["--bleu-tokenize"] = f"{kind.name} is not scored by BLEU"
     for flag, why in unread.items():
         if getattr(args, flag.removeprefix("--").replace("-", "_"), None):
             raise ToolkitError(f"{flag}: given, {why}")

@@ -64,6 +64,8 @@ class MapConfig:
     draws: int = 1
     """Noise draws per test item and cell."""
     beams: int = 1
+    bleu_tokenize: str | None = None
+    """Text: sacreBLEU's tokenizer; None: that of the target language, of a baseline that of `beside`."""
     limit: int | None = None
     """Measure on the first so many test items; None: on all."""
     data_dir: str | None = None
@@ -126,7 +128,7 @@ class MapConfig:
     @property
     def options(self) -> dict[str, Any]:
         """What modalities read of a sweep; see `deepsc.modality.Modality.sweep_options`."""
-        return {"beams": self.beams, "skip_bad": self.skip_bad}
+        return {"beams": self.beams, "bleu_tokenize": self.bleu_tokenize, "skip_bad": self.skip_bad}
 
     @property
     def snr_points(self) -> tuple[float, ...]:

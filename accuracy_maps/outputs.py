@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ def origin(sweep: Sweep) -> dict[str, Any]:
         "codecs": [describe(checkpoint) for checkpoint in sweep.codecs],
         "local": describe(sweep.local),
         **sweep.baseline,
+        **({"metric_options": dict(options)} if (options := sweep.test.metric_options) else {}),
     }
 
 
@@ -138,7 +140,7 @@ def _differences(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> list[str]:
         ("task", stored.task, sweep.task),
     ]
     pairs += zip(names, map(list, stored.axes), wanted, strict=False)
-    ours, theirs = json.loads(json.dumps(origin(sweep))), stored.provenance
+    ours, theirs = _with_identities(sweep, origin(sweep)), _with_identities(sweep, stored.provenance)
     config = theirs.get("config")
     before: dict[str, Any] = config if isinstance(config, dict) else {}
     for name, value in ours.pop("config").items():
@@ -148,9 +150,27 @@ def _differences(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> list[str]:
         f"{flag_of(name)} was {_brief(old)}, is now {_brief(new)}" for name, old, new in pairs if old != new
     ]
     for name, text in _OTHERS.items():
-        if theirs.get(name) != ours[name] and not texts:
+        if theirs.get(name) != ours.get(name) and not texts:
             texts.append(text)
     return texts
+
+
+def _with_identities(sweep: Sweep, source: Mapping[str, Any]) -> dict[str, Any]:
+    """An origin, what it says of models being their identities.
+
+    Maps of earlier releases tell models by the checksums of their files.
+    """
+    same = {checkpoint.file_sha256: checkpoint.sha256 for checkpoint in sweep.checkpoints}
+
+    def identity(model: object) -> object:
+        sha256 = model.get("sha256") if isinstance(model, dict) else None
+        return same.get(sha256, sha256) if isinstance(sha256, str) else None
+
+    document: dict[str, Any] = json.loads(json.dumps(dict(source)))
+    codecs = document.get("codecs")
+    document["codecs"] = [identity(model) for model in codecs] if isinstance(codecs, list) else None
+    document["local"] = identity(document.get("local"))
+    return document
 
 
 _OTHERS = {
@@ -161,6 +181,7 @@ _OTHERS = {
     "test_items": "the number of test items was another",
     "channel": "the channel's fading, CSI or Rician factor was another",
     "seed": "--seed was another",
+    "metric_options": "--bleu-tokenize was another",
 }
 """What is said of a part of a map's origin that no flag of its own tells."""
 

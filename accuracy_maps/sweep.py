@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ class Sweep:
             {**self.local.document, "task": self.task},
             data_dir=config.data_dir,
             limit=config.limit,
-            options=config.options,
+            options={**config.options, "bleu_tokenize": _bleu_tokenize(config, self.beside)},
         )
         if config.baseline is not None:
             if self.test.digital is None:
@@ -129,13 +129,27 @@ class Sweep:
     @property
     def plan(self) -> dict[str, Any]:
         """What a cell depends on, beside its k, SNR and number of draws."""
+        return self._plan([checkpoint.sha256 for checkpoint in self.checkpoints])
+
+    @property
+    def file_plan(self) -> dict[str, Any]:
+        """`plan` as earlier releases wrote it, which told models by their files."""
+        return self._plan([checkpoint.file_sha256 for checkpoint in self.checkpoints])
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """All models, the local one last."""
+        return [*self.codecs, self.local]
+
+    def _plan(self, checkpoints: list[str]) -> dict[str, Any]:
         return {
-            "checkpoints": [checkpoint.sha256 for checkpoint in (*self.codecs, self.local)],
+            "checkpoints": checkpoints,
             "channel": dataclasses.asdict(self.channel),
             "task": self.task,
             "items": self.test.fingerprint,
             "beams": self.config.beams,
             "seed": self.config.seed,
+            **self.test.metric_options,
             **self.baseline,
         }
 
@@ -257,10 +271,20 @@ def _channel_of(accuracy_map: AccuracyMap) -> Channel:
         return from_json(Channel, stored)
 
 
+def _bleu_tokenize(config: MapConfig, beside: AccuracyMap | None) -> str | None:
+    """The tokenizer that is asked for; that of the map beside a baseline where none is given."""
+    if config.bleu_tokenize is not None or beside is None or config.baseline is None:
+        return config.bleu_tokenize
+    stored = beside.provenance.get("metric_options")
+    tokenize = stored.get("bleu_tokenize") if isinstance(stored, dict) else None
+    return tokenize if isinstance(tokenize, str) else None
+
+
 def _require_same_local(accuracy_map: AccuracyMap, config: MapConfig, local: Checkpoint) -> None:
     """Check that a map divides by the accuracy of this local model, as far as its provenance tells."""
     stored = accuracy_map.provenance.get("local")
-    if isinstance(stored, dict) and stored.get("sha256", local.sha256) != local.sha256:
+    known = (local.sha256, local.file_sha256)
+    if isinstance(stored, dict) and stored.get("sha256", local.sha256) not in known:
         raise ToolkitError(
             f"--beside: {config.beside} divides by another local model than --local {config.local}; give "
             "the one it was measured with"
@@ -291,17 +315,16 @@ def _owners(
     for folder, codec in zip(config.codecs, codecs, strict=True):
         if not codec.codec.config.uplinks:
             raise ToolkitError(f"--codec: {folder} is a local model; give one trained over a channel")
-        for name in ("modality", "task", "corpus"):
-            one, other = codec.document[name], local.document[name]
-            if one != other:
-                both = isinstance(one, dict) and isinstance(other, dict)
-                what = changed_fields(one, other) if both else f"{one} and {other}"
-                raise ToolkitError(f"--codec: {folder} and --local {config.local} differ in {name}: {what}")
-        if codec.codec.config.model_name != codecs[0].codec.config.model_name:
-            raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} are different models")
-        for name in ("channel", "fading", "csi", "rician_factor"):
-            if codec.document["training"][name] != codecs[0].document["training"][name]:
-                raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} differ in {name}")
+        if differing := _differing(codec.document, local.document, ("modality", "task", "corpus")):
+            raise ToolkitError(f"--codec: {folder} and --local {config.local} differ in {differing}")
+        first = codecs[0]
+        if differing := _differing(codec.codec.config.model_name, first.codec.config.model_name):
+            raise ToolkitError(
+                f"--codec: {folder} and {config.codecs[0]} are different models, they differ in {differing}"
+            )
+        names = ("channel", "fading", "csi", "rician_factor")
+        if differing := _differing(codec.document["training"], first.document["training"], names):
+            raise ToolkitError(f"--codec: {folder} and {config.codecs[0]} differ in {differing}")
     owners: dict[tuple[int, ...], int] = {}
     for model, (folder, codec) in enumerate(zip(config.codecs, codecs, strict=True)):
         for ks in itertools.product(*codec.codec.config.uplinks):
@@ -333,10 +356,18 @@ def _require_same_classes(config: MapConfig, codecs: Sequence[Checkpoint], local
             )
 
 
-def changed_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What differs between two objects of a config, as "caption_count 9 and 120"."""
-    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-    return ", ".join(f"{name} {one.get(name, 'none')} and {other.get(name, 'none')}" for name in names)
+def _differing(
+    one: Mapping[str, Any], other: Mapping[str, Any], names: Iterable[str] | None = None, *, within: str = ""
+) -> str:
+    """Fields in which two documents differ, with both values; of a field that is a document, its fields."""
+    parts = []
+    for name in {**one, **other} if names is None else names:
+        ours, theirs = one.get(name), other.get(name)
+        if ours != theirs and isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+            parts.append(_differing(ours, theirs, within=f"{within}{name}."))
+        elif ours != theirs:
+            parts.append(f"{within}{name}: {ours!r} and {theirs!r}")
+    return "; ".join(parts)
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:

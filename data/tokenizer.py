@@ -207,7 +207,9 @@ class OpusMTTokenizer:
         """Write the tokenizer's folder into `folder`, atomically."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         target = Path(folder) / self.folder
-        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        for left in Path(folder).glob(f".{self.folder}.*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=f".{self.folder}.") as temporary:
             self._tokenizer.save_pretrained(temporary + "/new")
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary + "/new", target)

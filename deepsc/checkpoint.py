@@ -53,7 +53,10 @@ class Checkpoint:
     metrics: Mapping[str, Any]
     """What the weights' file says of itself: step, epoch, validation loss."""
     sha256: str
-    """Checksum of model.safetensors."""
+    """Which model it is: `model_sha256` of the weights."""
+    file_sha256: str
+    """Checksum of the file model.safetensors, by which files of earlier releases tell models apart. Equal
+    models differ in it, since safetensors writes the metadata in any order."""
 
 
 def write_config(folder: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
@@ -119,8 +122,24 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         tokenizer=tokenizer,
         document=document,
         metrics=metrics,
-        sha256=sha256_of(weights),
+        sha256=model_sha256(weights),
+        file_sha256=sha256_of(weights),
     )
+
+
+def model_sha256(weights: str | os.PathLike[str]) -> str:
+    """SHA-256 of what a file of weights holds: the codec's config and each tensor; equal for equal models.
+
+    Raises:
+        ToolkitError: if the file is truncated or not safetensors.
+    """
+    digest = hashlib.sha256((read_header(Path(weights)).get("codec") or "").encode())
+    with parsing(weights), safe_open(weights, framework="pt") as stored:
+        for name in sorted(stored.keys()):
+            tensor = stored.get_tensor(name)
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def config_beside(weights: Path) -> dict[str, Any] | None:

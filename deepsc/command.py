@@ -8,11 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from data.cli import Parser, finite_float, positive_int, run_command
+from data.cli import Parser, finite_float, flag_of, positive_int, raise_config_errors, run_command
 from data.start import run
 from deepsc.config import SNR_RANGE_DB, RunConfig, TrainConfig
 from deepsc.device import resolve_device
 from deepsc.modality import modality, modality_in, modality_names
+
+logger = logging.getLogger(__name__)
 
 NAME = "train-deepsc"
 _DESCRIPTION = """\
@@ -65,7 +67,8 @@ def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     channel.add_argument("--csi", choices=("perfect", "none"), default="perfect",
                          help="perfect: MMSE equaliser; with block fading both ends know |h|^2")  # fmt: skip
     channel.add_argument("--rician-factor", type=finite_float, default=4.0, metavar="K",
-                         help="line-of-sight over scattered power, linear")  # fmt: skip
+                         help="line-of-sight over scattered power, linear; a map on this channel "
+                         "reads it, too")  # fmt: skip
 
     data = parser.add_argument_group("data")
     data.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
@@ -87,6 +90,34 @@ def build_parser(name: str | None = None) -> argparse.ArgumentParser:
                                help="what the receiver answers")  # fmt: skip
         kind.add_flags(model, data)
     return parser
+
+
+def flags_given(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> set[str]:
+    """Names of the arguments that a command line holds, whatever their values."""
+    blank = argparse.Namespace(**dict.fromkeys(vars(parser.parse_args(arguments))))  # in place of defaults
+    return {name for name, value in vars(parser.parse_args(arguments, blank)).items() if value is not None}
+
+
+def refuse_unread(config: RunConfig, given: set[str]) -> None:
+    """Refuse flags that would change nothing.
+
+    Args:
+        config: of the command line.
+        given: names of the flags on it.
+
+    Raises:
+        ToolkitError: naming them, and why nothing reads them.
+    """
+    kind = modality(config.modality)
+    errors = []
+    if config.training.channel == "none":
+        names = (*config.trained_k, "snr_db", "fading", "csi", "rician_factor")
+        unread = [name for name in names if name in given]
+        errors += [f"{flag_of(name)}: given, --channel none has no channel that reads it" for name in unread]
+    datasets = kind.data_dir_datasets
+    if "data_dir" in given and datasets is not None and config.corpus.dataset not in datasets:
+        errors.append(f"--data-dir: given, --dataset {' and '.join(datasets)} alone read it")
+    raise_config_errors(errors)
 
 
 def config_from_args(args: argparse.Namespace) -> RunConfig:
@@ -127,10 +158,14 @@ def config_from_args(args: argparse.Namespace) -> RunConfig:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    args = build_parser(modality_in(arguments)).parse_args(arguments)
+    parser = build_parser(modality_in(arguments))
+    args = parser.parse_args(arguments)
 
     def body() -> None:
+        if "torch" not in sys.modules:
+            logger.info("loading torch")
         config = config_from_args(args)
+        refuse_unread(config, flags_given(parser, arguments))
         from deepsc.run import train_codec
 
         first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
@@ -138,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             logging.disable(logging.WARNING)
         checkpoint = train_codec(config)
         if first:
-            logging.getLogger(__name__).info("best epoch: %s", checkpoint.metrics["epoch"])
+            logger.info("best epoch: %s", checkpoint.metrics["epoch"])
             note = " (synthetic data)" if checkpoint.document["synthetic"] else ""
             print(f"{config.output}: validation loss {checkpoint.metrics['validation_loss']:.4f} nats{note}")
 

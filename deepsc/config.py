@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -70,18 +69,8 @@ class CodecConfig:
     def __post_init__(self) -> None:
         errors = self.architecture_errors()
         for ks in self.uplinks:
-            if list(ks) != sorted(set(ks)) or any(not 1 <= k <= LARGEST_SIZE for k in ks):
-                errors.append(
-                    f"k: {list(ks)} given, rising whole numbers of 1 to {LARGEST_SIZE} are allowed (--k)"
-                )
-        low, high = self.snr_range_db
-        most = SNR_LIMIT_DB
-        if not -most <= low <= high <= most:
-            errors.append(
-                f"snr_range_db: {low:g}:{high:g} given, -{most:g} <= low <= high <= {most:g} dB is allowed "
-                "(--snr-db)"
-            )
-        raise_config_errors(errors)
+            errors += k_errors("k", ks)
+        raise_config_errors(errors + snr_errors(self.snr_range_db))
 
     @property
     def uplinks(self) -> tuple[tuple[int, ...], ...]:
@@ -113,6 +102,52 @@ class CodecConfig:
 
 
 MOST_LAYERS, LARGEST_SIZE = 1000, 2**20
+LARGEST_K = 4096
+"""Beyond any use: the widest of the codecs hands over 512 features, which 256 symbols carry."""
+LARGEST_COUNT = 2**31 - 1
+LARGEST_RATE = 1e30
+"""Learning rate whose first step float32 still holds."""
+LARGEST_BATCH = 2**24
+MOST_CAPTIONS = 10**6
+"""The grammar takes minutes for as many."""
+
+
+def k_errors(name: str, ks: tuple[int, ...]) -> list[str]:
+    """An error unless the k of a transmission rise and are within bounds."""
+    if list(ks) == sorted(set(ks)) and all(1 <= k <= LARGEST_K for k in ks):
+        return []
+    return [f"{flag_of(name)}: {list(ks)} given, rising whole numbers of 1 to {LARGEST_K} are allowed"]
+
+
+def snr_errors(snr_range_db: tuple[float, float]) -> list[str]:
+    """An error unless the SNRs are an interval within bounds."""
+    low, high = snr_range_db
+    if -SNR_LIMIT_DB <= low <= high <= SNR_LIMIT_DB:
+        return []
+    most = f"{SNR_LIMIT_DB:g}"
+    return [f"--snr-db: {low:g}:{high:g} given, LOW:HIGH with -{most} <= LOW <= HIGH <= {most} is allowed"]
+
+
+def token_errors(config: Any) -> list[str]:
+    """Errors of the ids of the special tokens, which must be two tokens of the vocabulary."""
+    errors = [
+        f"{name}: {getattr(config, name)} given, a token of the vocabulary, 0 to {config.vocab_size - 1}, is "
+        "allowed"
+        for name in ("pad_id", "eos_id")
+        if not 0 <= getattr(config, name) < config.vocab_size
+    ]
+    if config.pad_id == config.eos_id:
+        errors.append(f"eos_id: {config.eos_id} given, another token than pad_id is allowed")
+    return errors
+
+
+def empty_text_errors(config: Any) -> list[str]:
+    """An error for each text that is given and empty: it names nothing."""
+    return [
+        f"{flag_of(one.name)}: '' given, a name or a path is allowed"
+        for one in dataclasses.fields(config)
+        if getattr(config, one.name) == ""
+    ]
 
 
 def size_errors(config: object, *names: str) -> list[str]:
@@ -156,6 +191,7 @@ class TextCodecConfig(CodecConfig):
         errors = size_errors(self, "vocab_size", "d_model", "layers", "heads", "d_ff", "max_length")
         if self.heads >= 1 and self.d_model % self.heads:
             errors.append(f"d_model: {self.d_model} given, a multiple of the {self.heads} heads is allowed")
+        errors += token_errors(self)
         if not 0 <= self.dropout < 1:
             errors.append(f"dropout: {self.dropout} given, [0, 1) is allowed")
         return errors
@@ -205,11 +241,15 @@ class TrainConfig:
     def __post_init__(self) -> None:
         errors = []
         for name in ("epochs", "batch_tokens", "warmup_steps", "patience", "checkpoint_steps"):
-            if getattr(self, name) < 1:
-                errors.append(f"{name}: {getattr(self, name)} given, at least 1 is allowed ({flag_of(name)})")
-        if not 0 < self.learning_rate < math.inf:
+            most = LARGEST_BATCH if name == "batch_tokens" else LARGEST_COUNT
+            if not 1 <= getattr(self, name) <= most:
+                errors.append(
+                    f"{name}: {getattr(self, name)} given, 1 to {most} is allowed ({flag_of(name)})"
+                )
+        if not 0 < self.learning_rate <= LARGEST_RATE:
             errors.append(
-                f"learning_rate: {self.learning_rate} given, above 0 is allowed ({flag_of('learning_rate')})"
+                f"learning_rate: {self.learning_rate} given, above 0 and up to {LARGEST_RATE:g} is allowed "
+                f"({flag_of('learning_rate')})"
             )
         if not 0 <= self.seed < 2**32:
             errors.append(f"seed: {self.seed} given, 0 to 2^32 - 1 is allowed (--seed)")
@@ -223,10 +263,22 @@ class CorpusConfig:
     dataset: str
     """"multi30k", "captions", "europarl", or "files" for `source` and `target`."""
     pair: str = "en-de"
+    """Source and target language. Of "files" it decides BLEU's tokenizer alone."""
     data_dir: str | None = None
     caption_count: int = 8000
     source: str | None = None
     target: str | None = None
+
+    def __post_init__(self) -> None:
+        errors = empty_text_errors(self)
+        if not 1 <= self.caption_count <= MOST_CAPTIONS:
+            errors.append(f"--caption-count: {self.caption_count} given, 1 to {MOST_CAPTIONS} is allowed")
+        raise_config_errors(errors)
+
+    def language(self, task: str) -> str:
+        """Language of what the receiver writes, by its code."""
+        source, _, target = self.pair.partition("-")
+        return source if task == "reconstruct" else target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +308,7 @@ class RunConfig:
     resume: bool = False
 
     def __post_init__(self) -> None:
-        errors = []
+        errors = empty_text_errors(self)
         if self.preset not in self.presets:
             errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(self.presets)}")
         if self.init_from and self.pretrained:
@@ -269,7 +321,9 @@ class RunConfig:
                 for name, ks in self.trained_k.items()
                 if not ks
             ]
-        raise_config_errors(errors)
+        for name, ks in self.trained_k.items():
+            errors += k_errors(name, ks)
+        raise_config_errors(errors + snr_errors(self.snr_range_db))
 
     @property
     def trained_k(self) -> dict[str, tuple[int, ...]]:

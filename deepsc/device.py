@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from data.artifacts import ToolkitError
 
+_KINDS = ("cpu", "cuda", "mps", "xpu")
+
 
 def resolve_device(name: str | None) -> str:
     """The device a flag names, checked; without a name, CUDA where there is one.
@@ -11,9 +13,12 @@ def resolve_device(name: str | None) -> str:
     Raises:
         ToolkitError: if it is not to be had.
     """
+    if name is not None and name.partition(":")[0] not in _KINDS:
+        allowed = ", ".join(_KINDS)
+        raise ToolkitError(f"--device: {name!r} given, allowed: {allowed}, or one of several, such as cuda:1")
     import torch
 
-    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name
     try:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:

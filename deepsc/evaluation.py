@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -13,10 +14,13 @@ from sacrebleu.metrics import BLEU
 
 from data.batching import token_batches
 from data.tokenizer import TextTokenizer, encode_within
+from deepsc.bleu_tokenizer import USUAL, scorer
 from deepsc.channels import Channel
 from deepsc.link import Link, link_at
 from deepsc.modality import Evaluator
 from deepsc.text import TextBatch, TextCodec, collate
+
+logger = logging.getLogger(__name__)
 
 
 class EncodedBatch(NamedTuple):
@@ -73,22 +77,24 @@ class BleuStatistics:
     Args:
         hypotheses: what was decoded.
         references: what should have been; one each.
+        tokenize: sacreBLEU's tokenizer, see `deepsc.bleu_tokenizer`.
     """
 
-    _sentence_bleu = BLEU(effective_order=True)  # its score of one sentence is not used, and it does not warn
-
-    def __init__(self, hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    def __init__(
+        self, hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str = USUAL
+    ) -> None:
         rows = []
+        bleu = scorer(tokenize)  # its score of one sentence is not used
         for hypothesis, reference in zip(hypotheses, references, strict=True):
-            score = self._sentence_bleu.sentence_score(hypothesis, [reference])
+            score = bleu.sentence_score(hypothesis, [reference])
             rows.append([score.sys_len, score.ref_len, *score.counts, *score.totals])
         self.counts: NDArray[np.int64] = np.array(rows, dtype=np.int64)
         """(sentences, 10): hypothesis and reference length, matched and possible n-grams of order 1 to 4."""
 
     @staticmethod
-    def signature() -> str:
+    def signature(tokenize: str = USUAL) -> str:
         """sacreBLEU's signature of `corpus_bleu`."""
-        bleu = BLEU()
+        bleu = BLEU(tokenize=tokenize)
         bleu.corpus_score(["a"], [["a"]])  # the signature is known after a score
         return str(bleu.get_signature())
 
@@ -106,12 +112,21 @@ def corpus_bleu(counts: NDArray[np.int64]) -> float:
     return float(BLEU.compute_bleu(ngrams[:4], ngrams[4:], system, reference, smooth_method="exp").score)
 
 
-def nltk_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-    """nltk's corpus BLEU-1 to BLEU-4 on words split at spaces, 0 to 1; not smoothed, as is usual."""
+def nltk_bleu(
+    hypotheses: Sequence[str], references: Sequence[str], *, tokenize: str = USUAL
+) -> dict[str, float]:
+    """nltk's corpus BLEU-1 to BLEU-4, 0 to 1; not smoothed, as is usual.
+
+    Words are split at spaces, as the field does, or by another of sacreBLEU's tokenizers than the usual one.
+    """
     from nltk.translate.bleu_score import corpus_bleu as nltk_corpus_bleu
 
-    hypothesis_words = [sentence.split() for sentence in hypotheses]
-    reference_words = [[sentence.split()] for sentence in references]
+    def words(sentence: str) -> list[str]:
+        text: str = sentence if tokenize == USUAL else scorer(tokenize).tokenizer(sentence)
+        return text.split()
+
+    hypothesis_words = [words(sentence) for sentence in hypotheses]
+    reference_words = [[words(sentence)] for sentence in references]
     weights = [tuple(1 / n for _ in range(n)) for n in range(1, 5)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # no n-gram in common: 0, as it says
@@ -134,6 +149,8 @@ class TextEvaluator(Evaluator):
 
     metric = "sacreBLEU"
     together = 9
+    tokenize: ClassVar[str] = USUAL
+    """sacreBLEU's tokenizer; see `text_evaluator`."""
 
     def __init__(
         self,
@@ -146,6 +163,7 @@ class TextEvaluator(Evaluator):
     ) -> None:
         self._codec, self._tokenizer, self._channel, self._beams = codec.eval(), tokenizer, channel, beams
         self._references = [reference for _, reference in pairs]
+        logger.info("encoding %d test sentences", len(pairs))
         self._batches = encode_sentences(codec, tokenizer, [source for source, _ in pairs])
 
     def measure(self, *, k: int, snr_db: float, seed: int) -> tuple[NDArray[np.int64], dict[str, float]]:
@@ -179,7 +197,10 @@ class TextEvaluator(Evaluator):
                 for row, text in zip(batch.rows, texts, strict=True):
                     heard[row] = text
         return [
-            (BleuStatistics(heard, self._references).counts, nltk_bleu(heard, self._references))
+            (
+                BleuStatistics(heard, self._references, tokenize=self.tokenize).counts,
+                nltk_bleu(heard, self._references, tokenize=self.tokenize),
+            )
             for heard in hypotheses
         ]
 
@@ -188,7 +209,14 @@ class TextEvaluator(Evaluator):
         """Accuracy of summed counts: sacreBLEU, 0 to 100."""
         return corpus_bleu(counts)
 
-    @staticmethod
-    def signature() -> str:
+    @classmethod
+    def signature(cls) -> str:
         """sacreBLEU's signature."""
-        return BleuStatistics.signature()
+        return BleuStatistics.signature(cls.tokenize)
+
+
+def text_evaluator(tokenize: str) -> type[TextEvaluator]:
+    """`TextEvaluator` with one of sacreBLEU's tokenizers."""
+    if tokenize == USUAL:
+        return TextEvaluator
+    return type("TextEvaluator", (TextEvaluator,), {"tokenize": tokenize})

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from data.artifacts import ToolkitError
-from deepsc.config import CodecConfig, RunConfig, size_errors
+from data.cli import raise_config_errors
+from deepsc.config import CodecConfig, RunConfig, empty_text_errors, size_errors
 
 AUGMENTATIONS = ("deit", "light", "none")
 LARGEST_SIDE = 4096
@@ -82,7 +83,7 @@ class ImageCodecConfig(CodecConfig):
         size = IMAGE_PRESETS[preset]
         names = ("width", "heads", "depth", "image_size", "patch_size", "drop_path")
         fields = {name: getattr(size, name) for name in names} | changes
-        fields.setdefault("split", fields["depth"] // 2)
+        fields.setdefault("split", max(1, fields["depth"] // 2))
         return cls(preset=preset, **fields)
 
     @property
@@ -138,6 +139,9 @@ class ImageSetConfig:
     """"cifar10", "easy-vqa", "digits", or "folder" for `folder`."""
     data_dir: str | None = None
     folder: str | None = None
+
+    def __post_init__(self) -> None:
+        raise_config_errors(empty_text_errors(self))
 
 
 @dataclass(frozen=True, kw_only=True)

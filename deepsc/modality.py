@@ -125,6 +125,8 @@ class TestData:
     """Class of the evaluators, which scores their counts."""
     evaluator: Callable[[Checkpoint, Channel | None], Evaluator]
     """Makes the evaluator of a model; channel None: of the local model."""
+    metric_options: Mapping[str, str] = field(default_factory=dict)
+    """What of the metric is not as usual, such as a tokenizer; cells are not mixed with those of others."""
     digital: Callable[[Checkpoint, Channel, str], Measurer] | None = None
     """What `--baseline digital` measures with the local model and a channel code, where there is one; see
     `deepsc.digital`."""
@@ -149,6 +151,8 @@ class Modality(ABC, Generic[Config]):
     """Those of its codec."""
     has_text: bool = False
     """Whether a tokenizer belongs to the checkpoint."""
+    data_dir_datasets: tuple[str, ...] | None = None
+    """Datasets whose files `--data-dir` holds, where the flag is refused for the others."""
     transmissions: tuple[str, ...] = ("",)
     """Names of what is sent, the empty one where it is one thing: a map has axes k and SNR for each."""
     further_tasks: tuple[str, ...] = ()

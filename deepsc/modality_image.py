@@ -36,6 +36,7 @@ class ImageModality(Modality[ImageRunConfig]):
     corpus_config = ImageSetConfig
     further_tasks = ("retrieve",)
     sweep_options = ("skip_bad",)
+    data_dir_datasets = ("cifar10",)
     example_flags = "--dataset digits --preset tiny"
     example_k = "--k 1,2,4,8"
 

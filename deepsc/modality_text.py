@@ -31,10 +31,11 @@ class TextModality(Modality[TextRunConfig]):
     run_config = TextRunConfig
     codec_config = TextCodecConfig
     corpus_config = CorpusConfig
+    data_dir_datasets = ("multi30k",)
     example_flags = "--dataset captions --preset tiny"
     example_k = "--k 4,8,12,16,20"
     has_text = True
-    sweep_options = ("beams",)
+    sweep_options = ("beams", "bleu_tokenize")
 
     def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
         """Add k and the corpus."""
@@ -43,7 +44,8 @@ class TextModality(Modality[TextRunConfig]):
         # No default: it shows whether the flag was given.
         data.add_argument("--dataset", choices=DATASETS, help="captions: synthetic, no download; "
                           f"europarl: nltk's comtrans (default: {_DATASET})")  # fmt: skip
-        data.add_argument("--pair", metavar="SRC-TGT", help="languages, such as en-de or en-fr "
+        data.add_argument("--pair", metavar="SRC-TGT", help="languages, such as en-de or en-fr; of an own "
+                          "corpus too: BLEU's tokenizer follows the target language "
                           f"(default: {CorpusConfig.pair})")  # fmt: skip
         data.add_argument("--caption-count", type=positive_int, help="training pairs of captions "
                           f"(default: {CorpusConfig.caption_count})")  # fmt: skip
@@ -60,9 +62,8 @@ class TextModality(Modality[TextRunConfig]):
         """Flags to config."""
         if (args.source is None) != (args.target is None):
             raise ToolkitError("--source and --target must be given together")
-        for name in ("dataset", "pair") if args.source is not None else ():
-            if (value := getattr(args, name)) is not None:
-                raise ToolkitError(f"--{name}: {value!r} given, --source and --target have none")
+        if args.source is not None and args.dataset is not None:
+            raise ToolkitError(f"--dataset: {args.dataset!r} given, --source and --target have none")
         dataset = "files" if args.source is not None else args.dataset or _DATASET
         if args.caption_count is not None and dataset != "captions":
             raise ToolkitError(
@@ -93,23 +94,30 @@ class TextModality(Modality[TextRunConfig]):
         limit: int | None,
         options: Mapping[str, Any],
     ) -> TestData:
-        """Test pairs; the option "beams" is the width of the search."""
+        """Test pairs; option "beams" is the width of the search, "bleu_tokenize" sacreBLEU's tokenizer."""
         import numpy as np
 
+        from deepsc.bleu_tokenizer import USUAL, choose_tokenizer
         from deepsc.digital.text import code_names
-        from deepsc.evaluation import TextEvaluator
+        from deepsc.evaluation import text_evaluator
         from deepsc.text_run import load_corpus
 
         fields = dict(document["corpus"]) | {"data_dir": data_dir}
-        corpus = load_corpus(CorpusConfig(**fields), task=str(document["task"]))
+        config, task = CorpusConfig(**fields), str(document["task"])
+        corpus = load_corpus(config, task=task)
         pairs = corpus.test[:limit]
+        references = [reference for _, reference in pairs]
+        tokenize = choose_tokenizer(
+            options.get("bleu_tokenize"), language=config.language(task), references=references
+        )
+        scorer = text_evaluator(tokenize)
 
         def evaluator(checkpoint: Checkpoint, channel: Channel | None) -> TextEvaluator:
             from deepsc.text import TextCodec
 
             assert isinstance(checkpoint.codec, TextCodec)
             assert checkpoint.tokenizer is not None
-            return TextEvaluator(
+            return scorer(
                 checkpoint.codec, checkpoint.tokenizer, pairs, channel=channel, beams=options["beams"]
             )
 
@@ -134,7 +142,7 @@ class TextModality(Modality[TextRunConfig]):
             return Digital(
                 bits=bits[:, None],
                 counts=counts[:, None],
-                nothing=BleuStatistics([""] * len(pairs), [reference for _, reference in pairs]).counts,
+                nothing=BleuStatistics([""] * len(pairs), references, tokenize=tokenize).counts,
                 tokens=np.array([len(row) for row in ids]),
                 channel=channel,
                 code=channel_code(code),
@@ -145,8 +153,9 @@ class TextModality(Modality[TextRunConfig]):
             dataset=Dataset.of(corpus),
             items=len(pairs),
             fingerprint=hashlib.sha256(json.dumps(pairs).encode()).hexdigest(),
-            scorer=TextEvaluator,
+            scorer=scorer,
             evaluator=evaluator,
+            metric_options={} if tokenize == USUAL else {"bleu_tokenize": tokenize},
             digital=digital,
             source_codes=code_names(),
         )

@@ -26,6 +26,7 @@ class VQAModality(Modality[VQARunConfig]):
     run_config = VQARunConfig
     codec_config = VQACodecConfig
     corpus_config = VQASetConfig
+    data_dir_datasets = ("vqa-v2", "clevr")
     example_flags = "--preset tiny"
     example_k = "--k-text 1,4 --k-image 1,4"
     has_text = True

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,7 +19,15 @@ from torch import Tensor
 from data.artifacts import ToolkitError, exists, parsing, provenance, remove_unfinished, sha256_of
 from data.cli import flag_of
 from data.lock import LOCK_NAME, locked
-from deepsc.checkpoint import Checkpoint, config_beside, from_pretrained, read_config, write_config
+from data.tokenizer import OpusMTTokenizer
+from deepsc.checkpoint import (
+    Checkpoint,
+    config_beside,
+    from_pretrained,
+    model_sha256,
+    read_config,
+    write_config,
+)
 from deepsc.codec import Codec
 from deepsc.config import RunConfig
 from deepsc.device import device_name
@@ -24,6 +35,8 @@ from deepsc.modality import modality
 from deepsc.principal import principal_start
 from deepsc.processes import Processes, join
 from deepsc.training import train, uplink
+
+logger = logging.getLogger(__name__)
 
 _START_BATCHES = 16
 
@@ -44,7 +57,8 @@ def train_codec(config: RunConfig, *, stop_after_steps: int | None = None, wait_
     Raises:
         ToolkitError: on any mistake of the user's; then nothing half-written is left.
     """
-    with join(config.device) as (processes, device):
+    _require_folder(Path(config.output))
+    with _memory_error_in_a_line(), join(config.device) as (processes, device):
         return _train_codec(config, processes, device, stop_after_steps, wait_s)
 
 
@@ -55,12 +69,9 @@ def _train_codec(
     initial = from_pretrained(config.init_from) if config.init_from else None
     if initial is not None:
         _require_same_model(config, initial)
+    logger.info("reading the data")
     material = kind.material(config, initial)
-    start = config.pretrained  # a name, where the file of the weights is not known
-    if initial is not None:
-        start = initial.sha256
-    elif material.weights_file is not None:
-        start = sha256_of(material.weights_file)
+    start = _start(config, initial, material.weights_file)
     fields = {
         "modality": config.modality,
         "task": config.task,
@@ -69,17 +80,20 @@ def _train_codec(
         "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
         "codec": material.codec_config.to_dict(),
         "training": dataclasses.asdict(config.training),
-        "init_from": start,
+        "init_from": start[0],
         **material.description,
     }
     uplink(config.training)  # a wrong channel shows before anything is written
+    logger.info("preparing the batches")
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
     with _alone(output, processes, device, wait_s):
-        _claim_output(output, fields, resume=config.resume, may_lack=material.description)
+        _claim_output(output, fields, starts=start, may_lack=material.description, resume=config.resume)
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
+            if _is_untrained(output):
+                _clear_untrained(output)
         if processes.writes and not exists(output / "config.json"):
             origin = provenance(
                 config=dataclasses.asdict(config),
@@ -91,12 +105,14 @@ def _train_codec(
             if material.tokenizer is not None:
                 material.tokenizer.save(output)
             write_config(output, fields | {"provenance": origin})
+        logger.info("building the model")
         torch.manual_seed(config.training.seed)  # initial weights
         codec = kind.codec(material.codec_config)
         weights = initial.codec.state_dict() if initial else material.weights
         start_from(codec, weights)
         codec.to(device)
         if weights and codec.config.uplinks and not exists(output / "state.safetensors"):
+            logger.info("starting the JSC codec from principal components of the features")
             principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
         train(
             codec,
@@ -174,9 +190,84 @@ def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:
         raise ToolkitError(f"the weights to start from have no place in the model: {', '.join(unexpected)}")
 
 
-def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool, may_lack: Mapping[str, Any]) -> None:
-    """Make sure that `output` is free, or holds this very run and is to be resumed."""
-    if not exists(output / "config.json"):
+def _require_folder(output: Path) -> None:
+    """Check that a run can have its folder, before the data are read.
+
+    Raises:
+        ToolkitError: if it is a file, or lies below one.
+    """
+    for path in (output, *output.parents):
+        if os.path.exists(path) and not os.path.isdir(path):  # unlike Path's, they raise nothing
+            raise ToolkitError(f"--output: {output} given, but {path} is a file; a folder is allowed")
+
+
+@contextmanager
+def _memory_error_in_a_line() -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        cpu = any(text in str(error) for text in ("allocate memory", "not enough memory"))
+        full = cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not full:
+            raise
+        raise ToolkitError(
+            f"the run does not fit into memory; a lower --batch-tokens or a smaller --preset may ({error})"
+        ) from error
+
+
+def _is_untrained(output: Path) -> bool:
+    """Whether a folder holds a run that failed or was killed before it had saved anything of its training."""
+    if any(exists(output / name) for name in ("state.safetensors", "model.safetensors")):
+        return False
+    try:
+        read_config(output)
+    except ToolkitError:  # none, or none of ours
+        return False
+    return True
+
+
+def _clear_untrained(output: Path) -> None:
+    """Remove what such a run has left, so that another may take its folder."""
+    shutil.rmtree(output / OpusMTTokenizer.folder, ignore_errors=True)
+    for name in ("tokenizer.json", "config.json"):  # the last is what tells that the others are ours
+        (output / name).unlink(missing_ok=True)
+
+
+def _start(config: RunConfig, initial: Checkpoint | None, weights: Path | None) -> tuple[str | None, ...]:
+    """What tells the weights that a run starts from, and what earlier releases told them by.
+
+    Published weights are told by their file, or by their name where that is not known.
+    """
+    if initial is not None:
+        return initial.sha256, initial.file_sha256
+    if weights is None:
+        return (config.pretrained,)
+    if config_beside(weights) is not None:
+        return model_sha256(weights), sha256_of(weights)
+    return (sha256_of(weights),)
+
+
+def _claim_output(
+    output: Path,
+    fields: dict[str, Any],
+    *,
+    starts: Sequence[str | None],
+    may_lack: Mapping[str, Any],
+    resume: bool,
+) -> None:
+    """Make sure that `output` is free, or holds this very run and is to be resumed.
+
+    Args:
+        output: the run's folder.
+        fields: what its config.json would say.
+        starts: all that a config.json of this run may say of its start.
+        may_lack: fields that earlier releases did not write.
+        resume: whether a run there is to be resumed.
+
+    Raises:
+        ToolkitError: if it cannot be had.
+    """
+    if not exists(output / "config.json") or _is_untrained(output):
         return
     if not resume:
         raise ToolkitError(
@@ -184,6 +275,8 @@ def _claim_output(output: Path, fields: dict[str, Any], *, resume: bool, may_lac
         )
     wanted = _flat(json.loads(json.dumps(fields)))
     stored = {name: wanted[name] for name in may_lack} | _flat(read_config(output))
+    if stored.get("init_from") in starts:
+        wanted["init_from"] = stored["init_from"]
     changed = [name for name in wanted if stored.get(name) != wanted[name]]
     if changed:
         details = "; ".join(f"{name} was {stored.get(name)}, is now {wanted[name]}" for name in changed)

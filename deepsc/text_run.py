@@ -13,6 +13,7 @@ from data.artifacts import ToolkitError
 from data.batching import LazyBatches, token_batches
 from data.parallel import SPLITS, Pair, ParallelCorpus, load_parallel
 from data.tokenizer import JointBPE, TextTokenizer
+from deepsc.bleu_tokenizer import choose_tokenizer
 from deepsc.checkpoint import Checkpoint
 from deepsc.config import TEXT_PRESETS, CorpusConfig, TextCodecConfig, TextRunConfig
 from deepsc.modality import Dataset, Material
@@ -77,6 +78,14 @@ class TextBatches:
 def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     corpus = load_corpus(config.corpus, task=config.task)
+    try:  # what the map will need is better known before the training than after it
+        choose_tokenizer(
+            None,
+            language=config.corpus.language(config.task),
+            references=[reference for _, reference in corpus.test],
+        )
+    except ToolkitError as error:
+        logger.warning("build-accuracy-map will refuse this: %s", error)
     weights: dict[str, Tensor] = {}
     weights_file = None
     tokenizer: TextTokenizer
@@ -92,6 +101,7 @@ def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material
         weights_file = opus_mt.weights_file
         weights = {f"transformer.{name}": t for name, t in opus_mt.transformer.state_dict().items()}
     else:
+        logger.info("training the tokenizer on %d sentence pairs", len(corpus.train))
         sentences = (sentence for pair in corpus.train for sentence in pair)
         tokenizer = JointBPE.train(sentences, vocab_size=TEXT_PRESETS[config.preset].vocab_size)
         codec_config = TextCodecConfig.from_preset(

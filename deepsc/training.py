@@ -6,12 +6,12 @@ step). A run that was killed and resumed therefore does what the undisturbed run
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import dataclasses
 import logging
 import math
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +19,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from data.artifacts import ToolkitError, exists
 from data.progress import Progress
+from data.record import Record
 from deepsc.channels import Channel
 from deepsc.checkpoint import is_over, load_state, save_best, save_state
 from deepsc.codec import Batch, Codec
@@ -34,6 +34,8 @@ from deepsc.processes import Processes
 logger = logging.getLogger(__name__)
 
 ALONE = Processes()
+_SILENT_S = 1.0
+"""A validation that takes longer says so in the log."""
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:
@@ -120,7 +122,11 @@ def validation_loss(
     """Mean of the loss in nats, batches weighted by items; same k, SNR and noise each call."""
     codec.eval()
     total = items = 0.0
+    start: float | None = time.monotonic()
     for number in range(processes.rank, len(batches), processes.count):
+        if start is not None and time.monotonic() - start > _SILENT_S:
+            logger.info("validating: %d batches", len(batches))
+            start = None
         batch = batches[number]
         links = draw_links(codec, config, batch.sizes, seed=number, device=device)
         total += codec.loss(batch.to(device), *links).item() * batch.sizes[0]
@@ -214,7 +220,7 @@ def train(
     total_steps = config.epochs * len(batches(0))
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(codec, device))
     writes = processes.writes
-    record = SummaryWriter(str(output / "tensorboard"), purge_step=position["step"]) if writes else None
+    record = Record(output / "tensorboard", done=position["step"]) if writes else None
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     stream = batches_from(
         batches,
@@ -224,16 +230,13 @@ def train(
         workers=workers_for(device, sharing=processes.count),
     )
     codec.train()
-    with (
-        record or contextlib.nullcontext(),
-        Progress(
-            f"training {output}",
-            total=total_steps,
-            done=position["step"],
-            unit="step",
-            quiet=quiet or not writes,
-        ) as progress,
-    ):
+    with Progress(
+        f"training {output}",
+        total=total_steps,
+        done=position["step"],
+        unit="step",
+        quiet=quiet or not writes,
+    ) as progress:
         while not is_over(config, position):
             for _ in range(position["batch"], len(batches(position["epoch"]))):
                 if steps_left <= 0:
@@ -253,19 +256,19 @@ def train(
                         codec, batch, links, processes, label_smoothing=config.label_smoothing, device=device
                     )
                 loss = processes.sum(part.detach())
-                _require_finite(loss.item(), f"loss at step {step}")
+                _require_finite(loss.item(), f"loss at step {step}", output)
                 optimizer.zero_grad(set_to_none=True)
                 part.backward()
                 processes.sum_gradients(codec)
                 norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), config.clip_norm)
-                _require_finite(norm.item(), f"gradient at step {step}")
+                _require_finite(norm.item(), f"gradient at step {step}", output)
                 optimizer.step()
                 position |= {"step": step + 1, "batch": position["batch"] + 1}
                 progress.update()
                 if record and step % 10 == 0:
-                    record.add_scalar("train/loss", loss.item(), step)
-                    record.add_scalar("train/learning_rate", config.learning_rate * factor, step)
-                    record.add_scalar("train/gradient_norm", norm.item(), step)
+                    record.add("train/loss", loss.item(), step=step + 1)
+                    record.add("train/learning_rate", config.learning_rate * factor, step=step + 1)
+                    record.add("train/gradient_norm", norm.item(), step=step + 1)
                     progress.show(
                         epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"]
                     )
@@ -273,9 +276,9 @@ def train(
                     save_state(output, codec, optimizer, position)
             with autocast:
                 measured = validation_loss(codec, validation, config, device, processes)
-            _require_finite(measured, f"validation loss after step {position['step']}")
+            _require_finite(measured, f"validation loss after step {position['step']}", output)
             if record:
-                record.add_scalar("validation/loss", measured, position["step"])
+                record.add("validation/loss", measured, step=position["step"])
             epoch = position["epoch"]
             logger.info("epoch %d: validation loss %.4f", epoch, measured)
             position |= {"epoch": epoch + 1, "batch": 0}
@@ -297,9 +300,11 @@ def dropout_seed(step_seed: int, rank: int) -> int:
     return step_seed + rank * 2_654_435_761
 
 
-def _require_finite(value: float, what: str) -> None:
+def _require_finite(value: float, what: str, output: Path) -> None:
     if not math.isfinite(value):
-        raise ToolkitError(f"{what} is {value}; try a lower --learning-rate")
+        # A folder without a finished state may be used again, see `deepsc.run`.
+        where = ", in another --output" if (output / "state.safetensors").exists() else ""
+        raise ToolkitError(f"{what} is {value}; try a lower --learning-rate{where}")
 
 
 def _bf16_helps(codec: Codec, device: torch.device) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from deepsc.config import CodecConfig, RunConfig, size_errors
+from data.cli import raise_config_errors
+from deepsc.config import CodecConfig, RunConfig, empty_text_errors, size_errors, token_errors
 from deepsc.image_config import patch_errors
 
 VQA_TASKS = ("answer",)
@@ -137,6 +138,7 @@ class VQACodecConfig(CodecConfig):
                 if width % heads:
                     errors.append(f"{part}_width: {width} given, a multiple of the {heads} heads is allowed")
             errors += patch_errors(self.image_size, self.patch_size)
+        errors += token_errors(self)
         if len(set(self.answers)) < max(2, len(self.answers)):
             errors.append("answers: at least two, all different, are allowed")
         if not 0 <= self.dropout < 1:
@@ -153,6 +155,9 @@ class VQASetConfig:
     dataset: str
     """"easy-vqa", "vqa-v2" or "clevr"."""
     data_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        raise_config_errors(empty_text_errors(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ Decentralised actors with shared weights, a central critic, the sum reward for e
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from data.artifacts import ToolkitError, exists, parsing
 from data.cli import raise_config_errors
 from data.progress import Progress
+from data.record import Record
 from data.typed import from_json, typed
 from optimizer.config import EpisodeConfig, SystemConfig, config_errors, learning_rate_errors, plays_errors
 from optimizer.distribution import RawActions
@@ -186,17 +186,10 @@ class MappoTrainer:
         """
         if checkpoint is not None and exists(checkpoint):
             self.restore(checkpoint)
-        writer = None
-        if log is not None:
-            from torch.utils.tensorboard import SummaryWriter  # takes a second to load
-
-            writer = SummaryWriter(str(log), purge_step=len(self.curve.qoe) + 1)
         saved = time.monotonic()
         before = len(self.curve.qoe)
-        with (
-            writer or contextlib.nullcontext(),
-            Progress("MAPPO", total=self.config.episodes, done=before, unit="episode") as progress,
-        ):
+        record = None if log is None else Record(log, done=before)
+        with Progress("MAPPO", total=self.config.episodes, done=before, unit="episode") as progress:
             for done in range(before, self.config.episodes):
                 for group in self._optimiser.param_groups:
                     group["lr"] = self.config.learning_rate * (1.0 - done / self.config.episodes)
@@ -210,8 +203,8 @@ class MappoTrainer:
                 }
                 for name, value in values.items():
                     getattr(self.curve, name).append(value)
-                    if writer is not None:
-                        writer.add_scalar(name, value, done + 1)
+                    if record is not None:
+                        record.add(name, value, step=done + 1)
                 progress.update()
                 progress.show(qoe=f"{values['qoe']:.2f}", reward=f"{values['reward']:.1f}")
                 if watch is not None:

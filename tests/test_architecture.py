@@ -26,6 +26,7 @@ ALLOWED = {
         "data.lock",
         "data.page",
         "data.progress",
+        "data.record",
         "data.settings",
         "data.start",
         "data.text",

@@ -1,5 +1,6 @@
 """Checkpoints: what loads, and what is refused in one clear line."""
 
+import dataclasses
 import json
 import pickle
 import shutil
@@ -10,12 +11,12 @@ import pytest
 import torch
 from full_disk import files_limited_to
 from micro_codec import use_micro_preset
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from data.artifacts import ToolkitError
 from deepsc import training
-from deepsc.checkpoint import Checkpoint, from_pretrained
-from deepsc.config import TextRunConfig
+from deepsc.checkpoint import Checkpoint, from_pretrained, model_sha256, read_header
+from deepsc.config import TextCodecConfig, TextRunConfig
 from deepsc.modality import modality
 from deepsc.run import train_codec
 from deepsc.text import collate
@@ -38,6 +39,43 @@ def test_loaded_codec_is_the_saved_one(trained: Checkpoint, copy: Path) -> None:
     assert again.sha256 == trained.sha256
     assert again.codec.config == trained.codec.config
     assert again.tokenizer.encode(["the man sleeps"]) == trained.tokenizer.encode(["the man sleeps"])
+
+
+def test_equal_models_have_one_identity(
+    folders: dict[str, Path], make_run: Callable[..., TextRunConfig], tmp_path: Path
+) -> None:
+    """Whatever the order of the metadata: a codec goes on from an identically retrained local model."""
+    config = make_run(training={"epochs": 2}, k=(2,), init_from=str(folders["local"]))
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(config, stop_after_steps=0)
+    again = tmp_path / "again"
+    shutil.copytree(folders["local"], again)
+    path = again / "model.safetensors"
+    metadata = read_header(path)
+    tensors = load_file(path)
+    save_file(tensors, path, metadata={**dict(reversed(metadata.items())), "more": "1"})
+    first, second = from_pretrained(folders["local"]), from_pretrained(again)
+    assert first.file_sha256 != second.file_sha256
+    assert first.sha256 == second.sha256 == model_sha256(path)
+    resumed = dataclasses.replace(config, resume=True)
+    train_codec(resumed)
+    train_codec(dataclasses.replace(resumed, init_from=str(again)))
+    document = json.loads((Path(config.output) / "config.json").read_text())
+    assert document["init_from"] == first.sha256
+    old = json.dumps(document | {"init_from": first.file_sha256})  # as an earlier release wrote it
+    (Path(config.output) / "config.json").write_text(old)
+    train_codec(resumed)
+    name = next(iter(tensors))
+    save_file(tensors | {name: tensors[name] + 1e-3}, path, metadata=metadata)
+    assert model_sha256(path) != first.sha256
+    with pytest.raises(ToolkitError, match="init_from was"):
+        train_codec(dataclasses.replace(resumed, init_from=str(again)))
+
+
+@pytest.mark.parametrize("ids", [{"pad_id": 700}, {"eos_id": -1}, {"pad_id": 1}])
+def test_special_tokens_are_of_the_vocabulary(ids: dict[str, int]) -> None:
+    with pytest.raises(ToolkitError, match="token"):
+        TextCodecConfig.from_preset("micro", **ids)
 
 
 def test_config_says_how_it_was_made(trained: Checkpoint) -> None:

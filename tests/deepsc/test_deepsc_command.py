@@ -1,7 +1,12 @@
 """train-deepsc on the command line: what it makes, and how it says no."""
 
+import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,7 @@ from deepsc.checkpoint import from_pretrained
 from deepsc.command import build_parser, config_from_args, main
 from deepsc.modality import modality_names
 
+ROOT = Path(__file__).parents[2]
 SMALL = ["--modality", "text", "--dataset", "captions", "--caption-count", "60", "--preset", "micro",
          "--epochs", "1", "--batch-tokens", "512"]  # fmt: skip
 
@@ -80,6 +86,27 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--source", "a.txt"), "--source and --target must be given together"),
         (("--init-from", "nowhere"), "nowhere: not a checkpoint"),
         (("--device", "tpu7"), "--device: 'tpu7'"),
+        (("--device", "gpu"), "--device: 'gpu' given, allowed: cpu, cuda"),
+        (("--device", "meta"), "--device: 'meta' given, allowed: cpu, cuda"),
+        (("--device", ""), "--device: '' given, allowed: cpu, cuda"),
+        (("--init-from", ""), "--init-from: '' given"),
+        (("--pretrained", ""), "--pretrained: '' given"),
+        (("--data-dir", ""), "--data-dir: '' given"),
+        (("--data-dir", "data"), "--data-dir: given, --dataset multi30k alone"),
+        (("--channel", "none", "--k", "4"), "--k: given, --channel none"),
+        (("--channel", "none", "--k", "16"), "--k: given, --channel none"),
+        (("--channel", "none", "--snr-db", "3"), "--snr-db: given, --channel none"),
+        (("--channel", "none", "--fading", "block"), "--fading: given, --channel none"),
+        (("--channel", "none", "--csi", "none"), "--csi: given, --channel none"),
+        (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
+        (("--learning-rate", "1e308"), "--learning-rate"),
+        (("--k", "1048576"), "--k: [1048576] given, rising whole numbers of 1 to 4096"),
+        (("--snr-db=-1e308:1e308",), "--snr-db: -1e+308:1e+308 given"),
+        (("--epochs", "9" * 20), "--epochs"),
+        (("--batch-tokens", "9" * 20), "--batch-tokens"),
+        (("--patience", "9" * 20), "--patience"),
+        (("--seed", "9" * 20), "--seed"),
+        (("--caption-count", "9" * 20), "--caption-count"),
         (("--wrong",), "unrecognized arguments: --wrong"),
     ],
 )
@@ -103,7 +130,7 @@ FILES = ["--source", "a.txt", "--target", "b.txt"]
             [*FILES, "--dataset", "multi30k"],
             "--dataset: 'multi30k' given, --source and --target have",
         ),
-        ("text", [*FILES, "--pair", "en-de"], "--pair: 'en-de' given, --source and --target have none"),
+        ("text", [*FILES, "--pair", "en"], "--pair: 'en' given, two different languages"),
         (
             "text",
             [*FILES, "--caption-count", "8000"],
@@ -111,6 +138,21 @@ FILES = ["--source", "a.txt", "--target", "b.txt"]
         ),
         ("text", ["--caption-count", "8000"], "--caption-count: 8000 given, --dataset captions alone"),
         ("text", ["--dataset", "multi30k", "--caption-count", "9"], "--caption-count: 9 given"),
+        ("text", ["--source", "", "--target", "b.txt"], "--source: '' given"),
+        ("image", ["--folder", ""], "--folder: '' given"),
+        ("image", ["--folder", "a", "--data-dir", "b"], "--data-dir: given, --dataset cifar10 alone"),
+        ("image", ["--dataset", "digits", "--data-dir", "b"], "--data-dir: given, --dataset cifar10 alone"),
+        ("vqa", ["--data-dir", "b"], "--data-dir: given, --dataset vqa-v2 and clevr alone"),
+        ("vqa", ["--channel", "none", "--k-text", "8"], "--k-text: given, --channel none"),
+        ("vqa", ["--channel", "none", "--k-image", "8"], "--k-image: given, --channel none"),
+        ("vqa", ["--k-text", "5000"], "--k-text: [5000] given"),
+        ("image", ["--dataset", "digits", "--image-size", "1000000"], "--image-size: 1000000 given"),
+        (
+            "image",
+            ["--dataset", "digits", "--image-size", "4096", "--patch-size", "4"],
+            "1048576 patches given",
+        ),
+        ("image", ["--dataset", "digits", "--depth", "9999999"], "depth: 9999999 given"),
         ("image", ["--folder", "a", "--dataset", "cifar10"], "--dataset: 'cifar10' given, --folder has none"),
         ("image", ["--folder", "a"], "--folder: a holds no images"),
     ],
@@ -121,6 +163,103 @@ def test_what_the_data_do_not_read_is_refused(
     output = tmp_path / "codec"
     assert says in complaint(capsys, "--modality", modality, *flags, "--output", str(output))
     assert not output.exists()
+
+
+def test_an_empty_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """It would be the folder that one happens to stand in."""
+    monkeypatch.chdir(tmp_path)
+    assert "--output: '' given" in complaint(capsys, *SMALL, "--output", "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_of_one_block_has_it_at_the_user_equipment(tmp_path: Path) -> None:
+    """`--depth 1` needs no `--split`, and its error would name a flag that nobody gave."""
+    flags = [
+        "--modality",
+        "image",
+        "--dataset",
+        "digits",
+        "--preset",
+        "tiny",
+        "--epochs",
+        "1",
+        "--depth",
+        "1",
+    ]
+    assert main([*flags, "--batch-tokens", "8000", "--k", "2", "--output", str(tmp_path / "run")]) == 0
+    assert from_pretrained(tmp_path / "run").codec.config.split == 1
+
+
+def test_something_is_said_before_every_long_step(
+    tmp_path: Path, folders: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for name, init in (("anew", []), ("on", ["--init-from", str(folders["local"])])):
+        assert main([*SMALL, "--k", "2", *init, "--output", str(tmp_path / name)]) == 0
+    for step in ("reading the data", "training the tokenizer", "preparing the batches", "building the model",
+                 "starting the JSC codec"):  # fmt: skip
+        assert step in caplog.text
+
+
+# The console scripts, as pyproject.toml names them
+
+SCRIPTS = {
+    name: target.replace(":", ".")
+    for name, target in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"].items()
+}
+
+
+def script(name: str, *flags: str) -> list[str]:
+    """A call of a command, as its console script makes it."""
+    module, function = SCRIPTS[name].rsplit(".", 1)
+    return [
+        sys.executable, "-c", f"import sys; from {module} import {function}; sys.exit({function}())", *flags,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        *((name, "argparse") for name in sorted(SCRIPTS)),
+        ("train-deepsc", "numpy"),
+    ],
+)
+def test_ctrl_c_while_libraries_load_is_one_line(name: str, at: str, tmp_path: Path) -> None:
+    """Ctrl-C comes as a module is imported, the first one or one that torch needs."""
+    hook = tmp_path / "sitecustomize.py"
+    hook.write_text(
+        "import os, signal, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {at!r} and 'data.start' in sys.modules:\n"
+        "            sys.meta_path.remove(self)\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+    )
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    flags = ["--modality", "text", "--dataset", "captions", "--preset", "tiny"]
+    run = subprocess.run(
+        script(name, *flags), env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path, capture_output=True,
+        text=True, timeout=120,
+    )  # fmt: skip
+    assert "Traceback" not in run.stderr
+    assert (run.returncode, run.stderr.splitlines()[-1]) == (130, f"{name}: interrupted")
+    assert not list(tmp_path.glob("runs/*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes the stream")
+def test_a_closed_stderr_disturbs_nothing(tmp_path: Path) -> None:
+    """What a log prints does not land on stdout, nor in the file that gets the stream's number."""
+    flags = ["--modality", "text", "--dataset", "captions", "--caption-count", "60", "--preset", "tiny",
+             "--epochs", "1", "--k", "2", "--output", "codec"]  # fmt: skip
+    call = " ".join(map(shlex.quote, script("train-deepsc", *flags)))
+    run = subprocess.run(
+        f"{call} 2>&-", shell=True, cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert run.returncode == 0
+    assert re.fullmatch(r"codec: validation loss \d+\.\d{4} nats \(synthetic data\)\n", run.stdout)
+    assert from_pretrained(tmp_path / "codec").metrics["epoch"] == 0
 
 
 def test_the_help_says_what_the_data_are_by_default(capsys: pytest.CaptureFixture[str]) -> None:

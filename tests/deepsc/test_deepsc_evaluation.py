@@ -6,10 +6,13 @@ import sacrebleu
 import torch
 from nltk.translate.bleu_score import corpus_bleu as nltk_corpus_bleu
 
+from data.artifacts import ToolkitError
 from data.parallel import ParallelCorpus
+from deepsc.bleu_tokenizer import choose_tokenizer, scorer, tokenizer_of
 from deepsc.channels import Channel
 from deepsc.checkpoint import Checkpoint
-from deepsc.evaluation import BleuStatistics, TextEvaluator, corpus_bleu, nltk_bleu
+from deepsc.config import CorpusConfig
+from deepsc.evaluation import BleuStatistics, TextEvaluator, corpus_bleu, nltk_bleu, text_evaluator
 
 HYPOTHESES = ["the small dog runs in the park .", "a man", "eine Frau malt heute ein Bild .", ""]
 REFERENCES = [
@@ -50,6 +53,67 @@ def test_signature_names_the_metric_exactly() -> None:
     assert "case:mixed" in signature
     assert "tok:13a" in signature
     assert sacrebleu.__version__ in signature
+
+
+CHINESE = ["一个男人在公园里跑步。", "两只狗在草地上玩耍,看起来很开心。"]
+NEARLY = ["一个男人在公园里跑。", "两只狗在草地上玩耍,看来很开心。"]
+
+
+def test_chinese_is_scored_by_its_own_tokenizer() -> None:
+    """By the usual one a sentence is a word or two, and two sentences that are nearly right score 0."""
+    assert sacrebleu.corpus_bleu(NEARLY, [CHINESE]).score == 0.0
+    tokenize = choose_tokenizer(None, language="zh", references=CHINESE)
+    counts = BleuStatistics(NEARLY, CHINESE, tokenize=tokenize).counts
+    expected = sacrebleu.corpus_bleu(NEARLY, [CHINESE], tokenize="zh").score
+    assert expected > 70
+    assert corpus_bleu(counts.sum(axis=0)) == pytest.approx(expected)
+    assert nltk_bleu(NEARLY, CHINESE, tokenize=tokenize)["BLEU-4"] > 0.7
+    assert nltk_bleu(NEARLY, CHINESE)["BLEU-1"] == 0
+    assert "tok:zh" in text_evaluator(tokenize).signature()
+    assert "tok:13a" in TextEvaluator.signature()
+
+
+@pytest.mark.parametrize(
+    ("pair", "task", "tokenizer"),
+    [
+        ("en-de", "translate", "13a"), ("en-zh", "translate", "zh"), ("zh-en", "translate", "13a"),
+        ("zh-en", "reconstruct", "zh"), ("eng_Latn-zho_Hans", "translate", "zh"),
+        ("en-zh_CN", "translate", "zh"), ("en-yue", "translate", "zh"), ("en-ja", "translate", "ja-mecab"),
+        ("en-KO", "translate", "ko-mecab"), ("en-th", "translate", "char"), ("en-fr", "translate", "13a"),
+    ],
+)  # fmt: skip
+def test_the_tokenizer_follows_the_target_language(pair: str, task: str, tokenizer: str) -> None:
+    assert tokenizer_of(CorpusConfig(dataset="files", pair=pair).language(task)) == tokenizer
+
+
+@pytest.mark.parametrize("references", [CHINESE, ["これはペンです。"], ["ผู้ชายวิ่งในสวน"]])
+def test_references_without_spaces_need_a_tokenizer(references: list[str]) -> None:
+    """A corpus whose language nobody named is not scored wrongly in silence."""
+    with pytest.raises(ToolkitError, match="give --bleu-tokenize"):
+        choose_tokenizer(None, language="de", references=references)
+    assert choose_tokenizer("char", language="de", references=references) == "char"
+    assert choose_tokenizer("13a", language="zh", references=references) == "13a"
+    assert choose_tokenizer(None, language="de", references=["ein Satz über 北京 und mehr"]) == "13a"
+    with pytest.raises(ToolkitError, match=r"--bleu-tokenize: 'words' given, allowed: 13a"):
+        choose_tokenizer("words", language="de", references=references)
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenizer", "extra"), [("ja", "ja-mecab", "[ja]"), ("ko", "ko-mecab", "[ko]")]
+)
+def test_a_missing_tokenizer_is_one_line_with_the_fix(
+    language: str, tokenizer: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_args: object, **_options: object) -> None:
+        raise RuntimeError("\nJapanese tokenization requires extra dependencies.\nPlease install them.\n")
+
+    monkeypatch.setattr("sacrebleu.metrics.BLEU", missing)
+    scorer.cache_clear()
+    with pytest.raises(ToolkitError, match=rf"'{tokenizer}'.*pip install 'sacrebleu") as error:
+        choose_tokenizer(None, language=language, references=["a"])
+    scorer.cache_clear()
+    assert extra in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_noise_follows_from_the_seed(trained: Checkpoint, corpus: ParallelCorpus) -> None:

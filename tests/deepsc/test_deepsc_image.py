@@ -410,9 +410,9 @@ def test_a_run_is_resumed_from_the_same_pretrained_weights_alone(
 ) -> None:
     path = tmp_path / "start.safetensors"
     shutil.copy(image_folders["local"] / "model.safetensors", path)
-    run = image_run(tmp_path / "run", pretrained=str(path), resume=True)
+    run = image_run(tmp_path / "run", pretrained=str(path), resume=True, training={"checkpoint_steps": 1})
     with pytest.raises(ToolkitError, match="first epoch"):
-        train_codec(run, stop_after_steps=0)
+        train_codec(run, stop_after_steps=1)
     shutil.copy(image_folders["codec"] / "model.safetensors", path)
     with pytest.raises(ToolkitError, match=r"--resume: .* holds another run: init_from was"):
         train_codec(run)

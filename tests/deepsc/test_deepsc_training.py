@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from full_disk import files_limited_to
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from accuracy_maps.sweep import describe
 from data.artifacts import ToolkitError
+from data.record import Record
 from deepsc import training
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_header
-from deepsc.config import TextRunConfig
+from deepsc.config import CorpusConfig, TextRunConfig
+from deepsc.modality import modality
 from deepsc.run import train_codec
 from deepsc.training import draw_links, learning_rate_factor, sandwich_k
 
@@ -177,3 +180,107 @@ def test_truncated_state_is_refused_and_left_alone(make_run: MakeRun, tmp_path: 
         with pytest.raises(ToolkitError, match=r"state\.safetensors: damaged"):
             train_codec(make_run("copy", training={"epochs": 2}, resume=True))
         assert damaged.read_bytes() == stored[:length]
+
+
+def test_a_folder_without_a_finished_step_may_be_used_again(make_run: MakeRun) -> None:
+    """What advises a lower learning rate must not refuse the folder that it is tried in."""
+    with pytest.raises(ToolkitError, match=r"try a lower --learning-rate$"):
+        train_codec(make_run(training={"learning_rate": 1e30, "clip_norm": 1e30}))
+    folder = Path(make_run().output)
+    (folder / "opus-mt-tokenizer").mkdir()  # of a failed run with other weights: not this one's tokenizer
+    checkpoint = train_codec(make_run(training={"epochs": 1}))
+    assert checkpoint.document["training"]["learning_rate"] == 1e-2
+    with pytest.raises(ToolkitError, match="holds a run already"):
+        train_codec(make_run(training={"epochs": 1}))
+
+
+def test_a_folder_with_a_finished_step_is_kept(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(make_run(training={"checkpoint_steps": 1}), stop_after_steps=1)
+    with pytest.raises(ToolkitError, match="holds a run already"):
+        train_codec(make_run(training={"checkpoint_steps": 1, "learning_rate": 1e-3}))
+    monkeypatch.setattr(training, "shared_loss", lambda *_args, **_options: torch.tensor(float("nan")))
+    with pytest.raises(ToolkitError, match=r"try a lower --learning-rate, in another --output"):
+        train_codec(make_run(training={"checkpoint_steps": 1}, resume=True))
+
+
+def test_a_foreign_folder_is_never_cleared(make_run: MakeRun) -> None:
+    folder = Path(make_run().output)
+    folder.mkdir()
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).write_text('{"model_type": "marian"}')
+    with pytest.raises(ToolkitError, match="holds a run already"):
+        train_codec(make_run())
+    assert (folder / "tokenizer.json").read_text() == '{"model_type": "marian"}'
+
+
+@pytest.mark.parametrize("below", ["", "run"])
+def test_an_output_that_is_a_file_is_refused_before_the_data_are_read(
+    make_run: MakeRun, tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    config = dataclasses.replace(
+        make_run(corpus=CorpusConfig(dataset="none")), output=str(tmp_path / "file" / below)
+    )
+    with pytest.raises(ToolkitError, match=r"--output: .*file is a file; a folder is allowed"):
+        train_codec(config)
+
+
+def test_a_step_that_memory_cannot_hold_is_one_line(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error in (
+        MemoryError("no room"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
+    ):
+
+        def full(*_args: object, error: Exception = error, **_options: object) -> None:
+            raise error
+
+        monkeypatch.setattr(training, "shared_loss", full)
+        with pytest.raises(ToolkitError, match="--batch-tokens"):
+            train_codec(make_run(training={"epochs": 1}))
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_the_record_keeps_every_point_whatever_the_resumes(make_run: MakeRun, at: int) -> None:
+    """Left off at an epoch's end and resumed: the epoch's validation point stays, and no point is twice."""
+    schedule = {"epochs": 3, "checkpoint_steps": 2}
+    steps = len(modality("text").material(make_run(), None).batches()(0))
+    train_codec(make_run("whole", training=schedule))
+    train_codec(make_run("broken", training=schedule), stop_after_steps=steps + at)
+    train_codec(make_run("broken", training=schedule, resume=True))
+    whole, broken = (scalars(make_run(name)) for name in ("whole", "broken"))
+    assert [step for step, _ in whole["validation/loss"]] == [steps, 2 * steps, 3 * steps]
+    assert broken == whole
+
+
+def scalars(config: TextRunConfig) -> dict[str, list[tuple[int, float]]]:
+    """Points of a run's record, by name."""
+    events = EventAccumulator(str(Path(config.output) / "tensorboard"))
+    events.Reload()
+    names = events.Tags()["scalars"]
+    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+
+
+@pytest.mark.parametrize("fault", ["removed", "full"])
+def test_a_record_that_cannot_be_written_ends_with_a_warning(
+    make_run: MakeRun, fault: str, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    add = Record.add
+
+    def spoil(self: Record, name: str, value: float, *, step: int) -> None:
+        if fault == "removed":
+            shutil.rmtree(Path(make_run().output) / "tensorboard", ignore_errors=True)
+            add(self, name, value, step=step)
+        else:
+            with files_limited_to(40):
+                add(self, name, value, step=step)
+
+    monkeypatch.setattr(Record, "add", spoil)
+    checkpoint = train_codec(make_run(training={"epochs": 1}))
+    assert checkpoint.metrics["epoch"] == 0
+    assert sum("without a TensorBoard record" in line for line in caplog.messages) == 1
+    assert "Traceback" not in capfd.readouterr().err

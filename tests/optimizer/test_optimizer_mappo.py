@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data.artifacts import ToolkitError
 from optimizer import mappo
@@ -371,23 +372,24 @@ def test_tensorboard_log_is_written(make_tasks, tmp_path):
     assert list((tmp_path / "log").glob("events*"))
 
 
-def test_a_log_keeps_every_episode_of_a_training_that_was_cut_off(make_tasks, tmp_path):
-    """Each resumption once purged the point before it."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+def test_a_resumed_tensorboard_log_keeps_every_episode(make_tasks, tmp_path):
+    tasks, kept = make_tasks(), tmp_path / "kept.safetensors"
 
-    class StoppedError(Exception):
+    class Stop(Exception):  # noqa: N818
         pass
 
-    def stop(learner):
-        learner.save(tmp_path / "checkpoint.safetensors")
-        raise StoppedError
+    def stop_after_two(learner):
+        if len(learner.curve.qoe) == 2:
+            learner.save(kept)
+            raise Stop
 
-    for _ in range(3):
-        one = trainer(make_tasks(), episodes=3, copies=2)
-        with pytest.raises(StoppedError):
-            one.train(checkpoint=tmp_path / "checkpoint.safetensors", log=tmp_path / "log", watch=stop)
-    log = EventAccumulator(str(tmp_path / "log")).Reload()
-    assert [event.step for event in log.Scalars("qoe")] == [1, 2, 3]
+    with pytest.raises(Stop):
+        trainer(tasks, episodes=3, copies=2).train(log=tmp_path / "log", watch=stop_after_two)
+    curve = trainer(tasks, episodes=3, copies=2).train(checkpoint=kept, log=tmp_path / "log")
+    events = EventAccumulator(str(tmp_path / "log"))
+    events.Reload()
+    points = [(event.step, event.value) for event in events.Scalars("qoe")]
+    assert points == [(step, pytest.approx(qoe, rel=1e-6)) for step, qoe in enumerate(curve.qoe, start=1)]
 
 
 def test_one_sample_has_no_deviation():
