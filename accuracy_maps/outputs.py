@@ -31,6 +31,7 @@ _APART = (
     "beside",
     "also_beside",
     "skip_bad",
+    "bleu_tokenize",
 )
 """Of a config, what may differ between maps that are equal: places, and what the map itself says."""
 _DRAWN = ("beside", "also_beside")
