@@ -37,6 +37,8 @@ _UNTAGGED = frozenset((
     "mode", "multinomial", "nms", "put", "_ctc_loss", "_unique2", "unique_consecutive", "unique_dim",
 ))  # fmt: skip
 """Lookup, pooling, resampling and order statistics, which torch neither tags nor decomposes."""
+_MOST_DEEP = 16
+"""How often an operator may come down to itself."""
 _KERNELS = (
     "CompositeImplicitAutograd",
     "CompositeExplicitAutograd",
@@ -141,7 +143,8 @@ class _Dispatched(TorchDispatchMode):
                     self.masked["attention"] += _masked(arguments)
                 if _is_free(func) or not (_multiplies(arguments) or _is_composite(func)):
                     return self._free(func(*args, **kwargs), func)
-            kernel = None if func in self._chain[:-1] else _kernel(func)
+            deep = self._chain.count(func) > _MOST_DEEP  # `roll` comes down to itself, an axis at a time
+            kernel = None if deep else _kernel(func)
             if kernel is not None:
                 with self:
                     return kernel(*args, **kwargs)

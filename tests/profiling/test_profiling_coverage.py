@@ -138,6 +138,7 @@ class Ranged(nn.Module):
         (nn.Sequential(nn.Unfold(2), nn.Fold((8, 8), 2)), (IMAGE,), 0),
         (nn.PixelUnshuffle(2), (IMAGE,), 0),
         (nn.RReLU(), (IMAGE,), 0),
+        (Call(lambda x: x.roll((1, 2), (2, 3))), (IMAGE,), 0),
         (nn.LogSigmoid(), (IMAGE,), 0),
         (nn.AdaptiveMaxPool2d(3), (IMAGE,), 0),
         (nn.EmbeddingBag(9, 4), (zeros(2, 3, dtype=torch.long),), 0),
