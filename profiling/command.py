@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from deepsc.config import CodecConfig
 from deepsc.device import resolve_device
 from profiling import plot, tables
 from profiling.config import ProfileConfig
+from profiling.flops_file import FlopsFile
 from profiling.latency import DTYPES, LatencyConfig
 from profiling.modalities import ANSWERS, CLASSES, IMAGE_K, LENGTH, MODALITIES, TEXT_K
 
@@ -71,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     files = parser.add_argument_group("files")
     files.add_argument("--output", metavar="FILE", help=f"the FLOPs file, of a codec ({_OUTPUT})")
+    files.add_argument("--overwrite", action="store_true", help="replace an output that other settings made")
     files.add_argument("--table", metavar="FILE", action="append",
                        help="all tables as .md or .tex, or counts by module as .csv; repeatable")  # fmt: skip
     files.add_argument("--plot", metavar="FILE", help="stacked bars of a codec, as .png, .pdf or .svg")
@@ -171,6 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _profile_codec(config: ProfileConfig) -> CodecProfile:
     codec, data_sha256 = codec_config(config)
+    output = config.output or _OUTPUT
+    if not config.overwrite:
+        _refuse_other_settings(output, config, codec)
     from profiling import report
     from profiling.profile import profile_codec, time_codec
 
@@ -181,12 +188,43 @@ def _profile_codec(config: ProfileConfig) -> CodecProfile:
         result = time_codec(result, config.latency)
     full_config = asdict(config) | {"codec": codec.to_dict()}
     source = provenance(config=full_config, seed=None, data_sha256=data_sha256)
-    report.flops_file(result, source).save(config.output or _OUTPUT)
+    report.flops_file(result, source).save(output)
     _write_tables(config, result)
     if config.plot is not None:
         name = f"{codec.model_name['name']} {codec.model_name['preset']}, {result.decoding}"
         plot.plot_split(config.plot, result.parts, title=f"{name}\n{result.heading}")
     return result
+
+
+def _refuse_other_settings(path: str, config: ProfileConfig, codec: CodecConfig) -> None:
+    """Refuse to write over what is no FLOPs file of the same codec, task and timing.
+
+    Raises:
+        ToolkitError: naming the two ways out.
+    """
+    if not os.path.lexists(path):
+        return
+    assert config.modality is not None
+    kind = MODALITIES[config.modality]
+    task = {**kind.sizes, **config.given(kind.sizes)}
+    latency = None if config.latency is None else asdict(config.latency)
+    settings: dict[str, Any] = {"codec": codec.to_dict(), "decoding": kind.decoding(task), "latency": latency}
+    if not kind.errors(codec, task):
+        settings |= kind.file_sizes(codec, task)
+    try:
+        old = FlopsFile.load(path)
+        old_settings = {
+            "codec": old.provenance["config"]["codec"],
+            "latency": old.breakdown.get("latency", {}).get("config"),
+        }
+        old_settings |= {name: getattr(old, name) for name in settings if name not in old_settings}
+    except (ToolkitError, KeyError, TypeError, AttributeError):  # something else, or damaged
+        old_settings = {}
+    if old_settings != json.loads(json.dumps(settings)):
+        raise ToolkitError(
+            f"--output: {path} is there, made with other settings; give another name, "
+            "or --overwrite to replace it"
+        )
 
 
 def _profile_model(config: ProfileConfig) -> ModelProfile:
@@ -208,32 +246,23 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
 
     if config.latency is not None:
         resolve_device(config.latency.device)
-
-    def count(device: str) -> ModelProfile:
-        model = build(device, 1)
-        return profile_model(
+    model = build("meta", 1)
+    try:
+        result = profile_model(
             model.workload.module,
             model.workload.inputs,
             name=f"{model.name}, {model.parameters / 1e6:.2f} M parameters",
             allow_uncounted=config.allow_uncounted,
         )
-
-    try:
-        result = count("meta")
     except ToolkitError:
         raise
-    except Exception:  # the model looks at values, which shapes do not have
-        try:
-            result = count("cpu")
-        except ToolkitError:
-            raise
-        except Exception as error:  # whatever a model raises that takes other inputs
-            flags = "--image-size" if config.timm is not None else "--source-length, --image-size"
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ToolkitError(
-                f"{flags}: the model does not run on these inputs alone: {reason}; "
-                "models with others are allowed from Python, with profiling.profile.profile_model"
-            ) from error
+    except Exception as error:  # whatever a model raises that takes other inputs
+        flags = "--image-size" if config.timm is not None else "--source-length, --image-size"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ToolkitError(
+            f"{flags}: the model does not run on these inputs alone: {reason}; "
+            "models with others are allowed from Python, with profiling.profile.profile_model"
+        ) from error
     if config.latency is not None:
         (counted,) = result.counted
         runs = {counted.name: build(config.latency.device, config.latency.batch).workload}

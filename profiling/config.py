@@ -14,7 +14,7 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "--timm": frozenset({"image_size"}),
     "--hf-config": frozenset({"source_length", "target_length", "image_size"}),
 }
-_CODEC_ONLY = {"checkpoint", "preset", "output", "plot"}
+_CODEC_ONLY = {"checkpoint", "preset", "output", "overwrite", "plot"}
 _PRESET_ONLY = frozenset[str]().union(*(modality.preset_sizes for modality in MODALITIES.values()))
 
 
@@ -60,6 +60,8 @@ class ProfileConfig:
     """Files for the tables: Markdown, LaTeX or CSV by suffix."""
     plot: str | None = None
     """File for the stacked bars."""
+    overwrite: bool = False
+    """Replace a FLOPs file that other settings made."""
     latency: LatencyConfig | None = None
     allow_uncounted: bool = False
 
@@ -73,7 +75,7 @@ class ProfileConfig:
         allowed = _ALLOWED[self.subject]
         for name in sorted(set().union(*_ALLOWED.values()) | _CODEC_ONLY):
             fits = name in allowed or (name in _CODEC_ONLY and self.modality is not None)
-            if getattr(self, name) is not None and not fits:
+            if getattr(self, name) not in (None, False) and not fits:
                 others = ", ".join(sorted(map(flag_of, allowed)))
                 errors.append(f"{flag_of(name)}: given, {self.subject} has none; it has {others}")
         if self.checkpoint is not None:

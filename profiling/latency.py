@@ -16,7 +16,7 @@ from profiling.units import Flops
 if TYPE_CHECKING:
     import torch
 
-    from profiling.measured import Workload
+    from profiling.copies import Workload
 
 DTYPES = ("float32", "bfloat16")
 _ENERGY_S = 1.0

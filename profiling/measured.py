@@ -1,45 +1,36 @@
-"""Counting a module as it runs: torch's FlopCounterMode and fvcore's FlopCountAnalysis, side by side.
+"""Counting a module with other tools: torch's FlopCounterMode and fvcore's FlopCountAnalysis, side by side.
 
-Both count matrix products, by module. What else each counts, and what it passes over, is named: no tool's
-zero is taken for a cost of zero. Attention runs as plain products while it is counted, without the fast path
-and the fused kernels, some of which either tool counts as nothing.
+Both count matrix products, by module and by operator, and so can be compared with `profiling.aten`.
+Attention and recurrent layers run as plain products while they are counted, without the fast path and the
+fused kernels, some of which either tool counts as nothing.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from profiling.operators import cause_of, has_bias, is_product, is_view
+from profiling.copies import CPU, Workload, copied
 from profiling.units import Flops, Macs
 
-_FVCORE_ESTIMATES = frozenset({"layer_norm", "batch_norm", "group_norm", "instance_norm"})
-"""fvcore's guesses per element, no multiply-adds; also upsampling and pooling, which it names by operator."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Workload:
-    """A module and the inputs of one forward pass."""
-
-    module: nn.Module
-    inputs: tuple[Any, ...]
-
-    def run(self) -> object:
-        """Run the forward pass."""
-        return self.module(*self.inputs)
+_FVCORE_PRODUCTS = frozenset({"addmm", "bmm", "conv", "einsum", "linear", "matmul", "mm"})
+"""What fvcore counts in multiply-adds; all else is a guess per element of the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +39,8 @@ class TorchCount:
 
     modules: Mapping[str, Flops]
     """Matrix products by module path, each module's own."""
-    elements: Mapping[str, int]
-    """Elements written by operators that are no matrix products, by cause; see `profiling.operators`."""
-    uncounted: Mapping[str, int]
-    """Calls of operators that nobody can name."""
+    operators: Mapping[str, Flops]
+    """The same by operator."""
 
     @property
     def total(self) -> Flops:
@@ -65,6 +54,8 @@ class FvcoreCount:
 
     modules: Mapping[str, Macs]
     """Matrix products by module path, each module's own."""
+    operators: Mapping[str, Macs]
+    """The same by operator, convolutions of all kinds as `conv`."""
     estimates: Mapping[str, int]
     """What it adds for operators that are no matrix products, in operations: LayerNorm at 5 per element."""
     passed_over: Mapping[str, int]
@@ -76,42 +67,36 @@ class FvcoreCount:
         return Macs.total(self.modules.values())
 
 
-class _Others(TorchDispatchMode):
-    """Elements written by operators that FlopCounterMode has no formula for. Views write none."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.elements: Counter[str] = Counter()
-        self.uncounted: Counter[str] = Counter()
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        written = sum(tensor.numel() for tensor in tensors)
-        if is_product(func):
-            if has_bias(func, args):
-                self.elements["bias"] += written
-        elif not is_view(func):
-            cause = cause_of(func)
-            if cause is None:
-                self.uncounted[str(func._overloadpacket)] += 1
-            else:  # of a normalisation the result alone, not its means and deviations
-                self.elements[cause] += tensors[0].numel() if cause == "normalisation" else written
-        return result
+@contextmanager
+def as_products() -> Iterator[None]:
+    """Run modules as the matrix products they are made of, without fused kernels."""
+    fused_recurrence = torch._C._get_mkldnn_enabled()  # torch.backends.mkldnn.flags would warn of TF32
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with _without_traces(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(fused_recurrence)
 
 
 @contextmanager
-def plain_attention() -> Iterator[None]:
-    """Run attention as two matrix products and a softmax, whichever module asks for it."""
+def _without_traces() -> Iterator[None]:
+    """Run modules as they are written: nothing compiled, no gradient; random generators are put back."""
+    dynamo = "torch._dynamo" in sys.modules  # else nothing is compiled, and the import is slow
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  the global one
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with mock.patch.object(nn.functional, "scaled_dot_product_attention", _attention):
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=[]),
+            torch.compiler.set_stance("force_eager") if dynamo else nullcontext(),
+        ):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 @contextmanager
@@ -122,7 +107,11 @@ def by_module(module: nn.Module, read: Callable[[], int]) -> Iterator[Counter[st
         module: runs inside the context.
         read: the count.
     """
-    paths = {submodule: collapse(path) for path, submodule in module.named_modules()}
+    paths = {
+        submodule: collapse(path)
+        for path, submodule in module.named_modules()
+        if not isinstance(submodule, torch.jit.ScriptModule)  # takes no hooks, and counts for what holds it
+    }
     gains: Counter[str] = Counter()
     running, seen = [""], read()
 
@@ -143,7 +132,10 @@ def by_module(module: nn.Module, read: Callable[[], int]) -> Iterator[Counter[st
     hooks = [
         hook
         for submodule in paths
-        for hook in (submodule.register_forward_pre_hook(enter), submodule.register_forward_hook(leave))
+        for hook in (
+            submodule.register_forward_pre_hook(enter),
+            submodule.register_forward_hook(leave, always_call=True),
+        )
     ]
     try:
         yield gains
@@ -153,32 +145,28 @@ def by_module(module: nn.Module, read: Callable[[], int]) -> Iterator[Counter[st
             hook.remove()
 
 
-@torch.no_grad()
 def count_with_torch(workload: Workload) -> TorchCount:
     """Count a forward pass with torch.utils.flop_counter.FlopCounterMode."""
     module, counter = workload.module, FlopCounterMode(display=False)
-    # Its own counts by module go astray where a module is called from two places. Entered last, it sees an
-    # operator first and hands on what it decomposes it to.
-    with (
-        plain_attention(),
-        _frozen(module),
-        by_module(module, counter.get_total_flops) as modules,
-        _Others() as others,
-        counter,
-    ):
+    # Its own counts by module go astray where a module is called from two places.
+    with as_products(), _frozen(module), by_module(module, counter.get_total_flops) as modules, counter:
         workload.run()
     return TorchCount(
         modules={path: Flops(count) for path, count in modules.items() if count},
-        elements=dict(sorted(others.elements.items())),
-        uncounted=dict(sorted(others.uncounted.items())),
+        operators={
+            packet.__name__: Flops(count)
+            for packet, count in counter.get_flop_counts().get("Global", {}).items()
+            if count
+        },
     )
 
 
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
     """No parameter asks for a gradient, for FlopCounterMode fails where one is a module's input."""
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    module.requires_grad_(False)
+    trained = [one for one in module.parameters() if one.requires_grad and one.is_leaf and not is_lazy(one)]
+    for parameter in trained:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
@@ -186,53 +174,44 @@ def _frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-@torch.no_grad()
 def count_with_fvcore(workload: Workload) -> FvcoreCount:
     """Count a forward pass with fvcore's FlopCountAnalysis, by jit tracing.
 
     Operators on fvcore's own list of free ones (reshapes, but also clamp and relu) it does not name;
-    `count_with_torch` does.
+    `profiling.aten` does.
     """
     try:
         by_module, passed_over = _trace(workload)
-    except (TypeError, AssertionError):
+    except Exception:
+        if not any(tensor.is_meta for tensor in tree_leaves(workload.inputs) if isinstance(tensor, Tensor)):
+            raise
         # While jit traces, sizes are tensors, which a convolution on the meta device refuses.
-        with _on_cpu(workload) as real:
-            by_module, passed_over = _trace(real)
+        by_module, passed_over = _trace(copied(workload, CPU))
     products = {
-        path: sum(int(count) for name, count in counts.items() if not _is_estimate(name))
+        path: sum(int(count) for name, count in counts.items() if name in _FVCORE_PRODUCTS)
         for path, counts in by_module.items()
     }
+    total = by_module[""].items()
     return FvcoreCount(
         modules={path: Macs(count) for path, count in _own(products).items()},
-        estimates={name: int(count) for name, count in by_module[""].items() if _is_estimate(name)},
+        operators={name: Macs(int(count)) for name, count in total if name in _FVCORE_PRODUCTS and count},
+        estimates={name: int(count) for name, count in total if name not in _FVCORE_PRODUCTS},
         passed_over=dict(sorted(passed_over.items())),
     )
 
 
 def _trace(workload: Workload) -> tuple[Mapping[str, Mapping[str, float]], Mapping[str, int]]:
-    with warnings.catch_warnings(), plain_attention():
+    with (
+        warnings.catch_warnings(),
+        _without_traces(),
+        mock.patch.object(nn.functional, "scaled_dot_product_attention", _attention),
+    ):
         warnings.simplefilter("ignore")  # of torch.jit being old, and of a trace holding for its shapes alone
         from fvcore.nn import FlopCountAnalysis
 
         analysis = FlopCountAnalysis(workload.module, workload.inputs)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         return analysis.by_module_and_operator(), analysis.unsupported_ops()
-
-
-@contextmanager
-def _on_cpu(workload: Workload) -> Iterator[Workload]:
-    """A workload of the meta device on the CPU for a while, all weights 0."""
-    module = workload.module.to_empty(device="cpu")
-    for tensor in (*module.parameters(), *module.buffers()):
-        tensor.zero_()
-    try:
-        yield Workload(
-            module=module,
-            inputs=tree_map_only(Tensor, lambda x: torch.zeros_like(x, device="cpu"), workload.inputs),
-        )
-    finally:
-        module.to("meta")
 
 
 def collapse(path: str) -> str:
@@ -254,10 +233,6 @@ def _own(totals: Mapping[str, int]) -> dict[str, int]:
     for path, count in own.items():
         collapsed[collapse(path)] += count
     return {path: count for path, count in collapsed.items() if count}
-
-
-def _is_estimate(operator: str) -> bool:
-    return operator in _FVCORE_ESTIMATES or "upsample" in operator or "pool" in operator
 
 
 def _attention(

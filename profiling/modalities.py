@@ -18,10 +18,11 @@ from profiling.text import text_parts
 from profiling.vqa import vqa_parts
 
 if TYPE_CHECKING:
+    from profiling.aten import ProductCount
     from profiling.measured import FvcoreCount, TorchCount
     from profiling.workloads import Workloads
 
-    Count = TypeVar("Count", TorchCount, FvcoreCount)
+    Count = TypeVar("Count", ProductCount, TorchCount, FvcoreCount)
 
 TEXT_K, IMAGE_K = 16, 32
 """k^T and k^I of Table I."""

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from data.artifacts import ToolkitError
 from deepsc.config import CodecConfig
 from deepsc.device import resolve_device
 from profiling import workloads
-from profiling.functions import count_calls
+from profiling.aten import ProductCount, count_products
+from profiling.copies import CPU, META, Workload, copied
 from profiling.latency import Latency, LatencyConfig, time_workloads
-from profiling.measured import Workload, count_with_fvcore, count_with_torch
+from profiling.measured import count_with_fvcore, count_with_torch
 from profiling.modalities import MODALITIES, Sizes, modality_of
 from profiling.parts import Part
-from profiling.residuals import Counted, check
+from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, Counted, check
 
+Count = TypeVar("Count")
 logger = logging.getLogger(__name__)
 
 
@@ -73,15 +76,22 @@ def profile_codec(config: CodecConfig, *, allow_uncounted: bool = False, **sizes
     parts = kind.parts(config, task)
     codec = kind.trained.codec(config)
     workloads.for_counting(codec)
-    # Made anew for each counter. fvcore's run on the CPU, since jit traces no convolution on the meta device,
-    # and the rest more slowly; FlopCounterMode's on the meta device, where shapes alone are computed.
+    # Made anew for each device. fvcore's run on the CPU, since jit traces no convolution on the meta device,
+    # and the rest more slowly; the others' on the meta device, where shapes alone are computed.
     runs = kind.runs_to_count(codec, task)
     in_fvcore = kind.gather({name: count_with_fvcore(run) for name, run in runs.items()}, task)
     codec.to("meta")
     runs = kind.runs_to_count(codec, task)
     in_torch = kind.gather({name: count_with_torch(run) for name, run in runs.items()}, task)
+    dispatched = kind.gather({name: count_products(run) for name, run in runs.items()}, task)
     counted = tuple(
-        Counted(name=part.name, closed=part.modules, torch=in_torch[part.name], fvcore=in_fvcore[part.name])
+        Counted(
+            name=part.name,
+            closed=part.modules,
+            products=dispatched[part.name],
+            torch=in_torch[part.name],
+            fvcore=in_fvcore[part.name],
+        )
         for part in parts
     )
     check(counted, allow_uncounted=allow_uncounted)
@@ -102,8 +112,8 @@ def profile_model(
 ) -> ModelProfile:
     """Count a forward pass of any module by every method, module by module.
 
-    The closed form applies the layers' formulas to each call of a torch function that multiplies. On the meta
-    device no weights are needed; elsewhere the module runs, in evaluation mode.
+    Copies of the module and of its inputs run, in evaluation mode: on the meta device, where shapes alone are
+    computed, or on the CPU if the module looks at values. The originals are left as they are.
 
     Args:
         module: what to count.
@@ -112,24 +122,49 @@ def profile_model(
         allow_uncounted: warn of what no method explains, instead of refusing it.
 
     Raises:
-        ToolkitError: if a count is not explained.
+        ToolkitError: if a count is not explained, or the module cannot be copied.
     """
-    training = module.training
-    workload = Workload(module=module.eval(), inputs=tuple(inputs))
-    try:
-        closed, kinds = count_calls(workload)
-        torch_count = count_with_torch(workload)
-        try:
-            fvcore_count = count_with_fvcore(workload)
-        except Exception as error:  # whatever jit finds it cannot trace; the table says that it did not
-            fvcore_count = None
-            logger.warning("fvcore cannot trace %s: %s", type(module).__name__, _first_line(error))
-    finally:
-        module.train(training)
+    original = Workload(module=module, inputs=tuple(inputs))
+    products, device = count_on_a_copy(original)
     title = name or type(module).__name__
-    counted = Counted(name=title, closed=closed, torch=torch_count, fvcore=fvcore_count, kinds=kinds)
+    counted = Counted(
+        name=title,
+        closed=products.modules,
+        products=products,
+        torch=_unless_it_fails(FLOP_COUNTER_MODE, count_with_torch, original, device),
+        fvcore=_unless_it_fails(FVCORE, count_with_fvcore, original, device),
+    )
     check([counted], allow_uncounted=allow_uncounted)
     return ModelProfile(heading=title, counted=(counted,))
+
+
+def count_on_a_copy(original: Workload) -> tuple[ProductCount, torch.device]:
+    """The products of a module that is never run itself, and the device that its copy ran on.
+
+    Raises:
+        ToolkitError: if the module cannot be copied.
+    """
+    try:
+        return count_products(copied(original, META)), META
+    except ToolkitError:
+        raise
+    except Exception as error:  # the module looks at values, which shapes do not have
+        logger.debug("not on the meta device: %s", error)
+    try:
+        return count_products(copied(original, CPU)), CPU
+    except Exception:
+        # It may need autograd. What it raises now is its own error, as the user would see it.
+        return count_products(copied(original, CPU), below_autograd=False), CPU
+
+
+def _unless_it_fails(
+    tool: str, count: Callable[[Workload], Count], original: Workload, device: torch.device
+) -> Count | None:
+    try:
+        return count(copied(original, device))
+    except Exception as error:  # whatever a tool cannot run or trace; the table says that it did not
+        logger.warning("%s cannot count %s: %s", tool, type(original.module).__name__, _first_line(error))
+        return None
 
 
 def time_codec(profile: CodecProfile, config: LatencyConfig) -> CodecProfile:

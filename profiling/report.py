@@ -14,7 +14,7 @@ from profiling.flops_file import FlopsFile
 from profiling.latency import Latency, Timing
 from profiling.parts import SHARES, belongs, split
 from profiling.profile import CodecProfile, ModelProfile
-from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, MASKED, Counted
+from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, Counted
 from profiling.tables import Table
 from profiling.units import Flops, Macs
 
@@ -44,7 +44,7 @@ def notes(profile: ModelProfile) -> list[str]:
             "A JSC codec computes all symbols of its nested code, "
             f"{' and '.join(str(k[-1]) for k in profile.config.uplinks)} a token, whatever k is sent."
         )
-    masked = Macs.total(counted.kinds.get(MASKED, Macs(0)) for counted in profile.counted)
+    masked = Macs.total(macs for counted in profile.counted for macs in counted.products.masked.values())
     if masked:
         lines.append(
             f"Causal mask counted dense: {masked.flops} of attention are computed and masked; a kernel that "
@@ -68,10 +68,10 @@ def flops_file(profile: CodecProfile, provenance: Mapping[str, Any]) -> FlopsFil
                 "local": part.local,
                 "as_printed": None if part.as_printed is None else part.as_printed.count,
                 "corrected": part.corrected.count,
-                "flop_counter_mode": counted.torch.total.count,
+                "flop_counter_mode": None if counted.torch is None else counted.torch.total.count,
                 "fvcore_macs": None if counted.fvcore is None else counted.fvcore.total.count,
                 "modules": {path: macs.flops.count for path, macs in part.modules.items()},
-                "elements_not_counted": dict(counted.torch.elements),
+                "elements_not_counted": dict(counted.products.elements),
                 "slips": [
                     {"equation": slip.equation, "what": slip.what, "flops": slip.flops.count}
                     for slip in part.slips
@@ -154,15 +154,15 @@ def _modules(profile: ModelProfile) -> Table:
 
 
 def _module_rows(counted: Counted) -> Iterator[tuple[str, tuple[Flops | None, Flops | None, Flops | None]]]:
-    fvcore = None if counted.fvcore is None else counted.fvcore.modules
-    paths = dict.fromkeys((*counted.closed, *counted.torch.modules, *(fvcore or ())))
-    for path in paths:
+    in_torch = None if counted.torch is None else counted.torch.modules
+    in_fvcore = None if counted.fvcore is None else counted.fvcore.modules
+    for path in dict.fromkeys((*counted.closed, *(in_torch or ()), *(in_fvcore or ()))):
         yield (
             path,
             (
                 counted.closed.get(path, Macs(0)).flops,
-                counted.torch.modules.get(path, Flops(0)),
-                None if fvcore is None else fvcore.get(path, Macs(0)).flops,
+                None if in_torch is None else in_torch.get(path, Flops(0)),
+                None if in_fvcore is None else in_fvcore.get(path, Macs(0)).flops,
             ),
         )
 
@@ -221,13 +221,16 @@ def _residuals(profile: ModelProfile) -> Table:
     rows = []
     for tool in (FLOP_COUNTER_MODE, FVCORE):
         found = {cause: flops for (name, cause), flops in causes.items() if name == tool}
-        if tool == FVCORE and any(counted.fvcore is None for counted in profile.counted):
-            rows.append(("fvcore prints nothing: jit cannot trace the model", "", ""))
+        if dict(zip((FLOP_COUNTER_MODE, FVCORE), _measured([*profile.counted]), strict=True))[tool] is None:
+            rows.append((f"{tool} prints nothing: it cannot run the model", "", ""))
             continue
         printed = corrected - Flops.total(found.values())
-        rows.append((f"{tool} prints", _mflop(printed), f"{printed / corrected:.2%}"))
-        rows += [(f"  {cause}", _mflop(flops), f"{flops / corrected:+.2%}") for cause, flops in found.items()]
-    rows.append(("corrected", _mflop(corrected), "100.00%"))
+        rows.append((f"{tool} prints", _mflop(printed), _share(printed, corrected)))
+        rows += [
+            (f"  {cause}", _mflop(flops), _share(flops, corrected, signed=True))
+            for cause, flops in found.items()
+        ]
+    rows.append(("corrected", _mflop(corrected), _share(corrected, corrected)))
     return Table(
         title="From what each tool prints to the corrected count, all parts together",
         columns=("residual", "MFLOP", "share"),
@@ -238,8 +241,8 @@ def _residuals(profile: ModelProfile) -> Table:
 def _elements(profile: ModelProfile) -> Table:
     elements: Counter[str] = Counter()
     for counted in profile.counted:
-        elements.update(counted.torch.elements)
-    uncounted = sum(sum(counted.torch.uncounted.values()) for counted in profile.counted)
+        elements.update(counted.products.elements)
+    uncounted = sum(sum(counted.products.uncounted.values()) for counted in profile.counted)
     rows = [(cause, f"{count / 1e6:.3f}") for cause, count in elements.most_common()]
     if uncounted:
         rows.append((f"unknown operators: {uncounted} calls", "not counted"))
@@ -311,11 +314,12 @@ def _latency_fields(latency: Latency) -> dict[str, Any]:
     }
 
 
-def _measured(counted: list[Counted]) -> tuple[Flops, Flops | None]:
-    fvcore = [one.fvcore for one in counted if one.fvcore is not None]
+def _measured(counted: list[Counted]) -> tuple[Flops | None, Flops | None]:
+    in_torch = [one.torch.total for one in counted if one.torch is not None]
+    in_fvcore = [one.fvcore.total.flops for one in counted if one.fvcore is not None]
     return (
-        Flops.total(one.torch.total for one in counted),
-        Macs.total(one.total for one in fvcore).flops if len(fvcore) == len(counted) else None,
+        Flops.total(in_torch) if len(in_torch) == len(counted) else None,
+        Flops.total(in_fvcore) if len(in_fvcore) == len(counted) else None,
     )
 
 
@@ -326,6 +330,12 @@ def _names(profile: CodecProfile, share: str) -> set[str]:
 def _model(profile: CodecProfile) -> str:
     name = profile.config.model_name
     return f"{name['name']} {name['preset']}"
+
+
+def _share(flops: Flops, total: Flops, *, signed: bool = False) -> str:
+    if not total:  # a model without products
+        return "–"
+    return f"{flops / total:{'+' if signed else ''}.2%}"
 
 
 def _mflop(flops: Flops | None) -> str:

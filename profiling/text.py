@@ -1,7 +1,7 @@
 """The text codec's FLOPs from its config: Appendix A as printed, the corrected closed form, and the slips.
 
 Counted: every product of matrices. Not counted, here or by torch's FlopCounterMode: biases, LayerNorm,
-softmax, activations, embeddings, power normalisation; `profiling.operators` names them all. One sentence,
+softmax, activations, embeddings, power normalisation; `profiling.aten` reports them all. One sentence,
 without padding.
 """
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,11 +13,12 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from deepsc.decoding import CACHE_ARGUMENT
 from deepsc.text import TextCodec
-from profiling.measured import FvcoreCount, TorchCount, Workload
-from profiling.units import Flops, Macs
+from profiling.aten import ProductCount
+from profiling.copies import Workload
+from profiling.measured import FvcoreCount, TorchCount
 from profiling.workloads import Method
 
-Count = TypeVar("Count", TorchCount, FvcoreCount)
+Count = TypeVar("Count", ProductCount, TorchCount, FvcoreCount)
 
 
 def teacher_forced(codec: TextCodec, *, source_length: int, target_length: int) -> Workload:
@@ -85,19 +87,19 @@ def over_steps(first: Count, second: Count, last: Count, steps: int) -> Count:
         steps: T.
     """
 
-    def total(field: str) -> dict[str, int]:
-        counts = [
-            {key: getattr(count, "count", count) for key, count in getattr(step, field).items()}
-            for step in (first, second, last)
-        ]
-        keys = sorted(counts[0].keys() | counts[1].keys() | counts[2].keys())
-        a, b, c = ({key: count.get(key, 0) for key in keys} for count in counts)
-        return {key: a[key] + (steps - 1) * (b[key] + c[key]) // 2 for key in keys}
+    def total(field: str) -> dict[str, Any]:
+        a, b, c = (getattr(step, field) for step in (first, second, last))
+        unit = next((type(count) for counts in (a, b, c) for count in counts.values()), int)
 
-    unit = Flops if isinstance(first, TorchCount) else Macs
-    fields = {name: total(name) for name in first.__dataclass_fields__}
-    modules = {path: unit(count) for path, count in fields.pop("modules").items()}
-    return type(first)(modules=modules, **fields)
+        def at(step: Mapping[str, Any], key: str) -> int:
+            return int(getattr(step.get(key, 0), "count", step.get(key, 0)))
+
+        return {
+            key: unit(at(a, key) + (steps - 1) * (at(b, key) + at(c, key)) // 2)
+            for key in sorted(a.keys() | b.keys() | c.keys())
+        }
+
+    return type(first)(**{field: total(field) for field in first.__dataclass_fields__})
 
 
 def _filled_cache(codec: TextCodec, like: Tensor, length: int) -> DynamicCache:

@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from data.artifacts import ToolkitError, read_json
 from deepsc.config import MOST_LAYERS
-from profiling.measured import Workload
-from profiling.workloads import Method, for_counting
+from profiling.copies import Workload
+from profiling.workloads import for_counting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +108,33 @@ def hf_model(
     inputs = _hf_inputs(model, source_length, target_length, image_size, batch)
     for_counting(model)
     model.to(device)
-    options: dict[str, Any] = {"use_cache": False} if getattr(config, "use_cache", None) is not None else {}
-
-    def run(*values: Tensor) -> tuple[Tensor, ...]:
-        output = model(**dict(zip(inputs, values, strict=True)), **options)
-        return tuple(leaf for leaf in tree_leaves(list(output.values())) if isinstance(leaf, Tensor))
-
     shapes = ", ".join(f"{name} {list(value.shape[1:])}" for name, value in inputs.items())
     return UserModel(
         name=f"{Path(path).name} ({type(model).__name__}), {shapes}",
         parameters=model.num_parameters(),
         workload=Workload(
-            module=Method(model, run), inputs=tuple(value.to(device) for value in inputs.values())
+            module=_ByName(model, tuple(inputs)), inputs=tuple(value.to(device) for value in inputs.values())
         ),
     )
+
+
+class _ByName(nn.Module):
+    """A transformers model with inputs in order and tensors alone as outputs, as jit needs them."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        for name, module in model.named_children():
+            self.add_module(name, module)  # under the model's own paths
+        self._model = (model,)  # no submodule: its children are
+        self._names = names
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """Run the model."""
+        (model,) = self._model
+        config: Any = model.config
+        options = {"use_cache": False} if getattr(config, "use_cache", None) is not None else {}
+        output = model(**dict(zip(self._names, values, strict=True)), **options)
+        return tuple(leaf for leaf in tree_leaves(list(output.values())) if isinstance(leaf, Tensor))
 
 
 def _layers(fields: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

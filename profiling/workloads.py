@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from profiling.measured import Workload
+from profiling.copies import Workload
 
 if TYPE_CHECKING:
     from deepsc.image import ImageCodec

@@ -47,7 +47,7 @@ def check_exact(profile: CodecProfile) -> None:
         assert counted.torch.modules == {path: macs.flops for path, macs in closed.items()}, part.name
         assert counted.fvcore is not None
         assert counted.fvcore.modules == closed, part.name
-        assert not counted.torch.uncounted
+        assert not counted.products.uncounted
         assert UNEXPLAINED not in {residual.cause for residual in counted.residuals()}
 
 

@@ -137,6 +137,26 @@ def test_an_output_that_cannot_be_written_is_one_line(
     assert output.out == ""
 
 
+def test_a_flops_file_of_other_settings_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "flops.json"
+    flags = ["--modality", "text", "--preset", "tiny", *LENGTHS, "--output", str(path)]
+    assert main(flags) == 0
+    assert main([*flags, "--k", "16"]) == 0  # the default, so the same settings
+    before = path.read_bytes()
+    capsys.readouterr()
+    for others in (["--k", "4"], ["--beams", "2"], ["--target-length", "3"], ["--preset", "small"]):
+        assert main([*flags, *others]) == 2
+        error = capsys.readouterr().err
+        assert f"--output: {path} is there" in error
+        assert "--overwrite" in error
+        assert path.read_bytes() == before
+    assert main([*flags, "--k", "4", "--overwrite"]) == 0
+    assert FlopsFile.load(path).k == 4
+    path.write_text("my notes")
+    assert main(flags) == 2
+    assert path.read_text() == "my notes"
+
+
 def test_help_and_reading_load_no_torch() -> None:
     code = "import sys, profiling.command as c; c.build_parser(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
@@ -150,7 +170,7 @@ def test_image_and_vqa_are_written_with_their_own_sizes(tmp_path: Path) -> None:
     assert (file.modality, file.k, file.source_length, file.target_length) == ("image", 8, 26, None)
     assert file.model["image_size"] == 40
     flags = ["--modality", "vqa", "--preset", "tiny", "--k-text", "5", "--k-image", "8", "--answers", "3"]
-    assert main([*flags, "--source-length", "7", *extra]) == 0
+    assert main([*flags, "--source-length", "7", "--overwrite", *extra]) == 0
     file = FlopsFile.load(path)
     assert (file.modality, file.k, file.k_text, file.k_image) == ("vqa", None, 5, 8)
     assert (file.source_length, file.image_length, file.model["answers"]) == (7, 17, 3)
@@ -162,7 +182,7 @@ def test_beams_are_counted_and_named(tmp_path: Path) -> None:
     flags = ["--modality", "text", "--preset", "tiny", *LENGTHS, "--output", str(path)]
     assert main(flags) == 0
     greedy = FlopsFile.load(path)
-    assert main([*flags, "--beams", "4"]) == 0
+    assert main([*flags, "--beams", "4", "--overwrite"]) == 0
     beams = FlopsFile.load(path)
     assert beams.decoding == "beam search, KV cache, 4 beams"
     decoder = greedy.breakdown["parts"][-1]["corrected"]

@@ -64,9 +64,9 @@ def test_residuals_lead_from_each_tools_number_to_the_corrected_one(profile: Cod
 
 
 def test_operators_passed_over_are_named_with_their_size(profile: CodecProfile) -> None:
-    elements = profile.counted[0].torch.elements
+    elements = profile.counted[0].products.elements
     assert elements["softmax"] == TINY.layers * TINY.heads * 5 * 5
-    assert elements["activation"] == TINY.layers * 5 * TINY.d_ff
+    assert elements["silu"] == TINY.layers * 5 * TINY.d_ff
     assert elements["bias"] == TINY.layers * 5 * (5 * TINY.d_model + TINY.d_ff)
     assert elements["embedding"] == 2 * 5 * TINY.d_model  # words and positions
 
