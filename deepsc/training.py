@@ -303,7 +303,7 @@ def dropout_seed(step_seed: int, rank: int) -> int:
 def _require_finite(value: float, what: str, output: Path) -> None:
     if not math.isfinite(value):
         # A folder without a finished state may be used again, see `deepsc.run`.
-        where = ", in another --output" if (output / "state.safetensors").exists() else ""
+        where = ", in another --output" if exists(output / "state.safetensors") else ""
         raise ToolkitError(f"{what} is {value}; try a lower --learning-rate{where}")
 
 
