@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
 
-from accuracy_maps.grid import Array, MeasuredGrid
+from accuracy_maps.envelope import Array
+from accuracy_maps.grid import MeasuredGrid
 from accuracy_maps.map import AccuracyMap
-from data.artifacts import ToolkitError, read_json
+from data.files.documents import read_json
+from data.files.errors import ToolkitError
 
 logger = logging.getLogger(__name__)
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import itertools
-import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.artifacts import ToolkitError, parsing
-from data.cli import Parser, float_grid, int_list, positive_int, run_command
-from data.start import run
-from data.text import printable
-from deepsc.bleu_tokenizer import TOKENIZERS
-from deepsc.config import CHANNEL_CODES
+from data.files.errors import ToolkitError, parsing
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import float_grid, int_list, positive_int
+from data.terminal.start import run
+from deepsc.codec.config import CHANNEL_CODES
 from deepsc.modality import Modality, modality, modality_names
+from deepsc.text.bleu_tokenizer import TOKENIZERS
 
 if TYPE_CHECKING:
-    from accuracy_maps import AccuracyMap, BimodalMap
+    pass
+from accuracy_maps.show.table import format_map
 
 NAME = "build-accuracy-map"
+
+
 _DESCRIPTION = """\
 Measure f(k, SNR), accuracy over the channel / local accuracy, on test data; write JSON, CSV and a plot.
 
@@ -52,6 +53,8 @@ the codec's alone. It shows a plan first, and goes on where a kill left it, in t
 
 writes an HTML page to look at; see build-accuracy-map report --help.
 """
+
+
 _REPORT = """\
 Write one self-contained HTML page of a map: curves with intervals, tables, provenance, and sliders over k,
 SNR, bandwidth and number of UEs that read the map. It opens offline.
@@ -154,10 +157,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             if training:
                 raise ToolkitError("--: given without --from-scratch, which train-deepsc's flags are for")
             _check_modality(args, name)
-        from accuracy_maps.build import build_map
-        from accuracy_maps.compare import threshold_line
-        from accuracy_maps.config import MapConfig
-        from accuracy_maps.engine import engine_of
+        from accuracy_maps.show.compare import threshold_line
+        from accuracy_maps.sweep.build import build_map
+        from accuracy_maps.sweep.config import MapConfig
+        from accuracy_maps.sweep.engine import engine_of
 
         engine, device = engine_of(engine_name, address=address, device=args.device)
         fields |= {"codecs": tuple(fields.pop("codec")), "device": device}
@@ -165,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         fields |= {"beside": first, "also_beside": tuple(others)}
         config = MapConfig(**fields)
         if scratch:
-            from accuracy_maps.scratch import build_from_scratch, family
+            from accuracy_maps.sweep.from_scratch import build_from_scratch, family
 
             result = build_from_scratch(config, family(training, config, name=name), engine)
         else:
@@ -204,7 +207,7 @@ def _check_scratch(args: argparse.Namespace) -> None:
 
 def _check_modality(args: argparse.Namespace, name: str) -> None:
     """Check that the checkpoints are of the modality that was given."""
-    from deepsc.checkpoint import read_config
+    from deepsc.codec.checkpoint import read_config
 
     if args.local is None:
         raise ToolkitError("--local: none given, the map is a ratio to it")
@@ -217,37 +220,9 @@ def _check_modality(args: argparse.Namespace, name: str) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from accuracy_maps.report import write_report  # jinja2 and scipy: not for --help
+    from accuracy_maps.show.report import write_report  # jinja2 and scipy: not for --help
 
     print(f"wrote {write_report(options.map, options.output, digital=options.digital)}")
-
-
-def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:
-    """Table of ratios for a terminal: a line per k, or per pair of k with both at one SNR."""
-    from accuracy_maps.bimodal import BimodalMap  # scipy: not for --help
-
-    metric = accuracy_map.metric_name
-    half_width = (accuracy_map.ratio_high - accuracy_map.ratio_low).max() / 2
-    digits = max(2, -math.floor(math.log10(max(half_width, 1e-3))) + 1)
-    rows: list[tuple[str, Iterable[float]]]
-    if isinstance(accuracy_map, BimodalMap):
-        heading = "k^T, k^I"
-        pairs = itertools.product(accuracy_map.k_text, accuracy_map.k_image)
-        diagonal = accuracy_map.on_diagonal(accuracy_map.ratio).reshape(-1, len(accuracy_map.snr_db))
-        rows = [(f"{text}, {image}", row) for (text, image), row in zip(pairs, diagonal, strict=True)]
-    else:
-        heading = "k"
-        rows = [(str(k), row) for k, row in zip(accuracy_map.k, accuracy_map.ratio, strict=True)]
-    lines = [
-        f"{metric} over the channel / local, {accuracy_map.channel}, "
-        f"{accuracy_map.provenance.get('dataset', '')}{'; synthetic data' if accuracy_map.synthetic else ''}",
-        f"local {metric} {accuracy_map.local_accuracy:.2f} "
-        f"[{accuracy_map.local_low:.2f}, {accuracy_map.local_high:.2f}]; "
-        f"widest 95 % interval of a ratio: +-{half_width:.{digits}f}",
-        f"{heading} \\ SNR dB".rjust(12) + "".join(f"{snr:>8g}" for snr in accuracy_map.snr_db),
-    ]
-    lines += [f"{name:>12}" + "".join(f"{value:>8.{digits}f}" for value in row) for name, row in rows]
-    return "\n".join(map(printable, lines))
 
 
 if __name__ == "__main__":

@@ -10,19 +10,27 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from data.artifacts import ToolkitError, parsing, read_document, write_json, write_text
-from data.text import csv_text
-from data.typed import numbers, typed
+from accuracy_maps.envelope import Array, monotone_envelope
+from data.files.atomic import write_text
+from data.files.documents import read_document, write_json
+from data.files.errors import ToolkitError, parsing
+from data.files.printable import csv_text
+from data.files.schema import numbers, typed
 
 KIND = "accuracy-map"
-_K_UNIT = "complex channel symbols per token"
-_SNR_UNIT = "dB, E_s/N_0 per complex symbol"
-CHANNELS = ("awgn", "rayleigh", "rician")
-GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
 
-Array = NDArray[np.float64]
+
+_K_UNIT = "complex channel symbols per token"
+
+
+_SNR_UNIT = "dB, E_s/N_0 per complex symbol"
+
+
+CHANNELS = ("awgn", "rayleigh", "rician")
+
+
+GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,59 +225,3 @@ def shortest(value: float) -> str:
 def axis_start(*lows: Array) -> float:
     """Where a plot's axis of ratios begins: at the last tenth that is 0.05 below all values, or at 0."""
     return max(0.0, float(np.floor(10 * min(low.min() for low in lows) - 0.5)) / 10)
-
-
-def isotonic(values: Array, *, axis: int) -> Array:
-    """Least-squares fit that does not decrease along one axis, of all lines at once.
-
-    The min-max formula (Robertson et al., 1988): y_i is the largest over j <= i of the least over k >= i of
-    the mean of x_j to x_k. A grid's axes are short, and a library's fit line by line takes seconds.
-
-    Args:
-        values: any number of axes.
-        axis: along which.
-
-    Returns:
-        Array of `values`'s shape.
-    """
-    x = np.moveaxis(values, axis, 0)  # (n, ...)
-    n = len(x)
-    sums = np.concatenate((np.zeros_like(x[:1]), np.cumsum(x, axis=0)))  # (n + 1, ...)
-    fit = np.full_like(x, -np.inf)
-    for j in range(n):
-        lengths = np.arange(1, n - j + 1).reshape(-1, *(1,) * (x.ndim - 1))
-        means = (sums[j + 1 :] - sums[j]) / lengths  # of x_j to x_k, k = j, ..., n - 1
-        least = np.minimum.accumulate(means[::-1], axis=0)[::-1]  # over k >= i, i = j, ..., n - 1
-        np.maximum(fit[j:], least, out=fit[j:])
-    return np.moveaxis(fit, 0, axis)
-
-
-def monotone_envelope(ratio: ArrayLike, *, tolerance: float = 1e-9, max_sweeps: int = 10_000) -> Array:
-    """Least-squares fit of `ratio` that does not decrease along any axis, clipped to [0, 1].
-
-    Isotonic regression on a grid: Dykstra's alternating projections between the cones "monotone along
-    axis a".
-
-    Args:
-        ratio: measured ratios, any number of axes, each in rising order of its variable.
-        tolerance: largest change in one sweep at which the projections have converged, relative to the
-            largest ratio where that is above 1.
-        max_sweeps: sweeps after which to stop in any case.
-
-    Returns:
-        Array of `ratio`'s shape.
-    """
-    fit = np.array(ratio, dtype=np.float64)
-    tolerance *= max(1.0, float(np.max(np.abs(fit), initial=0.0)))
-    corrections = [np.zeros_like(fit) for _ in range(fit.ndim)]
-    for _ in range(max_sweeps):
-        before = fit.copy()
-        for axis, correction in enumerate(corrections):
-            moved = fit + correction
-            fit = isotonic(moved, axis=axis)
-            corrections[axis] = moved - fit
-        if np.max(np.abs(fit - before), initial=0.0) <= tolerance:
-            break
-    for axis in range(fit.ndim):  # what is left of the tolerance
-        fit = np.maximum.accumulate(fit, axis=axis)
-    return np.clip(fit, 0.0, 1.0)

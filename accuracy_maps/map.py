@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accuracy_maps.grid import CHANNELS, Array, MeasuredGrid, monotone_envelope
-from data.artifacts import ToolkitError
+from accuracy_maps.envelope import Array, monotone_envelope
+from accuracy_maps.grid import CHANNELS, MeasuredGrid
+from data.files.errors import ToolkitError
 
 __all__ = ["CHANNELS", "AccuracyMap", "monotone_envelope"]
 

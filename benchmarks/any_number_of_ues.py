@@ -18,12 +18,13 @@ from typing import Any
 
 import torch
 
-from data.cli import Parser, int_list, positive_int, run_command
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import int_list, positive_int
 from optimizer.command import SHARED, make_parts, system_flags
-from optimizer.evaluation import Scores, play, summarise
-from optimizer.inputs import load
-from optimizer.networks import LearnedPolicy
-from optimizer.policies import POLICIES
+from optimizer.policies.baselines import POLICIES
+from optimizer.policies.networks import LearnedPolicy
+from optimizer.study.evaluate import Scores, play, summarise
+from optimizer.world.inputs import load
 
 
 def main() -> None:

@@ -13,10 +13,11 @@ import time
 import torch
 from setting import setting_of
 
-from data.cli import Parser, positive_int, run_command
-from optimizer.bound import Step, bracket
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import positive_int
+from optimizer.bound.step import Step, bracket
 from optimizer.command import system_flags
-from optimizer.environment import OffloadingEnvironment
+from optimizer.world.environment import OffloadingEnvironment
 
 
 def main() -> None:

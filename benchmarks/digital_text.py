@@ -18,14 +18,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from accuracy_maps.compare import LEVEL, snr_at
-from data.artifacts import provenance, write_json
-from data.cli import Parser, int_list, positive_int, run_command
-from data.parallel import DATASETS, load_parallel
-from data.tokenizer import JointBPE
-from deepsc.channels import Channel
-from deepsc.config import CHANNEL_CODES, TextCodecConfig
+from accuracy_maps.show.compare import LEVEL, snr_at
+from data.files.documents import write_json
+from data.files.provenance import provenance
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import int_list, positive_int
+from data.text.parallel import DATASETS, load_parallel
+from data.text.tokenizer import JointBPE
+from deepsc.codec.config import CHANNEL_CODES
 from deepsc.digital import Digital, TextSource, channel_code
+from deepsc.link.channel import Channel
+from deepsc.text.config import TextCodecConfig
 
 Counts = NDArray[np.int64]
 GRID_DB = np.arange(-20.0, 30.25, 0.25)

@@ -14,9 +14,10 @@ from typing import Any
 
 from setting import Comparison, setting_of
 
-from data.cli import Parser, positive_int, run_command
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
-from optimizer.dqn import DqnConfig, DqnTrainer
+from optimizer.policies.dqn import DqnConfig, DqnTrainer
 
 BUDGETS: tuple[dict[str, Any], ...] = (
     {"episodes": 60, "copies": 32, "updates": 1},

@@ -13,11 +13,12 @@ import time
 
 import torch
 
-from data.cli import Parser, positive_int, run_command
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import positive_int
 from optimizer.command import SHARED, make_parts, system_flags
-from optimizer.environment import OffloadingEnvironment
-from optimizer.inputs import load
-from optimizer.policies import RandomPolicy
+from optimizer.policies.baselines import RandomPolicy
+from optimizer.world.environment import OffloadingEnvironment
+from optimizer.world.inputs import load
 
 
 def measure(environment: OffloadingEnvironment, *, rounds: int, observe: bool) -> tuple[float, float]:

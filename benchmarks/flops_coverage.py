@@ -24,7 +24,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from data.artifacts import ToolkitError, write_text
+from data.files.atomic import write_text
+from data.files.errors import ToolkitError
 
 TIME_S, MEMORY_BYTES = 40, 24 * 2**30
 _SMALL_NAMES = (
@@ -101,11 +102,11 @@ def _shrunk(fields: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
 
 def count(subject: str) -> dict[str, Any]:
     """What becomes of one model: "counted", "refused" or "not built", and why."""
-    from profiling.copies import copied
-    from profiling.measured import count_with_torch
+    from profiling.counted.copies import copied
+    from profiling.counted.measured import count_with_torch
+    from profiling.counted.residuals import Counted, check
+    from profiling.counted.user_model import hf_model, timm_model
     from profiling.profile import count_on_a_copy
-    from profiling.residuals import Counted, check
-    from profiling.user_model import hf_model, timm_model
 
     library, _, name = subject.partition(":")
     try:
@@ -160,8 +161,7 @@ def _line(error: Exception) -> str:
 
 def run(waiting: list[str], results: Path) -> None:
     """Count what is waiting, each model in a fork of this process, and add it to the results as it comes."""
-    import profiling.profile
-    import profiling.user_model  # noqa: F401  before the forks, which then need not import torch
+    import profiling.counted.user_model  # noqa: F401  before the forks, which then need not import torch
 
     for subject in waiting:
         worker = multiprocessing.get_context("fork").Process(target=work, args=(subject, results))

@@ -28,9 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from data.artifacts import write_text
-from profiling.aten import count_products
-from profiling.copies import Workload
+from data.files.atomic import write_text
+from profiling.counted.aten import count_products
+from profiling.counted.copies import Workload
 from profiling.units import Flops, Macs
 
 
@@ -66,8 +66,8 @@ class TextOnePass(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from deepsc.config import TextCodecConfig
-        from deepsc.text import TextCodec
+        from deepsc.text.config import TextCodecConfig
+        from deepsc.text.model import TextCodec
 
         self.transformer = TextCodec(TextCodecConfig.from_preset("base", k=(16,))).transformer
 

@@ -26,14 +26,20 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from data.cli import Parser, float_grid, int_list, positive_int
-from deepsc.channels import Channel
-from deepsc.checkpoint import Checkpoint, from_pretrained
-from deepsc.evaluation import BleuStatistics, TextEvaluator, encode_sentences, nltk_bleu
-from deepsc.link import link_at
+from data.terminal.command import Parser
+from data.terminal.flag_types import float_grid, int_list, positive_int
+from deepsc.codec.checkpoint import Checkpoint, from_pretrained
+from deepsc.link.channel import Channel
+from deepsc.link.transmit import link_at
 from deepsc.modality import modality
-from deepsc.text import TextCodec
-from deepsc.text_run import load_corpus
+from deepsc.text.evaluate import (
+    BleuStatistics,
+    TextEvaluator,
+    encode_sentences,
+    nltk_bleu,
+)
+from deepsc.text.material import load_corpus
+from deepsc.text.model import TextCodec
 
 SEED = 0
 LEAST_RATIO = 10.0

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from setting import Comparison, setting_of
 
-from data.cli import Parser, positive_int, run_command
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
-from optimizer.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.mappo import MappoConfig, MappoTrainer
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},

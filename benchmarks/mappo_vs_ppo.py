@@ -25,17 +25,18 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from data.cli import Parser, float_grid, positive_int, run_command
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import float_grid, positive_int
 from optimizer.command import system_flags
-from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.environment import OffloadingEnvironment
-from optimizer.evaluation import play
-from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.observation import View
-from optimizer.physics import Actions
-from optimizer.policies import POLICIES
-from optimizer.tasks import Tasks
-from optimizer.views import CentralOffloading, action_size, to_actions
+from optimizer.policies.baselines import POLICIES
+from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.study.evaluate import play
+from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.environment import OffloadingEnvironment
+from optimizer.world.gym import CentralOffloading, action_size, to_actions
+from optimizer.world.physics import Actions
+from optimizer.world.tasks import Tasks
+from optimizer.world.view import View
 
 UPDATES = (1, 2, 3, 5, 10, 15, 20, 30, 40, 50)
 """MAPPO's after which it is tested, beside the last."""

@@ -26,8 +26,11 @@ import numpy as np
 
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
-from data.artifacts import atomic_path, provenance, write_json
-from data.cli import Parser, float_grid, int_list, positive_int
+from data.files.atomic import atomic_path
+from data.files.documents import write_json
+from data.files.provenance import provenance
+from data.terminal.command import Parser
+from data.terminal.flag_types import float_grid, int_list, positive_int
 from deepsc.command import main as train_deepsc
 from deepsc.modality import modality_names
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from optimizer.command import SHARED, make_parts
-from optimizer.dqn import DqnTrainer
-from optimizer.evaluation import play
-from optimizer.inputs import load
-from optimizer.mappo import MappoTrainer
-from optimizer.policies import POLICIES
+from optimizer.policies.baselines import POLICIES
+from optimizer.policies.dqn import DqnTrainer
+from optimizer.policies.mappo import MappoTrainer
+from optimizer.study.evaluate import play
+from optimizer.world.inputs import load
 
 
 def setting_of(options: argparse.Namespace) -> dict[str, Any]:

@@ -14,13 +14,14 @@ import sys
 import torch
 from setting import setting_of
 
-from data.cli import Parser, positive_int, run_command
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
-from optimizer.environment import OffloadingEnvironment
-from optimizer.observation import POWER_LEVELS
-from optimizer.physics import execute
-from optimizer.policies import POLICIES
-from optimizer.ranges import power_levels_w
+from optimizer.policies.baselines import POLICIES
+from optimizer.world.environment import OffloadingEnvironment
+from optimizer.world.physics import execute
+from optimizer.world.ranges import power_levels_w
+from optimizer.world.view import POWER_LEVELS
 
 
 def main() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data.artifacts import ToolkitError, atomic_path, is_file, sha256_of
+from data.files.atomic import atomic_path
+from data.files.errors import ToolkitError
+from data.files.paths import is_file
+from data.files.provenance import sha256_of
 
 
 def cache_dir() -> Path:

@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from data.cli import Parser, finite_float, flag_of, positive_int, raise_config_errors, run_command
-from data.start import run
-from deepsc.config import SNR_RANGE_DB, RunConfig, TrainConfig
-from deepsc.device import resolve_device
+from data.files.errors import flag_of, raise_config_errors
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import finite_float, positive_int
+from data.terminal.start import run
+from deepsc.codec.config import SNR_RANGE_DB
+from deepsc.codec.device import resolve_device
 from deepsc.modality import modality, modality_in, modality_names
+from deepsc.train.config import RunConfig, TrainConfig
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             logger.info("loading torch")
         config = config_from_args(args)
         refuse_unread(config, flags_given(parser, arguments))
-        from deepsc.run import train_codec
+        from deepsc.train.run import train_codec
 
         first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
         if not first:

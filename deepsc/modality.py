@@ -1,4 +1,4 @@
-"""What a modality is, and which there are: every module `modality_*` of `deepsc` holds one as `MODALITY`.
+"""What a modality is, and which there are: every `deepsc.NAME.modality` holds one as `MODALITY`.
 
 Commands, training, checkpoints and maps know modalities by this interface alone. No torch here, nor at the
 top of those modules, so that `--help` is quick.
@@ -12,27 +12,30 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import FileFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import deepsc
-from data.artifacts import ToolkitError
-from deepsc.config import CodecConfig, RunConfig, TrainConfig
+from data.files.errors import ToolkitError
+from deepsc.codec.config import CodecConfig
+from deepsc.train.config import RunConfig, TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from data.images import ImageSet
-    from data.parallel import ParallelCorpus
-    from data.tokenizer import TextTokenizer
-    from data.vqa import VQASet
-    from deepsc.channels import Channel
-    from deepsc.checkpoint import Checkpoint
-    from deepsc.codec import Batch, Codec
+    from data.images.sets import ImageSet
+    from data.questions.sets import VQASet
+    from data.text.parallel import ParallelCorpus
+    from data.text.tokenizer import TextTokenizer
+    from deepsc.codec.base import Batch, Codec
+    from deepsc.codec.checkpoint import Checkpoint
+    from deepsc.link.channel import Channel
 
-_PREFIX = "modality_"
+_ROOM = "modality"
+"""Of the module in a modality's folder that holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +218,14 @@ class Modality(ABC, Generic[Config]):
 
 def modality_names() -> tuple[str, ...]:
     """Names of all modalities, sorted."""
-    names = (module.name for module in pkgutil.iter_modules(deepsc.__path__))
-    return tuple(sorted(name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)))
+    folders = (found for found in pkgutil.iter_modules(deepsc.__path__) if found.ispkg)
+    return tuple(sorted(folder.name for folder in folders if _has_room(folder)))
+
+
+def _has_room(folder: pkgutil.ModuleInfo) -> bool:
+    """Whether a subpackage holds a modality; it is not imported for that."""
+    assert isinstance(folder.module_finder, FileFinder)
+    return (Path(folder.module_finder.path) / folder.name / f"{_ROOM}.py").is_file()
 
 
 def modality(name: str) -> Modality[Any]:
@@ -227,7 +236,7 @@ def modality(name: str) -> Modality[Any]:
     """
     if name not in modality_names():
         raise ToolkitError(f"--modality: {name!r} given, allowed: {', '.join(modality_names())}")
-    found: Modality[Any] = importlib.import_module(f"deepsc.{_PREFIX}{name}").MODALITY
+    found: Modality[Any] = importlib.import_module(f"deepsc.{name}.{_ROOM}").MODALITY
     return found
 
 

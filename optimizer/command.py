@@ -9,19 +9,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.artifacts import ToolkitError
-from data.cli import (
-    Parser,
-    align,
+from data.files.errors import ToolkitError, raise_config_errors
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import (
     finite_float,
     float_grid,
     int_list,
     positive_int,
-    raise_config_errors,
-    run_command,
 )
-from data.start import run
-from optimizer.config import (
+from data.terminal.start import run
+from data.terminal.table import align
+from optimizer.unread import UNREAD, default_mix, unread_flags
+from optimizer.world.config import (
     CSI,
     MODALITIES,
     OFFLOAD_COSTS,
@@ -31,10 +30,9 @@ from optimizer.config import (
     Inputs,
     SystemConfig,
 )
-from optimizer.unread import UNREAD, default_mix, unread_flags
 
 if TYPE_CHECKING:
-    from optimizer.experiment import TrainConfig
+    from optimizer.study.train import TrainConfig
 
 SYMBOLS = """\
 Where each symbol of the paper is set. By a flag, where the subcommand has it:
@@ -49,7 +47,7 @@ Where each symbol of the paper is set. By a flag, where the subcommand has it:
   h                       fading (1), known or not        --csi
   eqs. (3)-(8)            who pays for the encoder        --offload-cost
   training, test episodes                                 --episodes, --test-episodes
-From Python, fields of optimizer.config.SystemConfig:
+From Python, fields of optimizer.world.config.SystemConfig:
   p, p_max                transmit power (11d)            power_min_dbm, power_max_dbm
   f, f_max                clock (11e)                     local_clock_min_hz, local_clock_max_hz
   n, n^rc, f^rc           processors (3), (5)             local_flops_per_cycle, remote_flops_per_cycle,
@@ -59,13 +57,13 @@ From Python, fields of optimizer.config.SystemConfig:
   p^c, t^dl               static power (8), download (7)  circuit_power_w, download_latency_s
   epsilon_min, t_max      limits (11b), (11g)             accuracy_min, latency_max_s
   g                       pathloss (1), TR 38.901 UMi     carrier_hz, radius_min_m, radius_max_m
-of optimizer.config.EpisodeConfig:
+of optimizer.world.config.EpisodeConfig:
   d, T                    queue at the start, steps (14)  queue_tasks, steps
                           sentences in a paragraph        sentences_per_task
   B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
                           hears others (--section-iv)     announce
-of optimizer.mappo.MappoConfig:
+of optimizer.policies.mappo.MappoConfig:
   lambda, gamma, delta    (23), (15), (25)                gae_lambda, discount, clip
   c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight
                           learning rate, batch step       learning_rate, batch_steps
@@ -344,8 +342,8 @@ def to_config(options: argparse.Namespace) -> TrainConfig:
     Raises:
         ToolkitError: listing the errors of all its parts at once.
     """
-    from optimizer.experiment import TrainConfig  # loads torch
-    from optimizer.mappo import MappoConfig
+    from optimizer.policies.mappo import MappoConfig
+    from optimizer.study.train import TrainConfig  # loads torch
 
     names = ("learners", "seeds", "test_episodes", "bound", "output", "seed")
     own = {name: getattr(options, name) for name in names if hasattr(options, name)}
@@ -387,7 +385,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from optimizer.experiment import format_table, train
+    from optimizer.study.train import format_table, train
 
     result = train(to_config(options))
     print(result.setting)
@@ -396,7 +394,7 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _figures(options: argparse.Namespace) -> None:
-    from optimizer.figures import FiguresConfig, figures
+    from optimizer.study.figures import FiguresConfig, figures
 
     config = FiguresConfig(train=to_config(options), figures=options.figures, sweep_seeds=options.sweep_seeds)
     result = figures(config)
@@ -404,7 +402,7 @@ def _figures(options: argparse.Namespace) -> None:
 
 
 def _pareto(options: argparse.Namespace) -> None:
-    from optimizer.pareto import ParetoConfig, pareto
+    from optimizer.study.pareto import ParetoConfig, pareto
 
     given = {"betas": options.betas} if hasattr(options, "betas") else {}
     result = pareto(ParetoConfig(train=to_config(options), **given))
@@ -420,7 +418,7 @@ def _pareto(options: argparse.Namespace) -> None:
 
 
 def _plan(options: argparse.Namespace) -> None:
-    from optimizer.plan import PlanConfig, plan
+    from optimizer.study.plan import PlanConfig, plan
 
     parts = make_parts(options, *SHARED)
     config = PlanConfig(**parts, qoe=options.qoe, vary=options.vary, states=options.states, seed=options.seed)
@@ -442,7 +440,7 @@ def _plan(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from optimizer.report import write_report
+    from optimizer.study.report import write_report
 
     _close(False, [write_report(options.folder, options.output)])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from optimizer.config import MODALITIES, EpisodeConfig, Inputs
+from optimizer.world.config import MODALITIES, EpisodeConfig, Inputs
 
 UNREAD: Mapping[str | None, Mapping[str, str]] = {
     "pareto": dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas"),

@@ -2,7 +2,7 @@
 
 Importing this package, or reading a FLOPs file, loads nothing heavy. `profiling.profile` measures, and loads
 torch and transformers: `profile_codec`, and `profile_model` for any module.
-The closed forms are `profiling.text.text_parts`, `profiling.image.image_parts` and `profiling.vqa.vqa_parts`.
+The closed forms are `text_parts`, `image_parts` and `vqa_parts` in `profiling.closed`.
 """
 
 from profiling.flops_file import FlopsFile

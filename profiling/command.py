@@ -11,16 +11,18 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.artifacts import ToolkitError, parsing, provenance, sha256_of
-from data.cli import Parser, finite_float, flag_of, positive_int, run_command
-from data.start import run
-from deepsc.config import CodecConfig
-from deepsc.device import resolve_device
+from data.files.errors import ToolkitError, flag_of, parsing
+from data.files.provenance import provenance, sha256_of
+from data.terminal.command import Parser, run_command
+from data.terminal.flag_types import finite_float, positive_int
+from data.terminal.start import run
+from deepsc.codec.config import CodecConfig
+from deepsc.codec.device import resolve_device
 from profiling import plot, tables
 from profiling.config import ProfileConfig
 from profiling.flops_file import FlopsFile
-from profiling.latency import DTYPES, LatencyConfig
 from profiling.modalities import ANSWERS, CLASSES, IMAGE_K, LENGTH, MODALITIES, TEXT_K
+from profiling.timed.latency import DTYPES, LatencyConfig
 
 if TYPE_CHECKING:
     from profiling.profile import CodecProfile, ModelProfile
@@ -124,7 +126,7 @@ def codec_config(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
         preset = config.preset or modality.default_preset
         task = {**modality.sizes, **config.given(modality.sizes)}
         return modality.from_preset(preset, task, **config.given(modality.preset_sizes)), {}
-    from deepsc.checkpoint import read_config
+    from deepsc.codec.checkpoint import read_config
 
     document = read_config(config.checkpoint)
     path = Path(config.checkpoint) / "config.json"
@@ -228,9 +230,9 @@ def _refuse_other_settings(path: str, config: ProfileConfig, codec: CodecConfig)
 
 
 def _profile_model(config: ProfileConfig) -> ModelProfile:
-    from profiling import user_model
-    from profiling.latency import time_workloads
+    from profiling.counted import user_model
     from profiling.profile import profile_model
+    from profiling.timed.latency import time_workloads
 
     def build(device: str, batch: int) -> user_model.UserModel:
         where: dict[str, Any] = {"image_size": config.image_size, "device": device, "batch": batch}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from data.cli import flag_of, raise_config_errors
-from profiling.latency import LatencyConfig
+from data.files.errors import flag_of, raise_config_errors
 from profiling.modalities import MODALITIES
+from profiling.timed.latency import LatencyConfig
 
 _ALLOWED: dict[str, frozenset[str]] = {
     **{f"--modality {name}": modality.flags for name, modality in MODALITIES.items()},

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data.artifacts import ToolkitError, parsing, read_document, write_json
-from data.typed import typed
+from data.files.documents import read_document, write_json
+from data.files.errors import ToolkitError, parsing
+from data.files.schema import typed
 
 KIND = "flops"
 SCHEMA_VERSION = 2

@@ -7,20 +7,21 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import deepsc.modality
-from data.cli import flag_of
-from deepsc.config import TEXT_PRESETS, CodecConfig, TextCodecConfig
-from deepsc.image_config import IMAGE_PRESETS, ImageCodecConfig
-from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig
-from profiling.decoding import Decoding
-from profiling.image import image_parts
-from profiling.parts import Part
-from profiling.text import text_parts
-from profiling.vqa import vqa_parts
+from data.files.errors import flag_of
+from deepsc.codec.config import CodecConfig
+from deepsc.image.config import IMAGE_PRESETS, ImageCodecConfig
+from deepsc.text.config import TEXT_PRESETS, TextCodecConfig
+from deepsc.vqa.config import VQA_PRESETS, VQACodecConfig
+from profiling.closed.decoding import Decoding
+from profiling.closed.image import image_parts
+from profiling.closed.parts import Part
+from profiling.closed.text import text_parts
+from profiling.closed.vqa import vqa_parts
 
 if TYPE_CHECKING:
-    from profiling.aten import ProductCount
-    from profiling.measured import FvcoreCount, TorchCount
-    from profiling.workloads import Workloads
+    from profiling.counted.aten import ProductCount
+    from profiling.counted.measured import FvcoreCount, TorchCount
+    from profiling.counted.workloads import Workloads
 
     Count = TypeVar("Count", ProductCount, TorchCount, FvcoreCount)
 
@@ -135,8 +136,8 @@ class TextModality(Modality):
 
     def runs(self, codec: Any, task: Sizes, *, batch: int = 1) -> Workloads:
         """Every part; the decoder generates."""
-        from profiling.text_decoder import generation
-        from profiling.workloads import text_workloads
+        from profiling.counted.text_decoder import generation
+        from profiling.counted.workloads import text_workloads
 
         lengths = {name: task[name] for name in ("source_length", "target_length", "beams")}
         return {
@@ -146,8 +147,8 @@ class TextModality(Modality):
 
     def runs_to_count(self, codec: Any, task: Sizes) -> Workloads:
         """Of a generation, steps 1, 2 and T; the counts of the others lie on a line."""
-        from profiling.text_decoder import cached_step
-        from profiling.workloads import text_workloads
+        from profiling.counted.text_decoder import cached_step
+        from profiling.counted.workloads import text_workloads
 
         S, T = task["source_length"], task["target_length"]
         steps = {
@@ -158,7 +159,7 @@ class TextModality(Modality):
 
     def gather(self, counts: Mapping[str, Count], task: Sizes) -> Mapping[str, Count]:
         """The decoder's steps as one part."""
-        from profiling.text_decoder import over_steps
+        from profiling.counted.text_decoder import over_steps
 
         T = task["target_length"]
         first, second, last = (counts[f"step {position}"] for position in (1, min(2, T), T))
@@ -198,7 +199,7 @@ class ImageModality(Modality):
 
     def runs(self, codec: Any, task: Sizes, *, batch: int = 1) -> Workloads:
         """Every part."""
-        from profiling.workloads import image_workloads
+        from profiling.counted.workloads import image_workloads
 
         return image_workloads(codec, **task, batch=batch)
 
@@ -246,7 +247,7 @@ class VQAModality(Modality):
 
     def runs(self, codec: Any, task: Sizes, *, batch: int = 1) -> Workloads:
         """Every part."""
-        from profiling.workloads import vqa_workloads
+        from profiling.counted.workloads import vqa_workloads
 
         return vqa_workloads(codec, **task, batch=batch)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.artifacts import ToolkitError, atomic_path
-from data.text import plot_text
-from profiling.parts import SHARES, Part, belongs
+from data.files.atomic import atomic_path
+from data.files.errors import ToolkitError
+from data.files.printable import plot_text
+from profiling.closed.parts import SHARES, Part, belongs
 
 SUFFIXES = (".png", ".pdf", ".svg")
 

@@ -10,17 +10,27 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from data.artifacts import ToolkitError
-from deepsc.config import CodecConfig
-from deepsc.device import resolve_device
-from profiling import workloads
-from profiling.aten import ProductCount, count_products
-from profiling.copies import CPU, META, Workload, copied
-from profiling.latency import Latency, LatencyConfig, time_workloads
-from profiling.measured import count_with_fvcore, count_with_torch
+from data.files.errors import ToolkitError
+from deepsc.codec.config import CodecConfig
+from deepsc.codec.device import resolve_device
+from profiling.closed.parts import Part
+from profiling.counted import workloads
+from profiling.counted.aten import ProductCount, count_products
+from profiling.counted.copies import (
+    CPU,
+    META,
+    Workload,
+    copied,
+)
+from profiling.counted.measured import count_with_fvcore, count_with_torch
+from profiling.counted.residuals import (
+    FLOP_COUNTER_MODE,
+    FVCORE,
+    Counted,
+    check,
+)
 from profiling.modalities import MODALITIES, Sizes, modality_of
-from profiling.parts import Part
-from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, Counted, check
+from profiling.timed.latency import Latency, LatencyConfig, time_workloads
 
 Count = TypeVar("Count")
 logger = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from deepsc.config import TextCodecConfig
-from profiling import decoding
-from profiling.decoding import Decoding
+from deepsc.text.config import TextCodecConfig
+from profiling.closed import decoding
+from profiling.closed.decoding import Decoding
+from profiling.closed.parts import SHARES, belongs, split
+from profiling.counted.residuals import FLOP_COUNTER_MODE, FVCORE, Counted
 from profiling.flops_file import FlopsFile
-from profiling.latency import Latency, Timing
-from profiling.parts import SHARES, belongs, split
 from profiling.profile import CodecProfile, ModelProfile
-from profiling.residuals import FLOP_COUNTER_MODE, FVCORE, Counted
 from profiling.tables import Table
+from profiling.timed.latency import Latency, Timing
 from profiling.units import Flops, Macs
 
 _BEAMS = 4

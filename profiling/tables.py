@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.artifacts import ToolkitError, write_text
-from data.cli import align
-from data.text import csv_text, one_line
+from data.files.atomic import write_text
+from data.files.errors import ToolkitError
+from data.files.printable import csv_text, one_line
+from data.terminal.table import align
 
 SUFFIXES = (".md", ".tex", ".csv")
 _LATEX = {

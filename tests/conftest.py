@@ -13,8 +13,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from data.parallel import ParallelCorpus
-    from deepsc.checkpoint import Checkpoint
+    from data.text.parallel import ParallelCorpus
+    from deepsc.codec.checkpoint import Checkpoint
 
 settings.register_profile("toolkit", derandomize=True, deadline=None, database=None)
 settings.load_profile("toolkit")
@@ -30,9 +30,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def corpus() -> ParallelCorpus:
-    from micro_codec import MORE_CAPTIONS
+    from support.micro_codec import MORE_CAPTIONS
 
-    from deepsc.text_run import load_corpus
+    from deepsc.text.material import load_corpus
 
     return load_corpus(MORE_CAPTIONS, task="translate")
 
@@ -40,9 +40,9 @@ def corpus() -> ParallelCorpus:
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A trained local model and a channel codec that started from it. Read only: copy to change."""
-    from micro_codec import MORE_CAPTIONS, run_config, use_micro_preset
+    from support.micro_codec import MORE_CAPTIONS, run_config, use_micro_preset
 
-    from deepsc.run import train_codec
+    from deepsc.train.run import train_codec
 
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
@@ -58,7 +58,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def local(folders: dict[str, Path]) -> Checkpoint:
-    from deepsc.checkpoint import from_pretrained
+    from deepsc.codec.checkpoint import from_pretrained
 
     return from_pretrained(folders["local"])
 
@@ -66,7 +66,7 @@ def local(folders: dict[str, Path]) -> Checkpoint:
 @pytest.fixture(scope="session")
 def trained(folders: dict[str, Path]) -> Checkpoint:
     """The channel codec."""
-    from deepsc.checkpoint import from_pretrained
+    from deepsc.codec.checkpoint import from_pretrained
 
     return from_pretrained(folders["codec"])
 
@@ -74,7 +74,7 @@ def trained(folders: dict[str, Path]) -> Checkpoint:
 @pytest.fixture(scope="session")
 def clevr(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with questions about coloured squares in CLEVR's layout."""
-    from micro_media import write_clevr
+    from support.micro_media import write_clevr
 
     return write_clevr(tmp_path_factory.mktemp("data"))
 
@@ -82,9 +82,9 @@ def clevr(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A local model of digits and a codec that started from it. Read only: copy to change."""
-    from micro_media import image_run
+    from support.micro_media import image_run
 
-    from deepsc.run import train_codec
+    from deepsc.train.run import train_codec
 
     root = tmp_path_factory.mktemp("image-runs")
     train_codec(image_run(root / "local", training={"channel": "none", "epochs": 6, "batch_tokens": 544}))
@@ -97,9 +97,9 @@ def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def vqa_folders(tmp_path_factory: pytest.TempPathFactory, clevr: Path) -> dict[str, Path]:
     """A local model of coloured squares and a codec that started from it. Read only: copy to change."""
-    from micro_media import vqa_run
+    from support.micro_media import vqa_run
 
-    from deepsc.run import train_codec
+    from deepsc.train.run import train_codec
 
     root = tmp_path_factory.mktemp("vqa-runs")
     train_codec(vqa_run(root / "local", clevr, training={"channel": "none", "epochs": 12}))

@@ -14,7 +14,7 @@ import pytest
 
 from accuracy_maps import load_map
 from benchmarks import digital_text, map_throughput, nested_vs_dedicated
-from data.artifacts import git_commit, package_versions
+from data.files.provenance import git_commit, package_versions
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import pytest
 
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
-from accuracy_maps.config import MapConfig
-from accuracy_maps.sweep import Sweep
+from accuracy_maps.sweep.config import MapConfig
+from accuracy_maps.sweep.sweep import Sweep
 from deepsc.command import main as train_deepsc
 from optimizer.command import main as optimize
-from optimizer.inputs import TWO_MODELS
+from optimizer.world.inputs import TWO_MODELS
 from profiling.command import main as profile_flops
 
 DATA = {

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from needed import need
-from pages import DOCS, README, fences, run_page, run_shell
+from support.needed import need
+from support.pages import DOCS, README, fences, run_page, run_shell
 
 from accuracy_maps import AccuracyMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
 from deepsc.command import main as train_deepsc
-from deepsc.config import CorpusConfig
+from deepsc.text.config import CorpusConfig
 from optimizer.command import main as optimize
 from profiling.command import main as profile_flops
 

@@ -1,7 +1,7 @@
 """Where everything must be there, nothing is skipped."""
 
 import pytest
-from needed import missing, need
+from support.needed import missing, need
 
 
 @pytest.mark.parametrize("demand", ["", "1"])

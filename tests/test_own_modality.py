@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from pages import files_of
+from support.pages import files_of
 
 import data
 import deepsc
@@ -19,13 +19,13 @@ def sensor(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
     """The page's two files, as if they lay in the packages."""
     root = tmp_path_factory.mktemp("own")
     files = files_of("own-modality.md")
-    assert set(files) == {"data/sensors.py", "deepsc/modality_sensor.py"}
+    assert set(files) == {"data/sensors.py", "deepsc/sensor/modality.py"}
     for name, text in files.items():
-        (root / name).parent.mkdir()
+        (root / name).parent.mkdir(parents=True)
         (root / name).write_text(text)
     monkeypatch.setattr(deepsc, "__path__", [*deepsc.__path__, str(root / "deepsc")])
     monkeypatch.setattr(data, "__path__", [*data.__path__, str(root / "data")])
-    for name in ("deepsc.modality_sensor", "data.sensors"):
+    for name in ("deepsc.sensor.modality", "deepsc.sensor", "data.sensors"):
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data.artifacts import ToolkitError
+from data.files.errors import ToolkitError
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from dataclasses import KW_ONLY, MISSING, dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from data.files.schema import conform
 from data.settings.problems import Problem, SettingsError
-from data.typed import conform
 
 LARGEST_WHOLE = 2**31
 """Whole numbers without an end of their own are refused beyond it: such values are slips."""

@@ -11,7 +11,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.artifacts import ToolkitError, require_file
+from data.files.errors import ToolkitError
+from data.files.paths import require_file
 from data.settings.fields import Layer, Settings, help_of, settings_of, values_of
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 from weakref import WeakKeyDictionary
 
-from data import cli
 from data.settings.fields import MISSING, Setting, Settings, help_of, settings_of
 from data.settings.problems import command_line, flag_of, note_flags
+from data.terminal import command as cli
+from data.terminal.flag_types import float_grid
 
 _DISTRIBUTION = "deepsc-toolkit"
 
@@ -60,7 +61,7 @@ def version() -> str:
 
 
 def run_command(name: str, body: Callable[[], None]) -> int:
-    """`data.cli.run_command`; within it, errors name flags."""
+    """`data.terminal.command.run_command`; within it, errors name flags."""
     with command_line():
         return cli.run_command(name, body)
 
@@ -161,7 +162,7 @@ def read_text(setting: Setting, text: str) -> object:
         if get_origin(kind) is tuple:
             element = arguments[0] if arguments[0] in (int, float) else str
             ranged = element is float and ":" in text
-            return cli.float_grid(text) if ranged else tuple(map(element, text.split(",")))
+            return float_grid(text) if ranged else tuple(map(element, text.split(",")))
         return kind(text) if kind in (int, float) else text
     except (ValueError, TypeError):
         return text

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from data.artifacts import ToolkitError
+from data.files.errors import ToolkitError
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepsc.channels import Channel
 from deepsc.digital.channel_code import Array, Capacity, ChannelCode
+from deepsc.link.channel import Channel
 from deepsc.modality import Measurer
 
 Counts = NDArray[np.int64]

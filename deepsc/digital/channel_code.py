@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from data.artifacts import ToolkitError
-from deepsc.config import CHANNEL_CODES
+from data.files.errors import ToolkitError
+from deepsc.codec.config import CHANNEL_CODES
 
 Bits = NDArray[np.int64]
 Array = NDArray[np.float64]

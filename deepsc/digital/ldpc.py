@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.artifacts import ToolkitError
-from deepsc.channels import complex_normal
+from data.files.errors import ToolkitError
 from deepsc.digital.channel_code import Array, Bits, ChannelCode, Finite, mean_over
+from deepsc.link.channel import complex_normal
 
 if TYPE_CHECKING:
     from sionna.phy.fec.ldpc import LDPC5GDecoder, LDPC5GEncoder

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokenizer import TextTokenizer, encode_within
+from data.text.tokenizer import TextTokenizer, encode_within
 from deepsc.digital.ppmd import PPMd
 from deepsc.digital.source import BYTE_END, Bigram, Deflate, Huffman, SourceCode
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scratch_runs import scratch
+from support.scratch_runs import scratch
 
 from accuracy_maps import AccuracyMap
 

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.image import imread
 
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
-from accuracy_maps.command import format_map
-from accuracy_maps.plot import plot_bimodal
-from data.artifacts import ToolkitError
+from accuracy_maps.show.plot import plot_bimodal
+from accuracy_maps.show.table import format_map
+from data.files.errors import ToolkitError
 
 AXES: dict[str, Any] = {
     "k_text": (1, 4), "k_image": (2, 8, 16), "snr_text_db": (-6.0, 0.0, 6.0), "snr_image_db": (-6.0, 0.0, 6.0)

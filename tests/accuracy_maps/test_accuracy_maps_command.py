@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from accuracy_maps import AccuracyMap
-from accuracy_maps.build import build_map
-from accuracy_maps.command import format_map, main
-from accuracy_maps.config import MapConfig
-from data.artifacts import ToolkitError
+from accuracy_maps.command import main
+from accuracy_maps.show.table import format_map
+from accuracy_maps.sweep.build import build_map
+from accuracy_maps.sweep.config import MapConfig
+from data.files.errors import ToolkitError
 from deepsc.digital import code_names
-from optimizer.inputs import REFERENCE
+from optimizer.world.inputs import REFERENCE
 
 IMAGE_MAP = REFERENCE / "image-cifar10-deit-small-depth6-awgn.json"
 Refused = Callable[..., str]

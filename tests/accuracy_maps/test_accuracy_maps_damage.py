@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
+from support.mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 
-from accuracy_maps import AccuracyMap, BimodalMap, cells, load_map
-from accuracy_maps.cells import Cell, CellStore
-from data.artifacts import LARGEST_JSON
+from accuracy_maps import AccuracyMap, BimodalMap, load_map
+from accuracy_maps.sweep import cells
+from accuracy_maps.sweep.cells import Cell, CellStore
+from data.files.documents import LARGEST_JSON
 
 GRID = np.array([[10.0, 20.0], [15.0, 38.0]])
 FIELDS = {

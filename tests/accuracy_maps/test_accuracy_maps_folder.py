@@ -10,9 +10,9 @@ from PIL import Image
 
 from accuracy_maps import AccuracyMap
 from accuracy_maps.command import main
-from accuracy_maps.config import MapConfig
-from accuracy_maps.sweep import Sweep
-from data.artifacts import ToolkitError
+from accuracy_maps.sweep.config import MapConfig
+from accuracy_maps.sweep.sweep import Sweep
+from data.files.errors import ToolkitError
 from deepsc.digital import image_versions
 
 FLAGS = ["--modality", "image", "--device", "cpu"]

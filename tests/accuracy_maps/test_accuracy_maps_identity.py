@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from micro_codec import use_micro_preset
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.micro_codec import use_micro_preset
 
 from accuracy_maps.bimodal import load_map
-from accuracy_maps.build import build_map
-from accuracy_maps.cells import CellStore, store_folder
 from accuracy_maps.command import main
-from accuracy_maps.config import MapConfig
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.sweep import Sweep
+from accuracy_maps.sweep.build import build_map
+from accuracy_maps.sweep.cells import CellStore, store_folder
+from accuracy_maps.sweep.config import MapConfig
+from accuracy_maps.sweep.sweep import Sweep
 from deepsc.command import main as train
-from deepsc.evaluation import BleuStatistics, TextEvaluator
+from deepsc.text.evaluate import BleuStatistics, TextEvaluator
 
 
 @pytest.fixture

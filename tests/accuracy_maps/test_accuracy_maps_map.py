@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from accuracy_maps import AccuracyMap, monotone_envelope
-from data.artifacts import ToolkitError
+from data.files.errors import ToolkitError
 
 MakeMap = Callable[..., AccuracyMap]
 GRID = np.array([[10.0, 20.0, 30.0], [15.0, 25.0, 38.0]])

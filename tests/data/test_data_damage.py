@@ -13,16 +13,27 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from micro_media import write_clevr
-from mutations import damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size, watched
 from PIL import Image
+from support.micro_media import write_clevr
+from support.mutations import (
+    damaged_bytes,
+    damaged_documents,
+    hostile_pickle,
+    outcome,
+    refused_for_size,
+    watched,
+)
 
-from data import artifacts, images, parallel, vqa
-from data.artifacts import ToolkitError, read_json
-from data.images import load_images, read_image
-from data.parallel import load_parallel
-from data.tokenizer import JointBPE, OpusMTTokenizer, load_tokenizer
-from data.vqa import load_vqa
+from data.files import documents as artifacts
+from data.files.documents import read_json
+from data.files.errors import ToolkitError
+from data.images import load as images
+from data.images.load import load_images, read_image
+from data.questions import load as vqa
+from data.questions.load import load_vqa
+from data.text import parallel
+from data.text.parallel import load_parallel
+from data.text.tokenizer import JointBPE, OpusMTTokenizer, load_tokenizer
 
 SENTENCES = [f"a sentence of {number} words" for number in range(300)]
 TEXT = "\n".join(SENTENCES).encode()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data.artifacts import ToolkitError
 from data.download import cache_dir, fetch, sha256_of
+from data.files.errors import ToolkitError
 
 CONTENT = bytes(range(256)) * 2000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.artifacts import ToolkitError
-from data.image_files import Pixels, read_image
+from data.files.errors import ToolkitError
+from data.images.read import Pixels, read_image
 
 UPRIGHT = np.zeros((32, 16, 3), np.uint8)
 UPRIGHT[:8] = 255

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data import start
+from data.terminal import start
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = ("train_deepsc", "build_accuracy_map", "profile_flops", "optimize")
@@ -18,7 +18,7 @@ ENDED_BY_SIGPIPE = 128 + signal.SIGPIPE
 
 def call(command: str) -> str:
     """What a console script does, for a shell; arguments follow."""
-    return f"'{sys.executable}' -c 'from data.start import {command}; {command}()'"
+    return f"'{sys.executable}' -c 'from data.terminal.start import {command}; {command}()'"
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +31,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 def test_each_command_is_an_entry_point() -> None:
     scripts = (ROOT / "pyproject.toml").read_text().partition("[project.scripts]")[2].partition("\n\n")[0]
     assert [line.partition(" = ")[2] for line in scripts.split("\n")[1:]] == [
-        f'"data.start:{name}"' for name in COMMANDS
+        f'"data.terminal.start:{name}"' for name in COMMANDS
     ]
 
 
@@ -50,8 +50,8 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(command: str, form: str)
 
 RUN = """
 import logging, sys, types
-from data.cli import run_command
-from data.start import run
+from data.terminal.command import run_command
+from data.terminal.start import run
 module = types.ModuleType("some_command")
 def body():
     {body}
@@ -70,7 +70,8 @@ def test_a_log_that_nobody_reads_ends_the_work() -> None:
     """As of any program that writes to stderr; a Python handler would pass over the error and work on."""
     body = "[logging.getLogger().info(str(i)) for i in range(10**5)]"
     assert f" {ENDED_BY_SIGPIPE}" in run_body(body, "2>&1 | true").stderr
-    bar = "from data.progress import Progress; bar = Progress('x', total=9, done=0, unit='y').__enter__()"
+    bar = "from data.terminal.progress import Progress\n"
+    bar += "bar = Progress('x', total=9, done=0, unit='y').__enter__()"
     many = f"{bar}; [logging.getLogger().info(str(i)) for i in range(10**5)]"
     done = run_body(many, "2>&1 | true")
     assert f" {ENDED_BY_SIGPIPE}" in done.stderr
@@ -135,7 +136,7 @@ class Interrupt:
             except KeyboardInterrupt:
                 raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, Interrupt())
-from data.start import {command}
+from data.terminal.start import {command}
 {command}()
 """
     done = subprocess.run(

@@ -5,7 +5,12 @@ import csv
 import pytest
 from matplotlib.figure import Figure
 
-from data.text import csv_text, one_line, plot_text, printable
+from data.files.printable import (
+    csv_text,
+    one_line,
+    plot_text,
+    printable,
+)
 
 
 def test_what_commands_a_terminal_is_shown() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from micro_codec import run_config, use_micro_preset
+from support.micro_codec import run_config, use_micro_preset
 
-from deepsc.config import TextRunConfig
+from deepsc.text.config import TextRunConfig
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsc.checkpoint import from_pretrained
+from deepsc.codec.checkpoint import from_pretrained
 from deepsc.command import build_parser, config_from_args, main
 from deepsc.modality import modality_names
 
@@ -231,7 +231,7 @@ def test_ctrl_c_while_libraries_load_is_one_line(name: str, at: str, tmp_path: P
         "import os, signal, sys\n"
         "class Interrupt:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        f"        if name == {at!r} and 'data.start' in sys.modules:\n"
+        f"        if name == {at!r} and 'data.terminal.start' in sys.modules:\n"
         "            sys.meta_path.remove(self)\n"
         "            os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupt())\n"

@@ -10,19 +10,32 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, settings
-from mutations import Trap, damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.mutations import (
+    Trap,
+    damaged_bytes,
+    damaged_documents,
+    hostile_pickle,
+    outcome,
+    refused_for_size,
+)
 
-from accuracy_maps.sweep import _open
-from data.artifacts import LARGEST_JSON
-from deepsc.checkpoint import Checkpoint, _fingerprint, from_pretrained, load_state, save_state
-from deepsc.config import TextCodecConfig
-from deepsc.image import LARGEST_WEIGHTS, pretrained_deit
-from deepsc.image_config import ImageCodecConfig
+from accuracy_maps.sweep.sweep import _open
+from data.files.documents import LARGEST_JSON
+from deepsc.codec.checkpoint import (
+    Checkpoint,
+    _fingerprint,
+    from_pretrained,
+    load_state,
+    save_state,
+)
+from deepsc.image.config import ImageCodecConfig
+from deepsc.image.model import LARGEST_WEIGHTS, pretrained_deit
 from deepsc.modality import modality
-from deepsc.opus_mt import load_opus_mt
-from deepsc.text import TextCodec, collate
+from deepsc.text.config import TextCodecConfig
+from deepsc.text.model import TextCodec, collate
+from deepsc.text.opus_mt import load_opus_mt
 
 
 def use(checkpoint: Checkpoint) -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from accuracy_maps import AccuracyMap
-from optimizer.config import EpisodeConfig
-from optimizer.tasks import Tasks, workload
-from optimizer.tasks import make_tasks as tasks_of
+from optimizer.world.config import EpisodeConfig
+from optimizer.world.tasks import Tasks, workload
+from optimizer.world.tasks import make_tasks as tasks_of
 from profiling import FlopsFile
 
 LARGE, SMALL = 2.5e9, 2e7

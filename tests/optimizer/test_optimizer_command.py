@@ -10,19 +10,24 @@ from pathlib import Path
 import pytest
 
 import optimizer
-import optimizer.figures
-import optimizer.mappo
-from data.artifacts import ToolkitError
+import optimizer.policies.mappo
+import optimizer.study.figures
+from data.files.errors import ToolkitError
 from optimizer.command import SYMBOLS, main, parser, to_config
-from optimizer.config import EpisodeConfig, Inputs, SystemConfig
-from optimizer.dqn import DqnConfig
-from optimizer.evaluation import Interval
-from optimizer.experiment import TrainConfig, format_table, read_results, train
-from optimizer.figures import FiguresConfig
-from optimizer.mappo import MappoConfig
-from optimizer.pareto import ParetoConfig
-from optimizer.plan import Choice, PlanConfig
-from optimizer.policies import POLICIES, shown
+from optimizer.policies.baselines import POLICIES, shown
+from optimizer.policies.dqn import DqnConfig
+from optimizer.policies.mappo import MappoConfig
+from optimizer.study.evaluate import Interval
+from optimizer.study.figures import FiguresConfig
+from optimizer.study.pareto import ParetoConfig
+from optimizer.study.plan import Choice, PlanConfig
+from optimizer.study.train import (
+    TrainConfig,
+    format_table,
+    read_results,
+    train,
+)
+from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 
 SYNTHETIC = "measured on synthetic data: these figures say nothing about real data"
 QUICK = ("--episodes", "2", "--test-episodes", "16", "--no-bound")
@@ -204,7 +209,7 @@ def test_a_bound_of_0_leaves_the_share_out(files, tmp_path, capsys):
     table = [line.split() for line in format_table(result.performance, result.bound).splitlines()]
     assert table[1][:3] == ["bound", "0.000", "-"]
     assert main(["report", str(config.output)]) == 0
-    drawn = optimizer.figures._sweep(
+    drawn = optimizer.study.figures._sweep(
         {8.0: read_results(config.output)}, tmp_path / "fig5", "k", synthetic=True
     )
     rows = list(csv.DictReader(drawn[2].open()))
@@ -220,7 +225,7 @@ def test_a_run_that_failed_before_its_first_step_leaves_its_folder_free(files, t
         raise ToolkitError("the loss is no number; lower learning_rate")
 
     with monkeypatch.context() as patch:
-        patch.setattr(optimizer.mappo.MappoTrainer, "update", fails)
+        patch.setattr(optimizer.policies.mappo.MappoTrainer, "update", fails)
         assert main(call) == 2
     assert "lower learning_rate" in capsys.readouterr().err
     assert main([*call, "--beta", "0.25", "--seed", "7"]) == 0
@@ -605,10 +610,10 @@ def test_table_one_is_in_the_configs():
 def test_optimizer_never_imports_the_codecs():
     imports = "; ".join(f"import optimizer.{name}" for name in MODULES if name not in ("__init__", "views"))
     loaded = run_python(f"import sys; {imports}; print(*sys.modules)").split()
-    assert "optimizer.mappo" in loaded
+    assert "optimizer.policies.mappo" in loaded
     assert not {"timm", "transformers", "torchvision"} & {name.split(".")[0] for name in loaded}
     # `profiling` names its models by deepsc's configs; no model itself is loaded
-    assert {name for name in loaded if name.startswith("deepsc")} <= {"deepsc", "deepsc.config"}
+    assert {name for name in loaded if name.startswith("deepsc")} <= {"deepsc", "deepsc.codec.config"}
 
 
 def test_help_loads_nothing_heavy():

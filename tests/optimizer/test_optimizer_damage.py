@@ -7,20 +7,29 @@ from typing import Any
 
 import pytest
 import torch
-from full_disk import files_limited_to
 from hypothesis import given, settings
-from mutations import FOREIGN, damaged_bytes, damaged_documents, hostile_pickle, outcome, refused_for_size
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.full_disk import files_limited_to
+from support.mutations import (
+    FOREIGN,
+    damaged_bytes,
+    damaged_documents,
+    hostile_pickle,
+    outcome,
+    refused_for_size,
+)
 
-from data.artifacts import LARGEST_JSON, ToolkitError
+from data.files.documents import LARGEST_JSON
+from data.files.errors import ToolkitError
+from data.files.tensors import LARGEST_TENSORS
 from optimizer.command import main
-from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.experiment import read_results
-from optimizer.mappo import MappoConfig, MappoTrainer
-from optimizer.networks import LARGEST_TENSORS, ActorCritic, LearnedPolicy
-from optimizer.observation import OBSERVATION_SIZE
-from optimizer.tasks import Tasks
+from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.networks import ActorCritic, LearnedPolicy
+from optimizer.study.train import read_results
+from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.tasks import Tasks
+from optimizer.world.view import OBSERVATION_SIZE
 
 SYSTEM = SystemConfig()
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from optimizer.config import EpisodeConfig, SystemConfig
-from optimizer.dqn import DqnConfig, DqnTrainer
-from optimizer.environment import OffloadingEnvironment
-from optimizer.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.dqn import DqnConfig, DqnTrainer
+from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.environment import OffloadingEnvironment
 
 MIX = ("text", "vqa")
 

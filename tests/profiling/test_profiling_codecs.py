@@ -8,26 +8,32 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from deepsc.channels import Channel
-from deepsc.config import TEXT_PRESETS, TextCodecConfig
-from deepsc.image import ImageCodec
-from deepsc.image_config import IMAGE_PRESETS, ImageCodecConfig
-from deepsc.link import Link
-from deepsc.text import TextCodec, collate
-from deepsc.vqa import VQABatch, VQACodec
-from deepsc.vqa_config import VQA_PRESETS, VQACodecConfig
+from deepsc.image.config import IMAGE_PRESETS, ImageCodecConfig
+from deepsc.image.model import ImageCodec
+from deepsc.link.channel import Channel
+from deepsc.link.transmit import Link
+from deepsc.text.config import TEXT_PRESETS, TextCodecConfig
+from deepsc.text.model import TextCodec, collate
+from deepsc.vqa.config import VQA_PRESETS, VQACodecConfig
+from deepsc.vqa.model import VQABatch, VQACodec
 from profiling import Flops, Macs
-from profiling.decoding import Decoding, decoder, masked, prefill, step
-from profiling.image import image_parts
-from profiling.measured import Workload, count_with_fvcore, count_with_torch
-from profiling.parts import Part, split
+from profiling.closed.decoding import (
+    Decoding,
+    decoder,
+    masked,
+    prefill,
+    step,
+)
+from profiling.closed.image import image_parts
+from profiling.closed.parts import Part, split
+from profiling.closed.text import encoder, text_parts
+from profiling.closed.vqa import vqa_parts
+from profiling.counted.measured import Workload, count_with_fvcore, count_with_torch
+from profiling.counted.residuals import UNEXPLAINED
+from profiling.counted.text_decoder import generation, teacher_forced
+from profiling.counted.user_model import timm_model
+from profiling.counted.workloads import Method, for_counting, text_workloads
 from profiling.profile import CodecProfile, profile_codec
-from profiling.residuals import UNEXPLAINED
-from profiling.text import encoder, text_parts
-from profiling.text_decoder import generation, teacher_forced
-from profiling.user_model import timm_model
-from profiling.vqa import vqa_parts
-from profiling.workloads import Method, for_counting, text_workloads
 
 TINY = TextCodecConfig.from_preset("tiny", k=(4, 8, 16))
 BASE = TextCodecConfig.from_preset("base", k=(16,), vocab_size=8)  # the encoder knows no vocabulary

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from data.artifacts import ToolkitError
-from deepsc.checkpoint import write_config
-from deepsc.config import TextCodecConfig
+from data.files.errors import ToolkitError
+from deepsc.codec.checkpoint import write_config
+from deepsc.text.config import TextCodecConfig
 from profiling import FlopsFile
+from profiling.closed.parts import split
+from profiling.closed.text import text_parts
 from profiling.command import main, parse_config
 from profiling.config import ProfileConfig
 from profiling.modalities import PRESET_K_TEXT
-from profiling.parts import split
-from profiling.text import text_parts
 
 ROOT = Path(__file__).parents[2]
 _TOWER = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}

@@ -12,11 +12,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from data.artifacts import ToolkitError
+from data.files.errors import ToolkitError
 from profiling import report
 from profiling.command import main
+from profiling.counted.residuals import (
+    COMPLEX,
+    EINSUM,
+    FLOP_COUNTER_MODE,
+    FVCORE,
+    RECURRENT,
+    UNEXPLAINED,
+    Counted,
+)
 from profiling.profile import profile_model
-from profiling.residuals import COMPLEX, EINSUM, FLOP_COUNTER_MODE, FVCORE, RECURRENT, UNEXPLAINED, Counted
 
 F, zeros = nn.functional, torch.zeros
 IMAGE, ROWS = zeros(1, 3, 8, 8), zeros(2, 4)

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutations import damaged_bytes, damaged_documents, outcome, refused_for_size, watched
+from support.mutations import damaged_bytes, damaged_documents, outcome, refused_for_size, watched
 
-from data.artifacts import LARGEST_JSON, ToolkitError
-from deepsc.checkpoint import write_config
-from deepsc.config import TextCodecConfig
+from data.files.documents import LARGEST_JSON
+from data.files.errors import ToolkitError
+from deepsc.codec.checkpoint import write_config
+from deepsc.text.config import TextCodecConfig
 from profiling import FlopsFile
 from profiling.command import codec_config
 from profiling.config import ProfileConfig
-from profiling.user_model import hf_model
+from profiling.counted.user_model import hf_model
 
 COUNTS = {"model": {"name": "toy"}, "local_flops": 2e9, "ue_flops": 1e9, "server_flops": 1.5e9}
 TEXT = FlopsFile(

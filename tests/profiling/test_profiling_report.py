@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from data.artifacts import ToolkitError
-from deepsc.config import TextCodecConfig
+from data.files.errors import ToolkitError
+from deepsc.text.config import TextCodecConfig
 from profiling import Flops, FlopsFile, plot, report
-from profiling.measured import collapse
-from profiling.parts import split
+from profiling.closed.parts import split
+from profiling.counted.measured import collapse
+from profiling.counted.residuals import check
 from profiling.profile import CodecProfile, profile_codec
-from profiling.residuals import check
 from profiling.tables import Table, write_tables
 
 TINY = TextCodecConfig.from_preset("tiny", k=(4, 16))

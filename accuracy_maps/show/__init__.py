@@ -1,0 +1,1 @@
+"""A map to look at: table, plot, page, MATLAB."""

@@ -1,0 +1,139 @@
+"""Plots of accuracy maps: ratio against SNR, one line per k."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from accuracy_maps.bimodal import BimodalMap
+from accuracy_maps.envelope import Array
+from accuracy_maps.grid import MeasuredGrid, axis_start
+from accuracy_maps.map import AccuracyMap
+from accuracy_maps.show.compare import LEVEL, thresholds, who
+from data.files.atomic import atomic_path
+from data.files.printable import plot_text
+
+LINES = ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
+"""Of the maps beside one."""
+
+
+def plot_map(
+    accuracy_map: AccuracyMap, path: str | os.PathLike[str], *, beside: Sequence[AccuracyMap] = ()
+) -> None:
+    """Write a PNG of measured ratios with their 95 % intervals, and of the monotone envelope, dotted.
+
+    Args:
+        accuracy_map: what to draw.
+        path: where.
+        beside: maps to compare with, their measured ratios drawn dashed in the colours of their k.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    colours = _colours(len(accuracy_map.k))
+    ratio, envelope = accuracy_map.ratio, accuracy_map.envelope
+    for i in reversed(range(len(accuracy_map.k))):  # legend in the order of the lines
+        axes.plot(
+            accuracy_map.snr_db,
+            ratio[i],
+            marker="o",
+            markersize=4,
+            color=colours[i],
+            label=f"k = {accuracy_map.k[i]}",
+        )
+        axes.fill_between(
+            accuracy_map.snr_db,
+            accuracy_map.ratio_low[i],
+            accuracy_map.ratio_high[i],
+            color=colours[i],
+            alpha=0.15,
+            lw=0,
+        )
+        axes.plot(accuracy_map.snr_db, envelope[i], color=colours[i], linestyle=":", linewidth=1)
+        for style, other in zip(itertools.cycle(LINES), beside):
+            if accuracy_map.k[i] in other.k:
+                row = other.ratio[other.k.index(accuracy_map.k[i])]
+                axes.plot(other.snr_db, row, color=colours[i], linestyle=style, linewidth=1.2)
+    axes.plot([], [], color="0.4", linestyle=":", linewidth=1, label="monotone envelope")
+    for style, other in [("-", accuracy_map), *zip(itertools.cycle(LINES), beside)]:
+        at = ", ".join(thresholds(other).values())  # by rising k
+        axes.plot([], [], color="0.4", linestyle=style, label=f"{plot_text(who(other))}: {LEVEL} at {at} dB")
+    _dress(axes, accuracy_map, *(one.ratio_low for one in (accuracy_map, *beside)))
+    axes.legend(frameon=False, loc="lower right", title="symbols per token", fontsize=7)
+    axes.set_title(_title(accuracy_map), fontsize=10)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=160)
+
+
+def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None:
+    """Write a PNG, a column for each k^T: above, f^B against the SNR that both transmissions see, a line per
+    k^I with its 95 % interval and the envelope, dotted; below, the ratio over both SNRs at the largest k^I.
+    """
+    count = len(accuracy_map.k_text)
+    figure = Figure(figsize=(3.1 * count + 0.9, 6.2), layout="constrained")
+    grid = figure.subplots(2, count, squeeze=False)
+    colours = _colours(len(accuracy_map.k_image))
+    ratio, low, high, envelope = (
+        accuracy_map.on_diagonal(values)
+        for values in (
+            accuracy_map.ratio, accuracy_map.ratio_low, accuracy_map.ratio_high, accuracy_map.envelope
+        )
+    )  # fmt: skip
+    image = None
+    for column, k_text in enumerate(accuracy_map.k_text):
+        axes = grid[0, column]
+        for i in reversed(range(len(accuracy_map.k_image))):
+            axes.plot(accuracy_map.snr_db, ratio[column, i], marker="o", markersize=3, color=colours[i],
+                      label=f"$k^I$ = {accuracy_map.k_image[i]}")  # fmt: skip
+            axes.fill_between(accuracy_map.snr_db, low[column, i], high[column, i], color=colours[i],
+                              alpha=0.15, lw=0)  # fmt: skip
+            axes.plot(accuracy_map.snr_db, envelope[column, i], color=colours[i], linestyle=":", linewidth=1)
+        _dress(axes, accuracy_map, low)
+        axes.set_title(f"$k^T$ = {k_text}, both at one SNR", fontsize=9)
+        below = grid[1, column]
+        image = below.pcolormesh(
+            accuracy_map.snr_image_db,
+            accuracy_map.snr_text_db,
+            accuracy_map.ratio[column, -1],
+            vmin=0,
+            vmax=1,
+            cmap="viridis",
+            shading="nearest",
+        )
+        below.set_xlabel("image SNR (dB)")
+        below.set_title(f"$k^T$ = {k_text}, $k^I$ = {accuracy_map.k_image[-1]}", fontsize=9)
+        if column:
+            axes.set_ylabel("")
+    grid[0, 0].legend(frameon=False, loc="lower right", fontsize=8)
+    grid[1, 0].set_ylabel("question SNR (dB)")
+    if image is not None:
+        figure.colorbar(image, ax=grid[1, -1], label="ratio")
+    figure.suptitle(_title(accuracy_map), fontsize=10)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=160)
+
+
+def _colours(count: int) -> list[tuple[float, float, float, float]]:
+    colours = matplotlib.colormaps["viridis_r"]
+    return [colours(0.15 + 0.85 * i / max(1, count - 1)) for i in range(count)]
+
+
+def _dress(axes: Axes, accuracy_map: MeasuredGrid, *lows: Array) -> None:
+    axes.axhline(1.0, color="0.4", linewidth=0.8)
+    axes.set_xlabel("SNR $E_s/N_0$ (dB)")
+    axes.set_ylabel(plot_text(f"{accuracy_map.metric_name} over the channel / local"))
+    axes.set_ylim(bottom=axis_start(*lows))
+    axes.grid(alpha=0.25)
+
+
+def _title(accuracy_map: MeasuredGrid) -> str:
+    synthetic = "; synthetic data" if accuracy_map.synthetic else ""
+    return plot_text(
+        f"{accuracy_map.provenance.get('dataset', accuracy_map.task)}, {accuracy_map.channel.upper()}, "
+        f"{accuracy_map.model.get('preset', '')} model; "
+        f"local {accuracy_map.metric_name} {accuracy_map.local_accuracy:.1f}{synthetic}"
+    )

@@ -1,0 +1,1 @@
+"""Measuring a map: cells, engines, scores."""

@@ -1,0 +1,1 @@
+"""Files: written whole, read with care, locked, and said where they come from."""

@@ -1,0 +1,1 @@
+"""What every codec has: base class, config, checkpoint, device."""

@@ -1,0 +1,63 @@
+"""What the training loop, checkpoints and maps need of a codec, whatever its modality."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from deepsc.codec.config import CodecConfig
+
+
+class Batch(Protocol):
+    """Items to train on."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of items in each transmission; the first are those that the loss is a mean over."""
+
+    def to(self, device: torch.device) -> Any:
+        """The batch on another device."""
+
+    def part(self, rank: int, ranks: int) -> tuple[Any, tuple[Tensor, ...]]:
+        """Share of one of several processes: every `ranks`-th item from `rank` on.
+
+        Padding stays as it is, so that the noise of the whole batch fits its parts.
+
+        Returns:
+            The share, and which items it holds of each transmission.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorBatch:
+    """A batch whose fields are all tensors."""
+
+    def to(self, device: torch.device) -> Self:
+        """The batch on another device."""
+        return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+
+    def part(self, rank: int, ranks: int) -> tuple[Self, tuple[Tensor, ...]]:
+        """See `Batch.part`; all fields are taken to have one row an item."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        rows = torch.arange(len(next(iter(tensors.values()))))[rank::ranks]
+        return type(self)(**{name: tensor[rows] for name, tensor in tensors.items()}), (rows,)
+
+
+class Codec(nn.Module):
+    """Semantic encoder, JSC codec and semantic decoder.
+
+    Parameters of JSC codecs have "jsc_" in their name: a codec starts from a local model's others.
+    """
+
+    config: CodecConfig
+    loss: Callable[..., Tensor]
+    """loss(batch, *links, label_smoothing=0.0): training loss of a batch, a scalar in nats. One link for each
+    transmission, in the order of `config.uplinks`; none for the local model."""
+
+    def loss_terms(self, batch: Any) -> int:
+        """How many terms the loss of a batch is a mean over: its items, unless a codec says otherwise."""
+        return int(batch.sizes[0])

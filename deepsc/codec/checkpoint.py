@@ -1,0 +1,284 @@
+"""Checkpoints: folders of config.json, model.safetensors (best), state.safetensors (last), and any tokenizer.
+
+Each file is replaced atomically. Nothing is pickled, so a checkpoint from a stranger cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_model, save_file, save_model
+from torch import Tensor
+
+from data.files.atomic import atomic_path
+from data.files.documents import parse_json, read_document, write_json
+from data.files.errors import ToolkitError, parsing
+from data.files.paths import exists, is_file, require_file
+from data.files.provenance import sha256_of
+from data.files.schema import typed
+from data.text.tokenizer import JointBPE, TextTokenizer, load_tokenizer
+from deepsc.codec.base import Codec
+from deepsc.codec.config import CodecConfig
+from deepsc.modality import Modality, modality
+from deepsc.train.config import TrainConfig
+
+KIND = "deepsc-checkpoint"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained codec and what is needed to use it."""
+
+    codec: Codec
+    tokenizer: TextTokenizer | None
+    """None where nothing is text."""
+    document: Mapping[str, Any]
+    """config.json: modality, task, codec, training, corpus, provenance."""
+    metrics: Mapping[str, Any]
+    """What the weights' file says of itself: step, epoch, validation loss."""
+    sha256: str
+    """Which model it is: `model_sha256` of the weights."""
+    file_sha256: str
+    """Checksum of the file model.safetensors, by which files of earlier releases tell models apart. Equal
+    models differ in it, since safetensors writes the metadata in any order."""
+
+
+def write_config(folder: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+    """Write config.json."""
+    write_json(Path(folder) / "config.json", {"kind": KIND, "schema_version": SCHEMA_VERSION, **fields})
+
+
+def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises:
+        ToolkitError: if `folder` is not a checkpoint.
+    """
+    path = Path(folder) / "config.json"
+    if not is_file(path):
+        raise ToolkitError(f"{folder}: not a checkpoint, it has no config.json")
+    return read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
+
+
+def save_best(folder: str | os.PathLike[str], codec: Codec, metrics: Mapping[str, Any]) -> None:
+    """Write model.safetensors; its header says which codec config it belongs to."""
+    header = {"metrics": json.dumps(metrics), "codec": _fingerprint(codec.config)}
+    with atomic_path(Path(folder) / "model.safetensors") as temporary:
+        save_model(codec, str(temporary), metadata=header)
+
+
+def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Checkpoint:
+    """Load the best weights of a run.
+
+    Args:
+        folder: a run's output folder.
+        device: where the codec goes.
+
+    Raises:
+        ToolkitError: if a file is missing, truncated, or belongs to another model.
+    """
+    folder = Path(folder)
+    document = read_config(folder)
+    with parsing(folder / "config.json"):
+        kind = modality(document["modality"])
+        config = kind.codec_config.from_dict(document["codec"])
+    weights = folder / "model.safetensors"
+    if not is_file(weights):
+        raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
+    header = read_header(weights)
+    if header.get("codec") != _fingerprint(config):
+        raise ToolkitError(f"{weights}: belongs to another model than {folder / 'config.json'}")
+    with parsing(weights):
+        metrics = parse_json(header["metrics"])
+        typed(metrics, "epoch", int)
+        typed(metrics, "validation_loss", float)
+        _require_size(kind, config, weights)
+        codec = kind.codec(config)
+        load_model(codec, weights)
+        for name, tensor in codec.state_dict().items():
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
+    tokenizer = load_tokenizer(folder) if kind.has_text else None
+    if isinstance(tokenizer, JointBPE) and tokenizer.vocab_size > getattr(config, "vocab_size", math.inf):
+        raise ToolkitError(f"{folder / 'tokenizer.json'}: has more tokens than the model; make it again")
+    return Checkpoint(
+        codec=codec.to(device).eval(),
+        tokenizer=tokenizer,
+        document=document,
+        metrics=metrics,
+        sha256=model_sha256(weights),
+        file_sha256=sha256_of(weights),
+    )
+
+
+def model_sha256(weights: str | os.PathLike[str]) -> str:
+    """SHA-256 of what a file of weights holds: the codec's config and each tensor; equal for equal models.
+
+    Raises:
+        ToolkitError: if the file is truncated or not safetensors.
+    """
+    digest = hashlib.sha256((read_header(Path(weights)).get("codec") or "").encode())
+    with parsing(weights), safe_open(weights, framework="pt") as stored:
+        for name in sorted(stored.keys()):
+            tensor = stored.get_tensor(name)
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def config_beside(weights: Path) -> dict[str, Any] | None:
+    """The config.json of the checkpoint that a file of weights is of.
+
+    Returns:
+        None if the weights are no checkpoint's, or the config.json beside them is missing or another's.
+
+    Raises:
+        ToolkitError: if either is damaged.
+    """
+    path = weights.parent / "config.json"
+    if weights.suffix != ".safetensors" or not is_file(path):
+        return None
+    fingerprint = read_header(weights).get("codec")
+    if fingerprint is None:
+        return None
+    document = read_config(weights.parent)
+    with parsing(path):
+        config = modality(document["modality"]).codec_config.from_dict(document["codec"])
+    return document if fingerprint == _fingerprint(config) else None
+
+
+def _require_size(kind: Modality[Any], config: CodecConfig, weights: Path) -> None:
+    """Check that a file holds as many numbers as the config asks for, before memory is taken for them.
+
+    Raises:
+        ValueError: if it holds fewer.
+    """
+    with safe_open(weights, framework="pt") as stored:
+        found = sum(math.prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
+    with torch.device("meta"):  # shapes alone
+        wanted = sum(parameter.numel() for parameter in kind.codec(config).parameters())
+    if found < wanted:
+        raise ValueError(f"{found} weights, the config asks for {wanted}")
+
+
+def save_state(
+    folder: str | os.PathLike[str],
+    codec: Codec,
+    optimizer: torch.optim.Optimizer,
+    position: Mapping[str, Any],
+) -> None:
+    """Write state.safetensors: latest weights, optimizer moments, and the position in the run.
+
+    Args:
+        folder: the run's output folder.
+        codec: the model.
+        optimizer: AdamW over the model's parameters.
+        position: JSON values: epoch, batch, step, best_loss (or None), best_epoch.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in codec.named_parameters():
+        tensors[f"model.{name}"] = parameter.detach().contiguous()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value.contiguous()
+    header = {"position": json.dumps(position), "codec": _fingerprint(codec.config)}
+    with atomic_path(Path(folder) / "state.safetensors") as temporary:
+        save_file(tensors, str(temporary), metadata=header)
+
+
+def load_state(
+    folder: str | os.PathLike[str], codec: Codec, optimizer: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Put `save_state`'s tensors back in place.
+
+    Returns:
+        The position.
+
+    Raises:
+        ToolkitError: if the file is truncated or belongs to another model.
+    """
+    path = Path(folder) / "state.safetensors"
+    header = read_header(path)
+    if header.get("codec") != _fingerprint(codec.config):
+        raise ToolkitError(f"{path}: belongs to another model than this command's flags describe")
+    position = read_position(path)
+    with parsing(path), safe_open(path, framework="pt") as stored, torch.no_grad():
+        names = set(stored.keys())
+
+        def tensor(name: str, shape: torch.Size) -> Tensor:
+            found: Tensor = stored.get_tensor(name)
+            if found.shape != shape or not found.is_floating_point():
+                raise ValueError(f"{name} is of shape {tuple(found.shape)}, {tuple(shape)} expected")
+            return found
+
+        for name, parameter in codec.named_parameters():
+            parameter.copy_(tensor(f"model.{name}", parameter.shape))
+            moments = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in names]
+            if len(moments) not in (0, 3):
+                raise ValueError(f"of {name} only the moments {', '.join(moments)} are there")
+            # The step counter stays where AdamW made it, the moments go with their parameter.
+            optimizer.state[parameter] = {
+                key: tensor(f"optimizer.{key}.{name}", torch.Size() if key == "step" else parameter.shape).to(
+                    "cpu" if key == "step" else parameter.device
+                )
+                for key in moments
+            }
+    return position
+
+
+def position_of(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Where the run of an output folder stands; None: there is no state of it.
+
+    Raises:
+        ToolkitError: if the state is truncated or foreign.
+    """
+    state = Path(folder) / "state.safetensors"
+    return read_position(state) if exists(state) else None
+
+
+def is_over(config: TrainConfig, position: Mapping[str, Any]) -> bool:
+    """Whether a run at this position is done: after all epochs, or too many without a better loss."""
+    epoch: int = position["epoch"]
+    return epoch >= config.epochs or epoch - position["best_epoch"] > config.patience
+
+
+def read_position(path: Path) -> dict[str, Any]:
+    """Where the run stood whose state `save_state` wrote.
+
+    Raises:
+        ToolkitError: if the file is truncated or foreign.
+    """
+    header = read_header(path)
+    with parsing(path):
+        position: dict[str, Any] = parse_json(header["position"])
+        counts = [typed(position, name, int) for name in ("epoch", "batch", "step")]
+        if not all(0 <= count < 2**31 for count in counts):
+            raise ValueError(f"position is {position}")
+        typed(position, "best_epoch", int)
+        if position["best_loss"] is not None:
+            typed(position, "best_loss", float)
+    return position
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file.
+
+    Raises:
+        ToolkitError: if it is truncated or not safetensors.
+    """
+    require_file(path)
+    with parsing(path), safe_open(path, framework="pt") as stored:
+        return stored.metadata() or {}
+
+
+def _fingerprint(config: CodecConfig) -> str:
+    return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""One transmission: JSC encoder, channel, JSC decoder."""

@@ -1,0 +1,133 @@
+"""What the text codec trains on: corpus, tokenizer, batches and starting weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from data.batching import LazyBatches, token_batches
+from data.files.errors import ToolkitError
+from data.text.parallel import (
+    SPLITS,
+    Pair,
+    ParallelCorpus,
+    load_parallel,
+)
+from data.text.tokenizer import JointBPE, TextTokenizer
+from deepsc.codec.checkpoint import Checkpoint
+from deepsc.modality import Dataset, Material
+from deepsc.text.bleu_tokenizer import choose_tokenizer
+from deepsc.text.config import (
+    TEXT_PRESETS,
+    CorpusConfig,
+    TextCodecConfig,
+    TextRunConfig,
+)
+from deepsc.text.model import TextBatch, collate
+from deepsc.text.opus_mt import load_opus_mt
+
+logger = logging.getLogger(__name__)
+
+
+def load_corpus(config: CorpusConfig, *, task: str) -> ParallelCorpus:
+    """Load the corpus; for "reconstruct" each source sentence is its own target."""
+    corpus = load_parallel(**dataclasses.asdict(config))
+    if task == "translate":
+        return corpus
+    splits: dict[str, Any] = {
+        split: tuple((source, source) for source, _ in getattr(corpus, split)) for split in SPLITS
+    }
+    return dataclasses.replace(corpus, **splits)
+
+
+class TextBatches:
+    """Tokenised pairs, dealt to length-bucketed batches.
+
+    Args:
+        pairs: sentences; those longer than `max_length` are left out, and counted in the log.
+        tokenizer: of the checkpoint.
+        max_length: most tokens of a side, end of sentence included.
+        max_tokens: most tokens of a batch and side, padding included.
+        seed: of the shuffling; None keeps the sentences sorted by length.
+    """
+
+    def __init__(
+        self,
+        pairs: tuple[Pair, ...],
+        tokenizer: TextTokenizer,
+        *,
+        max_length: int,
+        max_tokens: int,
+        seed: int | None,
+    ) -> None:
+        sources = tokenizer.encode([source for source, _ in pairs])
+        targets = tokenizer.encode_target([target for _, target in pairs])
+        encoded = list(zip(sources, targets, strict=True))
+        self._pairs = [pair for pair in encoded if max(map(len, pair)) <= max_length]
+        if dropped := len(encoded) - len(self._pairs):
+            logger.warning("%d sentence pairs longer than %d tokens are left out", dropped, max_length)
+        if not self._pairs:
+            raise ToolkitError(f"no sentence pair is shorter than {max_length} tokens")
+        self._lengths = [max(map(len, pair)) for pair in self._pairs]
+        self._max_tokens, self._seed, self._pad_id = max_tokens, seed, tokenizer.pad_id
+
+    def __call__(self, epoch: int) -> Sequence[TextBatch]:
+        """Batches of an epoch, the same whenever asked for the same epoch."""
+        rows = token_batches(self._lengths, max_tokens=self._max_tokens, seed=self._seed, epoch=epoch)
+        return LazyBatches(rows, lambda row, _: self._batch(row))
+
+    def _batch(self, row: Sequence[int]) -> TextBatch:
+        sources, targets = zip(*(self._pairs[i] for i in row), strict=True)
+        return collate(sources, targets, pad_id=self._pad_id)
+
+
+def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
+    """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
+    corpus = load_corpus(config.corpus, task=config.task)
+    try:  # what the map will need is better known before the training than after it
+        choose_tokenizer(
+            None,
+            language=config.corpus.language(config.task),
+            references=[reference for _, reference in corpus.test],
+        )
+    except ToolkitError as error:
+        logger.warning("build-accuracy-map will refuse this: %s", error)
+    weights: dict[str, Tensor] = {}
+    weights_file = None
+    tokenizer: TextTokenizer
+    if initial is not None:
+        assert isinstance(initial.codec.config, TextCodecConfig)
+        assert initial.tokenizer is not None
+        codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
+        tokenizer = initial.tokenizer
+    elif config.pretrained is not None:
+        opus_mt = load_opus_mt(config.pretrained)
+        codec_config = dataclasses.replace(opus_mt.config, **config.channel_fields)
+        tokenizer = opus_mt.tokenizer
+        weights_file = opus_mt.weights_file
+        weights = {f"transformer.{name}": t for name, t in opus_mt.transformer.state_dict().items()}
+    else:
+        logger.info("training the tokenizer on %d sentence pairs", len(corpus.train))
+        sentences = (sentence for pair in corpus.train for sentence in pair)
+        tokenizer = JointBPE.train(sentences, vocab_size=TEXT_PRESETS[config.preset].vocab_size)
+        codec_config = TextCodecConfig.from_preset(
+            config.preset, vocab_size=tokenizer.vocab_size, **config.channel_fields
+        )
+    options: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "max_length": codec_config.max_length,
+        "max_tokens": config.training.batch_tokens,
+    }
+    return Material(
+        dataset=Dataset.of(corpus),
+        codec_config=codec_config,
+        batches=lambda: TextBatches(corpus.train, seed=config.training.seed, **options),
+        validation=lambda: TextBatches(corpus.validation, seed=None, **options)(0),
+        tokenizer=tokenizer,
+        weights=weights,
+        weights_file=weights_file,
+    )

@@ -1,0 +1,287 @@
+"""The training loop of every codec: AdamW, warm-up, bf16 autocast, early stopping, exact resume.
+
+Nothing random outlives a step: batches follow from (seed, epoch), dropout, k, SNR and noise from (seed,
+step). A run that was killed and resumed therefore does what the undisturbed run does, bit for bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import logging
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.files.errors import ToolkitError
+from data.files.paths import exists
+from data.files.record import Record
+from data.terminal.progress import Progress
+from deepsc.codec.base import Batch, Codec
+from deepsc.codec.checkpoint import (
+    is_over,
+    load_state,
+    save_best,
+    save_state,
+)
+from deepsc.link.transmit import Link
+from deepsc.train.config import TrainConfig
+from deepsc.train.links import draw_links
+from deepsc.train.processes import Processes
+from deepsc.train.workers import batches_from, workers_for
+
+logger = logging.getLogger(__name__)
+
+
+ALONE = Processes()
+
+
+_SILENT_S = 1.0
+"""A validation that takes longer says so in the log."""
+
+
+def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
+    """Linear warm-up to 1, then cosine to 0 at `total_steps`; `step` counts from 0.
+
+    A short run warms up in a fifth of its steps if `warmup_steps` are more.
+    """
+    warmup_steps = min(warmup_steps, total_steps // 5 + 1)
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total_steps - warmup_steps)))
+
+
+@torch.inference_mode()
+def validation_loss(
+    codec: Codec,
+    batches: Sequence[Batch],
+    config: TrainConfig,
+    device: torch.device,
+    processes: Processes = ALONE,
+) -> float:
+    """Mean of the loss in nats, batches weighted by items; same k, SNR and noise each call."""
+    codec.eval()
+    total = items = 0.0
+    start: float | None = time.monotonic()
+    for number in range(processes.rank, len(batches), processes.count):
+        if start is not None and time.monotonic() - start > _SILENT_S:
+            logger.info("validating: %d batches", len(batches))
+            start = None
+        batch = batches[number]
+        links = draw_links(codec, config, batch.sizes, seed=number, device=device)
+        total += codec.loss(batch.to(device), *links).item() * batch.sizes[0]
+        items += batch.sizes[0]
+    codec.train()
+    total, items = processes.sum(torch.tensor((total, items), dtype=torch.float64, device=device)).tolist()
+    return total / items
+
+
+def shared_loss(
+    codec: Codec,
+    batch: Batch,
+    links: Sequence[Link],
+    processes: Processes,
+    *,
+    label_smoothing: float,
+    device: torch.device,
+) -> Tensor:
+    """This process's part of the loss of a batch; the parts of all processes sum to the loss.
+
+    Args:
+        codec: the model.
+        batch: of all processes.
+        links: of the whole batch.
+        processes: who shares it.
+        label_smoothing: as in `Codec.loss`.
+        device: where the codec is.
+
+    Returns:
+        Scalar.
+    """
+    if processes.count == 1:
+        return codec.loss(batch.to(device), *links, label_smoothing=label_smoothing)
+    part, rows = batch.part(processes.rank, processes.count)
+    share = codec.loss_terms(part) / codec.loss_terms(batch)
+    if share == 0:  # fewer items than processes: the first one's are gone through for nothing
+        part, rows = batch.part(0, processes.count)
+    links = [
+        dataclasses.replace(link, rows=items.to(device))
+        for link, items in zip(links, rows[: len(links)], strict=True)
+    ]
+    return codec.loss(part.to(device), *links, label_smoothing=label_smoothing) * share
+
+
+def train(
+    codec: Codec,
+    *,
+    config: TrainConfig,
+    batches: Callable[[int], Sequence[Batch]],
+    validation: Sequence[Batch],
+    output: Path,
+    resume: bool,
+    stop_after_steps: int | None = None,
+    processes: Processes = ALONE,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Train a codec on the device it is on; keep the best weights on validation data.
+
+    Args:
+        codec: the model, changed in place.
+        config: the run.
+        batches: training batches of an epoch, the same whenever asked for the same epoch.
+        validation: validation batches.
+        output: folder for model.safetensors, state.safetensors and tensorboard/.
+        resume: continue from state.safetensors where there is one.
+        stop_after_steps: leave off after so many steps of this call, as a kill would.
+        processes: those that share each batch. Dropout is drawn anew in each, all else as in one process.
+        quiet: no progress.
+
+    Returns:
+        The last position: epoch, batch, step, best validation loss.
+
+    Raises:
+        ToolkitError: if the loss or its gradient is not finite, or the state cannot be read.
+    """
+    _keep_freed_memory()
+    device = next(codec.parameters()).device
+    if device.type == "cpu":
+        _attend_by_plain_products(codec)
+    optimizer = torch.optim.AdamW(
+        codec.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    position: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1}
+    if resume and exists(output / "state.safetensors"):
+        position = load_state(output, codec, optimizer)
+        if is_over(config, position):
+            return position
+        logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
+    processes.agree_on(codec)
+    batches = lru_cache(maxsize=2)(batches)  # each epoch is dealt once; workers may be an epoch ahead
+    total_steps = config.epochs * len(batches(0))
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(codec, device))
+    writes = processes.writes
+    record = Record(output / "tensorboard", done=position["step"]) if writes else None
+    steps_left = stop_after_steps if stop_after_steps is not None else math.inf
+    stream = batches_from(
+        batches,
+        epoch=position["epoch"],
+        batch=position["batch"],
+        epochs=config.epochs,
+        workers=workers_for(device, sharing=processes.count),
+    )
+    codec.train()
+    with Progress(
+        f"training {output}",
+        total=total_steps,
+        done=position["step"],
+        unit="step",
+        quiet=quiet or not writes,
+    ) as progress:
+        while not is_over(config, position):
+            for _ in range(position["batch"], len(batches(position["epoch"]))):
+                if steps_left <= 0:
+                    return position
+                batch = next(stream)
+                steps_left -= 1
+                step = position["step"]
+                step_seed = config.seed * 1_000_003 + step + 1
+                factor = learning_rate_factor(step, warmup_steps=config.warmup_steps, total_steps=total_steps)
+                for group in optimizer.param_groups:
+                    group["lr"] = config.learning_rate * factor
+                # Dropout has no generator argument.
+                torch.manual_seed(dropout_seed(step_seed, processes.rank))
+                links = draw_links(codec, config, batch.sizes, seed=step_seed, device=device)
+                with autocast:
+                    part = shared_loss(
+                        codec, batch, links, processes, label_smoothing=config.label_smoothing, device=device
+                    )
+                loss = processes.sum(part.detach())
+                _require_finite(loss.item(), f"loss at step {step}", output)
+                optimizer.zero_grad(set_to_none=True)
+                part.backward()
+                processes.sum_gradients(codec)
+                norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), config.clip_norm)
+                _require_finite(norm.item(), f"gradient at step {step}", output)
+                optimizer.step()
+                position |= {"step": step + 1, "batch": position["batch"] + 1}
+                progress.update()
+                if record and step % 10 == 0:
+                    record.add("train/loss", loss.item(), step=step + 1)
+                    record.add("train/learning_rate", config.learning_rate * factor, step=step + 1)
+                    record.add("train/gradient_norm", norm.item(), step=step + 1)
+                    progress.show(
+                        epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"]
+                    )
+                if writes and position["step"] % config.checkpoint_steps == 0:
+                    save_state(output, codec, optimizer, position)
+            with autocast:
+                measured = validation_loss(codec, validation, config, device, processes)
+            _require_finite(measured, f"validation loss after step {position['step']}", output)
+            if record:
+                record.add("validation/loss", measured, step=position["step"])
+            epoch = position["epoch"]
+            logger.info("epoch %d: validation loss %.4f", epoch, measured)
+            position |= {"epoch": epoch + 1, "batch": 0}
+            if position["best_loss"] is None or measured < position["best_loss"]:
+                position |= {"best_loss": measured, "best_epoch": epoch}
+                if writes:
+                    metrics = {"epoch": epoch, "step": position["step"], "validation_loss": measured}
+                    save_best(output, codec, metrics)
+            if writes:
+                save_state(output, codec, optimizer, position)
+    return position
+
+
+def dropout_seed(step_seed: int, rank: int) -> int:
+    """Seed of one process's dropout: of the step alone for the first, another for each of the others.
+
+    torch's CPU generator reads the low 32 bits of a seed, so the rank goes there.
+    """
+    return step_seed + rank * 2_654_435_761
+
+
+def _require_finite(value: float, what: str, output: Path) -> None:
+    if not math.isfinite(value):
+        # A folder without a finished state may be used again, see `deepsc.train.run`.
+        where = ", in another --output" if exists(output / "state.safetensors") else ""
+        raise ToolkitError(f"{what} is {value}; try a lower --learning-rate{where}")
+
+
+def _bf16_helps(codec: Codec, device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    # Without the instructions bf16 is emulated, and slower; a small model loses more by the casts.
+    return bool(supported()) and sum(p.numel() for p in codec.parameters()) > 2_000_000
+
+
+def _attend_by_plain_products(codec: Codec) -> None:
+    """Have timm's blocks attend without torch's fused kernel.
+
+    On a CPU its backward pass takes longer than the plain products': 22 % of a step of DeiT-small of depth 6
+    at 65 tokens, against 4 % (torch.profiler; a step of 64 images takes 1.63 s for 2.09 s, one core, bf16).
+    """
+    for module in codec.modules():
+        if "fused_attn" in vars(module):
+            vars(module)["fused_attn"] = False
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep large freed blocks instead of returning them to the kernel.
+
+    Every logits tensor would otherwise be mapped, zeroed page by page and unmapped again in each step, which
+    costs a third of the time on a CPU.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
+            libc.mallopt(mmap_max, 0)
+            libc.mallopt(trim_threshold, 2**31 - 1)

@@ -1,0 +1,186 @@
+"""VQA codec: question and image are encoded at the UE, sent apart, fused and answered at the server.
+
+The question's encoder is the text codec's (transformers' Marian), the image's encoder is DeiT's first blocks;
+each has a JSC codec with its own k and SNR. At the server the question's tokens attend to the image's in a
+Transformer decoder (Vaswani et al., 2017), and a classifier picks the answer. Without JSC codecs the same
+class is the local model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.models.marian.modeling_marian import MarianEncoder
+
+from deepsc.codec.base import Codec, TensorBatch
+from deepsc.image.model import build_deit
+from deepsc.link.jsc import JSCDecoder, JSCEncoder
+from deepsc.link.transmit import Link, transmit
+from deepsc.text.model import marian_config
+from deepsc.vqa.config import VQACodecConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQABatch(TensorBatch):
+    """M images and B questions about them; an image with several questions is encoded and sent once."""
+
+    images: Tensor
+    """(M, 3, H, W), normalised with ImageNet's mean and deviation."""
+    question: Tensor
+    """(B, S), token ids."""
+    mask: Tensor
+    """(B, S), 1 for valid tokens."""
+    image_of: Tensor
+    """(B,), which image each question is about."""
+    target: Tensor
+    """(B,), index of each answer."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Items in each transmission: B questions, M images."""
+        return self.question.shape[0], self.images.shape[0]
+
+    def part(self, rank: int, ranks: int) -> tuple[VQABatch, tuple[Tensor, Tensor]]:
+        """Every `ranks`-th image from `rank` on, with its questions; see `deepsc.codec.base.Batch`."""
+        images = torch.arange(len(self.images))[rank::ranks]
+        questions = torch.isin(self.image_of, images).nonzero().squeeze(1)
+        part = VQABatch(
+            images=self.images[images],
+            question=self.question[questions],
+            mask=self.mask[questions],
+            image_of=(self.image_of[questions] - rank) // ranks,
+            target=self.target[questions],
+        )
+        return part, (questions, images)
+
+
+class VQACodec(Codec):
+    """Two semantic encoders, two JSC codecs, fusion and answer classifier.
+
+    Args:
+        config: architecture; without k it is the local model, which has no JSC codecs.
+    """
+
+    config: VQACodecConfig
+
+    def __init__(self, config: VQACodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.text_encoder = MarianEncoder(
+            marian_config(
+                vocab_size=config.vocab_size,
+                d_model=config.text_width,
+                layers=config.text_layers,
+                heads=config.text_heads,
+                d_ff=4 * config.text_width,
+                dropout=config.dropout,
+                max_length=config.max_length,
+                pad_id=config.pad_id,
+                eos_id=config.eos_id,
+                init_std=config.text_width**-0.5,  # embeddings of unit variance, as large as the positions
+            )
+        )
+        self.image_encoder = build_deit(
+            classes=0,
+            width=config.image_width,
+            heads=config.image_heads,
+            depth=config.image_layers,
+            image_size=config.image_size,
+            patch_size=config.patch_size,
+            drop_path=0.0,
+        )
+        self.text_jsc_encoder: JSCEncoder | None = None
+        self.text_jsc_decoder: JSCDecoder | None = None
+        self.image_jsc_encoder: JSCEncoder | None = None
+        self.image_jsc_decoder: JSCDecoder | None = None
+        if config.uplinks:
+            text, image = (
+                {"d_model": width, "k_max": k[-1], "snr_range_db": config.snr_range_db}
+                for width, k in ((config.text_width, config.k_text), (config.image_width, config.k_image))
+            )
+            self.text_jsc_encoder, self.text_jsc_decoder = _jsc(text)
+            self.image_jsc_encoder, self.image_jsc_decoder = _jsc(image)
+        self.text_projection = nn.Linear(config.text_width, config.fusion_width)
+        self.image_projection = nn.Linear(config.image_width, config.fusion_width)
+        layer = nn.TransformerDecoderLayer(
+            config.fusion_width,
+            config.fusion_heads,
+            dim_feedforward=4 * config.fusion_width,
+            dropout=config.dropout,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.fusion = nn.TransformerDecoder(
+            layer, config.fusion_layers, norm=nn.LayerNorm(config.fusion_width)
+        )
+        self.head = nn.Linear(config.fusion_width, len(config.answers))
+
+    def encode_question(self, question: Tensor, mask: Tensor) -> Tensor:
+        """At the UE: token ids (B, S) and mask (B, S) to features (B, S, text_width)."""
+        return self.text_encoder(input_ids=question, attention_mask=mask).last_hidden_state
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """At the UE: images (M, 3, H, W) to features of S^I tokens (M, S^I, image_width)."""
+        return self.image_encoder.forward_features(images)
+
+    def transmit_question(self, features: Tensor, mask: Tensor, link: Link | None) -> Tensor:
+        """Question features at the server, (B, S, text_width); see `deepsc.link.transmit.transmit`."""
+        return transmit(self.text_jsc_encoder, self.text_jsc_decoder, features, mask, link)
+
+    def transmit_image(self, features: Tensor, link: Link | None) -> Tensor:
+        """Image features at the server, (M, S^I, image_width); see `deepsc.link.transmit.transmit`."""
+        mask = torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
+        return transmit(self.image_jsc_encoder, self.image_jsc_decoder, features, mask, link)
+
+    def answer(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor) -> Tensor:
+        """Fusion and classifier, at the server.
+
+        Args:
+            question: (B, S, text_width), as received.
+            mask: (B, S).
+            image: (M, S^I, image_width), as received.
+            image_of: (B,), which image each question is about.
+
+        Returns:
+            Logits, (B, answers).
+        """
+        fused = self.fusion(
+            self.text_projection(question),
+            self.image_projection(image)[image_of],  # (B, S^I, fusion_width)
+            tgt_key_padding_mask=mask == 0,
+        )  # (B, S, fusion_width)
+        valid = mask.unsqueeze(2).to(fused.dtype)  # (B, S, 1)
+        return self.head((fused * valid).sum(dim=1) / valid.sum(dim=1))
+
+    def loss(
+        self,
+        batch: VQABatch,
+        text_link: Link | None = None,
+        image_link: Link | None = None,
+        *,
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """Cross-entropy per answer, in nats.
+
+        Args:
+            batch: images, questions and answers.
+            text_link: how the B questions cross the channel, None for the local model.
+            image_link: how the M images cross it.
+            label_smoothing: share of the probability spread over the answers.
+
+        Returns:
+            Scalar.
+        """
+        question = self.encode_question(batch.question, batch.mask)
+        question = self.transmit_question(question, batch.mask, text_link)
+        image = self.transmit_image(self.encode_image(batch.images), image_link)
+        logits = self.answer(question, batch.mask, image, batch.image_of)  # (B, answers)
+        return nn.functional.cross_entropy(logits, batch.target, label_smoothing=label_smoothing)
+
+
+def _jsc(size: dict[str, Any]) -> tuple[JSCEncoder, JSCDecoder]:
+    return JSCEncoder(**size), JSCDecoder(**size)

@@ -1,0 +1,1 @@
+"""Certified upper bounds of a step and of an episode."""

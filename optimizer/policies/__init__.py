@@ -1,0 +1,1 @@
+"""Who decides: baselines and learners."""

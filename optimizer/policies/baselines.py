@@ -1,0 +1,242 @@
+"""Policies that are not learned, and the registry they stand in."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from data.files.errors import ToolkitError
+from optimizer.bound.step import GRIDS, Step, bracket
+from optimizer.world.config import BOUND_UES_MAX, SystemConfig
+from optimizer.world.physics import Actions, execute
+from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
+from optimizer.world.tasks import Tasks
+from optimizer.world.view import HEARD, POWER_LEVELS, View
+
+
+class Policy(Protocol):
+    """Chooses the actions of all UEs."""
+
+    sees: str
+    """What it reads of the world, for the table."""
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions, (episodes, ues). A policy of its own draws takes them from `generator`."""
+        ...
+
+
+class PolicyFactory(Protocol):
+    """What the registry holds: a policy's constructor."""
+
+    def __call__(self, system: SystemConfig, tasks: Tasks) -> Policy:
+        """Make the policy for a system and its tasks."""
+        ...
+
+
+def _equal_requests(view: View, offload: Tensor, power_w: Tensor, code: Tensor | None = None) -> Actions:
+    """Actions at the best clock, in which all that offload ask for the same band."""
+    return Actions(
+        offload=offload,
+        power_w=power_w,
+        clock_hz=view.clock_for(offload),
+        bandwidth_request=torch.zeros_like(view.queue),
+        code=code,
+    )
+
+
+class _Fixed:
+    """All UEs do the same: offload at p_max with equal requests, or compute at the best local clock."""
+
+    offload: bool
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._tasks = system, tasks
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        offload = torch.full_like(view.queue, self.offload, dtype=torch.bool)
+        return _equal_requests(view, offload, torch.full_like(view.queue, self._system.power_max_w))
+
+
+class LocalPolicy(_Fixed):
+    """Section V-A's Local, at the clock that minimises eq. (9)."""
+
+    sees = "own queue, beta"
+    offload = False
+
+
+class RemotePolicy(_Fixed):
+    """Section V-A's Remote: all offload, at p_max, with equal requests."""
+
+    sees = "own queue, beta"
+    offload = True
+
+
+class RandomPolicy:
+    """Section V-A's Random: rho fair, p (in dBm), f and k uniform, b-hat standard normal."""
+
+    sees = "nothing"
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._codes = system, tasks.codes
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Draw actions."""
+        shape = view.queue.shape
+        coin, power, clock = torch.rand((3, *shape), generator=generator, dtype=torch.float64)
+        return Actions(
+            offload=coin < 0.5,
+            power_w=power_from_share(self._system, power),
+            clock_hz=clock_from_share(self._system, clock),
+            bandwidth_request=torch.randn(shape, generator=generator, dtype=torch.float64),
+            code=torch.randint(self._codes, shape, generator=generator),
+        )
+
+
+class GreedyPolicy:
+    """Each UE takes what earns it most this step if all I UEs offload with equal requests.
+
+    It compares local execution at the best clock with offloading at `levels` powers from p_min to p_max,
+    equally spaced in dBm, and every k; an execution that would fail counts as nothing. It knows neither what
+    the others do nor how many of them still have tasks.
+    """
+
+    sees = "own channel, queue, battery, beta; I"
+    levels = 5
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._tasks = system, tasks
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        ues = self._tasks.ues
+        offers = view.offers([(ues, 1.0 / ues)], power_levels_w(self._system, self.levels))
+        earned, power_w, code = (offer[0] for offer in offers)
+        offload = earned > view.local_qoe
+        return _equal_requests(view, offload, power_w, code)
+
+
+class AnnouncedPolicy:
+    """Only the UE that announces the largest gain from offloading alone does so, at its best power.
+
+    It is told what `mappo` hears of the others, and learns nothing: what the announcement alone is worth. Of
+    equal gains the first UE's counts; where nobody announces (`EpisodeConfig.announce`), all compute.
+    """
+
+    sees = f"own channel, queue, battery, beta; {HEARD}"
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._ues = system, tasks.ues
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        offers = view.offers([(1, 1.0)], power_levels_w(self._system, POWER_LEVELS))
+        earned, power_w, code = (offer[0] for offer in offers)
+        gain, _ = view.announced(earned)
+        first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._ues).bool()
+        offload = first & (gain > 0)
+        return _equal_requests(view, offload, power_w, code)
+
+
+class ExhaustivePolicy:
+    """Section V-A's exhaustive search of one step over discrete levels: a lower bound on (P0)'s optimum.
+
+    Every set of offloading UEs, every combination of four requests b-hat, 0 to 3 ln 2, and for each UE every
+    of five powers and every k; the clock is the best. The shares depend on the requests alone, so that each
+    UE's power and k are searched by themselves without missing a combination.
+    """
+
+    sees = "all channels, queues, batteries, betas"
+    requests = (0.0, math.log(2.0), 2.0 * math.log(2.0), 3.0 * math.log(2.0))
+    levels = 5
+    ues_max = 6
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        if tasks.ues > self.ues_max:
+            raise ToolkitError(
+                f"--ues {tasks.ues} given, exhaustive search is for at most {self.ues_max}: leave it out"
+            )
+        self._system, self._tasks = system, tasks
+        choices = (None, *self.requests)
+        combinations = list(itertools.product(choices, repeat=tasks.ues))
+        offload = torch.tensor([[request is not None for request in row] for row in combinations])
+        request = torch.tensor(
+            [[request or 0.0 for request in row] for row in combinations], dtype=torch.float64
+        )
+        self._offload = offload.unsqueeze(1)  # (combinations, 1, ues)
+        self._request = request.unsqueeze(1)
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        system, tasks = self._system, self._tasks
+        shape = (self._offload.shape[0], *view.queue.shape)
+        best = torch.full(shape, -1.0, dtype=torch.float64)
+        power_w, code = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.long)
+        for choice, power in itertools.product(range(tasks.codes), power_levels_w(system, self.levels)):
+            actions = Actions(
+                offload=self._offload.expand(shape),
+                power_w=torch.full(shape, power, dtype=torch.float64),
+                clock_hz=view.clock_for(self._offload.expand(shape)),
+                bandwidth_request=self._request.expand(shape),
+                code=torch.full(shape, choice),
+            )
+            earned = execute(
+                system, tasks, actions, queue=view.queue.expand(shape),
+                channel_gain=view.channel_gain.expand(shape), battery_j=view.battery_j.expand(shape),
+                beta=view.beta.expand(shape),
+            ).earned_qoe  # fmt: skip
+            better = earned > best
+            best = torch.where(better, earned, best)
+            power_w, code = torch.where(better, power, power_w), torch.where(better, choice, code)
+        row = best.sum(dim=-1).argmax(dim=0)  # (episodes,)
+        at = row.view(1, -1, 1).expand(1, *view.queue.shape)
+        return Actions(
+            offload=self._offload[row, 0],
+            power_w=power_w.gather(0, at)[0],
+            clock_hz=view.clock_for(self._offload[row, 0]),
+            bandwidth_request=self._request[row, 0],
+            code=code.gather(0, at)[0],
+        )
+
+
+class CentralPolicy:
+    """The feasible solution that `bound.bracket` finds below the bound of each step: what a controller that
+    knows every channel can do."""
+
+    sees = "all channels, queues, batteries, betas"
+    ues_max = BOUND_UES_MAX
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._tasks = system, tasks
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        step = Step.known(
+            queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta
+        )
+        return bracket(self._system, self._tasks, step, grids=GRIDS[:1]).actions
+
+
+POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(
+    {
+        "central": CentralPolicy,
+        "exhaustive": ExhaustivePolicy,
+        "local": LocalPolicy,
+        "announced": AnnouncedPolicy,
+        "remote": RemotePolicy,
+        "greedy": GreedyPolicy,
+        "random": RandomPolicy,
+    }
+)
+"""Every policy that needs no training, by its name in the table."""
+
+
+def shown(name: str) -> str:
+    """A policy's name in tables and legends; section V-A takes exhaustive search for an upper bound."""
+    return f"{name} (a lower bound)" if POLICIES.get(name) is ExhaustivePolicy else name

@@ -1,0 +1,1 @@
+"""Experiments: train and test, figures, fronts, plans, pages."""

@@ -1,0 +1,283 @@
+"""Playing a policy over whole episodes, and what is counted meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optimizer.policies.baselines import Policy
+from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.environment import OffloadingEnvironment
+from optimizer.world.physics import Outcome, local_reference
+from optimizer.world.tasks import Tasks
+
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A figure with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What one policy did in each of one seed's test episodes."""
+
+    qoe: Tensor
+    """All QoE earned, failures counting 0, over the steps until every queue was empty (T if never),
+    (episodes,)."""
+    reward: Tensor
+    """Undiscounted sum of eqs. (13), (14), (episodes,)."""
+    steps: Tensor
+    """t_0 of eq. (14), or T, (episodes,)."""
+    finished: Tensor
+    """Every queue was emptied, bool, (episodes,)."""
+    queue: Tensor
+    """Mean over episodes of the tasks left before each step and at the end, (steps + 1, ues)."""
+    executions: Tensor
+    """UE-steps with a task, (episodes,). The counts below are of these."""
+    offloaded: Tensor
+    inaccurate: Tensor
+    """(11b) broken."""
+    late: Tensor
+    """(11g) broken."""
+    uncharged: Tensor
+    """(11h) broken."""
+    successes: Tensor
+    """No constraint broken."""
+    latency: Tensor
+    """Sum of t / t_0 of eq. (9) over the successes, (episodes,)."""
+    energy: Tensor
+    """Sum of E / E_0 over the successes, (episodes,)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Performance:
+    """How a policy did over the test episodes of all seeds."""
+
+    sees: str
+    """What the policy reads of the world."""
+    qoe: Interval
+    """Interquartile mean over episodes of `Scores.qoe`, with a bootstrap interval stratified by seed."""
+    qoe_mean: float
+    """Plain mean of the same."""
+    of_bound: Interval | None
+    """Mean QoE over the mean certified bound of the same episodes; None where no bound was computed, or it is
+    0: no policy can earn anything."""
+    reward: float
+    """Mean over episodes."""
+    finished: float
+    """Share of episodes in which every queue was emptied by T."""
+    steps: float
+    """Mean steps until then; T counts where it never was."""
+    steps_most: int
+    """Most steps any episode took."""
+    offloaded: float
+    """Share of executions that were offloaded."""
+    violates_accuracy: float
+    """Share of executions that broke (11b)."""
+    violates_latency: float
+    """Share of executions that broke (11g)."""
+    violates_battery: float
+    """Share of executions that broke (11h)."""
+    latency: float
+    """Mean t / t_0 of a success."""
+    energy: float
+    """Mean E / E_0 of a success."""
+    queue: list[list[float]]
+    """Mean tasks left before each step and at the end, by step and UE."""
+
+
+class Tally:
+    """Adds up the steps of one set of episodes."""
+
+    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
+        self._system, self._tasks = system, tasks
+        self._sums: dict[str, Tensor] = {}
+        self._queue: list[Tensor] = []
+        self._last: Tensor | None = None
+
+    def add(self, queue: Tensor, outcome: Outcome, reward: Tensor) -> None:
+        """Add a step.
+
+        Args:
+            queue: d before the step, (episodes, ues).
+            outcome: what came of it.
+            reward: (episodes,).
+        """
+        active, success = queue > 0, outcome.success
+        energy_0_j, latency_0_s = local_reference(self._system, self._tasks, queue.clamp_min(1))
+        counts = {
+            "qoe": outcome.earned_qoe.sum(dim=-1),
+            "reward": reward,
+            "steps": active.any(dim=-1),
+            "executions": active.sum(dim=-1),
+            "offloaded": outcome.offloaded.sum(dim=-1),
+            "inaccurate": (active & ~outcome.accurate).sum(dim=-1),
+            "late": (active & ~outcome.in_time).sum(dim=-1),
+            "uncharged": (active & ~outcome.charged).sum(dim=-1),
+            "successes": success.sum(dim=-1),
+            "latency": torch.where(success, outcome.latency_s / latency_0_s, 0.0).sum(dim=-1),
+            "energy": torch.where(success, outcome.energy_j / energy_0_j, 0.0).sum(dim=-1),
+        }
+        for name, value in counts.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.double()
+        self._queue.append(queue.mean(dim=0))
+        self._last = queue - success.to(queue.dtype)
+
+    def scores(self) -> Scores:
+        """All of it, once every step is in."""
+        assert self._last is not None
+        sums = dict(self._sums)
+        sums["qoe"] = sums["qoe"] / sums["steps"]
+        return Scores(
+            finished=(self._last == 0).all(dim=-1),
+            queue=torch.stack([*self._queue, self._last.mean(dim=0)]),
+            **sums,
+        )
+
+
+def play(
+    policy: Policy,
+    *,
+    system: SystemConfig,
+    episode: EpisodeConfig,
+    tasks: Tasks,
+    episodes: int,
+    seed: int,
+    watch: Callable[[], None] | None = None,
+) -> Scores:
+    """Play `episodes` episodes. The same seed gives every policy the same places, batteries, shadowing and
+    fading.
+
+    Args:
+        policy: chooses the actions; its own draws cannot disturb the world's.
+        system: constants of Table I.
+        episode: horizon, reward and preference.
+        tasks: what each UE has to do.
+        episodes: at least 1.
+        seed: of the world; the policy's draws take the next one.
+        watch: called after every step of all episodes.
+    """
+    world, own = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
+    environment = OffloadingEnvironment(
+        system=system, episode=episode, tasks=tasks, episodes=episodes, generator=world
+    )
+    tally = Tally(system, environment.tasks)
+    for _ in range(episode.steps):
+        view = environment.view()
+        outcome, reward = environment.step(policy.act(view, own))
+        tally.add(view.queue, outcome, reward)
+        if watch is not None:
+            watch()
+    return tally.scores()
+
+
+def interquartile_mean(values: Tensor) -> Tensor:
+    """Mean of the middle half along the last axis."""
+    count = values.shape[-1]
+    cut = count // 4
+    return values.sort(dim=-1).values[..., cut : count - cut].mean(dim=-1)
+
+
+def percentiles(value: Tensor, resampled: Tensor) -> Interval:
+    """A figure with its 95 % percentile bootstrap interval.
+
+    Args:
+        value: the figure, ().
+        resampled: the same of every resample, (RESAMPLES,); nan where it is not defined.
+    """
+    low, high = torch.nanquantile(resampled, torch.tensor([0.025, 0.975], dtype=resampled.dtype)).tolist()
+    return Interval(value=float(value), low=low, high=high)
+
+
+def mean_interval(values: Tensor, seed: int = 0) -> Interval:
+    """Mean of (n,) values with its bootstrap interval; one seed resamples several figures alike."""
+    drawn = torch.randint(
+        values.numel(), (RESAMPLES, values.numel()), generator=torch.Generator().manual_seed(seed)
+    )
+    return percentiles(values.mean(), values[drawn].mean(dim=-1))
+
+
+def summarise(
+    scores: Sequence[Scores], bounds: Sequence[Tensor] | None, *, sees: str, seed: int = 0
+) -> Performance:
+    """Aggregate over seeds.
+
+    Intervals are 95 % percentile bootstraps; episodes are resampled within each seed (the strata), and a
+    policy and its bound on the same episodes.
+
+    Args:
+        scores: one per seed.
+        bounds: `episode_bound` of the same episodes, one per seed, (episodes,) each.
+        sees: what the policy reads of the world.
+        seed: of the resampling: the same for every policy, so that differences are paired.
+    """
+    qoe = torch.stack([score.qoe for score in scores])  # (seeds, episodes)
+    seeds, episodes = qoe.shape
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(episodes, (RESAMPLES, seeds, episodes), generator=generator)
+
+    def resample(values: Tensor) -> Tensor:
+        return values.expand(RESAMPLES, -1, -1).gather(-1, drawn).flatten(1)  # (RESAMPLES, seeds * episodes)
+
+    drawn_qoe = resample(qoe)
+    of_bound = None
+    if bounds is not None:
+        bound = torch.stack(list(bounds))
+        drawn_bound = resample(bound).mean(dim=-1)
+        some = drawn_bound > 0  # a resample of episodes that nobody can win has no share
+        if bound.mean() > 0 and some.any():
+            of_bound = percentiles(
+                qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1)[some] / drawn_bound[some]
+            )
+
+    def total(name: str) -> float:
+        return float(torch.stack([getattr(score, name) for score in scores]).sum())
+
+    executions = total("executions")
+    steps = torch.cat([score.steps for score in scores])
+    return Performance(
+        sees=sees,
+        qoe=percentiles(interquartile_mean(qoe.flatten()), interquartile_mean(drawn_qoe)),
+        qoe_mean=float(qoe.mean()),
+        of_bound=of_bound,
+        reward=total("reward") / qoe.numel(),
+        finished=total("finished") / qoe.numel(),
+        steps=float(steps.mean()),
+        steps_most=int(steps.max()),
+        offloaded=total("offloaded") / executions,
+        violates_accuracy=total("inaccurate") / executions,
+        violates_latency=total("late") / executions,
+        violates_battery=total("uncharged") / executions,
+        latency=total("latency") / max(total("successes"), 1.0),
+        energy=total("energy") / max(total("successes"), 1.0),
+        queue=torch.stack([score.queue for score in scores]).mean(dim=0).tolist(),
+    )
+
+
+def queues_by_modality(
+    policies: Mapping[str, Mapping[str, Any]], mix: Sequence[str]
+) -> dict[str, dict[str, list[float]]]:
+    """Mean tasks left of a modality's UEs before each step and at the end, by modality and policy.
+
+    Args:
+        policies: of a results document.
+        mix: the UEs' modalities.
+    """
+    queues: dict[str, dict[str, list[float]]] = {}
+    for modality in dict.fromkeys(mix):
+        ues = [i for i, own in enumerate(mix) if own == modality]
+        queues[modality] = {
+            name: [sum(float(step[i]) for i in ues) / len(ues) for step in tested["queue"]]
+            for name, tested in policies.items()
+        }
+    return queues

@@ -1,0 +1,206 @@
+"""`optimize report`: a run of `optimize train` as one HTML page to look at."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from accuracy_maps import BimodalMap
+from data.files.errors import ToolkitError, parsing
+from data.files.paths import exists, is_file
+from data.files.schema import from_json, typed
+from data.page.html import check_html, provenance_rows, write_page
+from optimizer.study.evaluate import queues_by_modality
+from optimizer.study.train import describe, read_results
+from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.world.inputs import (
+    KINDS,
+    Loaded,
+    choices_of_k,
+    copy_of,
+    load,
+)
+from optimizer.world.tasks import token_counts
+
+TEMPLATES = Path(__file__).parent / "templates"
+CURVES = ("qoe", "reward", "entropy")
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] | None = None) -> Path:
+    """Write one self-contained HTML page of a run: policies, learning curves, queues, what-if, provenance.
+
+    The what-if panel needs the run's maps and FLOPs files. It reads the copies in the folder, or where there
+    are none, as in a run of an earlier release, the files themselves. Where they are gone or have changed
+    since, the page says so instead.
+
+    Args:
+        folder: what `optimize train` wrote.
+        output: where; None: report.html in the folder.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        ToolkitError: if the results are missing, damaged or foreign.
+    """
+    folder = Path(folder)
+    if is_file(folder):
+        raise ToolkitError(
+            f"RUN_FOLDER: '{folder}' given, a folder that `optimize train` wrote is allowed, such as "
+            f"'{folder.parent}'"
+        )
+    path = check_html(folder / "report.html" if output is None else output)
+    document = read_results(folder)
+    with parsing(folder / "results.json"):
+        if not document["policies"]:
+            raise ToolkitError("there is no policy in it")
+        config = document["provenance"]["config"]
+        given: dict[str, Any] = {
+            name: Path(value) if isinstance(value, str) else value for name, value in config["inputs"].items()
+        }
+        inputs = Inputs(**given)
+        system = from_json(SystemConfig, config["system"])
+        episode = from_json(EpisodeConfig, config["episode"])
+        maps = typed(document, "accuracy_maps", dict)
+        synthetic = sorted(name for name, found in maps.items() if typed(found, "synthetic", bool))
+        context: dict[str, Any] = {
+            "learners": list(document["learning_curves"]),
+            "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
+            "setting": _typeset(describe(inputs, episode, synthetic=bool(synthetic))),
+            "synthetic": synthetic,
+            "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
+            "policies": _policies(document["policies"]),
+            "bound": None if document["bound"] is None else float(document["bound"]),
+            "shares": any(tested["of_bound"] for tested in document["policies"].values()),
+            "seeds": typed(config, "seeds", int),
+            "test_episodes": typed(config, "test_episodes", int),
+            "modalities": list(dict.fromkeys(episode.mix)),
+            "files": _files(document),
+            "provenance_rows": provenance_rows(document["provenance"]),
+            "system": system,
+            "episode": episode,
+        }
+        data: dict[str, Any] = {
+            "policies": [
+                {key: row[key] for key in ("name", "qoe", "of_bound")} for row in context["policies"]
+            ],
+            "order": list(document["policies"]),
+            "bound": context["bound"],
+            "curves": _curves(document),
+            "queues": queues_by_modality(document["policies"], episode.mix),
+        }
+        json.dumps(data, allow_nan=False)  # a page of nan would show nothing
+        recorded = set(document["provenance"]["data_sha256"].values())
+    try:
+        copies: dict[str, Any] = {
+            name: copy
+            for name in (f"{modality}_{kind}" for modality in dict.fromkeys(episode.mix) for kind in KINDS)
+            if exists(copy := copy_of(folder, name))
+        }
+        loaded = load(replace(inputs, **copies), system=system, episode=episode)
+        if set(loaded.sha256.values()) != recorded:
+            raise ToolkitError("a map or FLOPs file has changed since the run")
+        data["what_if"] = _what_if(loaded, inputs, system, episode)
+        missing = None
+    except ToolkitError as error:
+        logger.warning("the what-if panel is left out: %s", error)
+        data["what_if"], missing = None, str(error)
+    write_page(
+        path, templates=TEMPLATES, scripts=["physics.js", "report.js"], data=data,
+        title="Offloading policies", missing=missing, what_if=data["what_if"], **context,
+    )  # fmt: skip
+    return path
+
+
+def _typeset(text: str) -> str:
+    """Symbols as a page can show them, for those of a terminal."""
+    for plain, symbol in (("beta^d", "βᵈ"), ("beta", "β"), ("|h|^2", "|h|²"), ("k^T", "kᵀ"), ("k^I", "kᴵ")):
+        text = text.replace(plain, symbol)
+    return text
+
+
+def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Figures of each policy, best QoE first."""
+    numbers = (
+        "qoe_mean", "reward", "finished", "steps", "offloaded", "violates_accuracy", "violates_latency",
+        "violates_battery", "latency", "energy",
+    )  # fmt: skip
+    rows = []
+    for name, tested in policies.items():
+        row: dict[str, Any] = {key: float(tested[key]) for key in numbers}
+        for key in ("qoe", "of_bound"):
+            found = tested[key]
+            row[key] = found and {end: float(found[end]) for end in ("value", "low", "high")}
+        rows.append(row | {"name": str(name), "sees": _typeset(str(tested["sees"]))})
+    return sorted(rows, key=lambda row: -row["qoe"]["value"])
+
+
+def _curves(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean over the seeds of each learning curve, with their range where there are several."""
+    others = document.get("other_learning_curves", {})
+    curves: dict[str, Any] = {}
+    for name, first in document["learning_curves"].items():
+        seeds = [first, *others.get(name, [])]
+        curves[name] = {key: _mean(np.array([seed[key] for seed in seeds], dtype=float)) for key in CURVES}
+    return curves
+
+
+def _mean(values: NDArray[np.float64]) -> dict[str, list[float]]:
+    """Mean over the first axis and, of two rows or more, the least and the most: too few for an interval."""
+    found = {"mean": values.mean(axis=0)}
+    if len(values) > 1:
+        found["low"], found["high"] = values.min(axis=0), values.max(axis=0)
+    # six digits are more than a screen shows, and a third of the bytes
+    return {end: [float(f"{value:.6g}") for value in line] for end, line in found.items()}
+
+
+def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the run says of its maps and FLOPs files, by modality."""
+    rows = []
+    for modality, found in document["accuracy_maps"].items():
+        flops = document["flops"][modality]
+        rows.append(
+            {
+                "modality": modality, "task": found["task"], "channel": found["channel"],
+                "metric": str(found["metric"]).partition(" ")[0], "synthetic": bool(found["synthetic"]),
+                "model": ", ".join(f"{name} {value}" for name, value in found["model"].items()),
+                "flops": typed(flops, "local_flops", float), "decoding": flops["decoding"],
+                "same_model": found["model"] == flops["model"],
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> dict[str, Any]:
+    """What physics.js reads: Table I, and each modality's task and map."""
+    tasks = {}
+    for modality in dict.fromkeys(episode.mix):
+        found, ue = loaded.maps[modality], episode.mix.index(modality)
+        if isinstance(found, BimodalMap):
+            axes, ratio = [found.k_text, found.k_image], found.on_diagonal(found.envelope)
+        else:
+            axes, ratio = [found.k], found.envelope
+        lengths = token_counts(loaded.flops[modality], modality)
+        if len(lengths) > len(axes):  # a VQA map with one axis of k is read at k^I
+            axes.insert(0, (inputs.k_text,))
+        tasks[modality] = {
+            **{
+                name: float(getattr(loaded.tasks, name)[ue]) for name in ("flops", "ue_flops", "server_flops")
+            },
+            "repeats": episode.repeats(modality),
+            "lengths": lengths,
+            "k": choices_of_k(inputs, modality, found)[0],
+            "axes": [*axes, found.snr_db],
+            "ratio": ratio.ravel().tolist(),
+        }
+    return {"system": asdict(system), "tasks": tasks}

@@ -1,0 +1,1 @@
+"""The system: Table I, tasks, pathloss, physics, environment."""

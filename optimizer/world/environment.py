@@ -1,0 +1,286 @@
+"""Many episodes of section IV's decision process at once, on tensors of shape (episodes, ues)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.pathloss import draw_gain, draw_positions
+from optimizer.world.physics import (
+    Actions,
+    Outcome,
+    battery_beta,
+    best_local_clock,
+    execute,
+    local_qoe,
+    local_reference,
+    offloading_effort,
+    standard_cost,
+)
+from optimizer.world.tasks import Tasks
+from optimizer.world.view import View
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition:
+    """What a step makes of the UEs' state, (..., episodes, ues) but for the reward."""
+
+    outcome: Outcome
+    queue: Tensor
+    battery_j: Tensor
+    reward: Tensor
+    """r_t of eqs. (13), (14), (..., episodes); 0 where the episode was over."""
+
+
+class OffloadingEnvironment:
+    """I UEs around one edge server, in `episodes` independent copies.
+
+    Places, LOS, shadowing and the battery's start are drawn once an episode, |h|^2 each step. Every draw is
+    of a fixed shape, so the same seed gives every policy the same world whatever it does. With statistical
+    CSI |h|^2 is not drawn: the map is already the mean over it.
+
+    Args:
+        system: constants of Table I.
+        episode: horizon, reward and preference.
+        tasks: what each UE has to do.
+        episodes: number of copies.
+        generator: source of all draws; its device is where everything is computed.
+    """
+
+    def __init__(
+        self,
+        *,
+        system: SystemConfig,
+        episode: EpisodeConfig,
+        tasks: Tasks,
+        episodes: int,
+        generator: torch.Generator,
+    ) -> None:
+        self.system, self.episode, self.episodes = system, episode, episodes
+        self.device = generator.device
+        self.tasks = tasks.to(self.device)
+        self._generator = generator
+        one = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
+        energy_0_j, _ = local_reference(system, self.tasks, one)
+        whole_queue = (
+            episode.queue_tasks * (episode.queue_tasks + 1) / 2
+        )  # the step at d tasks costs d E_0 of one
+        self.battery_max_j = episode.battery_queues * whole_queue * energy_0_j
+        """B_max of eq. (28), (ues,)."""
+        self.reset()
+
+    @property
+    def finished(self) -> Tensor:
+        """Episodes that are over, bool, (episodes,)."""
+        return (self._queue == 0).all(dim=-1) | (self._step >= self.episode.steps)
+
+    def reset(self) -> View:
+        """Start new episodes: full queues, new batteries, places and preferences."""
+        shape = (self.episodes, self.tasks.ues)
+        options: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
+        self._position_m = draw_positions(self.system, shape, self._generator)
+        self._gain = draw_gain(self.system, self._position_m, self._generator)
+        self._queue = torch.full(shape, float(self.episode.queue_tasks), **options)
+        level, drawn = torch.rand((2, *shape), generator=self._generator, **options)
+        low = self.episode.battery_start_min
+        self._battery_j = (low + (1.0 - low) * level) * self.battery_max_j
+        self._drawn_beta = drawn[:, :1].expand(shape)
+        self._last_latency_s = torch.zeros(shape, **options)
+        self._step = 0
+        best = best_step_qoe(
+            self.system, self.tasks, beta=self._beta(self._battery_j), queue_tasks=self.episode.queue_tasks
+        )
+        self.failure_penalty = self.episode.failure_scale * best
+        """xi_F E_0 of eq. (14), reward lost per task left at T, (episodes, ues)."""
+        scale = best.mean(dim=-1)
+        self.reward_scale = torch.where(scale > 0, scale, 1.0)
+        """What a step can earn, for learners to divide rewards by: of order 1 at any beta. 1 where no step
+        can earn anything. (episodes,)."""
+        self._fade()
+        return self.view()
+
+    def _fade(self) -> None:
+        self._channel_gain = self._gain
+        if self.episode.csi == "instantaneous":
+            uniform = torch.rand(
+                self._gain.shape, generator=self._generator, dtype=torch.float64, device=self.device
+            )
+            self._channel_gain = self._gain * fading(uniform)
+
+    def _beta(self, battery_j: Tensor) -> Tensor:
+        if self.episode.preference == "dynamic":
+            return battery_beta(battery_j, self.battery_max_j)
+        if self.episode.preference == "drawn":
+            return self._drawn_beta.expand_as(battery_j)
+        return torch.full_like(battery_j, self.episode.beta)
+
+    def view(self) -> View:
+        """What can be seen now."""
+        return View(
+            system=self.system,
+            episode=self.episode,
+            tasks=self.tasks,
+            position_m=self._position_m,
+            queue=self._queue,
+            mean_gain=self._gain,
+            channel_gain=self._channel_gain,
+            battery_j=self._battery_j,
+            battery_max_j=self.battery_max_j,
+            beta=self._beta(self._battery_j),
+            last_latency_s=self._last_latency_s,
+            step=self._step,
+        )
+
+    def step(self, actions: Actions) -> tuple[Outcome, Tensor]:
+        """Run one step; episodes that are finished stay as they are.
+
+        Args:
+            actions: what the UEs do, (episodes, ues).
+
+        Returns:
+            What came of it, and the sum reward r_t of eqs. (13), (14), (episodes,).
+
+        Raises:
+            ValueError: if a power or clock lies outside its range, (11d), (11e), by more than rounding, if a
+                request is not finite, or if a code is no index of `Tasks.symbols`.
+        """
+        after = self._transition(actions)
+        self._step += 1
+        self._queue, self._battery_j = after.queue, after.battery_j
+        self._last_latency_s = after.outcome.latency_s
+        self._fade()
+        return after.outcome, after.reward
+
+    def look_ahead(self, actions: Actions) -> tuple[Tensor, View]:
+        """What a step would come to; the present state stays.
+
+        Args:
+            actions: (..., episodes, ues).
+
+        Returns:
+            Sum reward, (..., episodes), and what would be seen after, but for |h|^2, which is the old one.
+
+        Raises:
+            ValueError: as `step`.
+        """
+        after = self._transition(actions)
+        view = replace(
+            self.view(),
+            queue=after.queue,
+            battery_j=after.battery_j,
+            beta=self._beta(after.battery_j),
+            last_latency_s=after.outcome.latency_s,
+            step=self._step + 1,
+        )
+        return after.reward, view
+
+    def _transition(self, actions: Actions) -> Transition:
+        """One step from the present state, which stays; actions may have more axes in front."""
+        queue, battery_j = self._queue, self._battery_j
+        outcome = execute(
+            self.system,
+            self.tasks,
+            self._within_limits(actions),
+            queue=queue,
+            channel_gain=self._channel_gain,
+            battery_j=battery_j,
+            beta=self._beta(battery_j),
+        )
+        left = queue - outcome.success.to(queue.dtype)
+        idle_j = self.episode.idle_drain * self.battery_max_j / self.episode.steps
+        # an execution that runs into t_max is broken off there and has drained only that much
+        ran = (self.system.latency_max_s / outcome.latency_s.clamp_min(1e-12)).clamp_max(1.0)
+        reward = self._reward(outcome, queue, battery_j).sum(dim=-1) + self._final_reward(left)
+        return Transition(
+            outcome=outcome,
+            queue=left,
+            battery_j=(battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0),
+            reward=torch.where(self.finished, 0.0, reward),
+        )
+
+    def _reward(self, outcome: Outcome, queue: Tensor, battery_j: Tensor) -> Tensor:
+        """Eq. (13), (..., ues). Where several constraints fail, the first in its order punishes.
+
+        (11h) is not in eq. (13); the share of the energy that is missing stands in for it.
+        """
+        late = self.system.latency_max_s - outcome.latency_s
+        inaccurate = outcome.accuracy - self.system.accuracy_min
+        missing = (battery_j - outcome.energy_j) / outcome.energy_j.clamp_min(1e-12)
+        punished = torch.where(
+            ~outcome.in_time, late, torch.where(~outcome.accurate, inaccurate, missing)
+        ).clamp_min(-self.episode.penalty_max)
+        return torch.where(outcome.success, outcome.qoe, torch.where(queue > 0, punished, 0.0))
+
+    def _final_reward(self, left: Tensor) -> Tensor:
+        """r_T of eq. (14), (..., episodes): 0 in a step that does not end the episode.
+
+        Args:
+            left: tasks after the step, (..., episodes, ues).
+        """
+        steps = self._step + 1
+        bonus = self.episode.success_bonus * self.reward_scale * (self.episode.steps - steps)
+        done = torch.where((left == 0).all(dim=-1), bonus, 0.0)
+        if steps < self.episode.steps:
+            return done
+        return done - (left * self.failure_penalty).sum(dim=-1)
+
+    def _within_limits(self, actions: Actions) -> Actions:
+        """The same, p and f cut to their ranges: what they exceed by rounding would exceed the bound."""
+        cut = {}
+        for name, low, high in (
+            ("power_w", self.system.power_min_w, self.system.power_max_w),
+            ("clock_hz", self.system.local_clock_min_hz, self.system.local_clock_max_hz),
+        ):
+            value = getattr(actions, name).detach().double()
+            least, most = (float(end) for end in value.aminmax())
+            if not low - 1e-6 * high <= least <= most <= high * (1.0 + 1e-6):
+                raise ValueError(f"actions.{name} must lie in {low:g} to {high:g}")
+            cut[name] = value.clamp(low, high)
+        if not torch.isfinite(actions.bandwidth_request).all():
+            raise ValueError("actions.bandwidth_request must be finite")
+        if actions.code is not None:
+            least, most = (int(end) for end in actions.code.aminmax())
+            if actions.code.is_floating_point() or not 0 <= least <= most < self.tasks.codes:
+                raise ValueError(f"actions.code must be an index of 0 to {self.tasks.codes - 1}")
+        return replace(actions, **cut)
+
+
+def fading(uniform: Tensor) -> Tensor:
+    """|h|^2 of h ~ CN(0, 1), which is Exp(1), from numbers uniform in [0, 1).
+
+    A draw of exactly 0 (one in 2^53) counts as the next larger one: without it the bound would meet a gain of
+    0 at a bandwidth of 0 in eq. (1), which is no number.
+    """
+    return -torch.log1p(-uniform.clamp_min(2.0**-53))
+
+
+def best_step_qoe(system: SystemConfig, tasks: Tasks, *, beta: Tensor, queue_tasks: int) -> Tensor:
+    """Largest QoE one step can earn each UE: alone on the server, all the band, the map's best accuracy.
+
+    Args:
+        system: constants of Table I.
+        tasks: what a task of each UE costs.
+        beta: (..., ues).
+        queue_tasks: the longest queue, for which the download latency weighs least.
+
+    Returns:
+        QoE, `beta`'s shape.
+    """
+    queue, plenty = torch.full_like(beta, queue_tasks), torch.full_like(beta, torch.inf)
+    clock_hz = best_local_clock(system, tasks, queue, beta, plenty)
+    best = local_qoe(system, tasks, queue=queue, battery_j=plenty, beta=beta, clock_hz=clock_hz)
+    for code in range(tasks.codes):
+        index = torch.full_like(beta, code, dtype=torch.long)
+        accuracy = tasks.map_ratio[:, code, -1].expand(beta.shape)
+        latency_s, energy_j = offloading_effort(
+            system, tasks, queue=queue, power_w=torch.full_like(beta, system.power_min_w), clock_hz=clock_hz,
+            bandwidth_hz=torch.full_like(beta, system.bandwidth_hz), accuracy=accuracy,
+            offloading=torch.ones_like(beta), code=index,
+        )  # fmt: skip
+        cost = standard_cost(system, tasks, queue=queue, beta=beta, latency_s=latency_s, energy_j=energy_j)
+        best = torch.maximum(best, accuracy / cost)
+    return best

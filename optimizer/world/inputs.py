@@ -1,0 +1,210 @@
+"""From the files of a run to `Tasks`: the user's, or those shipped in accuracy_maps/reference."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import accuracy_maps
+from accuracy_maps import AccuracyMap, BimodalMap, load_map
+from data.files.atomic import atomic_path
+from data.files.documents import read_json
+from data.files.errors import ToolkitError
+from data.files.paths import exists
+from data.files.provenance import sha256_of
+from optimizer.world.config import (
+    CSI,
+    EpisodeConfig,
+    Inputs,
+    SystemConfig,
+)
+from optimizer.world.tasks import (
+    Tasks,
+    Workload,
+    make_tasks,
+    workload,
+)
+from profiling.flops_file import FlopsFile
+
+REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
+KINDS = {"map": "accuracy-map", "flops": "flops"}
+
+COPIES = "inputs"
+"""Folder, in that of a run, of copies of the files it read."""
+TWO_MODELS = "%s: map and FLOPs file are of two models, %s"
+"""The warning where they differ."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What a run's files hold."""
+
+    tasks: Tasks
+    maps: dict[str, AccuracyMap | BimodalMap]
+    """By modality."""
+    flops: dict[str, FlopsFile]
+    """By modality."""
+    paths: dict[str, Path]
+    """Of every file, by the name of its field in `Inputs`."""
+    sha256: dict[str, str]
+    """Of every file, by path."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any map was measured on generated data."""
+        return any(accuracy_map.synthetic for accuracy_map in self.maps.values())
+
+
+def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loaded:
+    """Read the files of every modality that has a UE.
+
+    Raises:
+        ToolkitError: naming what is missing, damaged or does not fit.
+    """
+    maps: dict[str, AccuracyMap | BimodalMap] = {}
+    flops: dict[str, FlopsFile] = {}
+    paths: dict[str, Path] = {}
+    workloads: dict[str, Workload] = {}
+    for modality in dict.fromkeys(episode.mix):
+        map_path, flops_path = (_path(inputs, modality, kind, CSI[episode.csi]) for kind in KINDS)
+        maps[modality], flops[modality] = load_map(map_path), FlopsFile.load(flops_path)
+        paths |= {f"{modality}_map": map_path, f"{modality}_flops": flops_path}
+        workloads[modality] = _workload(inputs, modality, maps[modality], flops[modality], episode)
+        if other := _differences(maps[modality].model, flops[modality].model):
+            logger.warning(TWO_MODELS, modality, other)
+        _report(workloads[modality], system)
+    tasks = make_tasks(workloads, episode.mix)
+    if inputs.joint_k and tasks.codes == 1:
+        raise ToolkitError(
+            f"--joint-k given, with --k-text {inputs.k_text}, --k-image {inputs.k_image}: the maps hold no "
+            "smaller k to choose"
+        )
+    hashes = {str(path): sha256_of(path) for path in paths.values()}
+    return Loaded(tasks=tasks, maps=maps, flops=flops, paths=paths, sha256=hashes)
+
+
+def keep_copies(loaded: Loaded, folder: Path) -> None:
+    """Copy a run's files to its folder, where `optimize report` finds them wherever it is moved.
+
+    Raises:
+        ToolkitError: if they cannot be written, or have changed since they were read.
+    """
+    for name, path in loaded.paths.items():
+        copy, expected = copy_of(folder, name), loaded.sha256[str(path)]
+        if exists(copy) and sha256_of(copy) == expected:
+            continue
+        with atomic_path(copy) as temporary:
+            shutil.copyfile(path, temporary)
+            if sha256_of(temporary) != expected:
+                raise ToolkitError(f"{path}: has changed since it was read; start again")
+
+
+def copy_of(folder: Path, name: str) -> Path:
+    """Where a run's folder holds its copy of a file, by the name of its field in `Inputs`."""
+    return folder / COPIES / f"{name.replace('_', '-')}.json"
+
+
+def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
+    """The tasks at another k of the same files, of which `load` has said what there is to say.
+
+    Raises:
+        ToolkitError: if a k lies outside its map.
+    """
+    workloads = {
+        modality: _workload(inputs, modality, found, loaded.flops[modality], episode)
+        for modality, found in loaded.maps.items()
+    }
+    return make_tasks(workloads, episode.mix)
+
+
+def _workload(
+    inputs: Inputs,
+    modality: str,
+    accuracy_map: AccuracyMap | BimodalMap,
+    flops: FlopsFile,
+    episode: EpisodeConfig,
+) -> Workload:
+    choices = choices_of_k(inputs, modality, accuracy_map)
+    return workload(accuracy_map, flops, modality=modality, episode=episode, k=choices)
+
+
+def _differences(of_map: Mapping[str, Any], of_flops: Mapping[str, Any]) -> str:
+    """In what two models differ, as "width 192 and 384, depth 6 and 12"; empty if in nothing."""
+    names = [name for name in {**of_map, **of_flops} if of_map.get(name) != of_flops.get(name)]
+    return ", ".join(f"{name} {of_map.get(name, 'none')} and {of_flops.get(name, 'none')}" for name in names)
+
+
+def choices_of_k(
+    inputs: Inputs, modality: str, accuracy_map: AccuracyMap | BimodalMap
+) -> list[tuple[int, ...]]:
+    """k, or pairs of k^T and k^I, that a UE may send with, the config's own first."""
+    names = {"text": ("k_text",), "image": ("k_image",)}.get(modality, ("k_text", "k_image"))
+    choices = []
+    for name in names:
+        most = getattr(inputs, name)
+        axis = (_axis(accuracy_map, name) or ()) if inputs.joint_k else ()
+        choices.append([most, *(k for k in reversed(axis) if k < most)])
+    return list(itertools.product(*choices))
+
+
+def k_in_every_map(maps: Mapping[str, AccuracyMap | BimodalMap], name: str) -> list[int]:
+    """Values of `name`, "k_text" or "k_image", that every map which is read at it holds; empty if none is.
+
+    Those of the map with the most values, without what lies outside another's.
+    """
+    axes = [axis for found in maps.values() if (axis := _axis(found, name))]
+    if not axes:
+        return []
+    low, high = max(axis[0] for axis in axes), min(axis[-1] for axis in axes)
+    return [k for k in max(axes, key=len) if low <= k <= high]
+
+
+def _axis(accuracy_map: AccuracyMap | BimodalMap, name: str) -> tuple[int, ...] | None:
+    """A map's values of "k_text" or "k_image", None if it is read at the other."""
+    if isinstance(accuracy_map, BimodalMap):
+        return accuracy_map.k_text if name == "k_text" else accuracy_map.k_image
+    return accuracy_map.k if (accuracy_map.modality == "text") == (name == "k_text") else None
+
+
+def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
+    given = getattr(inputs, f"{modality}_{kind}")
+    if given is not None:
+        return Path(given)
+    for path in sorted(REFERENCE.glob("*.json")):
+        document = read_json(path)
+        fits = document.get("kind") == KINDS[kind] and document.get("modality") == modality
+        # Of the maps, the codec's: the digital baseline's are there to be compared with it.
+        of_codec = document.get("channel") == channel and "baseline" not in document.get("model", {})
+        if fits and (kind == "flops" or of_codec):
+            logger.info("--%s-%s: the reference file %s", modality, kind, path.name)
+            return path
+    what = f"an accuracy map of channel {channel!r}" if kind == "map" else "a FLOPs file"
+    raise ToolkitError(
+        f"--{modality}-{kind} is missing: {what} for the {modality} UEs is needed and none "
+        f"ships in {REFERENCE}; "
+        f"give one, or leave the {modality} UEs out with --ues"
+    )
+
+
+def _report(work: Workload, system: SystemConfig) -> None:
+    """Say what the map cannot tell: outside its SNRs the ends are read, and they may decide everything."""
+    low, high = work.snr_db[0], work.snr_db[-1]
+    logger.info("the %s map spans %g to %g dB; SNRs outside read its ends", work.modality, low, high)
+    worst, best = float(work.ratio.min()), float(work.ratio.max())
+    if worst >= system.accuracy_min:
+        logger.warning(
+            "%s: ratio %.3f at %g dB meets epsilon_min: the map is silent on the SNRs that fail",
+            work.modality, worst, low,
+        )  # fmt: skip
+    if best < system.accuracy_min:
+        logger.warning(
+            "%s: the map's best ratio %.3f is below epsilon_min: offloading can never succeed",
+            work.modality, best,
+        )  # fmt: skip

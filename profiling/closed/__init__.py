@@ -1,0 +1,1 @@
+"""FLOPs by formula: Appendix A as printed, and corrected."""

@@ -1,0 +1,1 @@
+"""FLOPs counted in a run of the real model."""

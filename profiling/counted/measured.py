@@ -1,0 +1,261 @@
+"""Counting a module with other tools: torch's FlopCounterMode and fvcore's FlopCountAnalysis, side by side.
+
+Both count matrix products, by module and by operator, and so can be compared with `profiling.counted.aten`.
+Attention and recurrent layers run as plain products while they are counted, without the fast path and the
+fused kernels, some of which either tool counts as nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from profiling.counted.copies import CPU, Workload, copied
+from profiling.units import Flops, Macs
+
+_FVCORE_PRODUCTS = frozenset({"addmm", "bmm", "conv", "einsum", "linear", "matmul", "mm"})
+"""What fvcore counts in multiply-adds; all else is a guess per element of the result."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchCount:
+    """What FlopCounterMode counts."""
+
+    modules: Mapping[str, Flops]
+    """Matrix products by module path, each module's own."""
+    operators: Mapping[str, Flops]
+    """The same by operator."""
+
+    @property
+    def total(self) -> Flops:
+        """Matrix products of all modules."""
+        return Flops.total(self.modules.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class FvcoreCount:
+    """What fvcore counts. It calls a multiply-add a flop."""
+
+    modules: Mapping[str, Macs]
+    """Matrix products by module path, each module's own."""
+    operators: Mapping[str, Macs]
+    """The same by operator, convolutions of all kinds as `conv`."""
+    estimates: Mapping[str, int]
+    """What it adds for operators that are no matrix products, in operations: LayerNorm at 5 per element."""
+    passed_over: Mapping[str, int]
+    """Calls of operators that it names as not counted."""
+
+    @property
+    def total(self) -> Macs:
+        """Matrix products of all modules."""
+        return Macs.total(self.modules.values())
+
+
+@contextmanager
+def as_products() -> Iterator[None]:
+    """Run modules as the matrix products they are made of, without fused kernels."""
+    fused_recurrence = torch._C._get_mkldnn_enabled()  # torch.backends.mkldnn.flags would warn of TF32
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        with _without_traces(), sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch._C._set_mkldnn_enabled(fused_recurrence)
+
+
+@contextmanager
+def _without_traces() -> Iterator[None]:
+    """Run modules as they are written: nothing compiled, no gradient; random generators are put back."""
+    dynamo = "torch._dynamo" in sys.modules  # else nothing is compiled, and the import is slow
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  the global one
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            torch.no_grad(),
+            torch.random.fork_rng(devices=[]),
+            torch.compiler.set_stance("force_eager") if dynamo else nullcontext(),
+        ):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@contextmanager
+def by_module(module: nn.Module, read: Callable[[], int]) -> Iterator[Counter[str]]:
+    """What a rising count gains while each module runs, without its submodules, summed over layers.
+
+    Args:
+        module: runs inside the context.
+        read: the count.
+    """
+    paths = {
+        submodule: collapse(path)
+        for path, submodule in module.named_modules()
+        if not isinstance(submodule, torch.jit.ScriptModule)  # takes no hooks, and counts for what holds it
+    }
+    gains: Counter[str] = Counter()
+    running, seen = [""], read()
+
+    def settle() -> None:
+        nonlocal seen
+        now = read()
+        gains[running[-1]] += now - seen
+        seen = now
+
+    def enter(submodule: nn.Module, inputs: object) -> None:
+        settle()
+        running.append(paths[submodule])
+
+    def leave(submodule: nn.Module, inputs: object, output: object) -> None:
+        settle()
+        running.pop()
+
+    hooks = [
+        hook
+        for submodule in paths
+        for hook in (
+            submodule.register_forward_pre_hook(enter),
+            submodule.register_forward_hook(leave, always_call=True),
+        )
+    ]
+    try:
+        yield gains
+        settle()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def count_with_torch(workload: Workload) -> TorchCount:
+    """Count a forward pass with torch.utils.flop_counter.FlopCounterMode."""
+    module, counter = workload.module, FlopCounterMode(display=False)
+    # Its own counts by module go astray where a module is called from two places.
+    with as_products(), _frozen(module), by_module(module, counter.get_total_flops) as modules, counter:
+        workload.run()
+    return TorchCount(
+        modules={path: Flops(count) for path, count in modules.items() if count},
+        operators={
+            packet.__name__: Flops(count)
+            for packet, count in counter.get_flop_counts().get("Global", {}).items()
+            if count
+        },
+    )
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient, for FlopCounterMode fails where one is a module's input."""
+    trained = [one for one in module.parameters() if one.requires_grad and one.is_leaf and not is_lazy(one)]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+def count_with_fvcore(workload: Workload) -> FvcoreCount:
+    """Count a forward pass with fvcore's FlopCountAnalysis, by jit tracing.
+
+    Operators on fvcore's own list of free ones (reshapes, but also clamp and relu) it does not name;
+    `profiling.counted.aten` does.
+    """
+    try:
+        by_module, passed_over = _trace(workload)
+    except Exception:
+        if not any(tensor.is_meta for tensor in tree_leaves(workload.inputs) if isinstance(tensor, Tensor)):
+            raise
+        # While jit traces, sizes are tensors, which a convolution on the meta device refuses.
+        by_module, passed_over = _trace(copied(workload, CPU))
+    products = {
+        path: sum(int(count) for name, count in counts.items() if name in _FVCORE_PRODUCTS)
+        for path, counts in by_module.items()
+    }
+    total = by_module[""].items()
+    return FvcoreCount(
+        modules={path: Macs(count) for path, count in _own(products).items()},
+        operators={name: Macs(int(count)) for name, count in total if name in _FVCORE_PRODUCTS and count},
+        estimates={name: int(count) for name, count in total if name not in _FVCORE_PRODUCTS},
+        passed_over=dict(sorted(passed_over.items())),
+    )
+
+
+def _trace(workload: Workload) -> tuple[Mapping[str, Mapping[str, float]], Mapping[str, int]]:
+    with (
+        warnings.catch_warnings(),
+        _without_traces(),
+        mock.patch.object(nn.functional, "scaled_dot_product_attention", _attention),
+    ):
+        warnings.simplefilter("ignore")  # of torch.jit being old, and of a trace holding for its shapes alone
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(workload.module, workload.inputs)
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
+        return analysis.by_module_and_operator(), analysis.unsupported_ops()
+
+
+def collapse(path: str) -> str:
+    """A module's path with every layer's index replaced by `*`."""
+    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)
+
+
+def _own(totals: Mapping[str, int]) -> dict[str, int]:
+    """Each module's count without its submodules', summed over layers; modules without any are left out."""
+    own = dict(totals)
+    for path, count in totals.items():
+        parent = path
+        while parent:
+            parent = parent.rpartition(".")[0]
+            if parent in totals:
+                own[parent] -= count
+                break
+    collapsed: Counter[str] = Counter()
+    for path, count in own.items():
+        collapsed[collapse(path)] += count
+    return {path: count for path, count in collapsed.items() if count}
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """`torch.nn.functional.scaled_dot_product_attention` as its documentation has it, for inference."""
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    weights = query @ key.transpose(-2, -1) * (scale or 1 / math.sqrt(query.shape[-1]))
+    if is_causal:
+        allowed = torch.ones(weights.shape[-2:], dtype=torch.bool, device=query.device).tril()
+        weights = weights.masked_fill(~allowed, float("-inf"))
+    if attn_mask is not None:
+        if attn_mask.dtype == torch.bool:
+            weights = weights.masked_fill(~attn_mask, float("-inf"))
+        else:
+            weights = weights + attn_mask
+    return weights.softmax(-1) @ value

@@ -1,0 +1,134 @@
+"""The parts of real codecs as modules with inputs, ready to be counted or timed.
+
+On the meta device shapes alone are computed: no weights, no data, whatever the model's size. Module paths are
+the codec's own, so that they meet the closed form's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from profiling.counted.copies import Workload
+
+if TYPE_CHECKING:
+    from deepsc.image.model import ImageCodec
+    from deepsc.text.model import TextCodec
+    from deepsc.vqa.model import VQACodec
+
+Workloads = Mapping[str, Workload]
+"""By the name of the part."""
+
+
+class Method(nn.Module):
+    """A codec's method as a module whose submodules are the codec's."""
+
+    def __init__(self, codec: nn.Module, run: Callable[..., Any]) -> None:
+        super().__init__()
+        for name, module in codec.named_children():
+            self.add_module(name, module)
+        self._method: Callable[..., Any] = run
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Run the method."""
+        return self._method(*inputs)
+
+
+def for_counting(model: nn.Module) -> None:
+    """Set a model, in place, to inference, and transformers' attention in it to what runs on shapes alone."""
+    model.eval()
+    for module in model.modules():
+        set_attention: Any = getattr(module, "set_attn_implementation", None)
+        if set_attention is not None:
+            set_attention("eager")  # masks of the others look at values
+
+
+def text_workloads(codec: TextCodec, *, source_length: int, k: int, batch: int = 1) -> Workloads:
+    """All parts of a text codec but the semantic decoder, which `text_decoder` runs by steps."""
+    device, _ = _where(codec)
+    # Without a mask, which transformers would look into, and meta tensors hold no values.
+    source = torch.zeros(batch, source_length, dtype=torch.long, device=device)
+    encoder = Workload(
+        module=Method(codec, lambda ids: codec.transformer.get_encoder()(input_ids=ids).last_hidden_state),
+        inputs=(source,),
+    )
+    jsc = _jsc(codec, "", tokens=source_length, width=codec.config.d_model, k=k, batch=batch)
+    return {"semantic encoder": encoder, "JSC encoder": jsc[0], "JSC decoder": jsc[1]}
+
+
+def image_workloads(codec: ImageCodec, *, k: int, batch: int = 1) -> Workloads:
+    """All parts of an image codec."""
+    config = codec.config
+    device, dtype = _where(codec)
+    images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
+    features = torch.zeros(batch, config.tokens, config.width, device=device, dtype=dtype)
+    jsc = _jsc(codec, "", tokens=config.tokens, width=config.width, k=k, batch=batch)
+    return {
+        "semantic encoder": Workload(module=Method(codec, codec.encode), inputs=(images,)),
+        "JSC encoder": jsc[0],
+        "JSC decoder": jsc[1],
+        "semantic decoder": Workload(
+            module=Method(codec, lambda received: codec.classify(codec.embed(received))), inputs=(features,)
+        ),
+    }
+
+
+def vqa_workloads(
+    codec: VQACodec, *, source_length: int, k_text: int, k_image: int, batch: int = 1
+) -> Workloads:
+    """All parts of a VQA codec, one question about each image."""
+    config = codec.config
+    device, dtype = _where(codec)
+    question = torch.zeros(batch, source_length, dtype=torch.long, device=device)
+    mask = torch.ones(batch, source_length, dtype=torch.long, device=device)
+    images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
+    text = torch.zeros(batch, source_length, config.text_width, device=device, dtype=dtype)
+    image = torch.zeros(batch, config.image_tokens, config.image_width, device=device, dtype=dtype)
+    text_jsc = _jsc(codec, "text_", tokens=source_length, width=config.text_width, k=k_text, batch=batch)
+    image_jsc = _jsc(
+        codec, "image_", tokens=config.image_tokens, width=config.image_width, k=k_image, batch=batch
+    )
+    return {
+        "text encoder": Workload(
+            module=Method(codec, lambda ids: codec.text_encoder(input_ids=ids).last_hidden_state),
+            inputs=(question,),
+        ),
+        "text JSC encoder": text_jsc[0],
+        "image encoder": Workload(module=Method(codec, codec.encode_image), inputs=(images,)),
+        "image JSC encoder": image_jsc[0],
+        "text JSC decoder": text_jsc[1],
+        "image JSC decoder": image_jsc[1],
+        "fusion and answer": Workload(
+            module=Method(codec, codec.answer), inputs=(text, mask, image, torch.arange(batch, device=device))
+        ),
+    }
+
+
+def _jsc(
+    codec: nn.Module, prefix: str, *, tokens: int, width: int, k: int, batch: int
+) -> tuple[Workload, Workload]:
+    device, dtype = _where(codec)
+    encoder = getattr(codec, f"{prefix}jsc_encoder")
+    decoder = getattr(codec, f"{prefix}jsc_decoder")
+    features = torch.zeros(batch, tokens, width, device=device, dtype=dtype)
+    mask = torch.ones(batch, tokens, dtype=torch.long, device=device)
+    symbols = torch.zeros(batch, tokens, encoder.k_max, dtype=torch.complex64, device=device)
+    condition = (torch.full((batch,), k, device=device), torch.zeros(batch, device=device))
+    return (
+        Workload(
+            module=Method(codec, lambda x, m, k, snr_db: encoder(x, m, k=k, snr_db=snr_db)),
+            inputs=(features, mask, *condition),
+        ),
+        Workload(
+            module=Method(codec, lambda x, k, snr_db: decoder(x, k=k, snr_db=snr_db)),
+            inputs=(symbols, *condition),
+        ),
+    )
+
+
+def _where(codec: nn.Module) -> tuple[torch.device, torch.dtype]:
+    weight = next(codec.parameters())
+    return weight.device, weight.dtype

@@ -1,0 +1,1 @@
+"""Latency and energy of the real model on this device."""

@@ -1,0 +1,170 @@
+"""Checkpoints: what loads, and what is refused in one clear line."""
+
+import dataclasses
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from support.full_disk import files_limited_to
+from support.micro_codec import use_micro_preset
+
+from data.files.errors import ToolkitError
+from deepsc.codec.checkpoint import (
+    Checkpoint,
+    from_pretrained,
+    model_sha256,
+    read_header,
+)
+from deepsc.modality import modality
+from deepsc.text.config import TextCodecConfig, TextRunConfig
+from deepsc.text.model import collate
+from deepsc.train import loop as training
+from deepsc.train.run import train_codec
+
+
+@pytest.fixture
+def copy(folders: dict[str, Path], tmp_path: Path) -> Path:
+    """A trained codec that a test may damage."""
+    shutil.copytree(folders["codec"], tmp_path / "codec")
+    return tmp_path / "codec"
+
+
+def test_loaded_codec_is_the_saved_one(trained: Checkpoint, copy: Path) -> None:
+    again = from_pretrained(copy)
+    batch = collate([[5, 6, 7, 1]], [[5, 6, 1]], pad_id=0)
+    with torch.no_grad():
+        ours = again.codec.encode(batch.source, batch.mask)
+        assert torch.equal(ours, trained.codec.encode(batch.source, batch.mask))
+    assert not again.codec.training
+    assert again.sha256 == trained.sha256
+    assert again.codec.config == trained.codec.config
+    assert again.tokenizer.encode(["the man sleeps"]) == trained.tokenizer.encode(["the man sleeps"])
+
+
+def test_equal_models_have_one_identity(
+    folders: dict[str, Path], make_run: Callable[..., TextRunConfig], tmp_path: Path
+) -> None:
+    """Whatever the order of the metadata: a codec goes on from an identically retrained local model."""
+    config = make_run(training={"epochs": 2}, k=(2,), init_from=str(folders["local"]))
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(config, stop_after_steps=0)
+    again = tmp_path / "again"
+    shutil.copytree(folders["local"], again)
+    path = again / "model.safetensors"
+    metadata = read_header(path)
+    tensors = load_file(path)
+    save_file(tensors, path, metadata={**dict(reversed(metadata.items())), "more": "1"})
+    first, second = from_pretrained(folders["local"]), from_pretrained(again)
+    assert first.file_sha256 != second.file_sha256
+    assert first.sha256 == second.sha256 == model_sha256(path)
+    resumed = dataclasses.replace(config, resume=True)
+    train_codec(resumed)
+    train_codec(dataclasses.replace(resumed, init_from=str(again)))
+    document = json.loads((Path(config.output) / "config.json").read_text())
+    assert document["init_from"] == first.sha256
+    old = json.dumps(document | {"init_from": first.file_sha256})  # as an earlier release wrote it
+    (Path(config.output) / "config.json").write_text(old)
+    train_codec(resumed)
+    name = next(iter(tensors))
+    save_file(tensors | {name: tensors[name] + 1e-3}, path, metadata=metadata)
+    assert model_sha256(path) != first.sha256
+    with pytest.raises(ToolkitError, match="init_from was"):
+        train_codec(dataclasses.replace(resumed, init_from=str(again)))
+
+
+@pytest.mark.parametrize("ids", [{"pad_id": 700}, {"eos_id": -1}, {"pad_id": 1}])
+def test_special_tokens_are_of_the_vocabulary(ids: dict[str, int]) -> None:
+    with pytest.raises(ToolkitError, match="token"):
+        TextCodecConfig.from_preset("micro", **ids)
+
+
+def test_config_says_how_it_was_made(trained: Checkpoint) -> None:
+    document = trained.document
+    assert document["kind"] == "deepsc-checkpoint"
+    assert document["synthetic"] is True
+    assert {"created", "command", "config", "seed", "packages", "git_commit", "data_sha256"} <= set(
+        document["provenance"]
+    )
+
+
+def test_missing_files_are_named(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(ToolkitError, match="nowhere: not a checkpoint"):
+        from_pretrained(tmp_path / "nowhere")
+    for name in ("tokenizer.json", "model.safetensors", "config.json"):
+        (copy / name).unlink()
+        with pytest.raises(ToolkitError, match=str(copy)):
+            from_pretrained(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.3, 0.7, 0.999])
+def test_truncated_file_is_refused_by_name(copy: Path, name: str, kept: float) -> None:
+    stored = (copy / name).read_bytes().rstrip()
+    (copy / name).write_bytes(stored[: int(kept * len(stored))])
+    with pytest.raises(ToolkitError, match=name):
+        from_pretrained(copy)
+
+
+def test_pickle_is_never_opened(copy: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self):
+            return (Path.touch, (trace,))
+
+    (copy / "model.safetensors").write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(ToolkitError, match="damaged or foreign file"):
+        from_pretrained(copy)
+    assert not trace.exists()
+
+
+def test_weights_of_another_model_are_refused(copy: Path, folders: dict[str, Path]) -> None:
+    shutil.copy(folders["local"] / "model.safetensors", copy / "model.safetensors")
+    with pytest.raises(ToolkitError, match="belongs to another model"):
+        from_pretrained(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"kind": "accuracy-map"}, "kind is 'accuracy-map'"),
+        ({"schema_version": 99}, "schema_version is 99"),
+        ({"codec": {"k": [4]}}, "damaged or foreign"),
+        ({"codec": "text"}, "damaged or foreign"),
+    ],
+)
+def test_foreign_config_is_refused(copy: Path, change: dict[str, object], says: str) -> None:
+    document = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(document | change))
+    with pytest.raises(ToolkitError, match=says):
+        from_pretrained(copy)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors"])
+def test_on_a_full_disk_the_old_checkpoint_survives(
+    make_run: Callable[..., TextRunConfig], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is one clear line, nothing half-written stays, and with room again the run goes on."""
+    schedule = {"epochs": 2, "checkpoint_steps": 10**6}
+    config, resumed = make_run(training=schedule), make_run(training=schedule, resume=True)
+    steps = len(modality("text").material(config, None).batches()(0))
+    train_codec(config, stop_after_steps=steps)
+    folder = Path(config.output)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    if name == "state.safetensors":  # the weights are not the first to find no room
+        monkeypatch.setattr(training, "save_best", lambda *_: None)
+    with files_limited_to(20_000), pytest.raises(ToolkitError, match=rf"^cannot write .*{name}: .*") as error:
+        train_codec(resumed)
+    assert "\n" not in str(error.value)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    monkeypatch.undo()
+    use_micro_preset(monkeypatch)
+    train_codec(resumed)
+    train_codec(make_run("whole", training=schedule))
+    ours, whole = (load_file(Path(folder).parent / run / name) for run in (folder.name, "whole"))
+    assert all(torch.equal(tensor, whole[key]) for key, tensor in ours.items())

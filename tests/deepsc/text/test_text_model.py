@@ -1,0 +1,165 @@
+"""The text codec: masks, padding, decoding with the cache, and the place of the channel."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers.modeling_outputs import BaseModelOutput
+
+from data.text.parallel import ParallelCorpus
+from deepsc.codec.checkpoint import Checkpoint
+from deepsc.link.channel import Channel
+from deepsc.link.transmit import link_at
+from deepsc.text.config import TextCodecConfig
+from deepsc.text.evaluate import encode_sentences
+from deepsc.text.model import (
+    Link,
+    TextBatch,
+    TextCodec,
+    collate,
+)
+
+SHORT, LONG = [5, 6, 7, 1], [9, 8, 7, 6, 5, 4, 3, 2, 10, 11, 12, 1]
+
+
+def make_codec(**changes: Any) -> TextCodec:
+    torch.manual_seed(0)
+    fields: dict[str, Any] = {
+        "preset": "test", "vocab_size": 40, "d_model": 16, "layers": 2, "heads": 2, "d_ff": 32,
+        "dropout": 0.0, "k": (2, 4),
+    }  # fmt: skip
+    return TextCodec(TextCodecConfig(**fields | changes)).eval()
+
+
+def link(size: int, *, k: int = 4, snr_db: float = 10.0, kind: str = "awgn") -> Link:
+    return Link(
+        channel=Channel(kind=kind),
+        k=torch.full((size,), k),
+        snr_db=torch.full((size,), snr_db),
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def test_collate_shifts_the_target_and_masks_the_padding() -> None:
+    batch = collate([SHORT, LONG], [[20, 21, 1], [30, 1]], pad_id=0)
+    assert batch.mask.sum(1).tolist() == [len(SHORT), len(LONG)]
+    assert batch.source[0].tolist() == SHORT + [0] * (len(LONG) - len(SHORT))
+    assert batch.target.tolist() == [[20, 21, 1], [30, 1, 0]]
+    assert batch.decoder_input.tolist() == [[0, 20, 21], [0, 30, 1]]
+
+
+def test_padding_does_not_change_a_sentences_symbols() -> None:
+    codec = make_codec()
+    assert codec.jsc_encoder is not None
+
+    def symbols(batch: TextBatch) -> torch.Tensor:
+        features = codec.encode(batch.source, batch.mask)
+        (size,) = batch.sizes
+        return codec.jsc_encoder(features, batch.mask, k=torch.full((size,), 4), snr_db=torch.zeros(size))
+
+    alone = symbols(collate([SHORT], [SHORT], pad_id=0))[0]
+    beside = symbols(collate([SHORT, LONG], [SHORT, LONG], pad_id=0))[0]
+    assert torch.allclose(alone, beside[: len(SHORT)], atol=1e-5)
+    assert torch.all(beside[len(SHORT) :] == 0)
+
+
+def test_padding_does_not_change_what_is_decoded() -> None:
+    """The decoder looks at valid tokens alone, in training and in generation."""
+    codec = make_codec(k=())
+    for beams in (1, 3):
+        decoded = []
+        for sources in ([SHORT], [SHORT, LONG]):
+            batch = collate(sources, sources, pad_id=0)
+            ids = codec.generate(codec.encode(batch.source, batch.mask), batch.mask, beams=beams)[0]
+            decoded.append(ids[: 2 * len(SHORT)].tolist())
+        assert decoded[0] == decoded[1]
+    garbage = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
+    received = codec.encode(garbage.source, garbage.mask)
+    spoiled = torch.where(garbage.mask.bool().unsqueeze(2), received, torch.full_like(received, 1e3))
+    assert torch.equal(codec.generate(received, garbage.mask), codec.generate(spoiled, garbage.mask))
+
+
+def test_loss_is_transformers_own_on_the_same_features() -> None:
+    """Same mask, same shift, padding out of the mean: the reference is MarianMTModel's labels path."""
+    codec = make_codec(k=())
+    batch = collate([SHORT, LONG], [[20, 21, 1], [30, 31, 32, 33, 1]], pad_id=0)
+    reference = codec.transformer(
+        input_ids=batch.source,
+        attention_mask=batch.mask,
+        decoder_input_ids=batch.decoder_input,
+        labels=batch.target.masked_fill(batch.target == 0, -100),
+    ).loss
+    assert codec.loss(batch, None).item() == pytest.approx(reference.item(), rel=1e-5)
+
+
+@torch.inference_mode()
+def test_generation_with_the_cache_follows_the_teacher_forced_argmax() -> None:
+    codec = make_codec(k=())
+    batch = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
+    received = codec.encode(batch.source, batch.mask)
+    ids = codec.generate(received, batch.mask)
+    logits = codec.transformer(
+        encoder_outputs=BaseModelOutput(last_hidden_state=received),
+        attention_mask=batch.mask,
+        decoder_input_ids=ids[:, :-1],
+        use_cache=False,
+    ).logits
+    logits[..., 0] = -torch.inf  # the pad token is never generated
+    expected = logits.argmax(-1)
+    for row, best in zip(ids[:, 1:].tolist(), expected.tolist(), strict=True):
+        length = row.index(1) + 1 if 1 in row else len(row)
+        assert row[:length] == best[:length]
+
+
+def test_local_model_has_no_channel_and_a_codec_needs_a_link() -> None:
+    batch = collate([SHORT], [SHORT], pad_id=0)
+    local, codec = make_codec(k=()), make_codec()
+    features = local.encode(batch.source, batch.mask)
+    assert torch.equal(local.transmit(features, batch.mask, None), features)
+    with pytest.raises(ValueError, match="needs a link"):
+        codec.transmit(features, batch.mask, None)
+
+
+def test_receiver_hears_nothing_on_unused_symbols() -> None:
+    """Noise beyond the k symbols that were sent, or on padding, must not reach the decoder."""
+    codec = make_codec()
+    heard = []
+    assert codec.jsc_decoder is not None
+    codec.jsc_decoder.register_forward_pre_hook(lambda _module, args: heard.append(args[0]))
+    batch = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
+    codec.transmit(codec.encode(batch.source, batch.mask), batch.mask, link(2, k=2))
+    (symbols,) = heard
+    assert torch.all(symbols[..., 2:] == 0)
+    assert torch.all(symbols[0, len(SHORT) :] == 0)
+    assert torch.all(symbols[1, :, :2] != 0)
+
+
+@torch.inference_mode()
+def test_greedy_decoding_is_transformers_own_though_complete_sentences_leave(
+    trained: Checkpoint, corpus: ParallelCorpus
+) -> None:
+    """Several k and SNR of a batch together say what `generate` says of each by itself."""
+    codec = trained.codec
+    batch = encode_sentences(codec, trained.tokenizer, [source for source, _ in corpus.test])[0]
+    received = [
+        codec.transmit(
+            batch.features, batch.mask, link_at(Channel(), k=k, snr_db=snr, like=batch.mask, seed=(0, 0))
+        )
+        for k, snr in ((2, -6.0), (6, 0.0), (6, 18.0))
+    ]
+    together = codec.generate(torch.cat(received), batch.mask.repeat(3, 1)).split(len(batch.rows))
+    lengths = set()
+    for ours, features in zip(together, received, strict=True):
+        reference = codec.transformer.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=features),
+            attention_mask=batch.mask,
+            num_beams=1,
+            do_sample=False,
+            max_new_tokens=min(2 * batch.mask.shape[1] + 8, codec.config.max_length - 1),
+            suppress_tokens=[codec.config.pad_id],
+        )
+        assert torch.equal(ours[:, : reference.shape[1]], reference)
+        assert torch.all(ours[:, reference.shape[1] :] == codec.config.pad_id)
+        lengths |= set((ours != codec.config.pad_id).sum(dim=1).tolist())
+    assert len(lengths) > 3, "sentences are complete at different steps, so a mix-up would show"
+    assert not torch.equal(together[0], together[2])

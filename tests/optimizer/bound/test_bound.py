@@ -1,0 +1,266 @@
+"""The certified bound against brute force, against random points of its cells, and against every policy."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from optimizer.bound.episode import _World, episode_bound
+from optimizer.bound.step import (
+    GRIDS,
+    Step,
+    _programme,
+    bracket,
+    cell_upper,
+)
+from optimizer.policies.baselines import POLICIES
+from optimizer.study.evaluate import play
+from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.environment import OffloadingEnvironment
+from optimizer.world.physics import (
+    Actions,
+    best_local_clock,
+    execute,
+    local_reference,
+    offloading_qoe,
+)
+from optimizer.world.ranges import power_from_share
+
+SYSTEM = SystemConfig()
+MIXES = [("text", "image"), ("text", "vqa", "vqa")]
+
+
+def states(tasks, *, episodes=12, seed=0, preference="fixed", **episode) -> Step:
+    environment = OffloadingEnvironment(
+        system=SYSTEM, episode=EpisodeConfig(preference=preference, **episode), tasks=tasks,
+        episodes=episodes, generator=torch.Generator().manual_seed(seed),
+    )  # fmt: skip
+    view = environment.view()
+    queue = torch.randint(0, 11, view.queue.shape, generator=torch.Generator().manual_seed(seed)).double()
+    return Step.known(queue=queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta)
+
+
+def brute_force(tasks, step: Step, *, shares: int, powers: int, clocks: int = 0) -> torch.Tensor:
+    """Best of every set of UEs, division of the band into `shares` parts, k, and each of `powers` and of
+    `clocks`, the closed form's where there are none."""
+    best_hz = best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j)
+    span_hz = SYSTEM.local_clock_max_hz - SYSTEM.local_clock_min_hz
+    tried_hz = [
+        torch.full_like(best_hz, SYSTEM.local_clock_min_hz + span_hz * i / (clocks - 1))
+        for i in range(clocks)
+    ] or [best_hz]
+    ues = tasks.ues
+    best = torch.zeros(step.queue.shape[0], dtype=torch.float64)
+    levels = torch.linspace(SYSTEM.power_min_dbm, SYSTEM.power_max_dbm, powers, dtype=torch.float64)
+    for offload in itertools.product((False, True), repeat=ues):
+        members = [i for i in range(ues) if offload[i]]
+        parts = [
+            part for part in itertools.product(range(1, shares), repeat=max(len(members) - 1, 0))
+            if sum(part) < shares
+        ]  # fmt: skip
+        request = torch.zeros(len(parts), 1, ues, dtype=torch.float64)
+        for row, part in enumerate(parts):
+            whole = (*part, shares - sum(part)) if members else ()
+            for i, size in zip(members, whole, strict=True):
+                request[row, 0, i] = math.log(size)
+        shape = (len(parts), *step.queue.shape)
+        earned = []
+        for level, code, clock_hz in itertools.product(levels.tolist(), range(tasks.codes), tried_hz):
+            actions = Actions(
+                offload=torch.tensor(offload).expand(shape),
+                power_w=torch.full(shape, 10 ** ((level - 30) / 10), dtype=torch.float64),
+                clock_hz=clock_hz.expand(shape),
+                bandwidth_request=request.expand(shape),
+                code=torch.full(shape, code),
+            )
+            outcome = execute(
+                SYSTEM, tasks, actions, queue=step.queue.expand(shape),
+                battery_j=step.battery_j.expand(shape), channel_gain=step.channel_gain.expand(shape),
+                beta=step.beta_min.expand(shape),
+            )  # fmt: skip
+            earned.append(outcome.earned_qoe)
+        best = torch.maximum(best, torch.stack(earned).amax(dim=0).sum(dim=-1).amax(dim=0))
+    return best
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize(
+    ("episode", "k"),
+    [({}, (16,)), ({"preference": "dynamic"}, (16,)), ({"offload_cost": "split"}, (16,)), ({}, (16, 8))],
+)
+def test_brute_force_lies_below_and_the_gap_is_small(make_tasks, mix, episode, k):
+    tasks = make_tasks(mix=mix, k=k, **episode)
+    step = states(tasks, mix=mix, **episode)
+    found = bracket(SYSTEM, tasks, step)
+    brute = brute_force(tasks, step, shares=24, powers=13)
+    assert (brute <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower >= 0.995 * brute).all()
+    assert 1 - found.lower.sum() / found.upper.sum() < 0.005
+    outcome = execute(
+        SYSTEM, tasks, found.actions, queue=step.queue, channel_gain=step.channel_gain,
+        battery_j=step.battery_j, beta=step.beta_min,
+    )  # fmt: skip
+    assert torch.allclose(outcome.earned_qoe.sum(dim=-1), found.lower)
+
+
+@pytest.mark.parametrize("episode", [{}, {"preference": "dynamic"}])
+def test_batteries_that_decide_the_clock_leave_the_gap_small(make_tasks, episode):
+    """From too little for any clock to enough for all, of what a queue takes locally."""
+    mix = MIXES[0]
+    tasks = make_tasks(mix=mix)
+    step = states(tasks, mix=mix, episodes=30, seed=1, **episode)
+    share = torch.rand(step.queue.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    most_j, _ = local_reference(SYSTEM, tasks, step.queue)
+    step = replace(step, battery_j=(0.2 + share) * most_j)
+    free = best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, torch.full_like(share, torch.inf))
+    kept = best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j)
+    assert 0.1 < (kept < free).double().mean() < 0.9
+    found = bracket(SYSTEM, tasks, step)
+    brute = brute_force(tasks, step, shares=12, powers=7, clocks=33)
+    assert (brute <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower >= 0.995 * brute).all()
+    assert 1 - found.lower.sum() / found.upper.sum() < 0.005
+
+
+def test_states_of_whole_numbers_are_bounded_alike(make_tasks):
+    tasks = make_tasks(mix=MIXES[0])
+    known = states(tasks, mix=MIXES[0])
+    state = {"channel_gain": known.channel_gain, "battery_j": known.battery_j, "beta": known.beta_min}
+    whole = bracket(SYSTEM, tasks, Step.known(queue=known.queue.long(), **state))
+    for name in ("upper", "lower"):
+        assert torch.equal(getattr(whole, name), getattr(bracket(SYSTEM, tasks, known), name))
+
+
+def test_coarser_grids_are_looser_but_still_above(make_tasks):
+    tasks = make_tasks(mix=MIXES[1])
+    step = states(tasks, mix=MIXES[1])
+    fine, coarse = (bracket(SYSTEM, tasks, step, grids=grids) for grids in (GRIDS, GRIDS[:1]))
+    assert (coarse.upper >= fine.lower).all()
+    assert coarse.upper.sum() > fine.upper.sum()
+
+
+def test_any_point_of_a_cell_lies_below_its_bound(make_tasks):
+    """Bandwidths down to 0 Hz and powers down to p_min."""
+    tasks = make_tasks(mix=("text", "image", "vqa"), k=(16, 8))
+    step = states(tasks, mix=("text", "image", "vqa"), episodes=40)
+    edges = SYSTEM.bandwidth_hz * torch.tensor([0.0, 0.001, 0.01, 0.1, 0.3, 0.7, 1.0], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    for n in (1, 3):
+        upper = cell_upper(SYSTEM, tasks, step, offloading=n, low_hz=edges[:-1], high_hz=edges[1:], powers=4)
+        for _ in range(30):
+            where, level = torch.rand((2, *upper.shape), generator=generator, dtype=torch.float64)
+            bandwidth = edges[:-1].view(-1, 1, 1) + where * edges.diff().view(-1, 1, 1)
+            dbm = SYSTEM.power_min_dbm + (level * 1.2 - 0.1).clamp(0, 1) * 6.0  # ends included
+            earned = offloading_qoe(
+                SYSTEM, tasks, queue=step.queue.clamp_min(1), channel_gain=step.channel_gain,
+                battery_j=step.battery_j, beta=step.beta_min, power_w=10 ** ((dbm - 30) / 10),
+                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j),
+                bandwidth_hz=bandwidth.clamp_min(1e-3), offloading=torch.tensor(float(n)),
+                code=torch.randint(2, upper.shape, generator=generator),
+            )  # fmt: skip
+            assert (torch.where(step.queue > 0, earned, 0.0) <= upper * (1 + 1e-12)).all()
+
+
+def test_programme_is_the_best_of_all_assignments():
+    generator = torch.Generator().manual_seed(0)
+    cells, ues = 5, 3
+    tilted = torch.randn((cells, 20, ues), generator=generator, dtype=torch.float64)
+    local = torch.randn((20, ues), generator=generator, dtype=torch.float64)
+    for n in (1, 2, 3):
+        best = torch.full((20,), -torch.inf, dtype=torch.float64)
+        for members in itertools.combinations(range(ues), n):
+            for places in itertools.product(range(cells), repeat=n):
+                if cells - n <= sum(places) <= cells:
+                    value = local.sum(dim=-1)
+                    for i, place in zip(members, places, strict=True):
+                        value = value - local[:, i] + tilted[place, :, i]
+                    best = torch.maximum(best, value)
+        assert torch.allclose(_programme(tilted, local, n), best)
+
+
+@pytest.mark.parametrize(
+    ("change", "k"),
+    [
+        ({"preference": "fixed"}, (16,)), ({"preference": "dynamic"}, (16,)), ({"csi": "statistical"}, (16,)),
+        ({"offload_cost": "split"}, (16,)), ({}, (16, 8)),
+        ({"preference": "dynamic", "idle_drain": 1.0, "battery_queues": 5.0}, (16,)),
+    ],
+)  # fmt: skip
+def test_no_policy_exceeds_the_episode_bound(make_tasks, change, k):
+    mix = ("text", "image")
+    tasks, episode = make_tasks(mix=mix, k=k, **change), EpisodeConfig(mix=mix, **change)
+    setting = {"system": SYSTEM, "episode": episode, "tasks": tasks, "episodes": 12, "seed": 3}
+    bound = episode_bound(**setting)
+
+    class Waits:
+        """Lets every task fail while it may still finish, and then does as `central` does."""
+
+        def act(self, view, generator):
+            central = POLICIES["central"](SYSTEM, tasks).act(view, generator)
+            good = view.offers([(1, 1.0)], [SYSTEM.power_max_w])[0][0] > 0
+            wait = ~good.any(dim=-1, keepdim=True) & (view.queue.amax(dim=-1, keepdim=True) < 20 - view.step)
+            return Actions(**{**vars(central), "offload": central.offload | wait})
+
+    scores = {name: play(make(SYSTEM, tasks), **setting) for name, make in POLICIES.items()}
+    scores["waits"] = play(Waits(), **setting)
+    for name, score in scores.items():
+        assert (score.qoe <= bound * (1 + 1e-9)).all(), name
+    assert scores["waits"].steps.mean() > 10.5
+    if not episode.idle_drain:  # waiting for beta to rise would pay, of which the bound knows no end
+        assert scores["central"].qoe.mean() > 0.93 * bound.mean()
+    assert scores["exhaustive"].qoe.mean() > scores["greedy"].qoe.mean()
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_brute_force_over_an_episode_without_a_spare_step_lies_below(make_tasks, horizon):
+    """T = D: an episode is over after D steps, finished or not. A task that waits keeps its queue long, over
+    which the download latency is spread: unfinished episodes exceed the bound of finished ones."""
+    system = SystemConfig(download_latency_s=0.05, noise_dbm_hz=-150.0, local_flops_per_cycle=16.0)
+    mix = ("text", "image")
+    tasks, episode = make_tasks(mix=mix), EpisodeConfig(mix=mix, queue_tasks=horizon, steps=horizon)
+    setting = {"system": system, "episode": episode, "tasks": tasks, "episodes": 40, "seed": 5}
+    bound, world = episode_bound(**setting), _World(system, episode, tasks, 40, 5)
+
+    choices = [(mine, other) for mine in (False, True) for other in (False, True)]
+    requests = [math.log(share / (12 - share)) for share in range(1, 12)]
+    powers = torch.linspace(0.0, 1.0, 5, dtype=torch.float64)
+    rows = list(itertools.product(choices, requests, powers.tolist(), powers.tolist()))
+    offload = torch.tensor([row[0] for row in rows]).unsqueeze(1)
+    request = torch.tensor([[row[1], 0.0] for row in rows], dtype=torch.float64).unsqueeze(1)
+    power_w = power_from_share(
+        system, torch.tensor([row[2:] for row in rows], dtype=torch.float64)
+    ).unsqueeze(1)
+
+    def step(t, queues):
+        shape = (len(rows), 40, 2)
+        queue = torch.tensor(queues, dtype=torch.float64).expand(shape)
+        state = {"battery_j": world._battery_j.expand(shape), "beta": world._beta.expand(shape)}
+        clock_hz = best_local_clock(system, tasks, queue, state["beta"], state["battery_j"])
+        actions = Actions(
+            offload=offload.expand(shape), power_w=power_w.expand(shape), clock_hz=clock_hz,
+            bandwidth_request=request.expand(shape),
+        )  # fmt: skip
+        return execute(
+            system, tasks, actions, queue=queue, channel_gain=world._gain[t].expand(shape), **state
+        )
+
+    every = list(itertools.product(range(horizon + 1), repeat=2))
+    later = torch.zeros((horizon + 1, horizon + 1, 40), dtype=torch.float64)
+    for t in reversed(range(horizon)):
+        best = torch.zeros_like(later)
+        for queues in every:
+            outcome = step(t, queues)
+            mine, other = (queues[i] - outcome.success[..., i].long() for i in (0, 1))
+            follows = later[mine, other, torch.arange(40)]
+            best[queues] = (outcome.earned_qoe.sum(dim=-1) + follows).amax(dim=0)
+        later = best
+    reached = later[horizon, horizon] / horizon
+    assert (reached <= bound * (1 + 1e-12)).all()
+    if horizon > 1:
+        assert (reached > world.shortest() * 1.01).any()
+    for name, make in POLICIES.items():
+        assert (play(make(system, tasks), **setting).qoe <= bound * (1 + 1e-9)).all(), name

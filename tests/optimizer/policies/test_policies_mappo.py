@@ -1,0 +1,510 @@
+"""The pieces of MAPPO by hand, and that it learns."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from data.files.errors import ToolkitError
+from optimizer.policies import mappo
+from optimizer.policies.baselines import POLICIES
+from optimizer.policies.distribution import (
+    HEADS,
+    REQUEST_HEAD,
+    ActionDistribution,
+    RawActions,
+    mode_logit,
+)
+from optimizer.policies.experience import (
+    Experience,
+    ValueNormaliser,
+    advantages,
+    standardised,
+    without_each,
+)
+from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.networks import ActorCritic, LearnedPolicy
+from optimizer.study.evaluate import play, summarise
+from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.physics import best_clock, execute
+from optimizer.world.ranges import power_levels_w
+from optimizer.world.view import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
+
+SYSTEM = SystemConfig()
+LARGE, SMALL = 2.5e9, 2e7
+
+
+def trainer(tasks, *, seed=0, system=SYSTEM, episode=None, **config) -> MappoTrainer:
+    return MappoTrainer(
+        MappoConfig(**config), system=system, tasks=tasks,
+        episode=episode or EpisodeConfig(mix=("text",) * tasks.ues),
+        generator=torch.Generator().manual_seed(seed),
+    )  # fmt: skip
+
+
+def test_advantages_by_hand():
+    """Eq. (23) with gamma 0.5, lambda 0.5; the second copy ends after its first step."""
+    reward = torch.tensor([[1.0, 5.0], [2.0, 0.0], [3.0, 0.0]])
+    value = torch.tensor([[0.5, 1.0], [1.0, 9.0], [2.0, 9.0]])
+    running = torch.tensor([[True, True], [True, False], [True, False]])
+    ahead = torch.tensor([[7.0, 7.0], [1.5, 9.0], [2.5, 9.0]])
+    result = advantages(reward, value, ahead, running, discount=0.5, gae_lambda=0.5)
+    last = 3.0 - 2.0
+    middle = 2.0 + 0.5 * 2.5 - 1.0 + 0.25 * last
+    first = 1.0 + 0.5 * 1.5 - 0.5 + 0.25 * middle
+    assert result[:, 0].tolist() == pytest.approx([first, middle, last])
+    assert result[:, 1].tolist() == pytest.approx([5.0 - 1.0, 0.0, 0.0])
+
+
+def test_value_normaliser_inverts_and_standardises():
+    normaliser = ValueNormaliser()
+    assert normaliser.restore(torch.tensor(2.0)) == 2.0  # before any return
+    returns = torch.tensor([100.0, 300.0, 200.0, 400.0])
+    normaliser.update(returns)
+    small = normaliser.normalise(returns)
+    assert small.mean().item() == pytest.approx(0, abs=1e-6)
+    assert small.std(correction=0).item() == pytest.approx(1, rel=1e-5)
+    assert torch.allclose(normaliser.restore(small), returns)
+
+
+@pytest.mark.parametrize("clock_when_offloading", [False, True])
+def test_log_density_and_entropy_are_torchs(clock_when_offloading):
+    heads = torch.randn(50, 4, HEADS + 3, generator=torch.Generator().manual_seed(0))
+    scale = torch.tensor(0.3)
+    ours = ActionDistribution(heads, scale, clock_when_offloading=clock_when_offloading)
+    actions = ours.sample(torch.Generator().manual_seed(1))
+    coin = torch.distributions.Bernoulli(logits=heads[..., 0])
+    power = torch.distributions.Beta(*ours.power_shape.unbind(dim=-1))
+    clock = torch.distributions.Beta(*ours.clock_shape.unbind(dim=-1))
+    request = torch.distributions.Normal(heads[..., 5], scale.exp())
+    code = torch.distributions.Categorical(logits=heads[..., HEADS:])
+    assert actions.code.unique().tolist() == [0, 1, 2]
+    rho = actions.offload.float()
+    use = 1.0 if clock_when_offloading else 1 - rho
+    chosen = power.log_prob(actions.power) + request.log_prob(actions.request) + code.log_prob(actions.code)
+    density = coin.log_prob(rho) + rho * chosen
+    assert torch.allclose(ours.log_prob(actions), density + use * clock.log_prob(actions.clock), atol=1e-5)
+    mean_use = 1.0 if clock_when_offloading else 1 - coin.probs
+    remote = power.entropy() + request.entropy() + code.entropy()
+    entropy = coin.entropy() + coin.probs * remote + mean_use * clock.entropy()
+    assert torch.allclose(ours.entropy(), entropy, atol=1e-5)
+
+
+def test_samples_have_the_distributions_moments():
+    heads = torch.tensor([1.0, 2.0, -1.0, 0.0, 0.0, 0.7]).expand(40_000, 6)
+    ours = ActionDistribution(heads, torch.tensor(-1.0), clock_when_offloading=False)
+    actions = ours.sample(torch.Generator().manual_seed(0))
+    shapes = ours.power_shape[0]
+    assert actions.offload.float().mean().item() == pytest.approx(
+        torch.sigmoid(torch.tensor(1.0)).item(), abs=0.01
+    )
+    assert actions.power.mean().item() == pytest.approx((shapes[0] / shapes.sum()).item(), abs=0.005)
+    assert actions.clock.mean().item() == pytest.approx(0.5, abs=0.005)
+    assert actions.request.mean().item() == pytest.approx(0.7, abs=0.01)
+    assert actions.request.std().item() == pytest.approx(math.exp(-1), abs=0.01)
+    for value in (actions.power, actions.clock):
+        assert value.min() > 0
+        assert value.max() < 1
+
+
+def test_clip_stops_the_gradient_of_a_ratio_that_went_far(make_tasks):
+    """Eqs. (24), (25): past 1 + delta a good action is pushed no further, a bad one still is."""
+    learner = trainer(make_tasks(), critic_weight=0.0, entropy_weight=0.0, copies=2)
+    experience, _ = learner.play()
+    rows = experience.select(torch.arange(8))
+    far = Experience(**vars(rows) | {"log_prob": rows.log_prob - 1.0})  # ratio e > 1.3
+
+    def gradient(advantage: float) -> float:
+        learner.network.zero_grad()
+        loss, _ = learner._loss(far, torch.full((8, 4), advantage), torch.zeros(8))
+        loss.backward()
+        return float(sum(weight.grad.abs().sum() for weight in learner.network.actor.parameters()))
+
+    assert gradient(1.0) == 0
+    assert gradient(-1.0) > 0
+
+
+def test_loss_takes_the_entropy_off_by_its_weight(make_tasks):
+    """Eq. (27)."""
+    losses = []
+    for weight in (0.0, 0.5):
+        learner = trainer(make_tasks(), copies=2, entropy_weight=weight)
+        rows = learner.play()[0].select(torch.arange(8))
+        loss, entropy = learner._loss(rows, torch.ones(8, 4), torch.zeros(8))
+        losses.append(loss.item())
+    assert entropy > 0.1
+    assert losses[0] - losses[1] == pytest.approx(0.5 * entropy, rel=1e-4)
+
+
+def test_finished_ues_are_masked_out_of_the_loss(make_tasks):
+    learner = trainer(make_tasks(), copies=4)
+    experience, _ = learner.play()
+    rows = experience.select(torch.arange(16))
+    active = rows.active.clone()
+    active[:, 3] = False
+    losses = []
+    for change in (0.0, 0.3):
+        spoiled = rows.log_prob.clone()
+        spoiled[:, 3] += change
+        part = Experience(**vars(rows) | {"active": active, "log_prob": spoiled})
+        losses.append(learner._loss(part, torch.ones(16, 4), torch.zeros(16))[0].item())
+    assert losses[0] == losses[1]
+
+
+def test_training_repeats_from_its_seed_and_leaves_the_global_generator_alone(make_tasks):
+    state = torch.random.get_rng_state()
+    curves = [trainer(make_tasks(), seed=5, episodes=3, copies=4).train() for _ in range(2)]
+    assert curves[0] == curves[1]
+    assert trainer(make_tasks(), seed=6, episodes=3, copies=4).train() != curves[0]
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_the_mode_is_where_the_density_is_highest():
+    heads = torch.tensor([2.0, 4.0, 0.0, -1.0, 1.0, 0.7, 0.1, 0.9]).expand(3, 8)
+    ours = ActionDistribution(heads, torch.tensor(-1.0), clock_when_offloading=True)
+    mode = ours.mode()
+    assert mode.power[0] == 1.0
+    assert torch.allclose(mode_logit(mode.clock), heads[:, 3])
+    assert mode.code.tolist() == [1, 1, 1]
+    best = ours.log_prob(RawActions(**{**vars(mode), "power": torch.full((3,), 0.9999)}))
+    for change in ({"power": 0.5}, {"clock": 0.6}, {"request": 0.0}):
+        other = {name: torch.full((3,), value) for name, value in change.items()}
+        assert (
+            ours.log_prob(RawActions(**{**vars(mode), "power": torch.full((3,), 0.9999)} | other)) < best
+        ).all()
+
+
+def test_a_known_clock_is_taken_and_is_no_part_of_the_distribution():
+    heads = torch.randn(50, 4, HEADS, generator=torch.Generator().manual_seed(0))
+    known = torch.rand(50, 4, generator=torch.Generator().manual_seed(1))
+    ours = ActionDistribution(heads, torch.tensor(0.0), clock_when_offloading=True, known_clock=known)
+    actions = ours.sample(torch.Generator().manual_seed(2))
+    assert torch.equal(actions.clock, known)
+    assert torch.equal(ours.mode().clock, known)
+    free = ActionDistribution(heads, torch.tensor(0.0), clock_when_offloading=False)
+    other = RawActions(**{**vars(actions), "offload": torch.ones_like(actions.offload)})
+    assert torch.allclose(ours.log_prob(other), free.log_prob(other))  # offloading, f is free of it too
+
+
+def test_unless_learned_the_clock_is_the_closed_form(make_tasks):
+    for learn_clock in (False, True):
+        learner = trainer(make_tasks(), copies=3, learn_clock=learn_clock)
+        view = learner._environment.view()
+        clock_hz = learner.policy.act(view, torch.Generator()).clock_hz
+        close = torch.allclose(clock_hz, view.clock_hz, rtol=1e-6)
+        assert close != learn_clock
+
+
+@pytest.mark.parametrize("learn_clock", [False, True])
+def test_unless_learned_who_offloads_encodes_at_the_best_clock(make_tasks, learn_clock):
+    split = {"mix": ("text",), "offload_cost": "split", "beta": 0.9}
+    system = SystemConfig(latency_max_s=0.2)  # local execution needs a faster clock for it
+    learner = trainer(
+        make_tasks(**split), system=system, episode=EpisodeConfig(**split), copies=20, learn_clock=learn_clock
+    )
+    view = learner._environment.view()
+    actions = learner.network.physical(learner.network.actions(view.observation).sample(
+        torch.Generator().manual_seed(0)), view)  # fmt: skip
+    assert actions.offload.any()
+    encoding_hz = best_clock(system, view.beta)
+    assert bool((actions.clock_hz == encoding_hz)[actions.offload].all()) != learn_clock
+    assert not (actions.clock_hz == encoding_hz)[~actions.offload].any()
+
+
+def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    for learn_power in (False, True):
+        learner = trainer(tasks, copies=20, learn_power=learn_power)
+        view = learner._environment.view()
+        drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(1))
+        actions = learner.network.physical(drawn, view)
+        assert actions.offload.any()
+        best = torch.stack(
+            [
+                execute(
+                    SYSTEM, tasks, replace(actions, power_w=torch.full_like(view.queue, power_w)),
+                    queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j,
+                    beta=view.beta,
+                ).earned_qoe
+                for power_w in power_levels_w(SYSTEM, POWER_LEVELS)
+            ]
+        ).amax(dim=0)  # fmt: skip
+        earned = learner._environment.step(actions)[0].earned_qoe
+        assert bool((earned >= best * (1 - 1e-9)).all()) != learn_power
+
+
+@pytest.mark.parametrize("learn_power", [False, True])
+def test_a_ue_that_would_fail_on_its_granted_band_withdraws(make_tasks, learn_power):
+    """All want to offload; those who fail at the best power compute at their best clock."""
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    learner = trainer(tasks, copies=50, learn_power=learn_power, learn_clock=True)
+    with torch.no_grad():
+        learner.network.actor[-1].bias[0] = 10.0
+        learner.network.actor[-1].bias[REQUEST_HEAD] = 0.0
+    view = learner._environment.view()
+    drawn = learner.network.actions(view.observation).mode()
+    assert drawn.offload.all()
+    wanted = drawn.to_physical(SYSTEM)
+    if not learn_power:
+        wanted = replace(wanted, power_w=view.best_power(wanted)[0])
+
+    def earned(actions):
+        return execute(
+            SYSTEM, tasks, actions, queue=view.queue, channel_gain=view.channel_gain,
+            battery_j=view.battery_j, beta=view.beta,
+        ).earned_qoe  # fmt: skip
+
+    fails = earned(wanted) == 0
+    assert 0.1 < fails.double().mean() < 0.9
+    chosen = learner.policy.act(view, torch.Generator())
+    assert torch.equal(chosen.offload, wanted.offload if learn_power else ~fails)
+    if not learn_power:
+        assert torch.equal(chosen.clock_hz[fails], view.clock_hz.expand_as(fails)[fails])
+        assert torch.allclose(earned(chosen)[fails], view.local_qoe[fails])
+        assert earned(chosen).sum() > earned(wanted).sum()
+
+
+def test_power_that_is_not_learned_is_no_part_of_the_distribution():
+    heads = torch.randn(50, 4, HEADS, generator=torch.Generator().manual_seed(0))
+    learned, taken = (
+        ActionDistribution(heads, torch.tensor(0.3), clock_when_offloading=False, learn_power=learn_power)
+        for learn_power in (True, False)
+    )
+    actions = learned.sample(torch.Generator().manual_seed(1))
+    power = torch.distributions.Beta(*learned.power_shape.unbind(dim=-1))
+    density = taken.log_prob(actions) + actions.offload * power.log_prob(actions.power)
+    assert torch.allclose(learned.log_prob(actions), density, atol=1e-5)
+    entropy = taken.entropy() + torch.sigmoid(heads[..., 0]) * power.entropy()
+    assert torch.allclose(learned.entropy(), entropy, atol=1e-5)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks, learned):
+    """Else the gradient would be biased; the others' offloading does change it."""
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    learner = trainer(tasks, copies=20, learn_clock=learned, learn_power=learned)
+    view = learner._environment.view()
+    best = view.observation[..., CLOCK_COLUMN]
+    draws = [
+        learner.network.actions(view.observation).sample(torch.Generator().manual_seed(seed))
+        for seed in (0, 1)
+    ]
+
+    def reward(drawn):
+        return learner._environment.look_ahead(learner.network.physical(without_each(drawn, best), view))[0]
+
+    own = torch.arange(4) == 1
+    base = reward(draws[0])
+    other = reward(
+        RawActions(
+            **{
+                name: torch.where(own, getattr(draws[1], name), value)
+                for name, value in vars(draws[0]).items()
+            }
+        )
+    )
+    assert torch.equal(base[1], other[1])
+    assert not torch.equal(base[0], other[0])
+
+
+def test_one_policy_serves_any_number_of_ues(make_tasks):
+    policy = trainer(make_tasks(), copies=2).policy
+    for ues in (1, 2, 9, 32):
+        mix = ("text",) * ues
+        setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=mix), "tasks": make_tasks(mix=mix)}
+        assert play(policy, **setting, episodes=2, seed=0).qoe.isfinite().all()
+
+
+def test_the_actor_reads_its_own_observation_alone(make_tasks):
+    observation = torch.randn(1, 4, OBSERVATION_SIZE, generator=torch.Generator().manual_seed(0))
+    changed = observation.clone()
+    changed[:, 1:] += 1.0
+    network = trainer(make_tasks(), copies=2).network
+    first, second = (network.actions(o).mode().request[0] for o in (observation, changed))
+    assert first[0] == second[0]
+    assert (first[1:] != second[1:]).all()
+
+
+@pytest.mark.parametrize(("flops", "reference", "share"), [(LARGE, "greedy", 1.0), (SMALL, "local", 0.97)])
+def test_mappo_learns(make_tasks, flops, reference, share):
+    """A short training ends above the best policy that decides for itself, or close to it, far above
+    random."""
+    tasks = make_tasks(flops)
+    learner = trainer(tasks, episodes=50, copies=32, batch_steps=128, hidden=64)
+    curve = learner.train()
+
+    def test(policy):
+        scores = play(
+            policy, system=SYSTEM, episode=EpisodeConfig(mix=("text",) * 4), tasks=tasks, episodes=60, seed=99
+        )
+        return summarise([scores], None, sees="")
+
+    names = ("greedy", "local", "remote", "random")
+    tested = {name: test(POLICIES[name](SYSTEM, tasks)) for name in names}
+    best = max(tested.values(), key=lambda performance: performance.qoe_mean)
+    assert tested[reference] == best
+    learned = test(learner.policy)
+    assert learned.qoe.low > tested["random"].qoe.high
+    assert learned.qoe_mean > share * best.qoe_mean
+    assert learned.finished > 0.98
+    assert curve.entropy[-1] < curve.entropy[0]
+
+
+def test_resumed_training_is_training_that_never_stopped(make_tasks, tmp_path):
+    tasks, path = make_tasks(), tmp_path / "checkpoint.safetensors"
+    whole = trainer(tasks, seed=2, episodes=4, copies=3)
+    whole.train()
+    first = trainer(tasks, seed=2, episodes=4, copies=3)
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(learner):
+        if len(learner.curve.qoe) == 2:
+            learner.save(path)
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        first.train(watch=stop)
+    second = trainer(tasks, seed=2, episodes=4, copies=3)
+    second.train(checkpoint=path)
+    assert second.curve == whole.curve
+    expected = whole.network.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in second.network.state_dict().items())
+    other = trainer(tasks, seed=3, episodes=4, copies=4)
+    assert other.digest != second.digest
+    with pytest.raises(ToolkitError, match="mappo, seed differ"):
+        other.train(checkpoint=path)
+
+
+def test_tensorboard_log_is_written(make_tasks, tmp_path):
+    trainer(make_tasks(), episodes=1, copies=2).train(log=tmp_path / "log")
+    assert list((tmp_path / "log").glob("events*"))
+
+
+def test_a_resumed_tensorboard_log_keeps_every_episode(make_tasks, tmp_path):
+    tasks, kept = make_tasks(), tmp_path / "kept.safetensors"
+
+    class Stop(Exception):  # noqa: N818
+        pass
+
+    def stop_after_two(learner):
+        if len(learner.curve.qoe) == 2:
+            learner.save(kept)
+            raise Stop
+
+    with pytest.raises(Stop):
+        trainer(tasks, episodes=3, copies=2).train(log=tmp_path / "log", watch=stop_after_two)
+    curve = trainer(tasks, episodes=3, copies=2).train(checkpoint=kept, log=tmp_path / "log")
+    events = EventAccumulator(str(tmp_path / "log"))
+    events.Reload()
+    points = [(event.step, event.value) for event in events.Scalars("qoe")]
+    assert points == [(step, pytest.approx(qoe, rel=1e-6)) for step, qoe in enumerate(curve.qoe, start=1)]
+
+
+def test_one_sample_has_no_deviation():
+    """NaN advantages made all weights NaN."""
+    values = torch.tensor([[3.0, 8.0], [1.0, 8.0]])
+    among = torch.tensor([[True, False], [True, False]])
+    assert standardised(values, among)[:, 0].tolist() == pytest.approx([0.5**0.5, -(0.5**0.5)])
+    among[1, 0] = False
+    assert standardised(values, among)[0, 0] == 0.0
+    assert standardised(values, among).isfinite().all()
+
+
+@pytest.mark.parametrize("change", [{"queue_tasks": 1}, {"queue_tasks": 1, "steps": 1}, {"queue_tasks": 2}])
+@pytest.mark.parametrize("ues", [1, 2])
+def test_the_smallest_experience_leaves_the_weights_finite(make_tasks, change, ues):
+    mix = ("text",) * ues
+    for seed in range(3):
+        learner = trainer(
+            make_tasks(mix=mix), seed=seed, episode=EpisodeConfig(mix=mix, **change), episodes=3, copies=1,
+            batch_steps=1,
+        )  # fmt: skip
+        learner.train()
+        assert all(weight.isfinite().all() for weight in learner.network.parameters())
+
+
+def test_a_training_that_diverges_says_so(make_tasks):
+    """Nothing of a config may be NaN, but its terms may outgrow float32."""
+    learner = trainer(make_tasks(), copies=2, critic_weight=1e38, learning_rate=0.9)
+    with pytest.raises(ToolkitError, match=r"the training diverged.*learning_rate 0\.9 given, a smaller one"):
+        learner.train()
+
+
+def test_baselines_in_parts_are_the_baselines(make_tasks, monkeypatch):
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    learner = trainer(tasks, copies=6)
+    view = learner._environment.view()
+    drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = learner._baseline(drawn, view)
+        monkeypatch.setattr(mappo, "_PLAYS_AT_ONCE", 6 * 4 * 3)  # three of the four UEs, then one
+        assert torch.allclose(learner._baseline(drawn, view), whole, rtol=1e-6)
+    assert whole.shape == (6, 4)
+
+
+def test_more_ues_than_a_step_can_be_played_for_are_refused(make_tasks):
+    tasks = make_tasks(mix=("text",) * 200)
+    with pytest.raises(
+        ToolkitError, match=r"200 UEs given, at most 128 .* with 128 copies: .* about 102 CPU s"
+    ):
+        trainer(tasks)
+    trainer(tasks, copies=32)
+
+
+def test_mappo_plays_every_setting(make_tasks):
+    for change in (
+        {"preference": "dynamic"}, {"csi": "statistical"}, {"offload_cost": "split"}, {"mix": ("vqa",)},
+        {"mix": ("text", "image"), "preference": "drawn"},
+    ):  # fmt: skip
+        tasks, episode = make_tasks(**change), EpisodeConfig(**{"mix": ("text",) * 4} | change)
+        curve = trainer(tasks, episode=episode, episodes=2, copies=2).train()
+        assert all(math.isfinite(value) for values in vars(curve).values() for value in values)
+
+
+def test_policy_file_round_trip(tmp_path, make_tasks):
+    learner = trainer(make_tasks(), copies=2)
+    learner.network.save(tmp_path / "policy.safetensors")
+    loaded = LearnedPolicy.load(tmp_path / "policy.safetensors")
+    view = learner._environment.view()
+    first, second = (policy.act(view, torch.Generator()) for policy in (learner.policy, loaded))
+    assert all(torch.equal(value, vars(second)[name]) for name, value in vars(first).items())
+
+
+def test_unusable_policy_files_are_refused(tmp_path):
+    network = ActorCritic(
+        hidden=8,
+        codes=1,
+        clock_when_offloading=False,
+        learn_clock=True,
+        learn_power=True,
+        generator=torch.Generator(),
+    )
+    good = tmp_path / "policy.safetensors"
+    network.save(good)
+    whole = good.read_bytes()
+    truncated = tmp_path / "truncated.safetensors"
+    truncated.write_bytes(whole[: len(whole) // 2])
+    foreign = tmp_path / "foreign.safetensors"
+    foreign.write_bytes(whole.replace(b"offloading-policy", b"offloading-papers"))
+    resized = tmp_path / "resized.safetensors"
+    resized.write_bytes(whole.replace(b'\\"hidden\\": 8', b'\\"hidden\\": 9'))
+    old = tmp_path / "old.safetensors"
+    old.write_bytes(whole.replace(b'\\"schema_version\\": 5', b'\\"schema_version\\": 4'))
+    with pytest.raises(ToolkitError, match="schema version 4 given, 5 is read"):
+        LearnedPolicy.load(old)
+    for path in (truncated, foreign, resized, tmp_path / "missing.safetensors"):
+        with pytest.raises(ToolkitError, match=path.name):
+            LearnedPolicy.load(path)
+
+
+def test_raw_actions_reach_the_ends_of_the_ranges():
+    ends = torch.tensor([0.0, 1.0])
+    actions = RawActions(
+        offload=ends > 0, power=ends, clock=ends, request=ends, code=ends.long()
+    ).to_physical(SYSTEM)
+    assert actions.power_w.tolist() == pytest.approx([10**-1.2, 10**-0.6])  # 18 and 24 dBm
+    assert actions.clock_hz.tolist() == pytest.approx([0.64e9, 1.28e9])

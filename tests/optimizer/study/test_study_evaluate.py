@@ -1,0 +1,98 @@
+"""The figures of a comparison by hand."""
+
+import pytest
+import torch
+
+from optimizer.policies.baselines import POLICIES
+from optimizer.study.evaluate import (
+    Scores,
+    interquartile_mean,
+    play,
+    queues_by_modality,
+    summarise,
+)
+from optimizer.world.config import EpisodeConfig, SystemConfig
+
+
+def scores(qoe: list[float], **changes) -> Scores:
+    one = torch.ones(len(qoe), dtype=torch.float64)
+    names = "reward steps executions offloaded inaccurate late uncharged successes latency energy"
+    counts = dict.fromkeys(names.split(), one)
+    fields = {
+        **counts, "qoe": torch.tensor(qoe, dtype=torch.float64), "finished": one > 0,
+        "queue": torch.zeros(3, 2),
+    }  # fmt: skip
+    return Scores(**fields | changes)
+
+
+def test_interquartile_mean_leaves_a_quarter_out_at_each_end():
+    assert interquartile_mean(torch.tensor([100.0, 1.0, 2.0, -50.0])).item() == 1.5
+    assert interquartile_mean(torch.arange(8.0)).item() == 3.5
+
+
+def test_intervals_are_of_seeds_and_episodes_and_the_share_is_paired():
+    qoe = torch.randn(2, 400, generator=torch.Generator().manual_seed(0)).double() + 10
+    both = [scores(row.tolist()) for row in qoe]
+    found = summarise(both, [2 * row for row in qoe], sees="")
+    assert found.qoe_mean == pytest.approx(qoe.mean().item())
+    assert found.of_bound.value == pytest.approx(0.5)
+    assert found.of_bound.high - found.of_bound.low < 1e-9  # resampled together with its bound
+    error = (found.qoe.high - found.qoe.low) / 2 / 1.96
+    assert error == pytest.approx(1.17 / 800**0.5, rel=0.15)  # an IQM's error is 1.17 times a normal mean's
+
+
+def test_strata_are_resampled_by_themselves():
+    """Two seeds that differ, each without spread: nothing to be uncertain about."""
+    found = summarise([scores([1.0] * 8), scores([3.0] * 8)], None, sees="")
+    assert found.qoe.low == found.qoe.high == found.qoe.value == 2.0
+
+
+def test_queues_are_means_over_a_modalitys_ues():
+    policies = {"local": {"queue": [[10, 10, 10], [9, 10, 8]]}}
+    found = queues_by_modality(policies, ("vqa", "text", "vqa"))
+    assert found == {"vqa": {"local": [10.0, 8.5]}, "text": {"local": [10.0, 10.0]}}
+
+
+def test_shares_are_of_executions():
+    found = summarise(
+        [scores([1.0] * 4, executions=torch.full((4,), 8.0), inaccurate=torch.tensor([0.0, 4.0, 0.0, 4.0]))],
+        None,
+        sees="",
+    )
+    assert found.violates_accuracy == 0.25
+    assert found.violates_latency == 0.125
+
+
+def test_an_episodes_qoe_is_over_the_steps_it_took(make_tasks):
+    """Locally ten steps, whose queues fall by one each; where nothing succeeds, twenty that earn nothing."""
+    tasks, episode = make_tasks(), EpisodeConfig(mix=("text",) * 4)
+    local = play(
+        POLICIES["local"](SystemConfig(), tasks), system=SystemConfig(), episode=episode, tasks=tasks,
+        episodes=4, seed=0,
+    )  # fmt: skip
+    assert local.steps.tolist() == [10.0] * 4
+    assert local.finished.all()
+    assert local.queue[:, 0].tolist() == [max(10.0 - t, 0.0) for t in range(21)]
+    assert local.successes.tolist() == [40.0] * 4
+    dynamic_w = 4.77e-27 * 1.28e9**3
+    clock = ((0.05 + 0.5 * (dynamic_w + 0.1)) / dynamic_w) ** (1 / 3)  # best at beta 0.5, over f_max
+    energy = (dynamic_w * clock**3 + 0.1) / (dynamic_w + 0.1) / clock
+    assert (local.energy / 40).numpy() == pytest.approx(energy)
+    deaf = SystemConfig(noise_dbm_hz=-40.0)
+    remote = play(
+        POLICIES["remote"](deaf, tasks), system=deaf, episode=episode, tasks=tasks, episodes=4, seed=0
+    )
+    assert remote.steps.tolist() == [20.0] * 4
+    assert not remote.qoe.any()
+    assert not remote.finished.any()
+
+
+def test_where_nobody_can_succeed_there_is_no_share_of_the_bound():
+    nobody = [scores([0.0] * 4)]
+    assert summarise(nobody, [torch.zeros(4, dtype=torch.float64)], sees="").of_bound is None
+
+
+def test_episodes_that_nobody_can_win_leave_the_share_a_number():
+    """One episode of four can be won: a third of all resamples have none."""
+    found = summarise([scores([0.0, 0.0, 0.0, 1.0])], [torch.tensor([0.0, 0.0, 0.0, 2.0])], sees="")
+    assert (found.of_bound.low, found.of_bound.value, found.of_bound.high) == (0.5, 0.5, 0.5)

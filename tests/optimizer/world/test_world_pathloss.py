@@ -1,0 +1,125 @@
+"""TR 38.901 UMi street canyon against values worked out from its tables."""
+
+import math
+
+import pytest
+import torch
+
+from optimizer.world.config import SystemConfig
+from optimizer.world.pathloss import (
+    breakpoint_m,
+    draw_gain,
+    draw_positions,
+    los_probability,
+    pathloss_los_db,
+    pathloss_nlos_db,
+    warn_beyond_ranges,
+)
+
+SYSTEM = SystemConfig()
+
+
+def metres(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def test_breakpoint_is_360_m():
+    assert breakpoint_m(SYSTEM) == pytest.approx(4 * 9 * 0.5 * 6e9 / 3e8) == 360.0
+
+
+def test_los_at_100_m_by_hand():
+    d3 = math.sqrt(100**2 + 8.5**2)
+    expected = 32.4 + 21 * math.log10(d3) + 20 * math.log10(6)  # 89.995 dB
+    assert expected == pytest.approx(89.995, abs=1e-3)
+    assert pathloss_los_db(SYSTEM, metres(100.0)).item() == pytest.approx(expected)
+
+
+def test_nlos_at_100_m_by_hand():
+    d3 = math.sqrt(100**2 + 8.5**2)
+    expected = 35.3 * math.log10(d3) + 22.4 + 21.3 * math.log10(6)  # 109.630 dB
+    assert expected == pytest.approx(109.630, abs=1e-3)
+    assert pathloss_nlos_db(SYSTEM, metres(100.0)).item() == pytest.approx(expected)
+
+
+def test_beyond_the_breakpoint_by_hand():
+    d3 = math.sqrt(500**2 + 8.5**2)
+    expected = 32.4 + 40 * math.log10(d3) + 20 * math.log10(6) - 9.5 * math.log10(360**2 + 8.5**2)
+    assert pathloss_los_db(SYSTEM, metres(500.0)).item() == pytest.approx(expected)
+
+
+def test_los_is_continuous_at_the_breakpoint():
+    near, far = pathloss_los_db(SYSTEM, metres(360.0, 360.001)).tolist()
+    assert near == pytest.approx(far, abs=1e-2)
+
+
+def test_nlos_is_never_below_los():
+    """At 6 GHz and 1.5 m the table's maximum never binds; at 0.1 GHz and 30 m it does."""
+    low, distance = SystemConfig(carrier_hz=1e8, ue_height_m=30.0), metres(10.0)
+    own = 35.3 * math.log10(math.hypot(10, 20)) + 22.4 + 21.3 * math.log10(0.1) - 0.3 * (30 - 1.5)
+    assert pathloss_nlos_db(low, distance).item() > own
+    assert torch.equal(pathloss_nlos_db(low, distance), pathloss_los_db(low, distance))
+
+
+def test_los_probability_by_hand():
+    expected = 18 / 100 + math.exp(-100 / 36) * (1 - 18 / 100)
+    assert los_probability(metres(10.0, 18.0, 100.0)).tolist() == pytest.approx([1.0, 1.0, expected])
+
+
+def test_positions_fill_the_ring():
+    place = draw_positions(SYSTEM, (20_000,), torch.Generator().manual_seed(0))
+    distance = torch.linalg.vector_norm(place, dim=-1)
+    assert distance.min() >= 10
+    assert distance.max() <= 200
+    assert distance.mean().item() == pytest.approx(105, abs=1.5)  # 4 standard errors of 20 000 uniform draws
+    assert place.mean(dim=0).abs().max() < 4
+
+
+def test_drawn_gain_has_the_models_los_share_and_shadowing():
+    place = metres(60.0, 0.0).expand(40_000, 2)
+    loss_db = -10 * torch.log10(draw_gain(SYSTEM, place, torch.Generator().manual_seed(0)))
+    share = los_probability(metres(60.0)).item()
+    los, nlos = pathloss_los_db(SYSTEM, metres(60.0)).item(), pathloss_nlos_db(SYSTEM, metres(60.0)).item()
+    assert loss_db.mean().item() == pytest.approx(share * los + (1 - share) * nlos, abs=0.25)
+    spread = (
+        share * (4.0**2 + los**2)
+        + (1 - share) * (7.82**2 + nlos**2)
+        - (share * los + (1 - share) * nlos) ** 2
+    )
+    assert loss_db.std().item() == pytest.approx(math.sqrt(spread), rel=0.02)
+
+
+def test_same_seed_same_gain():
+    place = draw_positions(SYSTEM, (5, 4), torch.Generator().manual_seed(3))
+    first, second = (draw_gain(SYSTEM, place, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_median_snr_is_16_db():
+    """What the sketch in the design rests on: 24 dBm on a quarter of the band, fading included."""
+    generator = torch.Generator().manual_seed(0)
+    gain = draw_gain(SYSTEM, draw_positions(SYSTEM, (50_000,), generator), generator)
+    fading = -torch.log(torch.rand(50_000, generator=generator))
+    snr_db = 10 * torch.log10(
+        SYSTEM.power_max_w * gain * fading / (SYSTEM.bandwidth_hz / 4 * SYSTEM.noise_w_hz)
+    )
+    assert snr_db.median().item() == pytest.approx(16, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({}, None), ({"radius_max_m": 5000.0, "carrier_hz": 1e11, "ue_height_m": 22.5}, None),
+        ({"radius_max_m": 5001.0}, "radius_max_m 5001: TR 38.901 gives the UMi pathloss for 10 m to 5000 m"),
+        ({"carrier_hz": 1e8}, "carrier_hz 1e+08: TR 38.901 gives the UMi pathloss for 5e+08 Hz to 1e+11 Hz"),
+        ({"carrier_hz": 2e11}, "carrier_hz 2e+11"), ({"ue_height_m": 1.4}, "ue_height_m 1.4"),
+        ({"ue_height_m": 23.0}, "ue_height_m 23"), ({"station_height_m": 25.0}, "for 10 m"),
+        ({"environment_height_m": 0.5}, "for 1 m"),
+    ],
+)  # fmt: skip
+def test_systems_the_model_was_not_made_for_are_said_once(caplog, change, warning):
+    warn_beyond_ranges.cache_clear()
+    system, generator = SystemConfig(**change), torch.Generator().manual_seed(0)
+    for _ in range(2):
+        assert draw_gain(system, metres(60.0, 0.0), generator).isfinite()
+    assert len(caplog.messages) == (warning is not None)
+    assert warning is None or warning in caplog.messages[0]
