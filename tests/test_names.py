@@ -1,7 +1,7 @@
 """What messages and pages name is there: dotted names, flags, pages and the files of the project.
 
-Only `data.files.paths` looks whether a path is there: `Path.exists` and its like end in a traceback, or answer
-no, where nobody may look.
+Only `data.files.paths` looks whether a path is there: `Path.exists` and its like end in a traceback, or
+answer no, where nobody may look.
 """
 
 import ast
