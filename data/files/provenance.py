@@ -26,7 +26,7 @@ _RECORDED_PACKAGES = (
 )  # fmt: skip
 
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 """Of the checkout, where the code runs from one."""
 
 

@@ -295,10 +295,10 @@ def test_what_the_file_system_refuses_is_one_line(tmp_path: Path, monkeypatch: p
     assert "File name too long" in refused(dataset="multi30k", data_dir=name)
     assert "UTF-8 is allowed" in refused(dataset="files", source=tmp_path / "\udcff", target=tmp_path / "b")
 
-    def stat(self: Path, **options: bool) -> os.stat_result:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(Path, "stat", stat)  # root, who may run the tests, may enter every folder
+    monkeypatch.setattr("data.files.paths.os.stat", stat)  # root, who may run the tests, may enter every folder
     message = refused(dataset="files", source=tmp_path / "a", target=tmp_path / "b")
     assert message.startswith(str(tmp_path / "a"))
     assert "Permission denied" in message

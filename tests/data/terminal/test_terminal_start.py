@@ -11,7 +11,7 @@ import pytest
 
 from data.terminal import start
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMANDS = ("train_deepsc", "build_accuracy_map", "profile_flops", "optimize")
 ENDED_BY_SIGPIPE = 128 + signal.SIGPIPE
 
@@ -43,7 +43,7 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(command: str, form: str)
     assert done.returncode in (ENDED_BY_SIGPIPE, 0 if "--help" in form else 2)
     assert done.stderr == ""
     if form.endswith("true"):
-        line = f"from data import start; import time; time.sleep(0.5); start.{command}()"
+        line = f"from data.terminal import start; import time; time.sleep(0.5); start.{command}()"
         late = shell(f"'{sys.executable}' -c '{line}' --help | true; exit ${{PIPESTATUS[0]}}")
         assert (late.returncode, late.stderr) == (ENDED_BY_SIGPIPE, "")
 
