@@ -10,15 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.files.printable import is_text
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 from data.files.atomic import write_text
 from data.files.errors import ToolkitError
 from data.files.paths import require_file
+from data.files.printable import is_text
 
 _READERS = {
     "accuracy-map": "build-accuracy-map report",

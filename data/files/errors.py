@@ -13,12 +13,6 @@ from safetensors import SafetensorError
 
 from data.files.printable import one_line
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-
 UNREACHABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EIO)
 """Of an OSError: it is about where a file lies, not about what is in it."""
 

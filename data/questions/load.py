@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any, NamedTuple
 
 from data.files.documents import read_json
 from data.files.errors import ToolkitError, parsing
-from data.files.provenance import sha256_of
-from data.files.reading import reading
 from data.files.schema import typed
-from data.images.read import ImageFiles, bad_images
+from data.images import easy_vqa
+from data.images.read import ImageFiles, checksums
 from data.questions.sets import MAX_ANSWERS, Question, VQASet, VQASplit
+from data.reading import reading
 from data.splits import hold_out
 
 DATASETS = ("easy-vqa", "vqa-v2", "clevr")
@@ -57,21 +56,9 @@ class _Raw(NamedTuple):
 
 
 def _easy_vqa() -> VQASet:
-    import easy_vqa
-
-    root = Path(easy_vqa.__file__).parent / "data"
-    splits = {}
-    for name, questions, paths in (
-        ("train", easy_vqa.get_train_questions(), easy_vqa.get_train_image_paths()),
-        ("test", easy_vqa.get_test_questions(), easy_vqa.get_test_image_paths()),
-    ):
-        texts, answers, images = questions
-        splits[name] = _Raw(
-            paths={int(key): Path(path) for key, path in paths.items()},
-            questions=list(zip(map(int, images), texts, answers, strict=True)),
-        )
-    files = [root / name / "questions.json" for name in splits]
-    return _assemble("easy-VQA", synthetic=True, tells_sides=False, files=files, **splits)
+    train, test = (_Raw(dict(split.paths), split.questions) for split in easy_vqa.published())
+    files = easy_vqa.question_files()
+    return _assemble(easy_vqa.NAME, synthetic=True, tells_sides=False, files=files, train=train, test=test)
 
 
 def _vqa_v2(root: Path) -> VQASet:
@@ -134,17 +121,14 @@ def _assemble(
         "test": _split(test.paths, test.questions, sorted(test.paths)),
     }
     paths = [raw.paths[key] for raw in (train, test) for key in sorted(raw.paths)]
-    bad_images(paths, what=name)
-    listing = "".join(f"{path.name} {path.stat().st_size}\n" for path in paths)
-    checksums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
-    checksums["images, names and sizes"] = hashlib.sha256(listing.encode()).hexdigest()
+    sha256 = checksums(name, images=paths, files=files)
     with parsing(files[0].parent):
         return VQASet(
             name=name,
             synthetic=synthetic,
             tells_sides=tells_sides,
             answers=answers,
-            sha256=checksums,
+            sha256=sha256,
             **splits,
         )
 

@@ -16,12 +16,12 @@ from data.download import fetch
 from data.files.errors import ToolkitError, parsing
 from data.files.paths import require_file
 from data.files.provenance import sha256_of
-from data.files.reading import reading, require_utf8
+from data.reading import reading, require_utf8
+from data.splits import SPLITS
 from data.text.captions import caption_pairs
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
 DATASETS = ("multi30k", "captions", "europarl")
 
 _MULTI30K_URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
