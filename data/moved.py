@@ -4,13 +4,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
 from types import ModuleType
 
 MOVED = {
-    "data.artifacts": ("data.files.documents", "data.files.atomic", "data.files.errors", "data.files.paths",
+    "data.artifacts": ("data.files.documents", "data.files.atomic", "data.files.errors",
                        "data.files.provenance"),
     "data.captions": ("data.text.captions",),
     "data.cli": ("data.terminal.command", "data.terminal.flag_types", "data.terminal.table"),
@@ -49,14 +47,18 @@ MOVED = {
 """New places by old path. Paths that are packages now, such as data.images, re-export what they held."""
 
 
-class Moved(MetaPathFinder, Loader):
+class Moved:
     """Finds an old path where no module is: one new place stands in for it, of several it has all names."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of an old path; None of any other."""
-        return spec_from_loader(fullname, self) if fullname in MOVED else None
+        return ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """None: a module of the usual kind."""
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
         """Warn, and put the new places there."""

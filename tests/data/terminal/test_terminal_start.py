@@ -31,7 +31,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 def test_each_command_is_an_entry_point() -> None:
     scripts = (ROOT / "pyproject.toml").read_text().partition("[project.scripts]")[2].partition("\n\n")[0]
     assert [line.partition(" = ")[2] for line in scripts.split("\n")[1:]] == [
-        f'"data.terminal.start:{name}"' for name in COMMANDS
+        f'"accuracy_maps.start:{name}"' for name in COMMANDS
     ]
 
 

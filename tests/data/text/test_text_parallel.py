@@ -298,9 +298,7 @@ def test_what_the_file_system_refuses_is_one_line(tmp_path: Path, monkeypatch: p
     def stat(path: Path, **options: bool) -> os.stat_result:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    monkeypatch.setattr(
-        "data.files.paths.os.stat", stat
-    )  # root, who may run the tests, may enter every folder
+    monkeypatch.setattr(os, "stat", stat)  # root, who may run the tests, may enter every folder
     message = refused(dataset="files", source=tmp_path / "a", target=tmp_path / "b")
     assert message.startswith(str(tmp_path / "a"))
     assert "Permission denied" in message
