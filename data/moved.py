@@ -54,7 +54,8 @@ class Moved:
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of an old path; None of any other."""
-        return ModuleSpec(fullname, self) if fullname in MOVED else None
+        # Not a Loader by class: importlib.abc takes as long to import as a whole command's flags.
+        return ModuleSpec(fullname, self) if fullname in MOVED else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """None: a module of the usual kind."""
@@ -73,5 +74,4 @@ class Moved:
             vars(module).update({name: value for name, value in vars(place).items() if name[:2] != "__"})
 
 
-if not any(type(finder).__name__ == Moved.__name__ for finder in sys.meta_path):
-    sys.meta_path.append(Moved())
+sys.meta_path.append(Moved())

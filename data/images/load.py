@@ -104,7 +104,7 @@ def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
 
 
 def _cifar10_jpeg(path: Path) -> ImageSet:
-    found: dict[str, list[tuple[str, str, Pixels]]] = {"train": [], "test": []}
+    members: dict[str, list[tuple[str, str, Pixels]]] = {"train": [], "test": []}
     try:
         with (
             tarfile.open(path) as tar,
@@ -113,13 +113,13 @@ def _cifar10_jpeg(path: Path) -> ImageSet:
             for member in tar:
                 if member.isfile() and (stream := tar.extractfile(member)) is not None:
                     split, label, name = member.name.split("/")
-                    found[split].append((label, name, read_image(io.BytesIO(stream.read()))))
+                    members[split].append((label, name, read_image(io.BytesIO(stream.read()))))
                     progress.update()
     except (tarfile.TarError, OSError, EOFError, ValueError, KeyError) as error:
         raise ToolkitError(f"{path}: not the tar of CIFAR-10 that it should be ({error})") from error
-    classes = tuple(sorted({label for label, _, _ in found["test"]}))
+    classes = tuple(sorted({label for label, _, _ in members["test"]}))
     images, labels = {}, {}
-    for split, items in found.items():
+    for split, items in members.items():
         items.sort(key=lambda item: item[:2])
         ordered = [(label, pixels) for label, _, pixels in items]
         if split == "test":

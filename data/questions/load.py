@@ -72,13 +72,13 @@ def _vqa_v2(root: Path) -> VQASet:
         annotations = read_json(answer_file, largest=LARGEST_QUESTIONS)
         with parsing(answer_file):
             answers = {
-                one["question_id"]: typed(one, "multiple_choice_answer", str)
-                for one in typed(annotations, "annotations", list)
+                row["question_id"]: typed(row, "multiple_choice_answer", str)
+                for row in typed(annotations, "annotations", list)
             }
         with parsing(question_file):
             rows = [
-                (typed(one, "image_id", int), typed(one, "question", str), answers[one["question_id"]])
-                for one in typed(questions, "questions", list)
+                (typed(row, "image_id", int), typed(row, "question", str), answers[row["question_id"]])
+                for row in typed(questions, "questions", list)
             ]
         paths = {key: root / published / f"COCO_{published}_{key:012d}.jpg" for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
@@ -94,8 +94,8 @@ def _clevr(root: Path) -> VQASet:
         document = read_json(path, largest=LARGEST_QUESTIONS)
         with parsing(path):
             rows = [
-                (typed(one, "image_filename", str), typed(one, "question", str), typed(one, "answer", str))
-                for one in typed(document, "questions", list)
+                (typed(row, "image_filename", str), typed(row, "question", str), typed(row, "answer", str))
+                for row in typed(document, "questions", list)
             ]
             for image, _, _ in rows:
                 if not image.strip(".") or Path(image).name != image:

@@ -87,7 +87,7 @@ def default_text(setting: Setting, value: object) -> str:
         return ""
     if isinstance(value, tuple):
         ranged = get_origin(setting.kind) is tuple and get_args(setting.kind)[-1] is not Ellipsis
-        return (":" if ranged else ",").join(default_text(setting, one) for one in value)
+        return (":" if ranged else ",").join(default_text(setting, element) for element in value)
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
@@ -102,7 +102,7 @@ def read_text(setting: Setting, text: str) -> object:
         if setting.flag.type is not None:
             return setting.flag.type(text)
         if get_origin(kind) is Literal:
-            return next((one for one in arguments if str(one) == text), text)
+            return next((choice for choice in arguments if str(choice) == text), text)
         if get_origin(kind) is tuple and arguments[-1] is not Ellipsis:
             parts = text.split(":" if ":" in text else ",")
             return tuple(element(part) for element, part in zip(arguments, parts, strict=True))
