@@ -54,7 +54,7 @@ class Moved:
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of an old path; None of any other."""
-        # Not a Loader by class: importlib.abc takes as long to import as a whole command's flags.
+        # No subclass of importlib.abc.Loader: importlib.abc loads tempfile and lzma, before --help.
         return ModuleSpec(fullname, self) if fullname in MOVED else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

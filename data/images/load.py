@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from data.download import cache_dir, fetch
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, named
 from data.files.paths import exists, is_file, is_folder
 from data.images import easy_vqa
 from data.images.read import ImageFiles, Pixels, bad_images, checksums, image_paths, read_image
@@ -57,7 +57,7 @@ def load_images(
     """
     if dataset == "folder":
         if folder is None:
-            raise ToolkitError("--folder: none given, --dataset folder needs one")
+            raise ToolkitError(f"{named('folder')}: none given, {named('dataset')} folder needs one")
         return _from_folder(Path(folder), skip_bad=skip_bad)
     loaders: dict[str, Callable[[], ImageSet]] = {
         "cifar10": lambda: _cifar10(data_dir),
@@ -65,7 +65,9 @@ def load_images(
         "digits": _digits,
     }
     if dataset not in loaders:
-        raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join((*DATASETS, 'folder'))}")
+        raise ToolkitError(
+            f"{named('dataset')}: {dataset!r} given, allowed: {', '.join((*DATASETS, 'folder'))}"
+        )
     return loaders[dataset]()
 
 
@@ -89,8 +91,8 @@ def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
     except (OSError, RuntimeError, EOFError) as error:
         raise ToolkitError(
             f"{root}: no CIFAR-10 to be had ({' '.join(str(error).split())}); put {_CIFAR10_TAR} or "
-            "torchvision's cifar-10-batches-py into a folder and name it with --data-dir or $DEEPSC_DATA, or "
-            "use --dataset digits, which needs no download"
+            f"torchvision's cifar-10-batches-py into a folder and name it with {named('data_dir')} or "
+            f"$DEEPSC_DATA, or use {named('dataset')} digits, which needs no download"
         ) from error
     digest = hashlib.sha256(train.data.tobytes() + test.data.tobytes()).hexdigest()
     return ImageSet(
@@ -186,11 +188,11 @@ def _from_folder(folder: Path, *, skip_bad: bool) -> ImageSet:
     _classes(folder, paths)  # a folder of the wrong layout shows before its images are decoded
     everything = [path for split in SPLITS for path in paths[split]]
     try:
-        bad = bad_images(everything, what="--folder", skip_bad=skip_bad)
+        bad = bad_images(everything, what=named("folder"), skip_bad=skip_bad)
     except ToolkitError as error:
-        raise ToolkitError(f"{error}; mend or remove them, or give --skip-bad") from error
+        raise ToolkitError(f"{error}; mend or remove them, or give {named('skip_bad')}") from error
     if bad:
-        logger.warning("--skip-bad: %d images are left out", len(bad))
+        logger.warning("%s: %d images are left out", named("skip_bad"), len(bad))
         paths = {split: [path for path in paths[split] if path not in bad] for split in SPLITS}
     classes = _classes(folder, paths)
     if len(classes) == 1:
@@ -229,7 +231,9 @@ def _paths(folder: Path, split: str) -> list[Path]:
             continue
         if split == "validation" and not exists(path):
             return []
-        raise ToolkitError(f"--folder: {path}: {'not a folder' if exists(path) else 'no such folder'}")
+        raise ToolkitError(
+            f"{named('folder')}: {path}: {'not a folder' if exists(path) else 'no such folder'}"
+        )
     return list(image_paths(folder / split))
 
 
@@ -242,10 +246,10 @@ def _classes(folder: Path, paths: Mapping[str, Sequence[Path]]) -> tuple[str, ..
     labels = {split: {path.parent.name for path in paths[split]} for split in SPLITS}
     for split in ("train", "test"):
         if not labels[split]:
-            raise ToolkitError(f"--folder: {folder} holds no images in {split}/CLASS/")
+            raise ToolkitError(f"{named('folder')}: {folder} holds no images in {split}/CLASS/")
     if strange := sorted((labels["validation"] | labels["test"]) - labels["train"]):
-        raise ToolkitError(f"--folder: {folder}: no training images of {', '.join(strange)}")
-    require_utf8("--folder", str(folder), *labels["train"])
+        raise ToolkitError(f"{named('folder')}: {folder}: no training images of {', '.join(strange)}")
+    require_utf8(named("folder"), str(folder), *labels["train"])
     return tuple(sorted(labels["train"]))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.files.documents import read_json
-from data.files.errors import ToolkitError, parsing
+from data.files.errors import ToolkitError, named, parsing
 from data.files.schema import typed
 from data.images import easy_vqa
 from data.images.read import ImageFiles, checksums
@@ -39,10 +39,11 @@ def load_vqa(*, dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
         return _easy_vqa()
     folder = data_dir or os.environ.get("DEEPSC_DATA")
     if dataset not in DATASETS:
-        raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join(DATASETS)}")
+        raise ToolkitError(f"{named('dataset')}: {dataset!r} given, allowed: {', '.join(DATASETS)}")
     if not folder:
         raise ToolkitError(
-            f"--data-dir: none given, --dataset {dataset} needs the folder that holds {dataset}/"
+            f"{named('data_dir')}: none given, {named('dataset')} {dataset} needs the folder that holds "
+            f"{dataset}/"
         )
     root = Path(folder) / dataset
     return _vqa_v2(root) if dataset == "vqa-v2" else _clevr(root)
