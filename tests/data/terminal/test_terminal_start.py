@@ -70,7 +70,7 @@ def test_a_log_that_nobody_reads_ends_the_work() -> None:
     """As of any program that writes to stderr; a Python handler would pass over the error and work on."""
     body = "[logging.getLogger().info(str(i)) for i in range(10**5)]"
     assert f" {ENDED_BY_SIGPIPE}" in run_body(body, "2>&1 | true").stderr
-    bar = "from data.terminal.progress import Progress\n"
+    bar = "from data.terminal.progress import Progress; "
     bar += "bar = Progress('x', total=9, done=0, unit='y').__enter__()"
     many = f"{bar}; [logging.getLogger().info(str(i)) for i in range(10**5)]"
     done = run_body(many, "2>&1 | true")
