@@ -6,7 +6,10 @@ neither
 torch nor transformers.
 """
 
-from accuracy_maps.bimodal import BimodalMap, load_map
-from accuracy_maps.map import AccuracyMap, monotone_envelope
+from pathlib import Path
 
-__all__ = ["AccuracyMap", "BimodalMap", "load_map", "monotone_envelope"]
+import lazy_loader as lazy
+
+NEIGHBOURS = Path(__file__).parents[1] / "data" / "neighbours.py"
+exec(NEIGHBOURS.read_text("utf-8"), {})  # not by name: `data` may be somebody else's
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from data.files.atomic import atomic_path
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, named
 from data.files.paths import is_file
 from data.files.provenance import sha256_of
 
@@ -35,7 +35,7 @@ def fetch(name: str, *, url: str, sha256: str, data_dir: str | os.PathLike[str] 
         path = Path(folder) / name
         if not is_file(path):
             raise ToolkitError(
-                f"{path}: no such file (--data-dir or $DEEPSC_DATA must hold {name}, from {url})"
+                f"{path}: no such file ({named('data_dir')} or $DEEPSC_DATA must hold {name}, from {url})"
             )
         if sha256_of(path) != sha256:
             raise ToolkitError(f"{path}: SHA-256 differs from the published file; fetch it again from {url}")
@@ -57,6 +57,6 @@ def _download(url: str, path: Path, sha256: str) -> None:
         except (OSError, HTTPException, RuntimeError) as error:  # no network, or a wrong checksum
             raise ToolkitError(
                 f"cannot download {url} ({error}); with no network, put the file at {path} yourself, name a "
-                "folder that holds it with --data-dir or $DEEPSC_DATA, or use --dataset captions, which "
-                "needs no download"
+                f"folder that holds it with {named('data_dir')} or $DEEPSC_DATA, or use {named('dataset')} "
+                "captions, which needs no download"
             ) from error

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from data.images.read import LARGEST_IMAGE as LARGEST_IMAGE
-from data.images.read import ImageFiles as ImageFiles
-
 SPLITS = ("train", "validation", "test")
-
-
 VALIDATION_SHARE = 10
 """One training image of so many is put aside for validation, where a set brings no validation split."""
 
 
 def hold_out(count: int, *, share: int = VALIDATION_SHARE) -> tuple[list[int], list[int]]:
     """Deal `count` items to training and validation, one of `share` to the latter, always the same."""
+    import numpy as np  # not for --help
+
     order = np.random.default_rng(0).permutation(count)
     size = count // share
     return sorted(order[size:].tolist()), sorted(order[:size].tolist())

@@ -25,6 +25,7 @@ ALLOWED = {
         "data.terminal",
         "data.page",
         "data.intervals",
+        "data.version",
         "accuracy_maps",
         "profiling.flops_file",
     },

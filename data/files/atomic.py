@@ -11,18 +11,16 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
+from data.files.errors import ToolkitError
 from data.files.printable import is_text
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-from data.files.errors import ToolkitError
 
 _UNFINISHED = ".deepsc.part"
 """End of a temporary file's name; nobody else's files end so."""
-
-
 _swept: set[str] = set()
 """Folders that this process has rid of what dead processes left."""
 

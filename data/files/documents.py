@@ -10,15 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.files.printable import is_text
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 from data.files.atomic import write_text
 from data.files.errors import ToolkitError
 from data.files.paths import require_file
+from data.files.printable import is_text
 
 _READERS = {
     "accuracy-map": "build-accuracy-map report",
@@ -88,11 +83,10 @@ def read_document(path: str | os.PathLike[str], *, kind: str, schema_version: in
         ToolkitError: naming what was found, what is allowed.
     """
     document = read_json(path)
-    if document.get("kind") != kind:
-        found = document.get("kind")
-        hint = f"; {_READERS[found]} reads it" if isinstance(found, str) and found in _READERS else ""
-        raise ToolkitError(f"{path}: kind is {found!r}, expected {kind!r}{hint}")
-    found = document.get("schema_version")
-    if type(found) is not int or found != schema_version:  # true and 1.0 are equal to 1
-        raise ToolkitError(f"{path}: schema_version is {found!r}, this release reads {schema_version}")
+    if (foreign := document.get("kind")) != kind:
+        hint = f"; {_READERS[foreign]} reads it" if isinstance(foreign, str) and foreign in _READERS else ""
+        raise ToolkitError(f"{path}: kind is {foreign!r}, expected {kind!r}{hint}")
+    version = document.get("schema_version")
+    if type(version) is not int or version != schema_version:  # true and 1.0 are equal to 1
+        raise ToolkitError(f"{path}: schema_version is {version!r}, this release reads {schema_version}")
     return document

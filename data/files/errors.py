@@ -1,4 +1,4 @@
-"""What a user can mend: one-line errors, and damage of a file turned into one."""
+"""What a user can mend: one-line errors, damage of a file turned into one, and what they call a setting."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import errno
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from safetensors import SafetensorError
 
 from data.files.printable import one_line
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 
 UNREACHABLE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS, errno.EIO)
 """Of an OSError: it is about where a file lies, not about what is in it."""
@@ -58,8 +52,46 @@ def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ToolkitError(f"{path}: damaged or foreign file: {detail}; make it again") from error
 
 
+_flags: dict[str, str] = {}
+_commands = 0
+
+
+def note_flags(flags: Mapping[str, str]) -> None:
+    """Remember the flags of the parser in use, by name of the setting."""
+    if not _commands:
+        _flags.clear()
+    _flags.update(flags)
+
+
+@contextmanager
+def command_line() -> Iterator[None]:
+    """Within, `named` says flags."""
+    global _commands
+    _commands += 1
+    try:
+        yield
+    finally:
+        _commands -= 1
+        if not _commands:
+            _flags.clear()
+
+
+def named(name: str) -> str:
+    """What an error calls a setting: `init_from` from Python, `--init-from` under a command with the flag.
+
+    Args:
+        name: of the field, dotted where it is a part's. The flag is that of the command's parser.
+    """
+    if not _commands:
+        return name
+    leaf = name.rpartition(".")[2]
+    if name in _flags:
+        return _flags[name]
+    return next((flag for path, flag in _flags.items() if path.rpartition(".")[2] == leaf), name)
+
+
 def flag_of(name: str) -> str:
-    """The flag of a field or argument."""
+    """The flag of a field that does not say another."""
     return "--" + name.replace("_", "-")
 
 

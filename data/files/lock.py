@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, named
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +47,14 @@ def locked(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     except Timeout:
         raise ToolkitError(
             f"{lock.parent}: another process writes there, and holds {lock.name}; wait for it, or give "
-            "another --output"
+            f"another {named('output')}"
         ) from None
     except (FileExistsError, NotADirectoryError) as error:
         raise ToolkitError(
-            f"--output: cannot write {lock.parent}: a file is in the way, a folder is needed"
+            f"{named('output')}: cannot write {lock.parent}: a file is in the way, a folder is needed"
         ) from error
     except OSError as error:
-        raise ToolkitError(f"--output: cannot write {lock}: {error.strerror or error}") from error
+        raise ToolkitError(f"{named('output')}: cannot write {lock}: {error.strerror or error}") from error
     try:
         yield
     finally:

@@ -6,13 +6,8 @@ import os
 import stat
 from pathlib import Path
 
-from data.files.printable import is_text
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 from data.files.errors import ToolkitError
+from data.files.printable import is_text
 
 
 def _mode(path: str | os.PathLike[str]) -> int:

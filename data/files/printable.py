@@ -24,7 +24,7 @@ def printable(text: str) -> str:
     r"""`text` with a visible escape, such as \x1b, for every character that would command a terminal."""
     if text.isprintable():
         return text
-    return "".join(one if _is_printable(one) else one.encode("unicode_escape").decode() for one in text)
+    return "".join(c if _is_printable(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def _is_printable(character: str) -> bool:
@@ -45,7 +45,7 @@ def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """Rows as comma-separated values; no cell of text begins as a spreadsheet's formula does."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerows([_cell(one) for one in row] for row in rows)
+    writer.writerows(map(_cell, row) for row in rows)
     return stream.getvalue()
 
 

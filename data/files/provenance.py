@@ -14,10 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 from data.files.errors import ToolkitError
 
 _RECORDED_PACKAGES = (
@@ -26,7 +22,7 @@ _RECORDED_PACKAGES = (
 )  # fmt: skip
 
 
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[2]
 """Of the checkout, where the code runs from one."""
 
 

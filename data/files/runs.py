@@ -4,7 +4,7 @@ A run is what decides its results: its settings and the content of the files it 
 or the results lie. Whoever writes results keeps the identity beside them, and compares before it goes on:
 
     identity = Identity.of(asdict(config), places=("output", "device"), sha256=checksums)
-    identity.require_same(stored, where="runs/map.json", flag="--output")
+    identity.require_same(stored, where="runs/map.json", flag=named("output"))
 """
 
 from __future__ import annotations

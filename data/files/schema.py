@@ -30,8 +30,8 @@ def typed(document: Mapping[str, Any], name: str, kind: type[T]) -> T:
         KeyError: if it is missing.
         TypeError: if it is of another type.
     """
-    found: T = conform(document[name], kind, name)
-    return found
+    value: T = conform(document[name], kind, name)
+    return value
 
 
 def numbers(document: Mapping[str, Any], name: str) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ def from_json(cls: type[D], fields: object) -> D:
     """
     if not isinstance(fields, dict):
         raise TypeError(f"an object expected, found {fields!r}")
-    names = {one.name for one in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    names = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     if unknown := sorted(set(fields) - names):
         raise ValueError(f"unknown fields {unknown}")
     hints = typing.get_type_hints(cls)
@@ -91,14 +91,14 @@ def conform(value: Any, kind: Any, name: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         return _one_of(value, arguments, name)
     if origin is Literal:
-        if any(type(value) is type(one) and value == one for one in arguments):
+        if any(type(value) is type(choice) and value == choice for choice in arguments):
             return value
         raise TypeError(f"{name} is {value!r}, one of {', '.join(map(repr, arguments))} expected")
     if origin is tuple and arguments and isinstance(value, list | tuple):
         items = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(conform(one, item, name) for one, item in zip(value, items, strict=True))
+        return tuple(conform(element, item, name) for element, item in zip(value, items, strict=True))
     if origin is list and arguments and isinstance(value, list):
-        return [conform(one, arguments[0], name) for one in value]
+        return [conform(element, arguments[0], name) for element in value]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return value if isinstance(value, kind) else from_json(kind, value)
     if kind is Path and isinstance(value, str):
@@ -119,7 +119,7 @@ def _one_of(value: Any, kinds: tuple[Any, ...], name: str) -> Any:
     """`value` as the first of the types it is of."""
     if value is None and type(None) in kinds:
         return None
-    *others, last = [one for one in kinds if one is not type(None)]
+    *others, last = [kind for kind in kinds if kind is not type(None)]
     for kind in others:
         try:
             return conform(value, kind, name)

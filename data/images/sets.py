@@ -9,11 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.files.errors import ToolkitError
-from data.images.read import LARGEST_IMAGE as LARGEST_IMAGE
-from data.images.read import ImageFiles as ImageFiles
-from data.images.read import (
-    Pixels,
-)
+from data.images.read import Pixels
 from data.splits import SPLITS
 
 

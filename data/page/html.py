@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from data.files.atomic import write_text
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, named
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -32,7 +32,7 @@ def check_html(output: str | os.PathLike[str]) -> Path:
     """
     path = Path(output)
     if path.suffix != ".html":
-        raise ToolkitError(f"--output: '{path}' given, a name that ends in .html is allowed")
+        raise ToolkitError(f"{named('output')}: '{path}' given, a name that ends in .html is allowed")
     return path
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from data.files.documents import read_json
-from data.files.errors import ToolkitError, parsing
-from data.files.provenance import sha256_of
-from data.files.reading import reading
+from data.files.errors import ToolkitError, named, parsing
 from data.files.schema import typed
-from data.images.read import ImageFiles, bad_images
+from data.images import easy_vqa
+from data.images.read import ImageFiles, checksums
 from data.questions.sets import MAX_ANSWERS, Question, VQASet, VQASplit
+from data.reading import reading
 from data.splits import hold_out
 
 DATASETS = ("easy-vqa", "vqa-v2", "clevr")
@@ -40,10 +39,11 @@ def load_vqa(*, dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
         return _easy_vqa()
     folder = data_dir or os.environ.get("DEEPSC_DATA")
     if dataset not in DATASETS:
-        raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join(DATASETS)}")
+        raise ToolkitError(f"{named('dataset')}: {dataset!r} given, allowed: {', '.join(DATASETS)}")
     if not folder:
         raise ToolkitError(
-            f"--data-dir: none given, --dataset {dataset} needs the folder that holds {dataset}/"
+            f"{named('data_dir')}: none given, {named('dataset')} {dataset} needs the folder that holds "
+            f"{dataset}/"
         )
     root = Path(folder) / dataset
     return _vqa_v2(root) if dataset == "vqa-v2" else _clevr(root)
@@ -57,21 +57,9 @@ class _Raw(NamedTuple):
 
 
 def _easy_vqa() -> VQASet:
-    import easy_vqa
-
-    root = Path(easy_vqa.__file__).parent / "data"
-    splits = {}
-    for name, questions, paths in (
-        ("train", easy_vqa.get_train_questions(), easy_vqa.get_train_image_paths()),
-        ("test", easy_vqa.get_test_questions(), easy_vqa.get_test_image_paths()),
-    ):
-        texts, answers, images = questions
-        splits[name] = _Raw(
-            paths={int(key): Path(path) for key, path in paths.items()},
-            questions=list(zip(map(int, images), texts, answers, strict=True)),
-        )
-    files = [root / name / "questions.json" for name in splits]
-    return _assemble("easy-VQA", synthetic=True, tells_sides=False, files=files, **splits)
+    train, test = (_Raw(dict(split.paths), split.questions) for split in easy_vqa.published())
+    files = easy_vqa.question_files()
+    return _assemble(easy_vqa.NAME, synthetic=True, tells_sides=False, files=files, train=train, test=test)
 
 
 def _vqa_v2(root: Path) -> VQASet:
@@ -85,13 +73,13 @@ def _vqa_v2(root: Path) -> VQASet:
         annotations = read_json(answer_file, largest=LARGEST_QUESTIONS)
         with parsing(answer_file):
             answers = {
-                one["question_id"]: typed(one, "multiple_choice_answer", str)
-                for one in typed(annotations, "annotations", list)
+                row["question_id"]: typed(row, "multiple_choice_answer", str)
+                for row in typed(annotations, "annotations", list)
             }
         with parsing(question_file):
             rows = [
-                (typed(one, "image_id", int), typed(one, "question", str), answers[one["question_id"]])
-                for one in typed(questions, "questions", list)
+                (typed(row, "image_id", int), typed(row, "question", str), answers[row["question_id"]])
+                for row in typed(questions, "questions", list)
             ]
         paths = {key: root / published / f"COCO_{published}_{key:012d}.jpg" for key, _, _ in rows}
         splits[name] = _Raw(paths=paths, questions=rows)
@@ -107,8 +95,8 @@ def _clevr(root: Path) -> VQASet:
         document = read_json(path, largest=LARGEST_QUESTIONS)
         with parsing(path):
             rows = [
-                (typed(one, "image_filename", str), typed(one, "question", str), typed(one, "answer", str))
-                for one in typed(document, "questions", list)
+                (typed(row, "image_filename", str), typed(row, "question", str), typed(row, "answer", str))
+                for row in typed(document, "questions", list)
             ]
             for image, _, _ in rows:
                 if not image.strip(".") or Path(image).name != image:
@@ -134,17 +122,14 @@ def _assemble(
         "test": _split(test.paths, test.questions, sorted(test.paths)),
     }
     paths = [raw.paths[key] for raw in (train, test) for key in sorted(raw.paths)]
-    bad_images(paths, what=name)
-    listing = "".join(f"{path.name} {path.stat().st_size}\n" for path in paths)
-    checksums = {f"{path.parent.name}/{path.name}": sha256_of(path) for path in files}
-    checksums["images, names and sizes"] = hashlib.sha256(listing.encode()).hexdigest()
+    sha256 = checksums(name, images=paths, files=files)
     with parsing(files[0].parent):
         return VQASet(
             name=name,
             synthetic=synthetic,
             tells_sides=tells_sides,
             answers=answers,
-            sha256=checksums,
+            sha256=sha256,
             **splits,
         )
 

@@ -19,28 +19,6 @@ of `--config`, over defaults. `TrainConfig(epochs=0)` raises one SettingsError t
 All are loaded when they are first asked for: a config loads no argparse, a command no yaml before --config.
 """
 
-import importlib
-from typing import TYPE_CHECKING
+import lazy_loader as lazy
 
-if TYPE_CHECKING:
-    from data.settings.fields import Flag, Layer, Range, Settings
-    from data.settings.files import as_yaml, read_layer
-    from data.settings.flags import Parser, add_config_flags, add_flags, early, run_command
-    from data.settings.layers import build, from_args, layers_of, merge
-    from data.settings.problems import Problem, SettingsError, named
-
-__all__ = [
-    "Flag", "Layer", "Parser", "Problem", "Range", "Settings", "SettingsError", "add_config_flags",
-    "add_flags", "as_yaml", "build", "early", "from_args", "layers_of", "merge", "named", "read_layer",
-    "run_command",
-]  # fmt: skip
-
-if not TYPE_CHECKING:  # else mypy would believe in any name
-
-    def __getattr__(name: str) -> object:
-        if name in __all__:
-            for room in ("problems", "fields", "flags", "layers", "files"):
-                module = importlib.import_module(f"{__name__}.{room}")
-                if name in vars(module) and vars(module)[name].__module__ == module.__name__:
-                    return vars(module)[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -202,8 +202,8 @@ def _taken_apart(cls: type[Settings]) -> Mapping[str, Setting]:
             name=field.name,
             kind=kind,
             optional=optional or kind is Any,
-            range=next((one for one in extras if isinstance(one, Range)), Range()),
-            flag=next((one for one in extras if isinstance(one, Flag)), Flag()),
+            range=next((extra for extra in extras if isinstance(extra, Range)), Range()),
+            flag=next((extra for extra in extras if isinstance(extra, Flag)), Flag()),
             default=field.default if factory is MISSING else factory(),
         )
     return settings

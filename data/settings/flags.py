@@ -1,69 +1,20 @@
-"""Flags made from settings, and the parser that takes them."""
+"""Flags made from settings, and values made of their texts."""
 
 from __future__ import annotations
 
 import argparse
 import functools
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
-from weakref import WeakKeyDictionary
 
+from data.files.errors import flag_of
 from data.settings.fields import MISSING, Setting, Settings, help_of, settings_of
-from data.settings.problems import command_line, flag_of, note_flags
-from data.terminal import command as cli
+from data.terminal.command import Parser as Parser
+from data.terminal.command import helps_when_shown
+from data.terminal.command import run_command as run_command
 from data.terminal.flag_types import float_grid
-
-_DISTRIBUTION = "deepsc-toolkit"
-
-
-class Parser(cli.Parser):
-    """A command's parser: `--version`, and values that begin with a minus, as in `--snr-db -6:18:3`."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._negative_number_matcher = re.compile(r"-(\d|\.\d|inf\b|nan\b)")
-        self.add_argument("--version", action=_Version, help="show the version and stop")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, and let errors know the flags."""
-        note_flags({one.dest: one.option_strings[0] for one in self._actions if one.option_strings})
-        return super().parse_known_args(args, namespace)
-
-    def format_help(self) -> str:
-        """The help, for which the fields' docstrings are read."""
-        for action in self._actions:
-            if action in _helps:
-                action.help = _helps[action]()
-        return super().format_help()
-
-
-class _Version(argparse.Action):
-    """Prints the version, which is read no sooner."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(f"{parser.prog.split()[0]} {version()}")
-        parser.exit()
-
-
-def version() -> str:
-    """Of the toolkit that is installed."""
-    try:
-        return metadata.version(_DISTRIBUTION)
-    except metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def run_command(name: str, body: Callable[[], None]) -> int:
-    """`data.terminal.command.run_command`; within it, errors name flags."""
-    with command_line():
-        return cli.run_command(name, body)
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
@@ -119,11 +70,7 @@ def add_flags(
             **{key: value for key, value in options.items() if value is not None},
         )
         if not flag.hidden:
-            _helps[action] = functools.partial(_help, cls, setting, default, negated)
-
-
-_helps: WeakKeyDictionary[argparse.Action, Callable[[], str]] = WeakKeyDictionary()
-"""Makes the help of a flag, when it is shown: docstrings are read from the source."""
+            helps_when_shown[action] = functools.partial(_help, cls, setting, default, negated)
 
 
 def _help(cls: type[Settings], setting: Setting, default: object, negated: bool) -> str:
@@ -140,7 +87,7 @@ def default_text(setting: Setting, value: object) -> str:
         return ""
     if isinstance(value, tuple):
         ranged = get_origin(setting.kind) is tuple and get_args(setting.kind)[-1] is not Ellipsis
-        return (":" if ranged else ",").join(default_text(setting, one) for one in value)
+        return (":" if ranged else ",").join(default_text(setting, element) for element in value)
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
@@ -155,7 +102,7 @@ def read_text(setting: Setting, text: str) -> object:
         if setting.flag.type is not None:
             return setting.flag.type(text)
         if get_origin(kind) is Literal:
-            return next((one for one in arguments if str(one) == text), text)
+            return next((choice for choice in arguments if str(choice) == text), text)
         if get_origin(kind) is tuple and arguments[-1] is not Ellipsis:
             parts = text.split(":" if ":" in text else ",")
             return tuple(element(part) for element, part in zip(arguments, parts, strict=True))

@@ -130,7 +130,7 @@ def _part(
             refused = error.problems
     else:  # what else is wrong with it
         half = object.__new__(cls)
-        defaults = {name: one.default for name, one in settings.items() if one.default is not MISSING}
+        defaults = {name: other.default for name, other in settings.items() if other.default is not MISSING}
         vars(half).update(defaults | values)
         refused = tuple(faults(half))
     for problem in refused:
@@ -169,7 +169,7 @@ def _read(setting: Setting, value: object) -> object:
             return read_text(setting, value)
         if isinstance(value, list) and setting.flag.type is None:
             element = dataclasses.replace(setting, kind=next(iter(get_args(setting.kind)), str))
-            return [read_text(element, one) if isinstance(one, str) else one for one in value]
+            return [read_text(element, item) if isinstance(item, str) else item for item in value]
     except argparse.ArgumentTypeError as error:
         return error
     return value
@@ -181,7 +181,7 @@ def _no_setting(path: str, whole: type[Settings]) -> str:
 
     known = list(_paths(whole))
     leaf = path.rpartition(".")[2]
-    near = [one for one in known if one.rpartition(".")[2] == leaf] or difflib.get_close_matches(
+    near = [name for name in known if name.rpartition(".")[2] == leaf] or difflib.get_close_matches(
         path, known, 3, 0.8
     )
     if near:

@@ -1,12 +1,11 @@
-"""What is wrong with settings, and what errors call them: a flag on the command line, a field from Python."""
+"""What is wrong with settings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, named
 
 
 @dataclass(frozen=True)
@@ -34,46 +33,3 @@ class SettingsError(ToolkitError):
 
     def __reduce__(self) -> tuple[type[SettingsError], tuple[tuple[Problem, ...]]]:
         return type(self), (self.problems,)
-
-
-_flags: dict[str, str] = {}
-_commands = 0
-
-
-def note_flags(flags: Mapping[str, str]) -> None:
-    """Remember the flags of the parser in use, by name of the setting."""
-    if not _commands:
-        _flags.clear()
-    _flags.update(flags)
-
-
-@contextmanager
-def command_line() -> Iterator[None]:
-    """Within, `named` says flags."""
-    global _commands
-    _commands += 1
-    try:
-        yield
-    finally:
-        _commands -= 1
-        if not _commands:
-            _flags.clear()
-
-
-def named(name: str) -> str:
-    """What an error calls a setting: `init_from` from Python, `--init-from` under a command with the flag.
-
-    Args:
-        name: of the field, dotted where it is a part's. The flag is that of the command's parser.
-    """
-    if not _commands:
-        return name
-    leaf = name.rpartition(".")[2]
-    if name in _flags:
-        return _flags[name]
-    return next((flag for path, flag in _flags.items() if path.rpartition(".")[2] == leaf), name)
-
-
-def flag_of(name: str) -> str:
-    """The flag of a field that does not say another."""
-    return "--" + name.replace("_", "-")

@@ -1,1 +1,5 @@
-"""What a person sees of a command: errors, progress, tables."""
+"""What a person sees of a command: its start and end, errors, progress, tables."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""What the four commands share: one-line errors with exit status 2, logging on stderr."""
+"""What the four commands share: parser, one-line errors with exit status 2, logging on stderr."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import errno
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
+from weakref import WeakKeyDictionary
 
 from tqdm import tqdm
 
-from data.files.errors import UNREACHABLE, ToolkitError
+from data.files.errors import UNREACHABLE, ToolkitError, command_line, note_flags
 from data.files.printable import is_text, printable
 from data.terminal.start import INTERRUPTED
 
@@ -21,7 +22,7 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Parser(argparse.ArgumentParser):
-    """ArgumentParser whose errors are one line, and whose help keeps line breaks and shows defaults.
+    """ArgumentParser with `--version`; errors are one line, the help keeps line breaks and shows defaults.
 
     What begins as a negative number does is a value: `--snr-db -6:18` as well as `--snr-db=-6:18`.
     """
@@ -35,9 +36,16 @@ class Parser(argparse.ArgumentParser):
         self._negative_number_matcher = re.compile(
             r"-(\d|\.\d|inf\b|nan\b)", re.IGNORECASE
         )  # -6:18 is a value too; no flag begins so
+        self.add_argument("--version", action=_Version, help="show the version and stop")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; refuse an empty value, which means nothing, and what is no text, which no file can hold."""
+        """Parse; refuse an empty value, which means nothing, and what is no text, which no file can hold.
+
+        Errors know the flags from then on.
+        """
+        note_flags(
+            {action.dest: action.option_strings[0] for action in self._actions if action.option_strings}
+        )
         words = list(sys.argv[1:] if args is None else args)
         flags = [*words[:1], *words]  # before each word, what it may be the value of
         for flag, word in zip(flags, words, strict=False):
@@ -50,6 +58,13 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{word!a} given, UTF-8 is allowed")
         return super().parse_known_args(words, namespace)
 
+    def format_help(self) -> str:
+        """The help, with what is made when it is shown."""
+        for action in self._actions:
+            if action in helps_when_shown:
+                action.help = helps_when_shown[action]()
+        return super().format_help()
+
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print; argparse itself passes over a pipe that nobody reads, and ends as if it was read."""
         if message:
@@ -61,6 +76,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {line} (see {self.prog} --help)\n")
 
 
+helps_when_shown: WeakKeyDictionary[argparse.Action, Callable[[], str]] = WeakKeyDictionary()
+"""Makes the help of a flag when a parser shows it, for what takes a while to read."""
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is read no sooner."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from data.version import __version__
+
+        print(f"{parser.prog.split()[0]} {__version__}")
+        parser.exit()
+
+
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Defaults after each flag that has one; description and examples as written."""
 
@@ -69,19 +101,19 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
             return action.help
         if isinstance(action.default, tuple):
             between = ":" if ":" in str(action.metavar) else ","
-            values = (f"{one:g}" if isinstance(one, float) else str(one) for one in action.default)
+            values = (f"{value:g}" if isinstance(value, float) else str(value) for value in action.default)
             return f"{action.help} (default: {between.join(values)})"
         return super()._get_help_string(action)
 
 
 def run_command(name: str, body: Callable[[], None]) -> int:
-    """Run a command's body; print a ToolkitError as one line.
+    """Run a command's body; print a ToolkitError as one line. Within it, errors name flags.
 
     Returns:
         Exit status: 0 done, 2 user's mistake, 130 interrupted.
     """
     try:
-        with _logging_to_stderr():
+        with command_line(), _logging_to_stderr():
             body()
     except ToolkitError as error:
         print(f"{name}: error: {error}", file=sys.stderr)
@@ -116,14 +148,14 @@ class _AboveBars(logging.Handler):
 
 @contextmanager
 def _logging_to_stderr() -> Iterator[None]:
-    root, own = logging.getLogger(), _AboveBars()
-    own.setFormatter(_Printable("%(message)s"))
+    root, above_bars = logging.getLogger(), _AboveBars()
+    above_bars.setFormatter(_Printable("%(message)s"))
     before, level = root.handlers, root.level
     if not before:
         root.setLevel(logging.INFO)
     terminal = (sys.stdout, sys.stderr)
-    others = [one for one in before if getattr(one, "stream", None) not in terminal]
-    root.handlers = [*others, own]
+    others = [handler for handler in before if getattr(handler, "stream", None) not in terminal]
+    root.handlers = [*others, above_bars]
     try:
         yield
     finally:

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.download import fetch
-from data.files.errors import ToolkitError, parsing
+from data.files.errors import ToolkitError, named, parsing
 from data.files.paths import require_file
 from data.files.provenance import sha256_of
-from data.files.reading import reading, require_utf8
+from data.reading import reading, require_utf8
+from data.splits import SPLITS
 from data.text.captions import caption_pairs
 
 logger = logging.getLogger(__name__)
 
-SPLITS = ("train", "validation", "test")
 DATASETS = ("multi30k", "captions", "europarl")
 
 _MULTI30K_URL = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw"
@@ -106,10 +106,12 @@ def load_parallel(
     """
     languages = tuple(pair.split("-"))
     if len(languages) != 2 or languages[0] == languages[1]:
-        raise ToolkitError(f"--pair: {pair!r} given, two different languages such as en-de are allowed")
+        raise ToolkitError(
+            f"{named('pair')}: {pair!r} given, two different languages such as en-de are allowed"
+        )
     if dataset == "files":
         if source is None or target is None:
-            raise ToolkitError("--source and --target must be given together")
+            raise ToolkitError(f"{named('source')} and {named('target')} must be given together")
         return _from_files(Path(source), Path(target))
     if dataset == "multi30k":
         return _multi30k(languages, data_dir)
@@ -117,7 +119,7 @@ def load_parallel(
         return _europarl(languages)
     if dataset == "captions":
         return _captions(languages, caption_count)
-    raise ToolkitError(f"--dataset: {dataset!r} given, allowed: {', '.join(DATASETS)}")
+    raise ToolkitError(f"{named('dataset')}: {dataset!r} given, allowed: {', '.join(DATASETS)}")
 
 
 def split_by_hash(pairs: Iterable[Pair]) -> dict[str, tuple[Pair, ...]]:
@@ -135,7 +137,7 @@ def _split_of(source: str) -> str:
 
 def _multi30k(languages: tuple[str, ...], data_dir: str | os.PathLike[str] | None) -> ParallelCorpus:
     if not set(languages) <= {"en", "de", "fr"}:
-        raise ToolkitError(f"--pair: {'-'.join(languages)!r} given, Multi30k has en, de and fr")
+        raise ToolkitError(f"{named('pair')}: {'-'.join(languages)!r} given, Multi30k has en, de and fr")
     checksums: dict[str, str] = {}
     splits = {}
     for split, stem in _MULTI30K_FILES.items():
@@ -160,7 +162,7 @@ def _multi30k(languages: tuple[str, ...], data_dir: str | os.PathLike[str] | Non
 
 
 def _from_files(source: Path, target: Path) -> ParallelCorpus:
-    require_utf8("--source and --target", str(source), str(target))
+    require_utf8(f"{named('source')} and {named('target')}", str(source), str(target))
     pairs = _align(_read_lines(source), _read_lines(target), what=f"{source}, {target}")
     return ParallelCorpus(
         name=f"{source.name} to {target.name}",
@@ -178,13 +180,15 @@ def _europarl(languages: tuple[str, ...]) -> ParallelCorpus:
         names = {name.removeprefix("alignment-").removesuffix(".txt"): name for name in comtrans.fileids()}
     except LookupError as error:
         raise ToolkitError(
-            "--dataset europarl: nltk's corpus comtrans is not installed; run `python -m nltk.downloader "
-            "comtrans`, or use --dataset captions, which needs no download"
+            f"{named('dataset')} europarl: nltk's corpus comtrans is not installed; run `python -m "
+            f"nltk.downloader comtrans`, or use {named('dataset')} captions, which needs no download"
         ) from error
     forward, backward = "-".join(languages), "-".join(reversed(languages))
     name = names.get(forward) or names.get(backward)
     if name is None:
-        raise ToolkitError(f"--pair: {forward!r} given, nltk's comtrans has {', '.join(sorted(names))}")
+        raise ToolkitError(
+            f"{named('pair')}: {forward!r} given, nltk's comtrans has {', '.join(sorted(names))}"
+        )
     with parsing(name):
         pairs = [(" ".join(sent.words), " ".join(sent.mots)) for sent in comtrans.aligned_sents(name)]
     if forward not in names:
@@ -200,7 +204,7 @@ def _europarl(languages: tuple[str, ...]) -> ParallelCorpus:
 
 def _captions(languages: tuple[str, ...], count: int) -> ParallelCorpus:
     if set(languages) != {"en", "de"}:
-        raise ToolkitError(f"--pair: {'-'.join(languages)!r} given, captions has en-de and de-en")
+        raise ToolkitError(f"{named('pair')}: {'-'.join(languages)!r} given, captions has en-de and de-en")
     if count < 1:
         raise ToolkitError(f"captions: {count} training pairs asked for, at least 1 is allowed")
     wanted = {"train": count, "validation": max(50, count // 20), "test": max(50, count // 20)}

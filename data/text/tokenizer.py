@@ -15,7 +15,7 @@ from data.files.atomic import write_text
 from data.files.documents import LARGEST_JSON
 from data.files.errors import ToolkitError
 from data.files.paths import is_folder, require_file
-from data.files.reading import reading
+from data.reading import reading
 from data.terminal.progress import announced
 
 _SPECIAL_TOKENS = ["<pad>", "</s>"]

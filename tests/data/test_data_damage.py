@@ -27,8 +27,8 @@ from support.mutations import (
 from data.files import documents as artifacts
 from data.files.documents import read_json
 from data.files.errors import ToolkitError
-from data.images import load as images
-from data.images.load import load_images, read_image
+from data.images.load import load_images
+from data.images.read import LARGEST_IMAGE, read_image
 from data.questions import load as vqa
 from data.questions.load import load_vqa
 from data.text import parallel
@@ -144,8 +144,8 @@ def test_an_image_of_absurd_size(tmp_path: Path) -> None:
 def test_a_huge_image(tmp_path: Path) -> None:
     """Pillow would read its one chunk whole."""
     path = tmp_path / "image.png"
-    path.write_bytes(encoded("PNG")[:33] + images.LARGEST_IMAGE.to_bytes(4, "big") + b"iCCP")
-    refused_for_size(lambda: read_image(path), path, largest=images.LARGEST_IMAGE)
+    path.write_bytes(encoded("PNG")[:33] + LARGEST_IMAGE.to_bytes(4, "big") + b"iCCP")
+    refused_for_size(lambda: read_image(path), path, largest=LARGEST_IMAGE)
 
 
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
         (tmp_path / split / "cat").mkdir(parents=True)
         (tmp_path / split / "cat" / "a.png").write_bytes(encoded("PNG"))
     (tmp_path / "train" / "cat" / "b.png").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ToolkitError, match=r"--folder: .*b\.png: cannot be read \(no such file\); mend"):
+    with pytest.raises(ToolkitError, match=r"folder: .*b\.png: cannot be read \(no such file\); mend"):
         load_images(dataset="folder", folder=tmp_path)
 
 

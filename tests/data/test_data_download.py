@@ -132,7 +132,7 @@ def test_a_data_folder_is_used_and_never_written(
     if by_variable:
         monkeypatch.setenv("DEEPSC_DATA", str(folder))
     data_dir = None if by_variable else folder
-    with pytest.raises(ToolkitError, match=r"no such file .*--data-dir or \$DEEPSC_DATA must hold") as error:
+    with pytest.raises(ToolkitError, match=r"no such file .*data_dir or \$DEEPSC_DATA must hold") as error:
         fetch(NAME, url=server.url("whole"), sha256=SHA256, data_dir=data_dir)
     assert str(folder / NAME) in str(error.value)
     (folder / "corpus").mkdir()

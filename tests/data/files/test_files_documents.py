@@ -269,7 +269,7 @@ def copy_code(folder: Path, *, checkout: bool) -> Path:
 
 def commit_told_by(folder: Path, **environment: str) -> str:
     """What the code of a folder says of itself, called from elsewhere."""
-    code = "from data.files.documents import git_commit; print(git_commit())"
+    code = "from data.files.provenance import git_commit; print(git_commit())"
     return subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd="/",
         env=os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"} | environment,
@@ -379,7 +379,7 @@ def test_a_file_that_cannot_be_reached_is_not_called_damaged(tmp_path: Path) -> 
 
 KILLED = """
 import os, signal, sys
-from data.files.documents import atomic_path
+from data.files.atomic import atomic_path
 with atomic_path(sys.argv[1]) as temporary:
     temporary.write_text("half of the n")
     print("writes", flush=True)

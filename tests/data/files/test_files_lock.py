@@ -40,7 +40,7 @@ def test_whoever_waits_takes_over(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with (
-        pytest.raises(ToolkitError, match=r"--output: cannot write .*file"),
+        pytest.raises(ToolkitError, match=r"output: cannot write .*file"),
         locked(tmp_path / "file" / LOCK_NAME),
     ):
         pass

@@ -157,7 +157,7 @@ def test_a_folder_of_images_is_read_lazily(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "pets" / "test" / "horse" / "0.png")
     with pytest.raises(ToolkitError, match="no training images of horse"):
         load_images(dataset="folder", folder=tmp_path / "pets")
-    with pytest.raises(ToolkitError, match=r"--folder: .*nowhere: no such folder"):
+    with pytest.raises(ToolkitError, match=r"folder: .*nowhere: no such folder"):
         load_images(dataset="folder", folder=tmp_path / "nowhere")
 
 
@@ -198,19 +198,19 @@ def test_one_class_alone_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 def test_a_folder_of_another_layout_is_told_from_none(pets: Path, tmp_path: Path) -> None:
-    assert refused(tmp_path / "none") == f"--folder: {tmp_path / 'none'}: no such folder"
-    assert refused(pets / "train") == f"--folder: {pets / 'train' / 'train'}: no such folder"
+    assert refused(tmp_path / "none") == f"folder: {tmp_path / 'none'}: no such folder"
+    assert refused(pets / "train") == f"folder: {pets / 'train' / 'train'}: no such folder"
     file = pets / "train" / "cat" / "0.png"
-    assert refused(file) == f"--folder: {file}: not a folder"
+    assert refused(file) == f"folder: {file}: not a folder"
     (pets / "validation").write_text("")
-    assert refused(pets) == f"--folder: {pets / 'validation'}: not a folder"
+    assert refused(pets) == f"folder: {pets / 'validation'}: not a folder"
     (tmp_path / "empty" / "train" / "cat").mkdir(parents=True)
     (tmp_path / "empty" / "test").mkdir()
-    assert refused(tmp_path / "empty") == f"--folder: {tmp_path / 'empty'} holds no images in train/CLASS/"
+    assert refused(tmp_path / "empty") == f"folder: {tmp_path / 'empty'} holds no images in train/CLASS/"
     assert "File name too long" in refused(tmp_path / ("x" * 300))
     write_image(pets / "train" / "\udcff" / "0.png")
     (pets / "validation").unlink()
-    assert "--folder: '\\udcff' given, a name in UTF-8 is allowed" in refused(pets)
+    assert "folder: '\\udcff' given, a name in UTF-8 is allowed" in refused(pets)
 
 
 def test_a_folder_that_may_not_be_entered_is_one_line(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_all_bad_images_are_listed_before_anything_else(
     (pets / "train" / "dog" / "text.png").write_text("no image")
     (pets / "test" / "dog" / "link.png").symlink_to(pets / "nowhere")
     message = refused(pets)
-    assert message.startswith("--folder: 3 of 51 images are bad: ")
+    assert message.startswith("folder: 3 of 51 images are bad: ")
     for part in (
         "cut.jpg: cannot be read (image file is truncated", "link.png: cannot be read (no such file)",
         "text.png: cannot be read (cannot identify image file)", "--skip-bad",
@@ -242,7 +242,7 @@ def test_all_bad_images_are_listed_before_anything_else(
     caplog.clear()
     kept = load_images(dataset="folder", folder=pets, skip_bad=True)
     assert [len(split) for split in (kept.train, kept.validation, kept.test)] == [22, 2, 24]
-    assert "--skip-bad: 3 images are left out" in caplog.text
+    assert "skip_bad: 3 images are left out" in caplog.text
     assert all(name in caplog.text for name in ("cut.jpg", "text.png", "link.png"))
     for number in range(9):
         (pets / "train" / "cat" / f"{number}.png").write_bytes(b"")
@@ -286,7 +286,7 @@ def test_long_reading_tells_of_itself(
 ) -> None:
     caplog.set_level(logging.INFO)
     load_images(dataset="folder", folder=pets)
-    assert "checking the images of --folder: 48 of 48 images to do" in caplog.messages
+    assert "checking the images of folder: 48 of 48 images to do" in caplog.messages
     path = tmp_path / "cifar10" / "cifar10-jpeg.tar.gz"
     write_tar(path)
     monkeypatch.setattr(images, "_CIFAR10_TAR_SHA256", images.fetch.__globals__["sha256_of"](path))
@@ -314,9 +314,9 @@ def test_grey_of_any_depth_is_read_from_a_folder(pets: Path) -> None:
 
 
 def test_mistakes_name_the_flag(tmp_path: Path) -> None:
-    with pytest.raises(ToolkitError, match="--dataset: 'svhn' given, allowed: cifar10"):
+    with pytest.raises(ToolkitError, match="dataset: 'svhn' given, allowed: cifar10"):
         load_images(dataset="svhn")
-    with pytest.raises(ToolkitError, match="--folder: none given"):
+    with pytest.raises(ToolkitError, match="folder: none given"):
         load_images(dataset="folder")
-    with pytest.raises(ToolkitError, match=r"no CIFAR-10 to be had.*--data-dir"):
+    with pytest.raises(ToolkitError, match=r"no CIFAR-10 to be had.*data_dir"):
         load_images(dataset="cifar10", data_dir=tmp_path)

@@ -47,7 +47,7 @@ def test_what_json_does_not_have_is_refused(templates: Path, tmp_path: Path) -> 
 
 def test_only_a_page_is_written_over(tmp_path: Path) -> None:
     assert check_html(tmp_path / "a.html") == tmp_path / "a.html"
-    with pytest.raises(ToolkitError, match=r"--output: .*map.json' given, a name that ends in .html"):
+    with pytest.raises(ToolkitError, match=r"output: .*map.json' given, a name that ends in .html"):
         check_html(tmp_path / "map.json")
 
 

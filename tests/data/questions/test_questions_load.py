@@ -144,9 +144,9 @@ def test_rare_answers_are_left_out_of_training_only(clevr: Path, monkeypatch: py
 
 def test_mistakes_name_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEEPSC_DATA", raising=False)
-    with pytest.raises(ToolkitError, match="--dataset: 'gqa' given, allowed: easy-vqa"):
+    with pytest.raises(ToolkitError, match="dataset: 'gqa' given, allowed: easy-vqa"):
         load_vqa(dataset="gqa")
-    with pytest.raises(ToolkitError, match="--data-dir: none given"):
+    with pytest.raises(ToolkitError, match="data_dir: none given"):
         load_vqa(dataset="clevr")
     with pytest.raises(ToolkitError, match=r"CLEVR_train_questions\.json: no such file"):
         load_vqa(dataset="clevr", data_dir=tmp_path)

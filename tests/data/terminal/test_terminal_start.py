@@ -11,7 +11,7 @@ import pytest
 
 from data.terminal import start
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMANDS = ("train_deepsc", "build_accuracy_map", "profile_flops", "optimize")
 ENDED_BY_SIGPIPE = 128 + signal.SIGPIPE
 
@@ -31,7 +31,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 def test_each_command_is_an_entry_point() -> None:
     scripts = (ROOT / "pyproject.toml").read_text().partition("[project.scripts]")[2].partition("\n\n")[0]
     assert [line.partition(" = ")[2] for line in scripts.split("\n")[1:]] == [
-        f'"data.terminal.start:{name}"' for name in COMMANDS
+        f'"accuracy_maps.start:{name}"' for name in COMMANDS
     ]
 
 
@@ -43,7 +43,7 @@ def test_a_reader_that_goes_away_ends_a_command_quietly(command: str, form: str)
     assert done.returncode in (ENDED_BY_SIGPIPE, 0 if "--help" in form else 2)
     assert done.stderr == ""
     if form.endswith("true"):
-        line = f"from data import start; import time; time.sleep(0.5); start.{command}()"
+        line = f"from data.terminal import start; import time; time.sleep(0.5); start.{command}()"
         late = shell(f"'{sys.executable}' -c '{line}' --help | true; exit ${{PIPESTATUS[0]}}")
         assert (late.returncode, late.stderr) == (ENDED_BY_SIGPIPE, "")
 
@@ -70,7 +70,7 @@ def test_a_log_that_nobody_reads_ends_the_work() -> None:
     """As of any program that writes to stderr; a Python handler would pass over the error and work on."""
     body = "[logging.getLogger().info(str(i)) for i in range(10**5)]"
     assert f" {ENDED_BY_SIGPIPE}" in run_body(body, "2>&1 | true").stderr
-    bar = "from data.terminal.progress import Progress\n"
+    bar = "from data.terminal.progress import Progress; "
     bar += "bar = Progress('x', total=9, done=0, unit='y').__enter__()"
     many = f"{bar}; [logging.getLogger().info(str(i)) for i in range(10**5)]"
     done = run_body(many, "2>&1 | true")
