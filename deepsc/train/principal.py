@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from deepsc.codec.base import Batch, Codec
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
-from deepsc.train.config import TrainConfig
+from deepsc.config import TrainConfig
 from deepsc.train.links import draw_links
 
 

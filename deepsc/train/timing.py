@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from deepsc.modality import modality
-from deepsc.train.config import RunConfig
+from deepsc.config import RunConfig
 from deepsc.train.loop import train
 from deepsc.train.run import start_from
 

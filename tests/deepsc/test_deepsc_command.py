@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsc.codec.checkpoint import from_pretrained
+from deepsc.checkpoint import from_pretrained
 from deepsc.command import build_parser, config_from_args, main
 from deepsc.modality import modality_names
 

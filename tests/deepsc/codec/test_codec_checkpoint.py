@@ -14,7 +14,7 @@ from support.full_disk import files_limited_to
 from support.micro_codec import use_micro_preset
 
 from data.files.errors import ToolkitError
-from deepsc.codec.checkpoint import (
+from deepsc.checkpoint import (
     Checkpoint,
     from_pretrained,
     model_sha256,

@@ -23,7 +23,7 @@ from data.images import read as image_files
 from data.images.load import load_images
 from data.images.read import read_image
 from data.images.sets import ImageSet
-from deepsc.codec.checkpoint import (
+from deepsc.checkpoint import (
     Checkpoint,
     from_pretrained,
     read_config,

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from accuracy_maps.sweep.sweep import describe
 from data.files.errors import ToolkitError
 from data.files.record import Record
-from deepsc.codec.checkpoint import Checkpoint, from_pretrained, read_header
+from deepsc.checkpoint import Checkpoint, from_pretrained, read_header
 from deepsc.modality import modality
 from deepsc.text.config import CorpusConfig, TextRunConfig
 from deepsc.train import loop as training
