@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
 from deepsc.vqa.config import VQACodecConfig, VQARunConfig, VQASetConfig
 

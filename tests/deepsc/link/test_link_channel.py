@@ -230,10 +230,10 @@ def test_complex_normal_has_unit_power() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "nakagami"}, "--channel: 'nakagami' given, allowed: awgn, rayleigh, rician"),
-        ({"fading": "fast"}, "--fading: 'fast' given"),
-        ({"csi": "partial"}, "--csi: 'partial' given"),
-        *(({"rician_factor": factor}, "--rician-factor") for factor in (-1.0, math.nan, math.inf)),
+        ({"kind": "nakagami"}, "kind: 'nakagami' given, allowed: awgn, rayleigh, rician"),
+        ({"fading": "fast"}, "fading: 'fast' given"),
+        ({"csi": "partial"}, "csi: 'partial' given"),
+        *(({"rician_factor": factor}, "rician_factor") for factor in (-1.0, math.nan, math.inf)),
     ],
 )
 def test_wrong_channels_name_the_flag(change: dict[str, Any], message: str) -> None:

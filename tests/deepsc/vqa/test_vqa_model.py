@@ -218,7 +218,7 @@ def test_each_transmission_answers_to_its_own_k_and_snr_alone(trained: Checkpoin
 def test_a_run_refuses_what_it_cannot_do(
     vqa_folders: dict[str, Path], image_folders: dict[str, Path], clevr: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ToolkitError, match=r"--k-text: none given.*--k-image: none given"):
+    with pytest.raises(ToolkitError, match=r"k_text: none given.*k_image: none given"):
         vqa_run(tmp_path, clevr, k_text=(), k_image=())
     with pytest.raises(ToolkitError, match="is of modality image, vqa is allowed"):
         train_codec(vqa_run(tmp_path / "run", clevr, init_from=str(image_folders["local"])))
