@@ -270,6 +270,33 @@ def test_the_help_says_what_the_data_are_by_default(capsys: pytest.CaptureFixtur
         assert all(f"(default: {value})" in shown for value in defaults)
 
 
+def printed_config(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([*flags, "--print-config"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("channel", [("--channel", "rician", "--rician-factor", "2"), ("--channel", "none")])
+def test_a_printed_config_makes_the_same_run(
+    channel: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(printed_config(capsys, *SMALL, *channel, "--device", "cpu"))
+    assert printed_config(capsys, "--config", str(file)) == file.read_text()
+    assert "epochs: 3" in printed_config(capsys, "--config", str(file), "--epochs", "3")
+
+
+def test_a_mistake_in_a_config_file_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("modality: text\ntraining: {epochs: 0, channel: {kind: wire}}\nk: [0]\n")
+    line = complaint(capsys, "--config", str(file))
+    for part in (".epochs: 0 given", ".kind: 'wire' given, allowed: awgn", "k: 0 given"):
+        assert part in line
+    file.write_text("modality: text\ntraining: {channel: null}\n")
+    assert "--k: given, --channel none" in complaint(capsys, "--config", str(file), "--k", "3")
+
+
 @pytest.mark.parametrize("modality", modality_names())
 def test_the_help_has_examples_of_the_modality(modality: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
