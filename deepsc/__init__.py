@@ -1,7 +1,7 @@
 """Semantic codecs over noisy channels: joint source-channel coding, training, evaluation, checkpoints.
 
-    checkpoint = deepsc.load("runs/text-codec")
-    deepsc.train_codec(deepsc.TextRunConfig(corpus=..., training=deepsc.TrainConfig(...), output="runs/codec"))
+checkpoint = deepsc.load("runs/text-codec")
+deepsc.train_codec(deepsc.TextRunConfig(corpus=..., training=..., output="runs/codec"))
 """
 
 import lazy_loader as lazy

@@ -24,7 +24,7 @@ from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists, is_file, require_file
 from data.files.provenance import sha256_of
 from data.files.schema import typed
-from data.text.tokenizer import JointBPE, TextTokenizer, load_tokenizer
+from data.text.tokenizer import JointBPE, load_tokenizer
 from deepsc.codec.base import Codec
 from deepsc.codec.config import CodecConfig
 from deepsc.config import TrainConfig

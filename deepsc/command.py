@@ -109,12 +109,10 @@ def config_from_args(args: argparse.Namespace, above: Mapping[str, Any] | None =
         "training": {
             name: getattr(size, name) for name in ("epochs", "batch_tokens", "learning_rate", "warmup_steps")
         },
-        "corpus": {
-            "dataset": dataset
-            for dataset, names in kind.corpus_config.own_files.items()
-            if any(corpus.get(name) is not None for name in names)
-        },
     }
+    for dataset, names in kind.corpus_config.own_files.items():
+        if any(corpus.get(name) is not None for name in names):
+            below["corpus"] = {"dataset": dataset}
     made: RunConfig = from_args(config, args, below, above=over, chosen={"modality": kind.name})
     return made
 

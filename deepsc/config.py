@@ -116,7 +116,8 @@ class SetConfig(Settings):
             if len(missing) in range(1, len(names)):
                 yield Problem(missing[0], f"none given, {flags} must be given together")
             elif not missing and self.dataset != dataset:
-                yield Problem("dataset", f"{self.dataset!r} given, {flags} {'have' if names[1:] else 'has'} none")
+                have = "have" if names[1:] else "has"
+                yield Problem("dataset", f"{self.dataset!r} given, {flags} {have} none")
             elif missing and self.dataset == dataset:
                 yield Problem("dataset", f"{dataset!r} given, it needs {flags}")
 

@@ -7,12 +7,10 @@ of them. No torch here, nor at the top of those modules, so that `--help` is qui
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.machinery import FileFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -254,14 +252,8 @@ class Modality(ABC, Generic[Config]):
 
 def modality_names() -> tuple[str, ...]:
     """Names of all modalities, sorted."""
-    folders = (found for found in pkgutil.iter_modules(deepsc.__path__) if found.ispkg)
-    return tuple(sorted(folder.name for folder in folders if _has_room(folder)))
-
-
-def _has_room(folder: pkgutil.ModuleInfo) -> bool:
-    """Whether a subpackage holds a modality; it is not imported for that."""
-    assert isinstance(folder.module_finder, FileFinder)
-    return (Path(folder.module_finder.path) / folder.name / f"{_ROOM}.py").is_file()
+    rooms = (room for root in deepsc.__path__ for room in Path(root).glob(f"*/{_ROOM}.py"))
+    return tuple(sorted({room.parent.name for room in rooms}))
 
 
 def modality(name: str) -> Modality[Any]:

@@ -26,8 +26,8 @@ from data.files.paths import exists
 from data.terminal.progress import duration
 from deepsc.checkpoint import is_over, position_of
 from deepsc.command import build_parser, config_from_args
-from deepsc.modality import modality
 from deepsc.config import RunConfig
+from deepsc.modality import modality
 from deepsc.train.run import train_codec
 from deepsc.train.timing import time_steps
 

@@ -11,8 +11,8 @@ from typing import Any
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.score import require_items
 from accuracy_maps.sweep.sweep import plain
-from deepsc.modality import Checkpoint, modality
 from deepsc.config import RunConfig
+from deepsc.modality import Checkpoint, modality
 
 _TIMED_ITEMS = 16
 

@@ -33,7 +33,7 @@ Size = Annotated[int, Range(1, LARGEST_SIZE)]
 Layers = Annotated[int, Range(1, MOST_LAYERS)]
 Dropout = Annotated[float, Range(0, below=1)]
 TrainedK = Annotated[tuple[int, ...], Range(1, LARGEST_K, rising=True), Flag(metavar="K[,K...]")]
-"""Type of the complex channel symbols per token that a transmission is trained for; () for the local model."""
+"""Type of the complex channel symbols per token that are trained, rising; () for the local model."""
 SNRRange = Annotated[
     tuple[float, float],
     Range(-SNR_LIMIT_DB, SNR_LIMIT_DB),

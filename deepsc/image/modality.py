@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from data.files.errors import ToolkitError
+from data.settings import named
 from deepsc.image.config import (
-    AUGMENTATIONS,
     ImageCodecConfig,
     ImageRunConfig,
     ImageSetConfig,

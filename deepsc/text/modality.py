@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from data.files.errors import ToolkitError
-from data.text.parallel import DATASETS
 from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
 from deepsc.text.config import CorpusConfig, TextCodecConfig, TextRunConfig
 

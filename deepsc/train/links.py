@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from deepsc.codec.base import Codec
-from deepsc.link.transmit import Link
 from deepsc.config import TrainConfig
+from deepsc.link.transmit import Link
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:

@@ -26,15 +26,15 @@ from data.files.paths import exists
 from data.files.record import Record
 from data.settings import named
 from data.terminal.progress import Progress
-from deepsc.codec.base import Batch, Codec
 from deepsc.checkpoint import (
     is_over,
     load_state,
     save_best,
     save_state,
 )
-from deepsc.link.transmit import Link
+from deepsc.codec.base import Batch, Codec
 from deepsc.config import TrainConfig
+from deepsc.link.transmit import Link
 from deepsc.train.links import draw_links
 from deepsc.train.processes import Processes
 from deepsc.train.workers import batches_from, workers_for
@@ -253,9 +253,7 @@ class _Run:
         if step % 10 == 0:
             scalars = {"train/loss": loss, "train/learning_rate": rate, "train/gradient_norm": norm}
             self._note(scalars)
-            progress.show(
-                epoch=self.position["epoch"], loss=f"{loss:.3f}", best=self.position["best_loss"]
-            )
+            progress.show(epoch=self.position["epoch"], loss=f"{loss:.3f}", best=self.position["best_loss"])
         if self.position["step"] % config.checkpoint_steps == 0:
             self._save()
 

@@ -23,7 +23,6 @@ from data.files.provenance import provenance, sha256_of
 from data.files.runs import Identity
 from data.settings import named
 from data.text.tokenizer import OpusMTTokenizer
-from deepsc.codec.base import Codec
 from deepsc.checkpoint import (
     Checkpoint,
     config_beside,
@@ -32,9 +31,10 @@ from deepsc.checkpoint import (
     read_config,
     write_config,
 )
+from deepsc.codec.base import Codec
 from deepsc.codec.device import device_name
-from deepsc.modality import modality
 from deepsc.config import RunConfig
+from deepsc.modality import modality
 from deepsc.train.loop import train
 from deepsc.train.principal import principal_start
 from deepsc.train.processes import Processes, join
@@ -200,7 +200,9 @@ def _require_folder(output: Path) -> None:
     """
     for path in (output, *output.parents):
         if os.path.exists(path) and not os.path.isdir(path):  # unlike Path's, they raise nothing
-            raise ToolkitError(f"{named('output')}: {output} given, but {path} is a file; a folder is allowed")
+            raise ToolkitError(
+                f"{named('output')}: {output} given, but {path} is a file; a folder is allowed"
+            )
 
 
 @contextmanager

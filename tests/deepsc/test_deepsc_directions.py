@@ -17,7 +17,9 @@ def room_of(path: Path) -> str:
     return path.relative_to(DEEPSC).with_suffix("").parts[0]
 
 
-@pytest.mark.parametrize("path", sorted(DEEPSC.glob("**/*.py")), ids=lambda path: str(path.relative_to(DEEPSC)))
+@pytest.mark.parametrize(
+    "path", sorted(DEEPSC.glob("**/*.py")), ids=lambda path: str(path.relative_to(DEEPSC))
+)
 def test_a_module_imports_its_own_room_and_those_below(path: Path) -> None:
     """At the top, inside functions and for types alike."""
     if (room := room_of(path)) == "__init__":

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from deepsc.config import TrainConfig
 from deepsc.text.config import (
     TEXT_PRESETS,
     CorpusConfig,
     TextPreset,
     TextRunConfig,
 )
-from deepsc.config import TrainConfig
 
 MICRO = TextPreset(
     d_model=32, layers=1, heads=2, d_ff=64, vocab_size=700, dropout=0.1, learning_rate=1e-2, warmup_steps=5,

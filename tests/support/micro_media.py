@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from deepsc.image.config import ImageRunConfig, ImageSetConfig
 from deepsc.config import TrainConfig
+from deepsc.image.config import ImageRunConfig, ImageSetConfig
 from deepsc.vqa.config import VQARunConfig, VQASetConfig
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230)}

@@ -17,11 +17,11 @@ from support.needed import need
 
 from data.files.errors import ToolkitError
 from data.files.lock import LOCK_NAME
-from deepsc.codec.base import Batch
 from deepsc.checkpoint import Checkpoint
+from deepsc.codec.base import Batch
 from deepsc.command import main
-from deepsc.text.config import TextRunConfig
 from deepsc.config import TrainConfig
+from deepsc.text.config import TextRunConfig
 from deepsc.train.links import draw_links
 from deepsc.train.loop import dropout_seed, shared_loss
 from deepsc.train.processes import Processes

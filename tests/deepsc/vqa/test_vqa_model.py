@@ -14,9 +14,9 @@ from data.files.errors import ToolkitError
 from data.questions.load import load_vqa
 from data.questions.sets import VQASet, VQASplit
 from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.config import TrainConfig
 from deepsc.image.pixels import to_tensor
 from deepsc.link.channel import Channel
-from deepsc.config import TrainConfig
 from deepsc.train.links import draw_links
 from deepsc.train.run import train_codec
 from deepsc.vqa import material as vqa_run_module
