@@ -207,7 +207,7 @@ def _check_scratch(args: argparse.Namespace) -> None:
 
 def _check_modality(args: argparse.Namespace, name: str) -> None:
     """Check that the checkpoints are of the modality that was given."""
-    from deepsc.codec.checkpoint import read_config
+    from deepsc.checkpoint import read_config
 
     if args.local is None:
         raise ToolkitError("--local: none given, the map is a ratio to it")

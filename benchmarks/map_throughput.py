@@ -28,7 +28,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from data.terminal.command import Parser
 from data.terminal.flag_types import float_grid, int_list, positive_int
-from deepsc.codec.checkpoint import Checkpoint, from_pretrained
+from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.link.channel import Channel
 from deepsc.link.transmit import link_at
 from deepsc.modality import modality

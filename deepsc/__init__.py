@@ -1,4 +1,8 @@
-"""Semantic codecs over noisy channels: joint source-channel coding, training, evaluation, checkpoints."""
+"""Semantic codecs over noisy channels: joint source-channel coding, training, evaluation, checkpoints.
+
+checkpoint = deepsc.load("runs/text-codec")
+deepsc.train_codec(deepsc.TextRunConfig(corpus=..., training=..., output="runs/codec"))
+"""
 
 from pathlib import Path
 

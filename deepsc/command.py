@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from data.files.errors import flag_of, raise_config_errors
-from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import finite_float, positive_int
+from data.files.errors import raise_config_errors
+from data.settings import (
+    Parser,
+    add_config_flags,
+    add_flags,
+    early,
+    from_args,
+    layers_of,
+    merge,
+    named,
+    run_command,
+)
 from data.terminal.start import run
-from deepsc.codec.config import SNR_RANGE_DB
 from deepsc.codec.device import resolve_device
-from deepsc.modality import modality, modality_in, modality_names
-from deepsc.train.config import RunConfig, TrainConfig
+from deepsc.config import RunConfig, TrainConfig
+from deepsc.link.channel import Channel
+from deepsc.modality import modality, modality_names
 
 logger = logging.getLogger(__name__)
 
 NAME = "train-deepsc"
+OUTPUT = "runs/codec"
 _DESCRIPTION = """\
 Train a semantic codec: a Transformer whose first half runs at the user equipment and whose second half runs
 at the server, with k complex channel symbols per token between them.
@@ -36,139 +48,113 @@ codec is told. Further flags depend on the modality: train-deepsc --modality ima
 
 Several GPUs share each batch: accelerate launch --num_processes 4 -m deepsc.command --modality {name} ...
 """
+_CHANNEL = "training.channel"
 
 
 def build_parser(name: str | None = None) -> argparse.ArgumentParser:
     """Flags of train-deepsc: the shared ones, and with a modality's name its own."""
     kind = modality(name if name in modality_names() else "text")
+    config: type[RunConfig] = kind.run_config
     example = f"--modality {kind.name} {kind.example_flags}".rstrip()
     description = _DESCRIPTION.format(example=example, k=kind.example_k, name=kind.name)
     parser = Parser(prog=NAME, description=description)
     parser.add_argument(
-        "--modality", choices=modality_names(), required=True, help="what crosses the channel"
-    )
-    parser.add_argument("--output", default="runs/codec", metavar="DIR", help="folder of the checkpoint")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --output, or start it")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, batches, dropout, k, SNR and noise")
-    parser.add_argument("--device", default=None, help="cpu, cuda, cuda:1 (default: cuda where there is one)")
-
+        "--modality", choices=modality_names(), required=name is None, default=name,
+        help="what crosses the channel",
+    )  # fmt: skip
+    add_config_flags(parser)
+    shown = {"output": OUTPUT, "device": "cuda where there is one"}
+    add_flags(parser, config, "output", "resume", "device", defaults=shown)
+    add_flags(parser, TrainConfig, "seed", at="training")
     model = parser.add_argument_group("model")
-    model.add_argument(
-        "--init-from", metavar="DIR", help="checkpoint to start from, such as the local model's"
-    )
-    model.add_argument("--pretrained", metavar="NAME", help="published weights to start from: a folder or "
-                       "file, or a name on the hub; text: opus-mt, not a preset (pip install "
-                       "'deepsc-toolkit[pretrained]'); image, vqa: DeiT")  # fmt: skip
-
+    add_flags(model, config, "init_from", "pretrained")
     channel = parser.add_argument_group("channel")
-    channel.add_argument("--channel", choices=("awgn", "rayleigh", "rician", "none"), default="awgn",
-                         help="none: the local model")  # fmt: skip
-    channel.add_argument("--snr-db", type=_snr_range, default=SNR_RANGE_DB, metavar="LOW:HIGH",
-                         help="trained E_s/N_0 in dB")  # fmt: skip
-    channel.add_argument("--fading", choices=("block", "symbol"), default="block",
-                         help="block: one gain a sentence or image")  # fmt: skip
-    channel.add_argument("--csi", choices=("perfect", "none"), default="perfect",
-                         help="perfect: MMSE equaliser; with block fading both ends know |h|^2")  # fmt: skip
-    channel.add_argument("--rician-factor", type=finite_float, default=4.0, metavar="K",
-                         help="line-of-sight over scattered power, linear; a map on this channel "
-                         "reads it, too")  # fmt: skip
-
-    data = parser.add_argument_group("data")
-    data.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
-
+    add_flags(channel, Channel, at=_CHANNEL)
+    add_flags(channel, config, "snr_range_db")
     training = parser.add_argument_group("training (default: the preset's)")
-    training.add_argument("--epochs", type=positive_int, help="passes over the data")
-    training.add_argument("--batch-tokens", type=positive_int, help="most tokens in a batch, a side")
-    training.add_argument("--learning-rate", type=finite_float, help="peak, after warm-up")
-    training.add_argument(
-        "--patience", type=positive_int, default=5, help="epochs without a better validation loss"
-    )
+    schedule = ("epochs", "batch_tokens", "learning_rate", "patience")
+    add_flags(training, TrainConfig, *schedule, at="training")
     if kind.name == name:
-        fields = kind.run_config.__dataclass_fields__
-        model.add_argument("--preset", choices=tuple(kind.run_config.presets),
-                           default=fields["preset"].default, help="size of the model")  # fmt: skip
-        parser.set_defaults(task=fields["task"].default)
-        if len(kind.run_config.tasks) > 1:
-            model.add_argument("--task", choices=kind.run_config.tasks, default=fields["task"].default,
-                               help="what the receiver answers")  # fmt: skip
-        kind.add_flags(model, data)
+        names = [field.name for field in dataclasses.fields(config)]
+        shared = {field.name for field in dataclasses.fields(RunConfig)}
+        shared -= {"preset", "task"} if len(config.tasks) > 1 else {"preset"}
+        add_flags(model, config, *(one for one in names if one not in shared))
+        add_flags(parser.add_argument_group("data"), kind.corpus_config, at="corpus")
     return parser
 
 
-def flags_given(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> set[str]:
-    """Names of the arguments that a command line holds, whatever their values."""
-    blank = argparse.Namespace(**dict.fromkeys(vars(parser.parse_args(arguments))))  # in place of defaults
-    return {name for name, value in vars(parser.parse_args(arguments, blank)).items() if value is not None}
-
-
-def refuse_unread(config: RunConfig, given: set[str]) -> None:
-    """Refuse flags that would change nothing.
+def config_from_args(args: argparse.Namespace, above: Mapping[str, Any] | None = None) -> RunConfig:
+    """The run that a command line and its --config ask for.
 
     Args:
-        config: of the command line.
-        given: names of the flags on it.
-
-    Raises:
-        ToolkitError: naming them, and why nothing reads them.
-    """
-    kind = modality(config.modality)
-    errors = []
-    if config.training.channel == "none":
-        names = (*config.trained_k, "snr_db", "fading", "csi", "rician_factor")
-        unread = [name for name in names if name in given]
-        errors += [f"{flag_of(name)}: given, --channel none has no channel that reads it" for name in unread]
-    datasets = kind.data_dir_datasets
-    if "data_dir" in given and datasets is not None and config.corpus.dataset not in datasets:
-        errors.append(f"--data-dir: given, --dataset {' and '.join(datasets)} alone read it")
-    raise_config_errors(errors)
-
-
-def config_from_args(args: argparse.Namespace) -> RunConfig:
-    """Flags to config.
+        args: what `build_parser` returned for it.
+        above: settings that count more, nested as in a file of --config.
 
     Raises:
         ToolkitError: listing what is wrong.
     """
     kind = modality(args.modality)
-    size = kind.run_config.presets[args.preset]
-    training = TrainConfig(
-        epochs=args.epochs or size.epochs,
-        batch_tokens=args.batch_tokens or size.batch_tokens,
-        learning_rate=size.learning_rate if args.learning_rate is None else args.learning_rate,
-        warmup_steps=size.warmup_steps,
-        channel=args.channel,
-        fading=args.fading,
-        csi=args.csi,
-        rician_factor=args.rician_factor,
-        patience=args.patience,
-        seed=args.seed,
-    )
-    config: RunConfig = kind.config_from_args(
-        args,
-        training=training,
-        output=args.output,
-        preset=args.preset,
-        task=args.task,
-        snr_range_db=args.snr_db,
-        init_from=args.init_from,
-        pretrained=args.pretrained,
-        device=resolve_device(args.device),
-        resume=args.resume,
-    )
-    return config
+    config: type[RunConfig] = kind.run_config
+    layers = [*layers_of(args, "modality"), *([above] if above else [])]
+    asked = merge(*layers)
+    over = dict(above or {})
+    if _is_local(asked):
+        over["training"] = {**over.get("training", {}), "channel": None}
+    over["device"] = resolve_device(asked.get("device"))
+    preset = asked.get("preset", config.__dataclass_fields__["preset"].default)
+    size = config.presets.get(preset) or next(iter(config.presets.values()))
+    corpus = asked.get("corpus") or {}
+    below: dict[str, Any] = {
+        "output": OUTPUT,
+        "training": {
+            name: getattr(size, name) for name in ("epochs", "batch_tokens", "learning_rate", "warmup_steps")
+        },
+    }
+    for dataset, names in kind.corpus_config.own_files.items():
+        if any(corpus.get(name) is not None for name in names):
+            below["corpus"] = {"dataset": dataset}
+    made: RunConfig = from_args(config, args, below, above=over, chosen={"modality": kind.name})
+    return made
+
+
+def _is_local(asked: Mapping[str, Any]) -> bool:
+    """Whether the layers ask for the local model: kind "none", or null in a file."""
+    training = asked.get("training") or {}
+    if "channel" not in training:
+        return False
+    channel = training["channel"]
+    return channel is None or (isinstance(channel, Mapping) and channel.get("kind") == "none")
+
+
+def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
+    """Refuse flags that would change nothing.
+
+    Raises:
+        ToolkitError: naming them, and why nothing reads them.
+    """
+    errors = []
+    if config.training.channel is None:
+        fields = [f"{_CHANNEL}.{field.name}" for field in dataclasses.fields(Channel) if field.name != "kind"]
+        unread = [name for name in (*config.k_names, "snr_range_db", *fields) if hasattr(args, name)]
+        errors += [f"{named(name)}: given, --channel none has no channel that reads it" for name in unread]
+    for name, datasets in config.corpus.read_by.items():
+        value = getattr(args, f"corpus.{name}", None)
+        if value is not None and config.corpus.dataset not in datasets:
+            alone = f"--dataset {' and '.join(datasets)} alone"
+            errors.append(f"{named(name)}: {value} given, {alone} {'read' if datasets[1:] else 'reads'} it")
+    raise_config_errors(errors)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    parser = build_parser(modality_in(arguments))
-    args = parser.parse_args(arguments)
 
     def body() -> None:
+        args = build_parser(early(arguments, "modality")).parse_args(arguments)
         if "torch" not in sys.modules:
             logger.info("loading torch")
         config = config_from_args(args)
-        refuse_unread(config, flags_given(parser, arguments))
+        refuse_unread(args, config)
         from deepsc.train.run import train_codec
 
         first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
@@ -181,14 +167,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{config.output}: validation loss {checkpoint.metrics['validation_loss']:.4f} nats{note}")
 
     return run_command(NAME, body)
-
-
-def _snr_range(text: str) -> tuple[float, float]:
-    low, separator, high = text.partition(":")
-    values = finite_float(low), finite_float(high) if separator else finite_float(low)
-    if values[0] > values[1]:
-        raise argparse.ArgumentTypeError(f"{text!r} given, LOW:HIGH with LOW <= HIGH is allowed")
-    return values
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
 """What a modality is, and which there are: every `deepsc.NAME.modality` holds one as `MODALITY`.
 
-Commands, training, checkpoints and maps know modalities by this interface alone. No torch here, nor at the
-top of those modules, so that `--help` is quick.
+Commands, training, checkpoints and maps know modalities by this interface alone, and modalities know nothing
+of them. No torch here, nor at the top of those modules, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.machinery import FileFinder
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import deepsc
 from data.files.errors import ToolkitError
+from data.files.schema import from_json
+from data.settings import named
 from deepsc.codec.config import CodecConfig
-from deepsc.train.config import RunConfig, TrainConfig
+from deepsc.config import RunConfig, SetConfig, TrainConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from data.text.parallel import ParallelCorpus
     from data.text.tokenizer import TextTokenizer
     from deepsc.codec.base import Batch, Codec
-    from deepsc.codec.checkpoint import Checkpoint
     from deepsc.link.channel import Channel
 
 _ROOM = "modality"
@@ -50,6 +49,51 @@ class Dataset:
     def of(cls, source: ParallelCorpus | ImageSet | VQASet) -> Dataset:
         """What is said of a set."""
         return cls(name=source.name, synthetic=source.synthetic, sha256=source.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained codec and what is needed to use it; `deepsc.checkpoint.load` reads one."""
+
+    codec: Codec
+    tokenizer: TextTokenizer | None
+    """None where nothing is text."""
+    document: Mapping[str, Any]
+    """config.json as it is: modality, task, codec, training, corpus, provenance."""
+    metrics: Mapping[str, Any]
+    """What the weights' file says of itself: step, epoch, validation loss."""
+    sha256: str
+    """Which model it is: `deepsc.checkpoint.model_sha256` of the weights."""
+    file_sha256: str
+    """Checksum of the file model.safetensors, by which files of earlier releases tell models apart. Equal
+    models differ in it, since safetensors writes the metadata in any order."""
+
+    @cached_property
+    def modality(self) -> Modality[Any]:
+        """Of the codec."""
+        return modality(self.document["modality"])
+
+    @cached_property
+    def task(self) -> str:
+        """What the codec is trained for.
+
+        Raises:
+            ValueError: if the modality has no such task.
+        """
+        task: str = self.document["task"]
+        if task not in (tasks := self.modality.run_config.tasks):
+            raise ValueError(f"task is {task!r}, allowed: {', '.join(tasks)}")
+        return task
+
+    @cached_property
+    def training(self) -> TrainConfig:
+        """How the codec was trained, and over which channel."""
+        return TrainConfig.from_dict(self.document["training"])
+
+    @cached_property
+    def corpus(self) -> SetConfig:
+        """Which data it was trained on; their folder is not kept."""
+        return from_json(self.modality.corpus_config, self.document["corpus"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +190,7 @@ class Modality(ABC, Generic[Config]):
     name: str
     run_config: type[Config]
     codec_config: type[CodecConfig]
-    corpus_config: type[Any]
+    corpus_config: type[SetConfig]
     """Type of the run config's `corpus`."""
     example_flags: str = ""
     """For train-deepsc's help: flags of a short run besides `--modality`."""
@@ -154,8 +198,6 @@ class Modality(ABC, Generic[Config]):
     """Those of its codec."""
     has_text: bool = False
     """Whether a tokenizer belongs to the checkpoint."""
-    data_dir_datasets: tuple[str, ...] | None = None
-    """Datasets whose files `--data-dir` holds, where the flag is refused for the others."""
     transmissions: tuple[str, ...] = ("",)
     """Names of what is sent, the empty one where it is one thing: a map has axes k and SNR for each."""
     further_tasks: tuple[str, ...] = ()
@@ -175,14 +217,6 @@ class Modality(ABC, Generic[Config]):
                 f"--task: {asked!r} given, of a model trained for {trained!r} is allowed: {allowed}"
             )
         return asked or trained
-
-    @abstractmethod
-    def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
-        """Add the flags that this modality alone has; their names are fields of `run_config`."""
-
-    @abstractmethod
-    def config_from_args(self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any) -> Config:
-        """Flags to config."""
 
     @abstractmethod
     def codec(self, config: Any) -> Codec:
@@ -218,14 +252,8 @@ class Modality(ABC, Generic[Config]):
 
 def modality_names() -> tuple[str, ...]:
     """Names of all modalities, sorted."""
-    folders = (found for found in pkgutil.iter_modules(deepsc.__path__) if found.ispkg)
-    return tuple(sorted(folder.name for folder in folders if _has_room(folder)))
-
-
-def _has_room(folder: pkgutil.ModuleInfo) -> bool:
-    """Whether a subpackage holds a modality; it is not imported for that."""
-    assert isinstance(folder.module_finder, FileFinder)
-    return (Path(folder.module_finder.path) / folder.name / f"{_ROOM}.py").is_file()
+    rooms = (room for root in deepsc.__path__ for room in Path(root).glob(f"*/{_ROOM}.py"))
+    return tuple(sorted({room.parent.name for room in rooms}))
 
 
 def modality(name: str) -> Modality[Any]:
@@ -235,16 +263,6 @@ def modality(name: str) -> Modality[Any]:
         ToolkitError: if there is none of this name.
     """
     if name not in modality_names():
-        raise ToolkitError(f"--modality: {name!r} given, allowed: {', '.join(modality_names())}")
-    found: Modality[Any] = importlib.import_module(f"deepsc.{name}.{_ROOM}").MODALITY
-    return found
-
-
-def modality_in(arguments: Sequence[str]) -> str | None:
-    """The value of `--modality` on a command line, which decides what other flags there are."""
-    for number, argument in enumerate(arguments):
-        if argument.startswith("--modality="):
-            return argument.partition("=")[2]
-        if argument == "--modality" and number + 1 < len(arguments):
-            return arguments[number + 1]
-    return None
+        raise ToolkitError(f"{named('modality')}: {name!r} given, allowed: {', '.join(modality_names())}")
+    kind: Modality[Any] = importlib.import_module(f"deepsc.{name}.{_ROOM}").MODALITY
+    return kind

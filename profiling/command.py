@@ -126,7 +126,7 @@ def codec_config(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
         preset = config.preset or modality.default_preset
         task = {**modality.sizes, **config.given(modality.sizes)}
         return modality.from_preset(preset, task, **config.given(modality.preset_sizes)), {}
-    from deepsc.codec.checkpoint import read_config
+    from deepsc.checkpoint import read_config
 
     document = read_config(config.checkpoint)
     path = Path(config.checkpoint) / "config.json"

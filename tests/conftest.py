@@ -14,7 +14,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from data.text.parallel import ParallelCorpus
-    from deepsc.codec.checkpoint import Checkpoint
+    from deepsc.checkpoint import Checkpoint
 
 settings.register_profile("toolkit", derandomize=True, deadline=None, database=None)
 settings.load_profile("toolkit")
@@ -58,7 +58,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def local(folders: dict[str, Path]) -> Checkpoint:
-    from deepsc.codec.checkpoint import from_pretrained
+    from deepsc.checkpoint import from_pretrained
 
     return from_pretrained(folders["local"])
 
@@ -66,7 +66,7 @@ def local(folders: dict[str, Path]) -> Checkpoint:
 @pytest.fixture(scope="session")
 def trained(folders: dict[str, Path]) -> Checkpoint:
     """The channel codec."""
-    from deepsc.codec.checkpoint import from_pretrained
+    from deepsc.checkpoint import from_pretrained
 
     return from_pretrained(folders["codec"])
 

@@ -24,12 +24,10 @@ from accuracy_maps.sweep.sweep import Group, Point, Sweep
 from data.files.errors import ToolkitError
 from data.files.lock import locked
 from data.files.provenance import provenance
-from data.files.schema import from_json
 from data.terminal.progress import Progress
-from deepsc.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from deepsc.codec.checkpoint import Checkpoint
+    from deepsc.modality import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +66,9 @@ def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
 
 
 def _warn_if_unfinished(folder: str, checkpoint: Checkpoint) -> None:
-    from deepsc.codec.checkpoint import is_over, position_of
+    from deepsc.checkpoint import is_over, position_of
 
-    training = from_json(TrainConfig, checkpoint.document["training"])
+    training = checkpoint.training
     try:
         position = position_of(folder)
     except ToolkitError:  # the state serves to go on with a training, not to measure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import logging
@@ -10,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.map import AccuracyMap
@@ -24,10 +24,10 @@ from data.files.errors import ToolkitError, flag_of
 from data.files.lock import locked
 from data.files.paths import exists
 from data.terminal.progress import duration
-from deepsc.codec.checkpoint import is_over, position_of
+from deepsc.checkpoint import is_over, position_of
 from deepsc.command import build_parser, config_from_args
+from deepsc.config import RunConfig
 from deepsc.modality import modality
-from deepsc.train.config import RunConfig
 from deepsc.train.run import train_codec
 from deepsc.train.timing import time_steps
 
@@ -70,19 +70,16 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
             )
     (codec,) = config.codecs
 
-    def parsed(given: Sequence[str], output: str) -> argparse.Namespace:
-        args = build_parser(name).parse_args(["--modality", name, *given])
-        args.output, args.resume, args.device, args.data_dir = output, True, config.device, config.data_dir
-        args.skip_bad = config.skip_bad
-        return args
+    def run(flags: Sequence[str], output: str, **above: Any) -> RunConfig:
+        args = build_parser(name).parse_args(["--modality", name, *flags])
+        places = {"output": output, "resume": True, "device": config.device}
+        corpus = {"corpus": {"data_dir": config.data_dir}}
+        return config_from_args(args, {**places, **corpus, "skip_bad": config.skip_bad, **above})
 
-    local_args = parsed(shared, config.local)
-    local_args.channel = "none"
-    codec_args = parsed([*shared, *further], codec)
-    codec_args.init_from, codec_args.pretrained = config.local, None
-    if codec_args.channel == "none":
+    trained = run([*shared, *further], codec, init_from=config.local, pretrained=None)
+    if trained.training.channel is None:
         raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
-    return Family(local=config_from_args(local_args), codec=config_from_args(codec_args))
+    return Family(local=run(shared, config.local, training={"channel": None}), codec=trained)
 
 
 def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> AccuracyMap | BimodalMap:

@@ -11,10 +11,8 @@ from typing import Any
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.score import require_items
 from accuracy_maps.sweep.sweep import plain
-from deepsc.codec.checkpoint import Checkpoint
-from deepsc.modality import modality
-from deepsc.train.config import RunConfig
-from deepsc.train.links import uplink
+from deepsc.config import RunConfig
+from deepsc.modality import Checkpoint, modality
 
 _TIMED_ITEMS = 16
 
@@ -57,7 +55,7 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
     untrained = Checkpoint(
         codec=codec, tokenizer=material.tokenizer, document=document, metrics={}, sha256="", file_sha256=""
     )
-    evaluator = few.evaluator(untrained, uplink(run.training))
+    evaluator = few.evaluator(untrained, run.training.channel)
     ks = [plain(k) for k in itertools.product(*run.trained_k.values())]
     snrs = [plain(snr) for snr in itertools.product(config.snr_points, repeat=len(kind.transmissions))]
     points = list(itertools.islice(itertools.product(ks, snrs), evaluator.together))

@@ -3,54 +3,73 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from data.files.errors import flag_of, raise_config_errors
+from typing_extensions import override
+
 from data.files.schema import from_json
+from data.settings import Flag, Problem, Range, Settings
 
 CHANNEL_CODES = ("capacity", "finite", "ldpc")
 """Of the digital baseline, see `deepsc.digital`."""
-
-
 SNR_RANGE_DB = (-6.0, 18.0)
-
-
 SNR_LIMIT_DB = 100.0
 """Noise or signal is lost in single precision long before."""
+MOST_LAYERS, LARGEST_SIZE = 1000, 2**20
+"""Of any model, for a file may hold anything."""
+LARGEST_K = 4096
+"""Beyond any use: the widest of the codecs hands over 512 features, which 256 symbols carry."""
+
+
+def _snr_range(text: str) -> tuple[float, float]:
+    low, separator, high = text.partition(":")
+    return float(low), float(high if separator else low)
+
+
+Size = Annotated[int, Range(1, LARGEST_SIZE)]
+"""Type of a width, or a number of tokens."""
+Layers = Annotated[int, Range(1, MOST_LAYERS)]
+Dropout = Annotated[float, Range(0, below=1)]
+TrainedK = Annotated[tuple[int, ...], Range(1, LARGEST_K, rising=True), Flag(metavar="K[,K...]")]
+"""Type of the complex channel symbols per token that are trained, rising; () for the local model."""
+SNRRange = Annotated[
+    tuple[float, float],
+    Range(-SNR_LIMIT_DB, SNR_LIMIT_DB),
+    Flag("--snr-db", metavar="LOW:HIGH", type=_snr_range),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecConfig:
+class CodecConfig(Settings):
     """What every codec's config has; a subclass adds the architecture of its modality.
 
     Raises:
-        ToolkitError: from the constructor, listing every error at once.
+        SettingsError: from the constructor, listing every error at once.
     """
+
+    k_names: ClassVar[tuple[str, ...]] = ("k",)
+    """Fields of the trained k, one for each transmission."""
 
     preset: str
     """Name of the size, or of the pretrained weights: part of the model's name in maps and FLOPs files."""
-    snr_range_db: tuple[float, float] = SNR_RANGE_DB
+    snr_range_db: SNRRange = SNR_RANGE_DB
     """E_s/N_0 the codec is trained for."""
 
-    def __post_init__(self) -> None:
-        errors = self.architecture_errors()
-        for ks in self.uplinks:
-            errors += k_errors("k", ks)
-        raise_config_errors(errors + snr_errors(self.snr_range_db))
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from snr_problems(self.snr_range_db)
 
     @property
     def uplinks(self) -> tuple[tuple[int, ...], ...]:
         """Trained k of each transmission, in the order of the codec's links; () for the local model."""
-        raise NotImplementedError
+        ks = tuple(getattr(self, name) for name in self.k_names)
+        return ks if any(ks) else ()
 
     @property
     def model_name(self) -> dict[str, Any]:
         """What tells this model from another where FLOPs and accuracy are concerned."""
-        raise NotImplementedError
-
-    def architecture_errors(self) -> list[str]:
-        """What is wrong with the subclass's own fields."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,7 +77,7 @@ class CodecConfig:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Self:
+    def from_dict(cls, fields: object) -> Self:
         """Inverse of `to_dict`.
 
         Raises:
@@ -68,56 +87,33 @@ class CodecConfig:
         return from_json(cls, fields)
 
 
-MOST_LAYERS, LARGEST_SIZE = 1000, 2**20
-
-
-LARGEST_K = 4096
-"""Beyond any use: the widest of the codecs hands over 512 features, which 256 symbols carry."""
-
-
-def k_errors(name: str, ks: tuple[int, ...]) -> list[str]:
-    """An error unless the k of a transmission rise and are within bounds."""
-    if list(ks) == sorted(set(ks)) and all(1 <= k <= LARGEST_K for k in ks):
-        return []
-    return [f"{flag_of(name)}: {list(ks)} given, rising whole numbers of 1 to {LARGEST_K} are allowed"]
-
-
-def snr_errors(snr_range_db: tuple[float, float]) -> list[str]:
-    """An error unless the SNRs are an interval within bounds."""
+def snr_problems(snr_range_db: tuple[float, float]) -> Iterator[Problem]:
+    """A problem unless the SNRs are an interval."""
     low, high = snr_range_db
-    if -SNR_LIMIT_DB <= low <= high <= SNR_LIMIT_DB:
-        return []
-    most = f"{SNR_LIMIT_DB:g}"
-    return [f"--snr-db: {low:g}:{high:g} given, LOW:HIGH with -{most} <= LOW <= HIGH <= {most} is allowed"]
+    if low > high:
+        yield Problem("snr_range_db", f"{low:g}:{high:g} given, LOW:HIGH with LOW <= HIGH is allowed")
 
 
-def token_errors(config: Any) -> list[str]:
-    """Errors of the ids of the special tokens, which must be two tokens of the vocabulary."""
-    errors = [
-        f"{name}: {getattr(config, name)} given, a token of the vocabulary, 0 to {config.vocab_size - 1}, is "
-        "allowed"
-        for name in ("pad_id", "eos_id")
-        if not 0 <= getattr(config, name) < config.vocab_size
-    ]
+def token_problems(config: Any) -> Iterator[Problem]:
+    """Problems of the ids of the special tokens, which must be two tokens of the vocabulary."""
+    for name in ("pad_id", "eos_id"):
+        if not 0 <= (token := getattr(config, name)) < config.vocab_size:
+            yield Problem(
+                name, f"{token} given, a token of the vocabulary, 0 to {config.vocab_size - 1}, is allowed"
+            )
     if config.pad_id == config.eos_id:
-        errors.append(f"eos_id: {config.eos_id} given, another token than pad_id is allowed")
-    return errors
+        yield Problem("eos_id", f"{config.eos_id} given, another token than pad_id is allowed")
 
 
-def empty_text_errors(config: Any) -> list[str]:
-    """An error for each text that is given and empty: it names nothing."""
-    return [
-        f"{flag_of(one.name)}: '' given, a name or a path is allowed"
-        for one in dataclasses.fields(config)
-        if getattr(config, one.name) == ""
-    ]
+def head_problems(config: Any, width: str, heads: str) -> Iterator[Problem]:
+    """A problem if the heads do not divide the width; both are names of fields."""
+    size, count = getattr(config, width), getattr(config, heads)
+    if count >= 1 and size % count:
+        yield Problem(width, f"{size} given, a multiple of the {count} heads is allowed")
 
 
-def size_errors(config: object, *names: str) -> list[str]:
-    """An error for each whole number that is below 1 or above any model's, for a file may hold anything."""
-    errors = []
-    for name in names:
-        most = MOST_LAYERS if name.endswith(("layers", "depth")) else LARGEST_SIZE
-        if not 1 <= getattr(config, name) <= most:
-            errors.append(f"{name}: {getattr(config, name)} given, 1 to {most} is allowed")
-    return errors
+def empty_texts(config: Settings) -> Iterator[Problem]:
+    """A problem for each text that is given and empty: it names nothing."""
+    for field in dataclasses.fields(config):
+        if getattr(config, field.name) == "":
+            yield Problem(field.name, "'' given, a name or a path is allowed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data.files.errors import ToolkitError
+from data.settings import named
 
 _KINDS = ("cpu", "cuda", "mps", "xpu")
 
@@ -15,7 +16,9 @@ def resolve_device(name: str | None) -> str:
     """
     if name is not None and name.partition(":")[0] not in _KINDS:
         allowed = ", ".join(_KINDS)
-        raise ToolkitError(f"--device: {name!r} given, allowed: {allowed}, or one of several, such as cuda:1")
+        raise ToolkitError(
+            f"{named('device')}: {name!r} given, allowed: {allowed}, or one of several, such as cuda:1"
+        )
     import torch
 
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if name is None else name
@@ -23,7 +26,9 @@ def resolve_device(name: str | None) -> str:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise ToolkitError(f"--device: {chosen!r} given, torch cannot use it here: {reason}") from error
+        raise ToolkitError(
+            f"{named('device')}: {chosen!r} given, torch cannot use it here: {reason}"
+        ) from error
     return chosen
 
 

@@ -7,16 +7,6 @@ length by the normal approximation, or a real one: LDPC-coded QAM. What does not
 or a grey image.
 """
 
-from deepsc.digital.baseline import Digital
-from deepsc.digital.channel_code import ChannelCode, channel_code
-from deepsc.digital.images import image_versions
-from deepsc.digital.text import TextSource, code_names
+import lazy_loader as lazy
 
-__all__ = [
-    "ChannelCode",
-    "Digital",
-    "TextSource",
-    "channel_code",
-    "code_names",
-    "image_versions",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

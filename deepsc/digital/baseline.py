@@ -66,7 +66,7 @@ class Digital(Measurer):
 
     def _snr(self, uses: Counts, snr_db: float, generator: torch.Generator) -> Array:
         """SNR of each use where each has a gain of its own, (items, largest of uses), else (items, 1)."""
-        each = self._channel.fading == "symbol" and self._channel.kind != "awgn"
+        each = self._channel.fading == "symbol" and self._channel.fades
         shape = (len(uses), int(uses.max()) if each else 1, 1)
         gain = self._channel.draw_gain(shape, generator=generator, device=torch.device("cpu"))
         power: Array = gain.abs().square().squeeze(-1).double().numpy()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from data.files.errors import ToolkitError, raise_config_errors
-from deepsc.codec.config import CodecConfig, empty_text_errors, size_errors
-from deepsc.train.config import RunConfig
+from typing_extensions import override
+
+from data.settings import Flag, Problem, Range, SettingsError, named
+from deepsc.codec.config import CodecConfig, Layers, Size, TrainedK, head_problems
+from deepsc.config import RunConfig, SetConfig
 
 AUGMENTATIONS = ("deit", "light", "none")
 LARGEST_SIDE = 4096
@@ -63,18 +65,18 @@ class ImageCodecConfig(CodecConfig):
         ToolkitError: from the constructor, listing every error at once.
     """
 
-    classes: int
-    width: int
-    heads: int
-    depth: int
+    classes: Size
+    width: Size
+    heads: Size
+    depth: Layers
     """Transformer blocks in all."""
     split: int
     """Blocks at the UE; the other depth - split run at the server (6 and 6: F^I of section V)."""
-    image_size: int
+    image_size: Size
     """Pixels a side."""
-    patch_size: int
-    drop_path: float = 0.0
-    k: tuple[int, ...] = ()
+    patch_size: Size
+    drop_path: Annotated[float, Range(0, below=1)] = 0.0
+    k: TrainedK = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
 
     @classmethod
@@ -87,108 +89,92 @@ class ImageCodecConfig(CodecConfig):
         return cls(preset=preset, **fields)
 
     @property
-    def uplinks(self) -> tuple[tuple[int, ...], ...]:
-        """One transmission: k."""
-        return (self.k,) if self.k else ()
-
-    @property
     def tokens(self) -> int:
         """S^I: patches and the class token; all of them cross the channel."""
         return (self.image_size // self.patch_size) ** 2 + 1
 
     @property
+    @override
     def model_name(self) -> dict[str, Any]:
-        """What tells this model from another where FLOPs and accuracy are concerned."""
         names = ("preset", "width", "heads", "depth", "split", "image_size", "patch_size", "classes")
         return {"name": "image-deit", **{name: getattr(self, name) for name in names}}
 
-    def architecture_errors(self) -> list[str]:
-        """Sizes below 1, heads that do not divide the width, a cut outside the blocks, half patches."""
-        errors = size_errors(self, "classes", "width", "heads", "depth", "image_size", "patch_size")
-        if not errors:
-            if self.width % self.heads:
-                errors.append(f"width: {self.width} given, a multiple of the {self.heads} heads is allowed")
-            most = max(1, self.depth - 1)
-            if not 1 <= self.split <= most:
-                errors.append(f"--split: {self.split} given, 1 to {most} is allowed (--depth)")
-            errors += patch_errors(self.image_size, self.patch_size)
-        if not 0 <= self.drop_path < 1:
-            errors.append(f"drop_path: {self.drop_path} given, [0, 1) is allowed")
-        return errors
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        yield from head_problems(self, "width", "heads")
+        most = max(1, self.depth - 1)
+        if not 1 <= self.split <= most:
+            yield Problem("split", f"{self.split} given, 1 to {most} is allowed ({named('depth')})")
+        yield from patch_problems(self.image_size, self.patch_size)
 
 
-def patch_errors(image_size: int, patch_size: int) -> list[str]:
-    """Errors if the image is too large, cut into too many patches, or not tiled by them."""
+def patch_problems(image_size: int, patch_size: int) -> Iterator[Problem]:
+    """A problem if the image is too large, cut into too many patches, or not tiled by them."""
     if image_size > LARGEST_SIDE:
-        return [f"--image-size: {image_size} given, at most {LARGEST_SIDE} is allowed"]
-    if image_size % patch_size:
-        return [f"--image-size: {image_size} given, a multiple of --patch-size {patch_size} is allowed"]
-    if (patches := (image_size // patch_size) ** 2) > MOST_PATCHES:
-        return [
-            f"--patch-size: {patch_size} given, which cuts --image-size {image_size} into {patches} patches; "
-            f"at most {MOST_PATCHES} are allowed"
-        ]
-    return []
+        yield Problem("image_size", f"{image_size} given, at most {LARGEST_SIDE} is allowed")
+    elif image_size % patch_size:
+        allowed = f"a multiple of {named('patch_size')} {patch_size}"
+        yield Problem("image_size", f"{image_size} given, {allowed} is allowed")
+    elif (patches := (image_size // patch_size) ** 2) > MOST_PATCHES:
+        cuts = f"which cuts {named('image_size')} {image_size} into {patches} patches"
+        yield Problem("patch_size", f"{patch_size} given, {cuts}; at most {MOST_PATCHES} are allowed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSetConfig:
+class ImageSetConfig(SetConfig):
     """Which images; the arguments of `data.images.load.load_images`."""
 
-    dataset: str
-    """"cifar10", "easy-vqa", "digits", or "folder" for `folder`."""
-    data_dir: str | None = None
-    folder: str | None = None
+    own_files: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": ("folder",)}
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"data_dir": ("cifar10",)}
 
-    def __post_init__(self) -> None:
-        raise_config_errors(empty_text_errors(self))
+    dataset: Annotated[str, Flag(metavar="NAME")] = "cifar10"
+    """CIFAR-10; digits: scikit-learn's; easy-vqa: its images, by shape."""
+    folder: Annotated[str | None, Flag(metavar="DIR")] = None
+    """Own images: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE."""
+
+
+OwnSize = Annotated[int | None, Range(1), Flag(metavar="N")]
+"""Type of a size that replaces the preset's; None: the preset's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRunConfig(RunConfig):
-    """What `train-deepsc --modality image` does.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
+    """What `train-deepsc --modality image` does."""
 
     modality: ClassVar[str] = "image"
     presets: ClassVar[Mapping[str, ImagePreset]] = IMAGE_PRESETS
     tasks: ClassVar[tuple[str, ...]] = ("classify",)
+    size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size", "depth", "split")
 
     corpus: ImageSetConfig
     preset: str = "deit-small"
+    """Size of the model: tiny, deit-tiny or deit-small."""
     task: str = "classify"
-    """"classify"; `build-accuracy-map --task retrieve` measures retrieval with the same models."""
-    k: tuple[int, ...] = (16,)
-    image_size: int | None = None
-    """Pixels a side; None: the preset's, as for the next three."""
-    patch_size: int | None = None
-    depth: int | None = None
-    """Transformer blocks in all; fewer than the preset's make a slice of its model."""
-    split: int | None = None
-    """Blocks at the UE; None: half of them."""
-    augment: str | None = None
-    """None: the preset's."""
+    """Classify; `build-accuracy-map --task retrieve` measures retrieval with the same models."""
+    k: TrainedK = (16,)
+    """Complex channel symbols per token, eq. (4)'s k."""
+    image_size: OwnSize = None
+    """Pixels a side, such as 32 for CIFAR-10."""
+    patch_size: OwnSize = None
+    """Pixels a side of a token."""
+    depth: OwnSize = None
+    """Transformer blocks; fewer than the preset's make a slice of its model."""
+    split: OwnSize = None
+    """Blocks at the user equipment; without it, half of them."""
+    augment: Annotated[str | None, Range(choices=AUGMENTATIONS)] = None
+    """Deit: RandAugment, mixup, erasing; light: shifts and flips; without it, the preset's."""
     skip_bad: bool = False
-    """Leave out images of the corpus's folder that cannot be read, instead of an error that lists them."""
+    """Leave out images of the folder that cannot be read, instead of listing them and ending."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from (others := list(super().problems()))
         if self.skip_bad and self.corpus.dataset != "folder":
-            raise ToolkitError(f"--skip-bad: given, --dataset {self.corpus.dataset} has no --folder to check")
-        if not self.init_from:  # else the checkpoint says what the sizes go with; before the images are read
-            ImageCodecConfig.from_preset(self.preset, classes=1, **self.sizes, **self.channel_fields)
-        if self.augment is not None and self.augment not in AUGMENTATIONS:
-            raise ToolkitError(f"--augment: {self.augment!r} given, allowed: {', '.join(AUGMENTATIONS)}")
-
-    @property
-    def trained_k(self) -> dict[str, tuple[int, ...]]:
-        """One transmission: k."""
-        return {"k": self.k}
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Sizes that were given and replace the preset's."""
-        names = ("image_size", "patch_size", "depth", "split")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+            yield Problem("skip_bad", f"given, {named('dataset')} {self.corpus.dataset} has no "
+                          f"{named('folder')} to check")  # fmt: skip
+        if not others and not self.init_from:  # else the checkpoint says what the sizes go with
+            try:  # before the images are read
+                ImageCodecConfig.from_preset(self.preset, classes=1, **self.sizes, **self.channel_fields)
+            except SettingsError as error:
+                yield from error.problems

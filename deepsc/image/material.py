@@ -15,12 +15,11 @@ from data.batching import LazyBatches
 from data.files.errors import ToolkitError
 from data.images.load import load_images
 from data.images.sets import ImageSplit
-from deepsc.codec.checkpoint import Checkpoint
 from deepsc.image.config import IMAGE_PRESETS, ImageCodecConfig, ImageRunConfig
 from deepsc.image.evaluate import require_same_classes
 from deepsc.image.model import ImageBatch, ImageCodec, pretrained_deit
 from deepsc.image.pixels import DeiTRecipe, shift_and_flip, to_tensor
-from deepsc.modality import Dataset, Material
+from deepsc.modality import Checkpoint, Dataset, Material
 
 
 class ImageBatches:

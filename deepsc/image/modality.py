@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from data.files.errors import ToolkitError
-from data.terminal.flag_types import int_list, positive_int
+from data.settings import named
 from deepsc.image.config import (
-    AUGMENTATIONS,
     ImageCodecConfig,
     ImageRunConfig,
     ImageSetConfig,
 )
-from deepsc.modality import Dataset, Material, Modality, TestData
-from deepsc.train.config import TrainConfig
+from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +23,9 @@ if TYPE_CHECKING:
 
     from data.images.sets import ImageSplit
     from deepsc.codec.base import Codec
-    from deepsc.codec.checkpoint import Checkpoint
     from deepsc.digital import Digital
     from deepsc.image.evaluate import ImageEvaluator
     from deepsc.link.channel import Channel
-
-_DATASET = "cifar10"
 
 
 class ImageModality(Modality[ImageRunConfig]):
@@ -41,61 +37,22 @@ class ImageModality(Modality[ImageRunConfig]):
     corpus_config = ImageSetConfig
     further_tasks = ("retrieve",)
     sweep_options = ("skip_bad",)
-    data_dir_datasets = ("cifar10",)
     example_flags = "--dataset digits --preset tiny"
     example_k = "--k 1,2,4,8"
 
-    def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
-        """Add k, the sizes that go to timm, and the images."""
-        from data.images.load import DATASETS
-
-        model.add_argument("--k", type=int_list, default=(16,), metavar="K[,K...]",
-                           help="complex channel symbols per token, eq. (4)'s k")  # fmt: skip
-        for flag, what in (
-            ("--image-size", "pixels a side, such as 32 for CIFAR-10"),
-            ("--patch-size", "pixels a side of a token"),
-            ("--depth", "Transformer blocks; fewer than the preset's make a slice of its model"),
-            ("--split", "blocks at the user equipment; without it, half of them"),
-        ):
-            model.add_argument(flag, type=positive_int, metavar="N", help=what)
-        model.add_argument("--augment", choices=AUGMENTATIONS,
-                           help="deit: RandAugment, mixup, erasing; light: shifts and flips")  # fmt: skip
-        # No default: it shows whether the flag was given.
-        data.add_argument("--dataset", choices=DATASETS, help="digits: scikit-learn's; easy-vqa: its images, "
-                          f"by shape (default: {_DATASET})")  # fmt: skip
-        data.add_argument(
-            "--folder", metavar="DIR", help="own images: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE"
-        )
-        data.add_argument("--skip-bad", action="store_true", help="leave out images of --folder that cannot "
-                          "be read, instead of listing them and ending")  # fmt: skip
-
-    def config_from_args(
-        self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any
-    ) -> ImageRunConfig:
-        """Flags to config."""
-        if args.folder is not None and args.dataset is not None:
-            raise ToolkitError(f"--dataset: {args.dataset!r} given, --folder has none")
-        dataset = "folder" if args.folder is not None else args.dataset or _DATASET
-        names = ("k", "image_size", "patch_size", "depth", "split", "augment", "skip_bad")
-        return ImageRunConfig(
-            corpus=ImageSetConfig(dataset=dataset, data_dir=args.data_dir, folder=args.folder),
-            training=training,
-            **{name: getattr(args, name) for name in names},
-            **shared,
-        )
-
+    @override
     def codec(self, config: ImageCodecConfig) -> Codec:
-        """The model."""
         from deepsc.image.model import ImageCodec
 
         return ImageCodec(config)
 
+    @override
     def material(self, config: ImageRunConfig, initial: Checkpoint | None) -> Material:
-        """Images and starting weights."""
         from deepsc.image.material import image_material
 
         return image_material(config, initial)
 
+    @override
     def test_data(
         self,
         document: Mapping[str, Any],
@@ -118,7 +75,9 @@ class ImageModality(Modality[ImageRunConfig]):
 
         corpus = dict(document["corpus"])
         if options["skip_bad"] and corpus["dataset"] != "folder":
-            raise ToolkitError(f"--skip-bad: given, {corpus['dataset']} has no --folder to check")
+            raise ToolkitError(
+                f"{named('skip_bad')}: given, {corpus['dataset']} has no {named('folder')} to check"
+            )
         images = load_images(**corpus | {"data_dir": data_dir}, skip_bad=options["skip_bad"])
         require_same_classes("--local", "the local model", document, images)
         split = images.test.head(limit)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from data.files.errors import raise_config_errors
-from deepsc.codec.config import CodecConfig, empty_text_errors, size_errors, token_errors
-from deepsc.train.config import RunConfig
+from typing_extensions import override
+
+from data.settings import Flag, Problem, Range
+from deepsc.codec.config import (
+    CodecConfig,
+    Dropout,
+    Layers,
+    Size,
+    TrainedK,
+    head_problems,
+    token_problems,
+)
+from deepsc.config import RunConfig, SetConfig
 
 TASKS = ("translate", "reconstruct")
 
@@ -60,33 +70,24 @@ class TextCodecConfig(CodecConfig):
         ToolkitError: from the constructor, listing every error at once.
     """
 
-    vocab_size: int
-    d_model: int
-    layers: int
-    heads: int
-    d_ff: int
-    dropout: float
+    vocab_size: Size
+    d_model: Size
+    layers: Layers
+    heads: Size
+    d_ff: Size
+    dropout: Dropout
     pad_id: int = 0
     eos_id: int = 1
-    max_length: int = 256
+    max_length: Size = 256
     """Most tokens of a sentence, the end of sentence included."""
-    k: tuple[int, ...] = ()
+    k: TrainedK = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
 
-    @property
-    def uplinks(self) -> tuple[tuple[int, ...], ...]:
-        """One transmission: k."""
-        return (self.k,) if self.k else ()
-
-    def architecture_errors(self) -> list[str]:
-        """Sizes below 1, heads that do not divide the width, dropout outside [0, 1)."""
-        errors = size_errors(self, "vocab_size", "d_model", "layers", "heads", "d_ff", "max_length")
-        if self.heads >= 1 and self.d_model % self.heads:
-            errors.append(f"d_model: {self.d_model} given, a multiple of the {self.heads} heads is allowed")
-        errors += token_errors(self)
-        if not 0 <= self.dropout < 1:
-            errors.append(f"dropout: {self.dropout} given, [0, 1) is allowed")
-        return errors
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        yield from head_problems(self, "d_model", "heads")
+        yield from token_problems(self)
 
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> TextCodecConfig:
@@ -96,30 +97,33 @@ class TextCodecConfig(CodecConfig):
         return cls(preset=preset, **{name: getattr(size, name) for name in names} | changes)
 
     @property
+    @override
     def model_name(self) -> dict[str, Any]:
-        """What tells this model from another where FLOPs and accuracy are concerned."""
         names = ("preset", "d_model", "layers", "heads", "d_ff", "vocab_size")
         return {"name": "text-marian", **{name: getattr(self, name) for name in names}}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorpusConfig:
+class CorpusConfig(SetConfig):
     """Which sentences; the arguments of `data.text.parallel.load_parallel`."""
 
-    dataset: str
-    """"multi30k", "captions", "europarl", or "files" for `source` and `target`."""
-    pair: str = "en-de"
-    """Source and target language. Of "files" it decides BLEU's tokenizer alone."""
-    data_dir: str | None = None
-    caption_count: int = 8000
-    source: str | None = None
-    target: str | None = None
+    own_files: ClassVar[Mapping[str, tuple[str, ...]]] = {"files": ("source", "target")}
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "data_dir": ("multi30k",),
+        "caption_count": ("captions",),
+    }
 
-    def __post_init__(self) -> None:
-        errors = empty_text_errors(self)
-        if not 1 <= self.caption_count <= MOST_CAPTIONS:
-            errors.append(f"--caption-count: {self.caption_count} given, 1 to {MOST_CAPTIONS} is allowed")
-        raise_config_errors(errors)
+    dataset: Annotated[str, Flag(metavar="NAME")] = "multi30k"
+    """Multi30k; captions: synthetic, no download; europarl: nltk's comtrans."""
+    pair: Annotated[str, Flag(metavar="SRC-TGT")] = "en-de"
+    """Languages, such as en-de or en-fr; of an own corpus too: BLEU's tokenizer follows the target
+    language."""
+    caption_count: Annotated[int, Range(1, MOST_CAPTIONS)] = 8000
+    """Training pairs of captions."""
+    source: Annotated[str | None, Flag(metavar="FILE")] = None
+    """Own corpus: source sentences, one a line, plain or .gz."""
+    target: Annotated[str | None, Flag(metavar="FILE")] = None
+    """Own corpus: target sentences, aligned with the source's."""
 
     def language(self, task: str) -> str:
         """Language of what the receiver writes, by its code."""
@@ -129,11 +133,7 @@ class CorpusConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextRunConfig(RunConfig):
-    """What `train-deepsc --modality text` does.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
+    """What `train-deepsc --modality text` does."""
 
     modality: ClassVar[str] = "text"
     presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
@@ -141,11 +141,8 @@ class TextRunConfig(RunConfig):
 
     corpus: CorpusConfig
     preset: str = "small"
-    task: str = "translate"
-    """"translate", or "reconstruct": the source sentence itself (DeepSC's own task)."""
-    k: tuple[int, ...] = (16,)
-
-    @property
-    def trained_k(self) -> dict[str, tuple[int, ...]]:
-        """One transmission: k."""
-        return {"k": self.k}
+    """Size of the model: tiny, small or base."""
+    task: Annotated[str, Flag(metavar="{translate,reconstruct}")] = "translate"
+    """What the receiver writes; reconstruct: the source sentence itself (DeepSC's own task)."""
+    k: TrainedK = (16,)
+    """Complex channel symbols per token, eq. (4)'s k."""

@@ -18,8 +18,7 @@ from data.text.parallel import (
     load_parallel,
 )
 from data.text.tokenizer import JointBPE, TextTokenizer
-from deepsc.codec.checkpoint import Checkpoint
-from deepsc.modality import Dataset, Material
+from deepsc.modality import Checkpoint, Dataset, Material
 from deepsc.text.bleu_tokenizer import choose_tokenizer
 from deepsc.text.config import (
     TEXT_PRESETS,

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from deepsc.codec.base import Codec
-from deepsc.link.channel import Channel
+from deepsc.config import TrainConfig
 from deepsc.link.transmit import Link
-from deepsc.train.config import TrainConfig
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:
@@ -34,19 +33,6 @@ def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> T
     return picks[torch.randperm(size, generator=generator)]
 
 
-def uplink(config: TrainConfig) -> Channel | None:
-    """The channel of a run; None for the local model.
-
-    Raises:
-        ToolkitError: if there is no such channel.
-    """
-    if config.channel == "none":
-        return None
-    return Channel(
-        kind=config.channel, fading=config.fading, csi=config.csi, rician_factor=config.rician_factor
-    )
-
-
 def draw_links(
     codec: Codec, config: TrainConfig, sizes: Sequence[int], *, seed: int, device: torch.device
 ) -> tuple[Link, ...]:
@@ -62,7 +48,7 @@ def draw_links(
     Returns:
         As many links as `sizes`; none for the local model.
     """
-    channel = uplink(config)
+    channel = config.channel
     if channel is None:
         return ()
     generator = torch.Generator().manual_seed(seed)

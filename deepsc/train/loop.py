@@ -12,7 +12,8 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,17 @@ from torch import Tensor
 from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.files.record import Record
+from data.settings import named
 from data.terminal.progress import Progress
-from deepsc.codec.base import Batch, Codec
-from deepsc.codec.checkpoint import (
+from deepsc.checkpoint import (
     is_over,
     load_state,
     save_best,
     save_state,
 )
+from deepsc.codec.base import Batch, Codec
+from deepsc.config import TrainConfig
 from deepsc.link.transmit import Link
-from deepsc.train.config import TrainConfig
 from deepsc.train.links import draw_links
 from deepsc.train.processes import Processes
 from deepsc.train.workers import batches_from, workers_for
@@ -164,10 +166,17 @@ def train(
         logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
     processes.agree_on(codec)
     batches = lru_cache(maxsize=2)(batches)  # each epoch is dealt once; workers may be an epoch ahead
-    total_steps = config.epochs * len(batches(0))
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16_helps(codec, device))
-    writes = processes.writes
-    record = Record(output / "tensorboard", done=position["step"]) if writes else None
+    run = _Run(
+        codec=codec,
+        config=config,
+        optimizer=optimizer,
+        output=output,
+        processes=processes,
+        device=device,
+        position=position,
+        total_steps=config.epochs * len(batches(0)),
+        record=Record(output / "tensorboard", done=position["step"]) if processes.writes else None,
+    )
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     stream = batches_from(
         batches,
@@ -179,64 +188,99 @@ def train(
     codec.train()
     with Progress(
         f"training {output}",
-        total=total_steps,
+        total=run.total_steps,
         done=position["step"],
         unit="step",
-        quiet=quiet or not writes,
+        quiet=quiet or not processes.writes,
     ) as progress:
         while not is_over(config, position):
             for _ in range(position["batch"], len(batches(position["epoch"]))):
                 if steps_left <= 0:
                     return position
-                batch = next(stream)
                 steps_left -= 1
-                step = position["step"]
-                step_seed = config.seed * 1_000_003 + step + 1
-                factor = learning_rate_factor(step, warmup_steps=config.warmup_steps, total_steps=total_steps)
-                for group in optimizer.param_groups:
-                    group["lr"] = config.learning_rate * factor
-                # Dropout has no generator argument.
-                torch.manual_seed(dropout_seed(step_seed, processes.rank))
-                links = draw_links(codec, config, batch.sizes, seed=step_seed, device=device)
-                with autocast:
-                    part = shared_loss(
-                        codec, batch, links, processes, label_smoothing=config.label_smoothing, device=device
-                    )
-                loss = processes.sum(part.detach())
-                _require_finite(loss.item(), f"loss at step {step}", output)
-                optimizer.zero_grad(set_to_none=True)
-                part.backward()
-                processes.sum_gradients(codec)
-                norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), config.clip_norm)
-                _require_finite(norm.item(), f"gradient at step {step}", output)
-                optimizer.step()
-                position |= {"step": step + 1, "batch": position["batch"] + 1}
-                progress.update()
-                if record and step % 10 == 0:
-                    record.add("train/loss", loss.item(), step=step + 1)
-                    record.add("train/learning_rate", config.learning_rate * factor, step=step + 1)
-                    record.add("train/gradient_norm", norm.item(), step=step + 1)
-                    progress.show(
-                        epoch=position["epoch"], loss=f"{loss.item():.3f}", best=position["best_loss"]
-                    )
-                if writes and position["step"] % config.checkpoint_steps == 0:
-                    save_state(output, codec, optimizer, position)
-            with autocast:
-                measured = validation_loss(codec, validation, config, device, processes)
-            _require_finite(measured, f"validation loss after step {position['step']}", output)
-            if record:
-                record.add("validation/loss", measured, step=position["step"])
-            epoch = position["epoch"]
-            logger.info("epoch %d: validation loss %.4f", epoch, measured)
-            position |= {"epoch": epoch + 1, "batch": 0}
-            if position["best_loss"] is None or measured < position["best_loss"]:
-                position |= {"best_loss": measured, "best_epoch": epoch}
-                if writes:
-                    metrics = {"epoch": epoch, "step": position["step"], "validation_loss": measured}
-                    save_best(output, codec, metrics)
-            if writes:
-                save_state(output, codec, optimizer, position)
+                run.step(next(stream), progress)
+            run.end_epoch(validation)
     return position
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """What the steps of a training share."""
+
+    codec: Codec
+    config: TrainConfig
+    optimizer: torch.optim.AdamW
+    output: Path
+    processes: Processes
+    device: torch.device
+    position: dict[str, Any]
+    """Where the run stands, changed in place."""
+    total_steps: int
+    record: Record | None
+    """None: another process writes."""
+
+    def __post_init__(self) -> None:
+        helps = _bf16_helps(self.codec, self.device)
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=helps)
+
+    def step(self, batch: Batch, progress: Progress) -> None:
+        """Take one step."""
+        config, step = self.config, self.position["step"]
+        step_seed = config.seed * 1_000_003 + step + 1
+        rate = config.learning_rate * learning_rate_factor(
+            step, warmup_steps=config.warmup_steps, total_steps=self.total_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # Dropout has no generator argument.
+        torch.manual_seed(dropout_seed(step_seed, self.processes.rank))
+        links = draw_links(self.codec, config, batch.sizes, seed=step_seed, device=self.device)
+        with self.autocast:
+            part = shared_loss(
+                self.codec, batch, links, self.processes, label_smoothing=config.label_smoothing,
+                device=self.device,
+            )  # fmt: skip
+        loss = self.processes.sum(part.detach()).item()
+        _require_finite(loss, f"loss at step {step}", self.output)
+        self.optimizer.zero_grad(set_to_none=True)
+        part.backward()
+        self.processes.sum_gradients(self.codec)
+        norm = torch.nn.utils.clip_grad_norm_(self.codec.parameters(), config.clip_norm).item()
+        _require_finite(norm, f"gradient at step {step}", self.output)
+        self.optimizer.step()
+        self.position |= {"step": step + 1, "batch": self.position["batch"] + 1}
+        progress.update()
+        if step % 10 == 0:
+            scalars = {"train/loss": loss, "train/learning_rate": rate, "train/gradient_norm": norm}
+            self._note(scalars)
+            progress.show(epoch=self.position["epoch"], loss=f"{loss:.3f}", best=self.position["best_loss"])
+        if self.position["step"] % config.checkpoint_steps == 0:
+            self._save()
+
+    def end_epoch(self, validation: Sequence[Batch]) -> None:
+        """Validate, and keep the weights if they are the best so far."""
+        position, epoch = self.position, self.position["epoch"]
+        with self.autocast:
+            loss = validation_loss(self.codec, validation, self.config, self.device, self.processes)
+        _require_finite(loss, f"validation loss after step {position['step']}", self.output)
+        self._note({"validation/loss": loss})
+        logger.info("epoch %d: validation loss %.4f", epoch, loss)
+        position |= {"epoch": epoch + 1, "batch": 0}
+        if position["best_loss"] is None or loss < position["best_loss"]:
+            position |= {"best_loss": loss, "best_epoch": epoch}
+            if self.processes.writes:
+                metrics = {"epoch": epoch, "step": position["step"], "validation_loss": loss}
+                save_best(self.output, self.codec, metrics)
+        self._save()
+
+    def _note(self, scalars: Mapping[str, float]) -> None:
+        if self.record is not None:
+            for name, value in scalars.items():
+                self.record.add(name, value, step=self.position["step"])
+
+    def _save(self) -> None:
+        if self.processes.writes:
+            save_state(self.output, self.codec, self.optimizer, self.position)
 
 
 def dropout_seed(step_seed: int, rank: int) -> int:
@@ -250,8 +294,8 @@ def dropout_seed(step_seed: int, rank: int) -> int:
 def _require_finite(value: float, what: str, output: Path) -> None:
     if not math.isfinite(value):
         # A folder without a finished state may be used again, see `deepsc.train.run`.
-        where = ", in another --output" if exists(output / "state.safetensors") else ""
-        raise ToolkitError(f"{what} is {value}; try a lower --learning-rate{where}")
+        where = f", in another {named('output')}" if exists(output / "state.safetensors") else ""
+        raise ToolkitError(f"{what} is {value}; try a lower {named('learning_rate')}{where}")
 
 
 def _bf16_helps(codec: Codec, device: torch.device) -> bool:

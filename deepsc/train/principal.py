@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from deepsc.codec.base import Batch, Codec
+from deepsc.config import TrainConfig
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
-from deepsc.train.config import TrainConfig
 from deepsc.train.links import draw_links
 
 

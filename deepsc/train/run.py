@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import shutil
@@ -17,13 +16,14 @@ import torch
 from torch import Tensor
 
 from data.files.atomic import remove_unfinished
-from data.files.errors import ToolkitError, flag_of, parsing
+from data.files.errors import ToolkitError, parsing
 from data.files.lock import LOCK_NAME, locked
 from data.files.paths import exists
 from data.files.provenance import provenance, sha256_of
+from data.files.runs import Identity
+from data.settings import named
 from data.text.tokenizer import OpusMTTokenizer
-from deepsc.codec.base import Codec
-from deepsc.codec.checkpoint import (
+from deepsc.checkpoint import (
     Checkpoint,
     config_beside,
     from_pretrained,
@@ -31,10 +31,10 @@ from deepsc.codec.checkpoint import (
     read_config,
     write_config,
 )
+from deepsc.codec.base import Codec
 from deepsc.codec.device import device_name
+from deepsc.config import RunConfig
 from deepsc.modality import modality
-from deepsc.train.config import RunConfig
-from deepsc.train.links import uplink
 from deepsc.train.loop import train
 from deepsc.train.principal import principal_start
 from deepsc.train.processes import Processes, join
@@ -83,16 +83,15 @@ def _train_codec(
         "synthetic": material.dataset.synthetic,
         "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
         "codec": material.codec_config.to_dict(),
-        "training": dataclasses.asdict(config.training),
+        "training": config.training.to_dict(),
         "init_from": start[0],
         **material.description,
     }
-    uplink(config.training)  # a wrong channel shows before anything is written
     logger.info("preparing the batches")
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
     with _alone(output, processes, device, wait_s):
-        _claim_output(output, fields, starts=start, may_lack=material.description, resume=config.resume)
+        _claim_output(output, fields, starts=start, may_lack=dict(material.description), resume=config.resume)
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
@@ -100,7 +99,7 @@ def _train_codec(
                 _clear_untrained(output)
         if processes.writes and not exists(output / "config.json"):
             origin = provenance(
-                config=dataclasses.asdict(config),
+                config=config.to_dict(),
                 seed=config.training.seed,
                 data_sha256=material.dataset.sha256,
                 device=device_name(device),
@@ -164,19 +163,18 @@ def _history(config: RunConfig, initial: Checkpoint | None, weights: Path | None
 
 def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
     """Check that a run asks for the model that it starts from; its preset brings the schedule, too."""
-    if (found := initial.document["modality"]) != config.modality:
+    if (theirs := initial.modality.name) != config.modality:
         raise ToolkitError(
-            f"--init-from: {config.init_from} is of modality {found}, {config.modality} is allowed"
+            f"{named('init_from')}: {config.init_from} is of modality {theirs}, {config.modality} is allowed"
         )
-    theirs = initial.codec.config
+    model = initial.codec.config
     wanted: dict[str, Any] = dict(config.sizes)
-    if theirs.preset in config.presets:  # else its name is that of pretrained weights
+    if model.preset in config.presets:  # else its name is that of pretrained weights
         wanted["preset"] = config.preset
     for name, value in wanted.items():
-        if (found := getattr(theirs, name)) != value:
-            raise ToolkitError(
-                f"{flag_of(name)}: {value!r} given, --init-from {config.init_from} has {found!r}"
-            )
+        if (size := getattr(model, name)) != value:
+            start = f"{named('init_from')} {config.init_from}"
+            raise ToolkitError(f"{named(name)}: {value!r} given, {start} has {size!r}")
 
 
 def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:
@@ -202,7 +200,9 @@ def _require_folder(output: Path) -> None:
     """
     for path in (output, *output.parents):
         if os.path.exists(path) and not os.path.isdir(path):  # unlike Path's, they raise nothing
-            raise ToolkitError(f"--output: {output} given, but {path} is a file; a folder is allowed")
+            raise ToolkitError(
+                f"{named('output')}: {output} given, but {path} is a file; a folder is allowed"
+            )
 
 
 @contextmanager
@@ -215,7 +215,8 @@ def _memory_error_in_a_line() -> Iterator[None]:
         if not full:
             raise
         raise ToolkitError(
-            f"the run does not fit into memory; a lower --batch-tokens or a smaller --preset may ({error})"
+            f"the run does not fit into memory; a lower {named('batch_tokens')} or a smaller "
+            f"{named('preset')} may ({error})"
         ) from error
 
 
@@ -253,10 +254,10 @@ def _start(config: RunConfig, initial: Checkpoint | None, weights: Path | None) 
 
 def _claim_output(
     output: Path,
-    fields: dict[str, Any],
+    fields: Mapping[str, Any],
     *,
     starts: Sequence[str | None],
-    may_lack: Mapping[str, Any],
+    may_lack: dict[str, Any],
     resume: bool,
 ) -> None:
     """Make sure that `output` is free, or holds this very run and is to be resumed.
@@ -275,21 +276,13 @@ def _claim_output(
         return
     if not resume:
         raise ToolkitError(
-            f"--output: {output} holds a run already; give --resume to go on, or another folder"
+            f"{named('output')}: {output} holds a run already; give {named('resume')} to go on, or another "
+            "folder"
         )
-    wanted = _flat(json.loads(json.dumps(fields)))
-    stored = {name: wanted[name] for name in may_lack} | _flat(read_config(output))
-    if stored.get("init_from") in starts:
-        wanted["init_from"] = stored["init_from"]
-    changed = [name for name in wanted if stored.get(name) != wanted[name]]
-    if changed:
-        details = "; ".join(f"{name} was {stored.get(name)}, is now {wanted[name]}" for name in changed)
-        raise ToolkitError(f"--resume: {output} holds another run: {details}")
-
-
-def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for name, value in document.items():
-        flat |= {f"{name}.{key}": v for key, v in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
+    document = may_lack | read_config(output)
+    if document.get("init_from") in starts:
+        fields = fields | {"init_from": document["init_from"]}
+    stored = Identity.of({name: value for name, value in document.items() if name in fields})
+    if changed := Identity.of(fields).differences(stored):
+        details = "; ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
+        raise ToolkitError(f"{named('resume')}: {output} holds another run: {details}")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from deepsc.config import RunConfig
 from deepsc.modality import modality
-from deepsc.train.config import RunConfig
 from deepsc.train.loop import train
 from deepsc.train.run import start_from
 

@@ -1,1 +1,5 @@
-"""Questions about images: answered."""
+"""Questions about images; codec, data, evaluation, the modality."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from data.files.errors import raise_config_errors
+from typing_extensions import override
+
+from data.settings import Flag, Problem, SettingsError, named
 from deepsc.codec.config import (
     CodecConfig,
-    empty_text_errors,
-    size_errors,
-    token_errors,
+    Dropout,
+    Layers,
+    Size,
+    TrainedK,
+    head_problems,
+    token_problems,
 )
-from deepsc.image.config import patch_errors
-from deepsc.train.config import RunConfig
+from deepsc.config import RunConfig, SetConfig
+from deepsc.image.config import OwnSize, patch_problems
 
 VQA_TASKS = ("answer",)
 
@@ -77,28 +82,30 @@ class VQACodecConfig(CodecConfig):
         ToolkitError: from the constructor, listing every error at once.
     """
 
+    k_names: ClassVar[tuple[str, ...]] = ("k_text", "k_image")
+
     answers: tuple[str, ...]
     """What the classifier chooses from."""
-    vocab_size: int
-    text_width: int
-    text_layers: int
-    text_heads: int
-    image_size: int
-    patch_size: int
-    image_width: int
-    image_layers: int
-    image_heads: int
-    fusion_width: int
-    fusion_layers: int
-    fusion_heads: int
-    dropout: float = 0.0
+    vocab_size: Size
+    text_width: Size
+    text_layers: Layers
+    text_heads: Size
+    image_size: Size
+    patch_size: Size
+    image_width: Size
+    image_layers: Layers
+    image_heads: Size
+    fusion_width: Size
+    fusion_layers: Layers
+    fusion_heads: Size
+    dropout: Dropout = 0.0
     pad_id: int = 0
     eos_id: int = 1
-    max_length: int = 64
+    max_length: Size = 64
     """Most tokens of a question, its end included."""
-    k_text: tuple[int, ...] = ()
+    k_text: TrainedK = ()
     """Complex channel symbols per question token, rising; empty for the local model."""
-    k_image: tuple[int, ...] = ()
+    k_image: TrainedK = ()
     """Complex channel symbols per image token, rising; empty for the local model."""
 
     @classmethod
@@ -111,18 +118,13 @@ class VQACodecConfig(CodecConfig):
         return cls(preset=preset, **{name: getattr(size, name) for name in names} | changes)
 
     @property
-    def uplinks(self) -> tuple[tuple[int, ...], ...]:
-        """Two transmissions: the question's k^T, the image's k^I."""
-        return (self.k_text, self.k_image) if self.k_text or self.k_image else ()
-
-    @property
     def image_tokens(self) -> int:
         """S^I: patches and the class token; all of them cross the channel."""
         return (self.image_size // self.patch_size) ** 2 + 1
 
     @property
+    @override
     def model_name(self) -> dict[str, Any]:
-        """What tells this model from another where FLOPs and accuracy are concerned."""
         names = (
             "preset", "text_width", "text_layers", "text_heads", "vocab_size", "image_size", "patch_size",
             "image_width", "image_layers", "image_heads", "fusion_width", "fusion_layers", "fusion_heads",
@@ -130,77 +132,60 @@ class VQACodecConfig(CodecConfig):
         sizes = {name: getattr(self, name) for name in names}
         return {"name": "vqa-deit", **sizes, "answers": len(self.answers)}
 
-    def architecture_errors(self) -> list[str]:
-        """Sizes below 1, heads that do not divide their width, half patches, one k without the other."""
-        sizes = (
-            "vocab_size", "text_width", "text_layers", "text_heads", "image_size", "patch_size",
-            "image_width", "image_layers", "image_heads", "fusion_width", "fusion_layers", "fusion_heads",
-            "max_length",
-        )  # fmt: skip
-        errors = size_errors(self, *sizes)
-        if not errors:
-            for part in ("text", "image", "fusion"):
-                width, heads = getattr(self, f"{part}_width"), getattr(self, f"{part}_heads")
-                if width % heads:
-                    errors.append(f"{part}_width: {width} given, a multiple of the {heads} heads is allowed")
-            errors += patch_errors(self.image_size, self.patch_size)
-        errors += token_errors(self)
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        for part in ("text", "image", "fusion"):
+            yield from head_problems(self, f"{part}_width", f"{part}_heads")
+        yield from patch_problems(self.image_size, self.patch_size)
+        yield from token_problems(self)
         if len(set(self.answers)) < max(2, len(self.answers)):
-            errors.append("answers: at least two, all different, are allowed")
-        if not 0 <= self.dropout < 1:
-            errors.append(f"dropout: {self.dropout} given, [0, 1) is allowed")
+            yield Problem("answers", "at least two, all different, are allowed")
         if bool(self.k_text) != bool(self.k_image):
-            errors.append("--k-text and --k-image: both or none of them are needed")
-        return errors
+            yield Problem("k_text", f"both or none of it and {named('k_image')} are needed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQASetConfig:
+class VQASetConfig(SetConfig):
     """Which questions and images; the arguments of `data.questions.load.load_vqa`."""
 
-    dataset: str
-    """"easy-vqa", "vqa-v2" or "clevr"."""
-    data_dir: str | None = None
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"data_dir": ("vqa-v2", "clevr")}
 
-    def __post_init__(self) -> None:
-        raise_config_errors(empty_text_errors(self))
+    dataset: Annotated[str, Flag(metavar="NAME")] = "easy-vqa"
+    """Easy-VQA: shapes; vqa-v2 and clevr: as published, from the data folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VQARunConfig(RunConfig):
-    """What `train-deepsc --modality vqa` does.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
+    """What `train-deepsc --modality vqa` does."""
 
     modality: ClassVar[str] = "vqa"
     presets: ClassVar[Mapping[str, VQAPreset]] = VQA_PRESETS
     tasks: ClassVar[tuple[str, ...]] = VQA_TASKS
+    k_names: ClassVar[tuple[str, ...]] = VQACodecConfig.k_names
+    size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size")
 
     corpus: VQASetConfig
     preset: str = "easy"
+    """Size of the model: tiny, easy or deit-small."""
     task: str = "answer"
-    k_text: tuple[int, ...] = (8,)
-    k_image: tuple[int, ...] = (16,)
-    image_size: int | None = None
-    """Pixels a side; None: the preset's."""
-    patch_size: int | None = None
+    """Answer the question."""
+    k_text: TrainedK = (8,)
+    """Complex channel symbols per question token."""
+    k_image: TrainedK = (16,)
+    """Complex channel symbols per image token."""
+    image_size: OwnSize = None
+    """Pixels a side."""
+    patch_size: OwnSize = None
+    """Pixels a side of a token."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.init_from:  # else the checkpoint says what the sizes go with; before the images are read
-            VQACodecConfig.from_preset(
-                self.preset, answers=("yes", "no"), **self.sizes, **self.channel_fields
-            )
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Sizes that were given and replace the preset's."""
-        names = ("image_size", "patch_size")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
-
-    @property
-    def trained_k(self) -> dict[str, tuple[int, ...]]:
-        """Two transmissions: the question's k^T, the image's k^I."""
-        return {"k_text": self.k_text, "k_image": self.k_image}
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from (others := list(super().problems()))
+        if not others and not self.init_from:  # else the checkpoint says what the sizes go with
+            try:  # before the images are read
+                VQACodecConfig.from_preset(
+                    self.preset, answers=("yes", "no"), **self.sizes, **self.channel_fields
+                )
+            except SettingsError as error:
+                yield from error.problems

@@ -15,10 +15,9 @@ from data.files.errors import ToolkitError
 from data.questions.load import load_vqa
 from data.questions.sets import VQASplit
 from data.text.tokenizer import JointBPE, TextTokenizer, encode_within
-from deepsc.codec.checkpoint import Checkpoint
 from deepsc.image.model import pretrained_deit
 from deepsc.image.pixels import shift_and_flip, to_tensor
-from deepsc.modality import Dataset, Material
+from deepsc.modality import Checkpoint, Dataset, Material
 from deepsc.text.model import pad
 from deepsc.vqa.config import VQA_PRESETS, VQACodecConfig, VQARunConfig
 from deepsc.vqa.model import VQABatch, VQACodec

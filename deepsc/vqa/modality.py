@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from data.terminal.flag_types import int_list, positive_int
-from deepsc.modality import Dataset, Material, Modality, TestData
-from deepsc.train.config import TrainConfig
+from typing_extensions import override
+
+from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
 from deepsc.vqa.config import VQACodecConfig, VQARunConfig, VQASetConfig
 
 if TYPE_CHECKING:
     from deepsc.codec.base import Codec
-    from deepsc.codec.checkpoint import Checkpoint
     from deepsc.link.channel import Channel
     from deepsc.vqa.evaluate import VQAEvaluator
 
@@ -26,49 +24,24 @@ class VQAModality(Modality[VQARunConfig]):
     run_config = VQARunConfig
     codec_config = VQACodecConfig
     corpus_config = VQASetConfig
-    data_dir_datasets = ("vqa-v2", "clevr")
     example_flags = "--preset tiny"
     example_k = "--k-text 1,4 --k-image 1,4"
     has_text = True
     transmissions = ("text", "image")
 
-    def add_flags(self, model: argparse._ArgumentGroup, data: argparse._ArgumentGroup) -> None:
-        """Add k^T and k^I, the sizes that go to timm, and the questions."""
-        from data.questions.load import DATASETS
-
-        model.add_argument("--k-text", type=int_list, default=(8,), metavar="K[,K...]",
-                           help="complex channel symbols per question token")  # fmt: skip
-        model.add_argument("--k-image", type=int_list, default=(16,), metavar="K[,K...]",
-                           help="complex channel symbols per image token")  # fmt: skip
-        model.add_argument("--image-size", type=positive_int, metavar="N", help="pixels a side")
-        model.add_argument("--patch-size", type=positive_int, metavar="N", help="pixels a side of a token")
-        data.add_argument("--dataset", choices=DATASETS, default="easy-vqa",
-                          help="easy-vqa: shapes; the others as published, from --data-dir")  # fmt: skip
-
-    def config_from_args(
-        self, args: argparse.Namespace, *, training: TrainConfig, **shared: Any
-    ) -> VQARunConfig:
-        """Flags to config."""
-        names = ("k_text", "k_image", "image_size", "patch_size")
-        return VQARunConfig(
-            corpus=VQASetConfig(dataset=args.dataset, data_dir=args.data_dir),
-            training=training,
-            **{name: getattr(args, name) for name in names},
-            **shared,
-        )
-
+    @override
     def codec(self, config: VQACodecConfig) -> Codec:
-        """The model."""
         from deepsc.vqa.model import VQACodec
 
         return VQACodec(config)
 
+    @override
     def material(self, config: VQARunConfig, initial: Checkpoint | None) -> Material:
-        """Images, questions, tokenizer and starting weights."""
         from deepsc.vqa.material import vqa_material
 
         return vqa_material(config, initial)
 
+    @override
     def test_data(
         self,
         document: Mapping[str, Any],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsc.codec.checkpoint import from_pretrained
+from deepsc.checkpoint import from_pretrained
 from deepsc.command import build_parser, config_from_args, main
 from deepsc.modality import modality_names
 
@@ -70,29 +70,29 @@ def test_own_corpus(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("--k", "0"), "--k: '0' given"),
-        (("--k", "8,4"), "--k: '8,4' given"),
+        (("--k", "0"), "--k: 0 given, 1 to 4096 is allowed"),
+        (("--k", "8,4"), "--k: 8,4 given, rising values"),
         (("--k", "four"), "--k: 'four' given"),
-        (("--snr-db", "nan"), "--snr-db: 'nan' given"),
-        (("--snr-db=18:-6",), "--snr-db: '18:-6' given"),
-        (("--epochs", "0"), "--epochs: '0' given"),
+        (("--snr-db", "nan"), "--snr-db: nan given"),
+        (("--snr-db=18:-6",), "--snr-db: 18:-6 given, LOW:HIGH with LOW <= HIGH"),
+        (("--epochs", "0"), "--epochs: 0 given, at least 1"),
         (("--learning-rate", "-1"), "--learning-rate"),
         (("--seed", "-3"), "--seed"),
-        (("--preset", "huge"), "--preset: invalid choice: 'huge'"),
-        (("--channel", "wire"), "--channel: invalid choice: 'wire'"),
+        (("--preset", "huge"), "--preset: 'huge' given, allowed: tiny"),
+        (("--channel", "wire"), "--channel: 'wire' given, allowed: awgn, rayleigh, rician"),
         (("--rician-factor", "-2", "--channel", "rician"), "--rician-factor"),
         (("--pair", "en-en"), "--pair: 'en-en' given"),
         (("--pair", "en-xx"), "--pair: 'en-xx' given"),
-        (("--source", "a.txt"), "--source and --target must be given together"),
+        (("--source", "a.txt"), "--target: none given, --source and --target must be given together"),
         (("--init-from", "nowhere"), "nowhere: not a checkpoint"),
         (("--device", "tpu7"), "--device: 'tpu7'"),
         (("--device", "gpu"), "--device: 'gpu' given, allowed: cpu, cuda"),
         (("--device", "meta"), "--device: 'meta' given, allowed: cpu, cuda"),
-        (("--device", ""), "--device: '' given, allowed: cpu, cuda"),
-        (("--init-from", ""), "--init-from: '' given"),
-        (("--pretrained", ""), "--pretrained: '' given"),
-        (("--data-dir", ""), "--data-dir: '' given"),
-        (("--data-dir", "data"), "--data-dir: given, --dataset multi30k alone"),
+        (("--device", ""), "--device '' given"),
+        (("--init-from", ""), "--init-from '' given"),
+        (("--pretrained", ""), "--pretrained '' given"),
+        (("--data-dir", ""), "--data-dir '' given"),
+        (("--data-dir", "data"), "--data-dir: data given, --dataset multi30k alone"),
         (("--channel", "none", "--k", "4"), "--k: given, --channel none"),
         (("--channel", "none", "--k", "16"), "--k: given, --channel none"),
         (("--channel", "none", "--snr-db", "3"), "--snr-db: given, --channel none"),
@@ -100,8 +100,8 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--channel", "none", "--csi", "none"), "--csi: given, --channel none"),
         (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
         (("--learning-rate", "1e308"), "--learning-rate"),
-        (("--k", "1048576"), "--k: [1048576] given, rising whole numbers of 1 to 4096"),
-        (("--snr-db=-1e308:1e308",), "--snr-db: -1e+308:1e+308 given"),
+        (("--k", "1048576"), "--k: 1048576 given, 1 to 4096"),
+        (("--snr-db=-1e308:1e308",), "--snr-db: -1e+308 given, -100 to 100"),
         (("--epochs", "9" * 20), "--epochs"),
         (("--batch-tokens", "9" * 20), "--batch-tokens"),
         (("--patience", "9" * 20), "--patience"),
@@ -138,23 +138,23 @@ FILES = ["--source", "a.txt", "--target", "b.txt"]
         ),
         ("text", ["--caption-count", "8000"], "--caption-count: 8000 given, --dataset captions alone"),
         ("text", ["--dataset", "multi30k", "--caption-count", "9"], "--caption-count: 9 given"),
-        ("text", ["--source", "", "--target", "b.txt"], "--source: '' given"),
-        ("image", ["--folder", ""], "--folder: '' given"),
-        ("image", ["--folder", "a", "--data-dir", "b"], "--data-dir: given, --dataset cifar10 alone"),
-        ("image", ["--dataset", "digits", "--data-dir", "b"], "--data-dir: given, --dataset cifar10 alone"),
-        ("vqa", ["--data-dir", "b"], "--data-dir: given, --dataset vqa-v2 and clevr alone"),
+        ("text", ["--source", "", "--target", "b.txt"], "--source '' given"),
+        ("image", ["--folder", ""], "--folder '' given"),
+        ("image", ["--folder", "a", "--data-dir", "b"], "--data-dir: b given, --dataset cifar10 alone"),
+        ("image", ["--dataset", "digits", "--data-dir", "b"], "--data-dir: b given, --dataset cifar10 alone"),
+        ("vqa", ["--data-dir", "b"], "--data-dir: b given, --dataset vqa-v2 and clevr alone"),
         ("vqa", ["--channel", "none", "--k-text", "8"], "--k-text: given, --channel none"),
         ("vqa", ["--channel", "none", "--k-image", "8"], "--k-image: given, --channel none"),
-        ("vqa", ["--k-text", "5000"], "--k-text: [5000] given"),
+        ("vqa", ["--k-text", "5000"], "--k-text: 5000 given, 1 to 4096"),
         ("image", ["--dataset", "digits", "--image-size", "1000000"], "--image-size: 1000000 given"),
         (
             "image",
             ["--dataset", "digits", "--image-size", "4096", "--patch-size", "4"],
-            "1048576 patches given",
+            "into 1048576 patches; at most",
         ),
         ("image", ["--dataset", "digits", "--depth", "9999999"], "depth: 9999999 given"),
         ("image", ["--folder", "a", "--dataset", "cifar10"], "--dataset: 'cifar10' given, --folder has none"),
-        ("image", ["--folder", "a"], "--folder: a holds no images"),
+        ("image", ["--folder", "a"], "--folder: a: no such folder"),
     ],
 )
 def test_what_the_data_do_not_read_is_refused(
@@ -168,7 +168,7 @@ def test_what_the_data_do_not_read_is_refused(
 def test_an_empty_output_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     """It would be the folder that one happens to stand in."""
     monkeypatch.chdir(tmp_path)
-    assert "--output: '' given" in complaint(capsys, *SMALL, "--output", "")
+    assert "--output '' given" in complaint(capsys, *SMALL, "--output", "")
     assert not list(tmp_path.iterdir())
 
 
@@ -270,6 +270,33 @@ def test_the_help_says_what_the_data_are_by_default(capsys: pytest.CaptureFixtur
         assert all(f"(default: {value})" in shown for value in defaults)
 
 
+def printed_config(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([*flags, "--print-config"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("channel", [("--channel", "rician", "--rician-factor", "2"), ("--channel", "none")])
+def test_a_printed_config_makes_the_same_run(
+    channel: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(printed_config(capsys, *SMALL, *channel, "--device", "cpu"))
+    assert printed_config(capsys, "--config", str(file)) == file.read_text()
+    assert "epochs: 3" in printed_config(capsys, "--config", str(file), "--epochs", "3")
+
+
+def test_a_mistake_in_a_config_file_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("modality: text\ntraining: {epochs: 0, channel: {kind: wire}}\nk: [0]\n")
+    line = complaint(capsys, "--config", str(file))
+    for part in (".epochs: 0 given", ".kind: 'wire' given, allowed: awgn", "k: 0 given"):
+        assert part in line
+    file.write_text("modality: text\ntraining: {channel: null}\n")
+    assert "--k: given, --channel none" in complaint(capsys, "--config", str(file), "--k", "3")
+
+
 @pytest.mark.parametrize("modality", modality_names())
 def test_the_help_has_examples_of_the_modality(modality: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -278,7 +305,7 @@ def test_the_help_has_examples_of_the_modality(modality: str, capsys: pytest.Cap
     local, codec = (line.split()[1:] for line in shown.splitlines() if line.startswith("  train-deepsc "))
     configs = [config_from_args(build_parser(modality).parse_args(flags)) for flags in (local, codec)]
     assert {config.modality for config in configs} == {modality}
-    assert configs[0].training.channel == "none"
+    assert configs[0].training.channel is None
     assert all(len(k) > 1 for k in configs[1].trained_k.values())
     assert configs[1].init_from == configs[0].output
 

@@ -23,7 +23,7 @@ from support.mutations import (
 
 from accuracy_maps.sweep.sweep import _open
 from data.files.documents import LARGEST_JSON
-from deepsc.codec.checkpoint import (
+from deepsc.checkpoint import (
     Checkpoint,
     _fingerprint,
     from_pretrained,

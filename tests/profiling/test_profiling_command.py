@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data.files.errors import ToolkitError
-from deepsc.codec.checkpoint import write_config
+from deepsc.checkpoint import write_config
 from deepsc.text.config import TextCodecConfig
 from profiling import FlopsFile
 from profiling.closed.parts import split

@@ -11,7 +11,7 @@ from support.mutations import damaged_bytes, damaged_documents, outcome, refused
 
 from data.files.documents import LARGEST_JSON
 from data.files.errors import ToolkitError
-from deepsc.codec.checkpoint import write_config
+from deepsc.checkpoint import write_config
 from deepsc.text.config import TextCodecConfig
 from profiling import FlopsFile
 from profiling.command import codec_config

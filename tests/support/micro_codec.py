@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from deepsc.config import TrainConfig
 from deepsc.text.config import (
     TEXT_PRESETS,
     CorpusConfig,
     TextPreset,
     TextRunConfig,
 )
-from deepsc.train.config import TrainConfig
 
 MICRO = TextPreset(
     d_model=32, layers=1, heads=2, d_ff=64, vocab_size=700, dropout=0.1, learning_rate=1e-2, warmup_steps=5,
@@ -34,4 +34,4 @@ def use_micro_preset(patch: pytest.MonkeyPatch) -> None:
 def run_config(output: Path, *, training: dict[str, Any] | None = None, **changes: Any) -> TextRunConfig:
     schedule: dict[str, Any] = {"epochs": 2, "batch_tokens": 512, "learning_rate": 1e-2, "warmup_steps": 5}
     fields: dict[str, Any] = {"corpus": CAPTIONS, "preset": "micro", "k": (2, 4, 6), "output": str(output)}
-    return TextRunConfig(training=TrainConfig(**schedule | (training or {})), **fields | changes)
+    return TextRunConfig(training=TrainConfig.from_dict(schedule | (training or {})), **fields | changes)

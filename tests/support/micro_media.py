@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from deepsc.config import TrainConfig
 from deepsc.image.config import ImageRunConfig, ImageSetConfig
-from deepsc.train.config import TrainConfig
 from deepsc.vqa.config import VQARunConfig, VQASetConfig
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (40, 40, 230)}
@@ -24,7 +24,7 @@ def image_run(output: Path, *, training: dict[str, Any] | None = None, **changes
     fields: dict[str, Any] = {
         "corpus": ImageSetConfig(dataset="digits"), "preset": "tiny", "k": (1, 4), "output": str(output)
     }  # fmt: skip
-    return ImageRunConfig(training=TrainConfig(**schedule | (training or {})), **fields | changes)
+    return ImageRunConfig(training=TrainConfig.from_dict(schedule | (training or {})), **fields | changes)
 
 
 def vqa_run(
@@ -38,7 +38,7 @@ def vqa_run(
         "corpus": VQASetConfig(dataset="clevr", data_dir=str(data_dir)), "preset": "tiny",
         "k_text": (1, 3), "k_image": (1, 2), "output": str(output),
     }  # fmt: skip
-    return VQARunConfig(training=TrainConfig(**schedule | (training or {})), **fields | changes)
+    return VQARunConfig(training=TrainConfig.from_dict(schedule | (training or {})), **fields | changes)
 
 
 def write_clevr(root: Path, *, train: int = 80, test: int = 30) -> Path:

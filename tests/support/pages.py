@@ -59,7 +59,7 @@ def run_page(page: str, *, commands: Commands) -> list[list[str]]:
     ran = []
     for fence in fences(page):
         if fence.language == "python" and not fence.title:
-            exec(compile(fence.code, f"docs/{page}", "exec"), names)
+            exec(compile(fence.code, f"docs/{page}", "exec", dont_inherit=True), names)
         elif fence.language == "sh":
             ran += run_shell(fence.code, commands=commands)
     return ran

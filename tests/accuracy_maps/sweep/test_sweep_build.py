@@ -27,7 +27,7 @@ from accuracy_maps.sweep.config import MapConfig, require_size
 from accuracy_maps.sweep.score import assemble_map
 from data.files.errors import ToolkitError
 from data.text.parallel import ParallelCorpus
-from deepsc.codec.checkpoint import Checkpoint
+from deepsc.checkpoint import Checkpoint
 from deepsc.text.evaluate import TextEvaluator, decode_sentences, encode_sentences
 from deepsc.text.model import TextCodec
 

@@ -52,12 +52,12 @@ def test_given_again_the_command_finds_all_of_it_done(
 
 KILLED = """
 import os, signal, sys
-import deepsc.codec.checkpoint
+import deepsc.checkpoint
 from accuracy_maps.command import main
 from accuracy_maps.sweep.sweep import Sweep
 from deepsc.text.evaluate import TextEvaluator
 place, calls = sys.argv[1], []
-write, measure = deepsc.codec.checkpoint.save_file, Sweep.measure
+write, measure = deepsc.checkpoint.save_file, Sweep.measure
 def written(tensors, path, metadata):
     if f"map-{place}" in path:
         calls.append(path)
@@ -71,7 +71,7 @@ def measured(self, group):
     if place == "cell" and len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return measure(self, group)
-deepsc.codec.checkpoint.save_file = written
+deepsc.checkpoint.save_file = written
 Sweep.measure, TextEvaluator.together = measured, 2
 main(sys.argv[2:])
 """

@@ -7,7 +7,7 @@ import pytest
 
 from accuracy_maps import load_map
 from data.images.load import load_images
-from deepsc.codec.checkpoint import from_pretrained
+from deepsc.checkpoint import from_pretrained
 from deepsc.image.evaluate import ImageEvaluator
 from deepsc.image.model import ImageCodec
 from deepsc.link.channel import Channel

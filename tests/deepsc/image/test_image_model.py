@@ -23,7 +23,7 @@ from data.images import read as image_files
 from data.images.load import load_images
 from data.images.read import read_image
 from data.images.sets import ImageSet
-from deepsc.codec.checkpoint import (
+from deepsc.checkpoint import (
     Checkpoint,
     from_pretrained,
     read_config,
@@ -108,10 +108,10 @@ def test_sizes_go_to_timm_and_a_slice_is_cut_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
-        ({"patch_size": 5}, "a multiple of --patch-size 5 is allowed"),
-        ({"split": 4}, "--split: 4 given, 1 to 3 is allowed"),
-        ({"split": 0}, "--split"),
-        ({"k": (4, 2)}, "--k"),
+        ({"patch_size": 5}, "a multiple of patch_size 5 is allowed"),
+        ({"split": 4}, "split: 4 given, 1 to 3 is allowed"),
+        ({"split": 0}, "split"),
+        ({"k": (4, 2)}, "k"),
         ({"heads": 5}, "heads"),
     ],
 )
@@ -336,7 +336,7 @@ def test_a_corrupt_photograph_shows_before_the_training(
         modality("image").test_data(document, options={"skip_bad": False}, **options)
     assert modality("image").test_data(document, options={"skip_bad": True}, **options).items == 24
     digits = {"corpus": {"dataset": "digits"}, "task": "classify"}
-    with pytest.raises(ToolkitError, match="--skip-bad: given, digits has no --folder"):
+    with pytest.raises(ToolkitError, match="skip_bad: given, digits has no folder"):
         modality("image").test_data(digits, options={"skip_bad": True}, **options)
 
 
@@ -427,7 +427,7 @@ def test_a_run_is_resumed_from_the_same_pretrained_weights_alone(
     with pytest.raises(ToolkitError, match="first epoch"):
         train_codec(run, stop_after_steps=1)
     shutil.copy(image_folders["codec"] / "model.safetensors", path)
-    with pytest.raises(ToolkitError, match=r"--resume: .* holds another run: init_from was"):
+    with pytest.raises(ToolkitError, match=r"resume: .* holds another run: init_from was"):
         train_codec(run)
 
 
@@ -562,17 +562,17 @@ def test_retrieval_ranks_the_gallery(local: ImageCodec, digits: ImageSet) -> Non
 
 
 def test_a_run_refuses_what_it_cannot_do(tmp_path: Path, image_folders: dict[str, Path]) -> None:
-    with pytest.raises(ToolkitError, match=r"--preset: 'huge'.*--task: 'paint'.*--k: none given"):
+    with pytest.raises(ToolkitError, match=r"preset: 'huge'.*task: 'paint'.*k: none given"):
         image_run(tmp_path, preset="huge", task="paint", k=())
-    with pytest.raises(ToolkitError, match="--augment"):
+    with pytest.raises(ToolkitError, match="augment"):
         image_run(tmp_path, augment="heavy")
     local = str(image_folders["local"])
-    with pytest.raises(ToolkitError, match=f"--preset: 'deit-small' given, --init-from {local} has 'tiny'"):
+    with pytest.raises(ToolkitError, match=f"preset: 'deit-small' given, init_from {local} has 'tiny'"):
         train_codec(image_run(tmp_path / "run", init_from=local, preset="deit-small"))
-    with pytest.raises(ToolkitError, match="--depth: 6 given"):
+    with pytest.raises(ToolkitError, match="depth: 6 given"):
         train_codec(image_run(tmp_path / "run", init_from=local, depth=6))
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ToolkitError, match="--init-from and --pretrained"):
+    with pytest.raises(ToolkitError, match="init_from: given beside pretrained"):
         image_run(tmp_path, init_from="a", pretrained="b")
     assert ImageRunConfig.modality == "image"
 

@@ -1,9 +1,12 @@
 """Channels against theory: powers, error rates, equaliser, gradients."""
 
+import dataclasses
 import math
+import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
@@ -11,10 +14,16 @@ import torch
 from torch import Tensor
 
 from data.files.errors import ToolkitError
+from data.settings import Range
 from deepsc.link.channel import (
+    AWGN,
     CHANNELS,
     FADINGS,
     Channel,
+    Rayleigh,
+    Rician,
+    channel_fields,
+    channel_from_fields,
     complex_normal,
 )
 
@@ -230,13 +239,13 @@ def test_complex_normal_has_unit_power() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "nakagami"}, "--channel: 'nakagami' given, allowed: awgn, rayleigh, rician"),
-        ({"fading": "fast"}, "--fading: 'fast' given"),
-        ({"csi": "partial"}, "--csi: 'partial' given"),
-        *(({"rician_factor": factor}, "--rician-factor") for factor in (-1.0, math.nan, math.inf)),
+        ({"kind": "nakagami"}, "kind: 'nakagami' given, allowed: awgn, rayleigh, rician"),
+        ({"fading": "fast"}, "fading: 'fast' given"),
+        ({"csi": "partial"}, "csi: 'partial' given"),
+        *(({"rician_factor": factor}, "rician_factor") for factor in (-1.0, math.nan, math.inf)),
     ],
 )
-def test_wrong_channels_name_the_flag(change: dict[str, Any], message: str) -> None:
+def test_wrong_channels_name_the_field(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ToolkitError, match=message):
         Channel(**change)
 
@@ -248,3 +257,31 @@ def test_an_snr_that_is_not_a_number_is_refused(snr_db: float) -> None:
     send: Callable[[], Tensor] = lambda: Channel().receive(x, one, snr, generator=seeded())  # noqa: E731
     with pytest.raises(ToolkitError, match=f"SNR: {snr_db} dB given"):
         send()
+
+
+def test_a_name_makes_the_channel_of_its_class() -> None:
+    for cls, kind in ((AWGN, "awgn"), (Rayleigh, "rayleigh"), (Rician, "rician")):
+        assert Channel(kind=kind, csi="none") == cls(csi="none")
+        assert type(pickle.loads(pickle.dumps(cls()))) is cls
+    with pytest.raises(ToolkitError, match="kind: 'awgn' given, Rician is 'rician'"):
+        dataclasses.replace(Rician(), kind="awgn")
+
+
+def test_a_channel_of_ones_own_is_known_by_its_name_and_takes_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deepsc.link.channel._channels", {"awgn": AWGN})
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fog(Channel):
+        kind: str = "fog"
+        density: Annotated[float, Range(0)] = 1.0
+
+    fog = Channel(kind="fog", fading="symbol")
+    assert fog == Fog(fading="symbol")
+    fields = channel_fields(Fog(density=2.0))
+    assert fields["density"] == 2.0
+    assert channel_from_fields({**fields, "epochs": 3}) == (Fog(density=2.0), {"epochs": 3})
+    for kind in ("awgn", "none"):
+        with pytest.raises(ToolkitError, match=f"kind '{kind}' given, which is another channel's"):
+            type("Clear", (Channel,), {"kind": kind})

@@ -8,7 +8,7 @@ from nltk.translate.bleu_score import corpus_bleu as nltk_corpus_bleu
 
 from data.files.errors import ToolkitError
 from data.text.parallel import ParallelCorpus
-from deepsc.codec.checkpoint import Checkpoint
+from deepsc.checkpoint import Checkpoint
 from deepsc.link.channel import Channel
 from deepsc.text.bleu_tokenizer import choose_tokenizer, scorer, tokenizer_of
 from deepsc.text.config import CorpusConfig

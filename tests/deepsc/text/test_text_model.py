@@ -7,7 +7,7 @@ import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from data.text.parallel import ParallelCorpus
-from deepsc.codec.checkpoint import Checkpoint
+from deepsc.checkpoint import Checkpoint
 from deepsc.link.channel import Channel
 from deepsc.link.transmit import link_at
 from deepsc.text.config import TextCodecConfig

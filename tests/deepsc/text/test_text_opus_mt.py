@@ -12,13 +12,13 @@ from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 from data.files.errors import ToolkitError
 from data.files.provenance import sha256_of
 from data.text.parallel import load_parallel
-from deepsc.codec.checkpoint import from_pretrained
+from deepsc.checkpoint import from_pretrained
 from deepsc.command import main
+from deepsc.config import TrainConfig
 from deepsc.text.config import CorpusConfig, TextRunConfig
 from deepsc.text.evaluate import decode_sentences, encode_sentences
 from deepsc.text.model import TextCodec
 from deepsc.text.opus_mt import load_opus_mt
-from deepsc.train.config import TrainConfig
 from deepsc.train.run import train_codec
 
 

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from accuracy_maps.sweep.sweep import describe
 from data.files.errors import ToolkitError
 from data.files.record import Record
-from deepsc.codec.checkpoint import Checkpoint, from_pretrained, read_header
+from deepsc.checkpoint import Checkpoint, from_pretrained, read_header
 from deepsc.modality import modality
 from deepsc.text.config import CorpusConfig, TextRunConfig
 from deepsc.train import loop as training
@@ -71,7 +71,7 @@ def test_seed_decides_the_run(make_run: MakeRun) -> None:
 
 def test_resume_of_another_run_is_refused_by_field(make_run: MakeRun) -> None:
     train_codec(make_run(training={"epochs": 1}))
-    with pytest.raises(ToolkitError, match=r"--output: .* holds a run already; give --resume"):
+    with pytest.raises(ToolkitError, match=r"output: .* holds a run already; give resume"):
         train_codec(make_run(training={"epochs": 1}))
     with pytest.raises(ToolkitError, match=r"training\.epochs was 1, is now 2$"):
         train_codec(make_run(training={"epochs": 2}, resume=True))
@@ -165,7 +165,7 @@ def test_schedule_warms_up_then_falls_to_zero() -> None:
 
 
 def test_loss_that_is_not_finite_stops_the_run_and_names_the_flag(make_run: MakeRun) -> None:
-    with pytest.raises(ToolkitError, match="--learning-rate"):
+    with pytest.raises(ToolkitError, match="learning_rate"):
         train_codec(make_run(training={"learning_rate": 1e30, "clip_norm": 1e30}))
 
 
@@ -185,7 +185,7 @@ def test_truncated_state_is_refused_and_left_alone(make_run: MakeRun, tmp_path: 
 
 def test_a_folder_without_a_finished_step_may_be_used_again(make_run: MakeRun) -> None:
     """What advises a lower learning rate must not refuse the folder that it is tried in."""
-    with pytest.raises(ToolkitError, match=r"try a lower --learning-rate$"):
+    with pytest.raises(ToolkitError, match=r"try a lower learning_rate$"):
         train_codec(make_run(training={"learning_rate": 1e30, "clip_norm": 1e30}))
     folder = Path(make_run().output)
     (folder / "opus-mt-tokenizer").mkdir()  # of a failed run with other weights: not this one's tokenizer
@@ -201,7 +201,7 @@ def test_a_folder_with_a_finished_step_is_kept(make_run: MakeRun, monkeypatch: p
     with pytest.raises(ToolkitError, match="holds a run already"):
         train_codec(make_run(training={"checkpoint_steps": 1, "learning_rate": 1e-3}))
     monkeypatch.setattr(training, "shared_loss", lambda *_args, **_options: torch.tensor(float("nan")))
-    with pytest.raises(ToolkitError, match=r"try a lower --learning-rate, in another --output"):
+    with pytest.raises(ToolkitError, match=r"try a lower learning_rate, in another output"):
         train_codec(make_run(training={"checkpoint_steps": 1}, resume=True))
 
 
@@ -223,7 +223,7 @@ def test_an_output_that_is_a_file_is_refused_before_the_data_are_read(
     config = dataclasses.replace(
         make_run(corpus=CorpusConfig(dataset="none")), output=str(tmp_path / "file" / below)
     )
-    with pytest.raises(ToolkitError, match=r"--output: .*file is a file; a folder is allowed"):
+    with pytest.raises(ToolkitError, match=r"output: .*file is a file; a folder is allowed"):
         train_codec(config)
 
 
@@ -240,7 +240,7 @@ def test_a_step_that_memory_cannot_hold_is_one_line(
             raise error
 
         monkeypatch.setattr(training, "shared_loss", full)
-        with pytest.raises(ToolkitError, match="--batch-tokens"):
+        with pytest.raises(ToolkitError, match="batch_tokens"):
             train_codec(make_run(training={"epochs": 1}))
 
 

@@ -17,11 +17,11 @@ from support.needed import need
 
 from data.files.errors import ToolkitError
 from data.files.lock import LOCK_NAME
+from deepsc.checkpoint import Checkpoint
 from deepsc.codec.base import Batch
-from deepsc.codec.checkpoint import Checkpoint
 from deepsc.command import main
+from deepsc.config import TrainConfig
 from deepsc.text.config import TextRunConfig
-from deepsc.train.config import TrainConfig
 from deepsc.train.links import draw_links
 from deepsc.train.loop import dropout_seed, shared_loss
 from deepsc.train.processes import Processes
@@ -65,7 +65,7 @@ def test_parts_of_a_vqa_batch_sum_to_its_loss(
     vqa_folders: dict[str, Path], clevr: Path, tmp_path: Path
 ) -> None:
     """Images keep their questions."""
-    from deepsc.codec.checkpoint import from_pretrained
+    from deepsc.checkpoint import from_pretrained
     from deepsc.modality import modality
 
     checkpoint = from_pretrained(vqa_folders["codec"])
@@ -115,7 +115,7 @@ def test_every_process_draws_its_own_dropout() -> None:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    from deepsc.codec.checkpoint import read_header
+    from deepsc.checkpoint import read_header
 
     path = folder / "state.safetensors"
     return {"position": json.loads(read_header(path)["position"]), "weights": load_file(path)}

@@ -13,10 +13,10 @@ from accuracy_maps.sweep.config import MAX_SEED
 from data.files.errors import ToolkitError
 from data.questions.load import load_vqa
 from data.questions.sets import VQASet, VQASplit
-from deepsc.codec.checkpoint import Checkpoint, from_pretrained
+from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.config import TrainConfig
 from deepsc.image.pixels import to_tensor
 from deepsc.link.channel import Channel
-from deepsc.train.config import TrainConfig
 from deepsc.train.links import draw_links
 from deepsc.train.run import train_codec
 from deepsc.vqa import material as vqa_run_module
@@ -218,7 +218,7 @@ def test_each_transmission_answers_to_its_own_k_and_snr_alone(trained: Checkpoin
 def test_a_run_refuses_what_it_cannot_do(
     vqa_folders: dict[str, Path], image_folders: dict[str, Path], clevr: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ToolkitError, match=r"--k-text: none given.*--k-image: none given"):
+    with pytest.raises(ToolkitError, match=r"k_text: none given.*k_image: none given"):
         vqa_run(tmp_path, clevr, k_text=(), k_image=())
     with pytest.raises(ToolkitError, match="is of modality image, vqa is allowed"):
         train_codec(vqa_run(tmp_path / "run", clevr, init_from=str(image_folders["local"])))

@@ -10,7 +10,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,32 +24,14 @@ from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists, is_file, require_file
 from data.files.provenance import sha256_of
 from data.files.schema import typed
-from data.text.tokenizer import JointBPE, TextTokenizer, load_tokenizer
+from data.text.tokenizer import JointBPE, load_tokenizer
 from deepsc.codec.base import Codec
 from deepsc.codec.config import CodecConfig
-from deepsc.modality import Modality, modality
-from deepsc.train.config import TrainConfig
+from deepsc.config import TrainConfig
+from deepsc.modality import Checkpoint, Modality, modality
 
 KIND = "deepsc-checkpoint"
 SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checkpoint:
-    """A trained codec and what is needed to use it."""
-
-    codec: Codec
-    tokenizer: TextTokenizer | None
-    """None where nothing is text."""
-    document: Mapping[str, Any]
-    """config.json: modality, task, codec, training, corpus, provenance."""
-    metrics: Mapping[str, Any]
-    """What the weights' file says of itself: step, epoch, validation loss."""
-    sha256: str
-    """Which model it is: `model_sha256` of the weights."""
-    file_sha256: str
-    """Checksum of the file model.safetensors, by which files of earlier releases tell models apart. Equal
-    models differ in it, since safetensors writes the metadata in any order."""
 
 
 def write_config(folder: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
@@ -111,7 +92,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     tokenizer = load_tokenizer(folder) if kind.has_text else None
     if isinstance(tokenizer, JointBPE) and tokenizer.vocab_size > getattr(config, "vocab_size", math.inf):
         raise ToolkitError(f"{folder / 'tokenizer.json'}: has more tokens than the model; make it again")
-    return Checkpoint(
+    checkpoint = Checkpoint(
         codec=codec.to(device).eval(),
         tokenizer=tokenizer,
         document=document,
@@ -119,6 +100,14 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         sha256=model_sha256(weights),
         file_sha256=sha256_of(weights),
     )
+    with parsing(folder / "config.json"):  # each is parsed here, once
+        assert checkpoint.task, checkpoint.training
+        assert checkpoint.corpus
+    return checkpoint
+
+
+load = from_pretrained
+"""`deepsc.load(folder)`."""
 
 
 def model_sha256(weights: str | os.PathLike[str]) -> str:

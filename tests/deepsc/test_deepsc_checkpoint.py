@@ -14,7 +14,7 @@ from support.full_disk import files_limited_to
 from support.micro_codec import use_micro_preset
 
 from data.files.errors import ToolkitError
-from deepsc.codec.checkpoint import (
+from deepsc.checkpoint import (
     Checkpoint,
     from_pretrained,
     model_sha256,
@@ -44,6 +44,20 @@ def test_loaded_codec_is_the_saved_one(trained: Checkpoint, copy: Path) -> None:
     assert again.sha256 == trained.sha256
     assert again.codec.config == trained.codec.config
     assert again.tokenizer.encode(["the man sleeps"]) == trained.tokenizer.encode(["the man sleeps"])
+
+
+def test_a_checkpoint_says_what_it_was_trained_on(trained: Checkpoint, copy: Path) -> None:
+    """The blocks of config.json, each parsed once."""
+    assert trained.training.to_dict() == trained.document["training"]
+    assert trained.training is trained.training
+    assert dataclasses.asdict(trained.corpus) == trained.document["corpus"]
+    assert (trained.modality.name, trained.task) == ("text", "translate")
+    for block, value in (("training", {"epochs": 0}), ("corpus", {"pair": 3}), ("task", "paint")):
+        document = dict(trained.document)
+        document[block] = value if isinstance(value, str) else {**document[block], **value}
+        (copy / "config.json").write_text(json.dumps(document))
+        with pytest.raises(ToolkitError, match=r"config\.json: "):
+            from_pretrained(copy)
 
 
 def test_equal_models_have_one_identity(

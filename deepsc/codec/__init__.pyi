@@ -1,0 +1,9 @@
+from .base import Batch, Codec, TensorBatch
+from .config import CodecConfig
+
+__all__ = [
+    "Batch",
+    "Codec",
+    "CodecConfig",
+    "TensorBatch",
+]

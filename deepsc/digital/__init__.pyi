@@ -1,0 +1,13 @@
+from .baseline import Digital
+from .channel_code import ChannelCode, channel_code
+from .images import image_versions
+from .text import TextSource, code_names
+
+__all__ = [
+    "ChannelCode",
+    "Digital",
+    "TextSource",
+    "channel_code",
+    "code_names",
+    "image_versions",
+]

@@ -1,0 +1,16 @@
+from .channel import AWGN, Channel, Rayleigh, Rician, channel_names
+from .jsc import JSCDecoder, JSCEncoder
+from .transmit import Link, link_at, transmit
+
+__all__ = [
+    "AWGN",
+    "Channel",
+    "JSCDecoder",
+    "JSCEncoder",
+    "Link",
+    "Rayleigh",
+    "Rician",
+    "channel_names",
+    "link_at",
+    "transmit",
+]
