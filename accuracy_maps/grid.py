@@ -11,25 +11,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from accuracy_maps.channels import CHANNELS
 from accuracy_maps.envelope import Array, monotone_envelope
 from data.files.atomic import write_text
 from data.files.documents import read_document, write_json
 from data.files.errors import ToolkitError, parsing
 from data.files.printable import csv_text
 from data.files.schema import numbers, typed
+from data.settings import named
 
 KIND = "accuracy-map"
-
-
 _K_UNIT = "complex channel symbols per token"
-
-
 _SNR_UNIT = "dB, E_s/N_0 per complex symbol"
-
-
-CHANNELS = ("awgn", "rayleigh", "rician")
-
-
 GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
 
 
@@ -188,11 +181,11 @@ class MeasuredGrid:
                 fields[name] = typed(document, name, tuple[kind, ...])  # type: ignore[valid-type]
             return cls(**fields)
 
-    def require(self, flag: str, path: str, wanted: Mapping[str, str]) -> None:
+    def require(self, setting: str, path: str, wanted: Mapping[str, str]) -> None:
         """Check that a map belongs to what it is to be compared with.
 
         Args:
-            flag: that names it.
+            setting: that names it, such as "beside".
             path: of its file.
             wanted: what its fields must be, of `modality`, `task` and `channel`.
 
@@ -200,8 +193,10 @@ class MeasuredGrid:
             ToolkitError: if one is another.
         """
         for name, value in wanted.items():
-            if (found := getattr(self, name)) != value:
-                raise ToolkitError(f"{flag}: {path} is of {name} {found}, one of {value} is allowed")
+            if (stored := getattr(self, name)) != value:
+                raise ToolkitError(
+                    f"{named(setting)}: {path} is of {name} {stored}, one of {value} is allowed"
+                )
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line a cell: its place on the axes, accuracy and ratio with intervals, envelope, and

@@ -9,11 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from accuracy_maps.envelope import Array, monotone_envelope
-from accuracy_maps.grid import CHANNELS, MeasuredGrid
+from accuracy_maps.envelope import Array
+from accuracy_maps.grid import MeasuredGrid
 from data.files.errors import ToolkitError
-
-__all__ = ["CHANNELS", "AccuracyMap", "monotone_envelope"]
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from data.files.errors import ToolkitError, parsing
 from data.files.provenance import sha256_of
 from data.files.schema import numbers, typed
 from data.page.html import check_html, provenance_rows, write_page
+from data.settings import named
 
 TEMPLATES = Path(__file__).parent / "templates"
 AXIS_LABELS = {
@@ -90,10 +91,10 @@ def _baseline(accuracy_map: MeasuredGrid, path: str | os.PathLike[str]) -> Accur
     found = load_map(path)
     if found.model.get("baseline") != "digital" or not isinstance(found, AccuracyMap):
         raise ToolkitError(
-            f"--digital: {path} is the map of a codec, one made with --baseline digital is allowed"
+            f"{named('digital')}: {path} is the map of a codec, one made with --baseline digital is allowed"
         )
     wanted = {name: getattr(accuracy_map, name) for name in ("modality", "task", "channel")}
-    found.require("--digital", str(path), wanted)
+    found.require("digital", str(path), wanted)
     return found
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from data.files.printable import printable
 
 if TYPE_CHECKING:
-    from accuracy_maps import AccuracyMap, BimodalMap
+    from accuracy_maps.bimodal import BimodalMap
+    from accuracy_maps.map import AccuracyMap
 
 
 def format_map(accuracy_map: AccuracyMap | BimodalMap) -> str:

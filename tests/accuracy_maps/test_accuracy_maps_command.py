@@ -118,7 +118,7 @@ def test_checkpoints_that_differ_in_one_field_name_that_one(
 ) -> None:
     corpus = json.loads((copies["codec"] / "config.json").read_text())["corpus"]
     change(copies["codec"], corpus=corpus | {"caption_count": 9})
-    assert refused(codec=copies["codec"]).endswith(" differ in corpus: caption_count 9 and 800\n")
+    assert refused(codec=copies["codec"]).endswith(" differ in corpus.caption_count: 9 and 800\n")
 
 
 def test_a_table_commands_no_terminal(make_map: Callable[..., AccuracyMap]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 from accuracy_maps import AccuracyMap
 from accuracy_maps.command import main
 from accuracy_maps.sweep.config import MapConfig
-from accuracy_maps.sweep.sweep import Sweep
+from accuracy_maps.sweep.measure import Sweep
 from data.files.errors import ToolkitError
 from deepsc.digital import image_versions
 

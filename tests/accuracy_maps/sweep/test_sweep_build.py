@@ -21,10 +21,10 @@ from support.scratch_runs import scratch
 
 from accuracy_maps import AccuracyMap
 from accuracy_maps.command import main
+from accuracy_maps.sweep.bootstrap import assemble_map
 from accuracy_maps.sweep.build import MAX_ATTEMPTS, build_map
 from accuracy_maps.sweep.cells import Cell, CellStore
 from accuracy_maps.sweep.config import MapConfig, require_size
-from accuracy_maps.sweep.score import assemble_map
 from data.files.errors import ToolkitError
 from data.text.parallel import ParallelCorpus
 from deepsc.codec.checkpoint import Checkpoint

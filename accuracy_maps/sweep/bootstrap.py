@@ -1,4 +1,4 @@
-"""From counts to maps: scores, ratios, and their bootstrap intervals."""
+"""From counts to maps: scores, ratios, and the bootstrap intervals of both."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.cells import Cell
 from data.files.errors import ToolkitError
 from data.intervals import INTERVAL_ITEMS_MIN
+from data.settings import named
 
 if TYPE_CHECKING:
     from deepsc.modality import Evaluator
@@ -82,8 +83,8 @@ def require_items(items: int) -> None:
     """
     if items < INTERVAL_ITEMS_MIN:
         raise ToolkitError(
-            f"--limit: {items} test items are too few for an interval, at least {INTERVAL_ITEMS_MIN} are "
-            "needed; give a larger one, or a larger test set"
+            f"{named('limit')}: {items} test items are too few for an interval, at least "
+            f"{INTERVAL_ITEMS_MIN} are needed; give a larger one, or a larger test set"
         )
 
 
@@ -103,8 +104,8 @@ def require_interval(local: Cell, evaluator: type[Evaluator], *, seed: int) -> N
     scores = _resampled(local, evaluator, _resamples(items, seed))
     if scores.min() <= 0:
         raise ToolkitError(
-            f"--limit: {items} test items are too few for an interval: some resamples of them hold none that "
-            "the local model answers right; give a larger one"
+            f"{named('limit')}: {items} test items are too few for an interval: some resamples of them "
+            "hold none that the local model answers right; give a larger one"
         )
     return scores
 
