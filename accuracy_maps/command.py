@@ -227,7 +227,7 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
     (folder,) = config.codecs
     local = _training([*shared, "--channel=none", *following, f"--output={config.local}"])
     codec = _training([*shared, *further, *following, f"--output={folder}"])
-    if codec.training.channel == "none":
+    if codec.training.channel in (None, "none"):
         raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
     return Family(local=local, codec=dataclasses.replace(codec, init_from=config.local, pretrained=None))
 

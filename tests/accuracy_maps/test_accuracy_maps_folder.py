@@ -74,7 +74,7 @@ def test_checkpoints_that_number_other_classes_are_refused(output: Path) -> None
     document = json.loads(whole)
     assert document["class_names"] == ["blue", "red"]
     (codec / "config.json").write_text(json.dumps(document | {"class_names": ["red", "blue"]}))
-    with pytest.raises(ToolkitError, match=r"--codec: .*\['red', 'blue'\], --local .* has \['blue', 'red'\]"):
+    with pytest.raises(ToolkitError, match=r"^codecs: .*\['red', 'blue'\], local .* has \['blue', 'red'\]"):
         Sweep(config)
     del document["class_names"]  # as of an earlier release
     (codec / "config.json").write_text(json.dumps(document))
