@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -26,8 +27,18 @@ _SNR_UNIT = "dB, E_s/N_0 per complex symbol"
 GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
 
 
+class Table(NamedTuple):
+    """A grid by row."""
+
+    heads: list[str]
+    """Each k, or pair of k."""
+    snr_db: tuple[float, ...]
+    values: Array
+    """(heads, SNRs)."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class MeasuredGrid:
+class MeasuredGrid(ABC):
     """Accuracy measured on a grid, with the local accuracy it is divided by.
 
     A subclass names the axes: fields k... of symbols per token, then fields snr... in dB, all rising. All
@@ -38,6 +49,8 @@ class MeasuredGrid:
     """
 
     axis_names: ClassVar[tuple[str, ...]]
+    rows_name: ClassVar[str]
+    """What the rows of `as_table` are, for a heading."""
     schema_version: ClassVar[int]
 
     modality: str
@@ -106,6 +119,10 @@ class MeasuredGrid:
     def axes(self) -> tuple[tuple[Any, ...], ...]:
         """Values along each axis of the grids, in their order."""
         return tuple(getattr(self, name) for name in self.axis_names)
+
+    @abstractmethod
+    def as_table(self, grid: Array) -> Table:
+        """A grid of the map's shape; of several transmissions where all see one SNR."""
 
     @property
     def ratio(self) -> Array:

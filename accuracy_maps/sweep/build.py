@@ -10,12 +10,12 @@ from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.sweep.bootstrap import assemble_bimodal, assemble_map, require_interval
+from accuracy_maps.sweep.bootstrap import assemble_map, require_interval
 from accuracy_maps.sweep.cells import Cell, CellStore, store_folder
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.engine import Engine, LocalEngine
 from accuracy_maps.sweep.finished import finished_map, is_complete, origin, prepare_outputs
-from accuracy_maps.sweep.measure import Group, Point, Sweep
+from accuracy_maps.sweep.measure import Group, Point, Sweep, plain
 from accuracy_maps.sweep.models import warn_if_unfinished
 from data.files.errors import ToolkitError
 from data.files.lock import locked
@@ -104,10 +104,7 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
         "snr_db": sweep.snr_db,
         "seed": config.seed,
     }
-    every_k = tuple(sorted(sweep.owners))
-    if len(kind.transmissions) == 1:
-        return assemble_map(cells, test.scorer, ks=tuple(k for (k,) in every_k), **fields)
-    return assemble_bimodal(cells, test.scorer, ks=every_k, **fields)
+    return assemble_map(cells, test.scorer, ks=list(map(plain, sorted(sweep.owners))), **fields)
 
 
 def _write_beside(sweep: Sweep, accuracy_map: AccuracyMap | BimodalMap) -> None:

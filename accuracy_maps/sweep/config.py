@@ -24,9 +24,7 @@ MAX_MAT_K = 4096
 
 KAxis = Annotated[tuple[int, ...] | None, Range(1, LARGEST_SIZE, rising=True), Flag(metavar="K[,K...]")]
 SNRAxis = Annotated[
-    tuple[float, ...] | None,
-    Range(-SNR_LIMIT_DB, SNR_LIMIT_DB, rising=True),
-    Flag(metavar="START:STOP:STEP"),
+    tuple[float, ...] | None, Range(-SNR_LIMIT_DB, SNR_LIMIT_DB, rising=True), Flag(metavar="START:STOP:STEP")
 ]
 
 

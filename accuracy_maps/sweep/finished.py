@@ -26,7 +26,7 @@ _DRAWN = ("beside", "also_beside")
 _AXES = ("k", "k_text", "k_image", "snr_db")
 _APART = (
     "codecs", "local", "output", "device", "data_dir", "task", "overwrite", "mat", "skip_bad",
-    "bleu_tokenize", *_DRAWN, *_AXES,
+    "bleu_tokenize", *_DRAWN, *_AXES
 )  # fmt: skip
 """Of a config, what may differ between maps that are equal: places, and what the map itself says."""
 _PARTS = ("codecs", "local", "data_sha256", "dataset", "test_items", "channel", "seed", "metric_options")

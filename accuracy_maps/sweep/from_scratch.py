@@ -103,7 +103,7 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> 
         logger.info(
             "  %d. %s %s: %d of %d steps to train, at most %s without validation (%.3g s a step, as timed)",
             number, what, run.output, time.steps - step, time.steps, duration(seconds),
-            time.seconds_per_step,
+            time.seconds_per_step
         )  # fmt: skip
     recorded = recorded_seconds(store_folder(Path(config.output)), draws=config.draws)
     left = max(0, cells - len(recorded))

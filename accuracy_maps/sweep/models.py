@@ -62,7 +62,7 @@ def warn_if_unfinished(folder: str, checkpoint: Checkpoint) -> None:
     if position is not None and not is_over(training, position):
         logger.warning(
             "%s: its training is not over, epoch %d of %d is done; train-deepsc --resume goes on with it",
-            folder, position["epoch"], training.epochs,
+            folder, position["epoch"], training.epochs
         )  # fmt: skip
 
 
