@@ -44,7 +44,7 @@ def assemble_map(
     """
     snrs: list[Any] = list(snr_db)
     kind: type[AccuracyMap | BimodalMap] = AccuracyMap
-    axes: dict[str, tuple[Any, ...]] = {"k": tuple(ks), "snr_db": snr_db}
+    axes: dict[str, Any] = {"k": tuple(ks), "snr_db": snr_db}
     if isinstance(ks[0], tuple):
         k_text, k_image = (tuple(sorted(set(axis))) for axis in zip(*ks, strict=True))
         kind, snrs = BimodalMap, list(itertools.product(snr_db, snr_db))
