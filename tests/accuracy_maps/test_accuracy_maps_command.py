@@ -223,7 +223,9 @@ def test_a_baselines_code_makes_another_map_that_says_how_its_sentences_were_cod
         "snr_db": (0.0, 15.0), "limit": 16, "local": str(folders["local"]),
     }  # fmt: skip
     ideal = build_map(MapConfig(**given))
-    finite = build_map(MapConfig(**given, code="finite"))
+    with pytest.raises(ToolkitError, match=r"^output: .*\(code was capacity, is now finite\)"):
+        build_map(MapConfig(**given, code="finite"))
+    finite = build_map(MapConfig(**given, code="finite", overwrite=True))
     assert (ideal.model["code"], finite.model["code"]) == ("capacity", "finite")
     assert np.any(ideal.accuracy != finite.accuracy), "not the finished map of the other code"
     for one in (ideal, finite):
