@@ -1,9 +1,8 @@
 """Accuracy maps f(k, SNR): task accuracy over the channel divided by local accuracy, measured.
 
-`AccuracyMap` is the type for text and images, `BimodalMap` for both together; `load_map` reads either and
-`accuracy_maps.sweep.build` makes one from checkpoints. Importing this package, or reading a map, loads
-neither
-torch nor transformers.
+`AccuracyMap` is the type for text and images, `BimodalMap` for both together; `load_map` reads either,
+`build_map` measures one with trained codecs, and `write_report` makes a page of it. Importing this package,
+or reading a map, loads neither torch nor transformers.
 """
 
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
+from typing_extensions import override
 
 from accuracy_maps.envelope import Array
-from accuracy_maps.grid import MeasuredGrid
+from accuracy_maps.grid import MeasuredGrid, Table
 from accuracy_maps.map import AccuracyMap
 from data.files.documents import read_json
 from data.files.errors import ToolkitError
@@ -57,6 +59,13 @@ class BimodalMap(MeasuredGrid):
         columns = [self.snr_image_db.index(snr) for snr in self.snr_db]
         return grid[:, :, rows, columns]
 
+    rows_name: ClassVar[str] = "k^T, k^I"
+
+    @override
+    def as_table(self, grid: Array) -> Table:
+        heads = [f"{text}, {image}" for text, image in itertools.product(self.k_text, self.k_image)]
+        return Table(heads, self.snr_db, self.on_diagonal(grid).reshape(len(heads), -1))
+
     def row(self, k_text: int, k_image: int) -> Array:
         """f^B(k^T, k^I, SNR) against `snr_db`: the envelope's diagonal at one pair of k; shape (N,)."""
         snr_db = np.array(self.snr_db)
@@ -87,7 +96,7 @@ class BimodalMap(MeasuredGrid):
         image = text if snr_image_db is None else np.asarray(snr_image_db, dtype=np.float64)
         ks = [np.asarray(k, dtype=np.float64) for k in (k_text, k_image)]
         for what, pair in (("an SNR", [text, image]), ("a k", ks)):
-            if any(np.any(np.isnan(one)) for one in pair):
+            if any(np.isnan(values).any() for values in pair):
                 raise ToolkitError(f"lookup: {what} is nan")
         wanted = np.broadcast_arrays(*ks, text, image)
         # The interpolator needs two points an axis: one alone stands for all.
@@ -102,8 +111,8 @@ class BimodalMap(MeasuredGrid):
             if len(axes[number]) == 1:
                 axes[number] = np.array([low, low + 1])
                 grid = np.repeat(grid, 2, axis=number)
-        found = RegularGridInterpolator(axes, grid)(np.stack(points, axis=-1))
-        return np.asarray(found).reshape(wanted[0].shape)
+        ratios = RegularGridInterpolator(axes, grid)(np.stack(points, axis=-1))
+        return np.asarray(ratios).reshape(wanted[0].shape)
 
 
 def load_map(path: str | os.PathLike[str]) -> AccuracyMap | BimodalMap:

@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from accuracy_maps.show.table import format_map
+from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError, parsing
-from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import float_grid, int_list, positive_int
+from data.settings import (
+    Flag,
+    Parser,
+    Settings,
+    add_config_flags,
+    add_flags,
+    build,
+    from_args,
+    layers_of,
+    merge,
+    named,
+    run_command,
+)
 from data.terminal.start import run
-from deepsc.codec.config import CHANNEL_CODES
 from deepsc.modality import Modality, modality, modality_names
-from deepsc.text.bleu_tokenizer import TOKENIZERS
 
 if TYPE_CHECKING:
-    pass
-from accuracy_maps.show.table import format_map
+    from accuracy_maps.sweep.engine import Engine
+    from accuracy_maps.sweep.from_scratch import Family
+    from deepsc.config import RunConfig
 
 NAME = "build-accuracy-map"
+_FOLLOWING = ("--modality", "--output", "--resume", "--init-from", "--device", "--data-dir", "--skip-bad")
+"""Flags of train-deepsc that follow from those of build-accuracy-map."""
 
 
 _DESCRIPTION = """\
@@ -65,164 +81,216 @@ SNR, bandwidth and number of UEs that read the map. It opens offline.
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place(Settings):
+    """Where a map's models come from, and where it is computed; neither changes the map."""
+
+    from_scratch: bool = False
+    """Train --local and --codec first (default: in folders named after --output), by the flags behind --."""
+    engine: Literal["local", "ray"] = "local"
+    """Ray: trainings and cells are tasks of a Ray cluster (pip install 'deepsc-toolkit[ray]')."""
+    ray_address: Annotated[str | None, Flag(metavar="ADDRESS")] = None
+    """Of the cluster, such as auto or HOST:6379 (default: $RAY_ADDRESS, else this machine)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageConfig(Settings):
+    """What build-accuracy-map report does."""
+
+    map: Annotated[str, Flag("map", metavar="MAP")]
+    """What build-accuracy-map wrote."""
+    digital: Annotated[tuple[str, ...], Flag(nargs="+", metavar="FILE")] = ()
+    """Maps of the digital baseline to show beside it."""
+    output: Annotated[str | None, Flag(metavar="FILE")] = None
+    """The page (default: MAP with .html for .json)."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Flags of build-accuracy-map."""
     parser = Parser(prog=NAME, description=_DESCRIPTION)
-    parser.add_argument(
-        "--modality", choices=modality_names(), required=True, help="what crosses the channel"
-    )
-    parser.add_argument("--codec", nargs="+", default=[], metavar="DIR", help="checkpoints from train-deepsc")
-    parser.add_argument("--local", metavar="DIR", help="checkpoint trained with --channel none")
-    parser.add_argument("--from-scratch", action="store_true", help="train --local and --codec first "
-                        "(default: in folders named after --output), with the flags behind --")  # fmt: skip
-    parser.add_argument("--task", help="what to measure, where the same models serve several tasks; image: "
-                        "classify or retrieve, which ranks a gallery by the received embedding (default: the "
-                        "task they were trained for; of a --baseline: --beside's)")  # fmt: skip
-    parser.add_argument("--output", default="runs/map.json", metavar="FILE",
-                        help="the map; .csv and .png are written beside it")  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace an output that other settings made")
-    parser.add_argument(
-        "--k", type=int_list, metavar="K[,K...]", help="symbols per token (default: all trained)"
-    )
-    for name, what in (("text", "question"), ("image", "image")):
-        parser.add_argument(f"--k-{name}", type=int_list, metavar="K[,K...]",
-                            help=f"vqa: symbols per token of the {what} (default: all trained)")  # fmt: skip
-    parser.add_argument("--snr-db", type=float_grid, metavar="START:STOP:STEP", help="grid in dB, or a list "
-                        "(default: -6:18:3; of a --baseline: --beside's)")  # fmt: skip
-    parser.add_argument("--channel", choices=("awgn", "rayleigh", "rician"),
-                        help="default: the codec's own; of a --baseline: --beside's")  # fmt: skip
-    parser.add_argument(
-        "--baseline", choices=("digital",), help="no codec: separate source and channel coding"
-    )
-    parser.add_argument("--code", choices=CHANNEL_CODES, default="capacity", help="a baseline's code: "
-                        "ideal; the best of its length, by the normal approximation; 5G NR's LDPC with QAM "
-                        "(pip install 'deepsc-toolkit[digital]'; default: capacity)")  # fmt: skip
-    parser.add_argument("--beside", nargs="+", default=[], metavar="MAP", help="maps to plot beside it; "
-                        "--baseline takes the axes, channel and task of the first")  # fmt: skip
-    parser.add_argument("--mat", action="store_true", help="write sem_table for MATLAB too, text and image")
-    parser.add_argument("--draws", type=positive_int, default=1, help="noise draws per test item and cell")
-    parser.add_argument("--beams", type=positive_int, default=argparse.SUPPRESS,
-                        help="text: beam search width (default: 1, greedy)")  # fmt: skip
-    parser.add_argument("--bleu-tokenize", choices=TOKENIZERS, help="text: sacreBLEU's tokenizer (default: "
-                        "by the target language: zh, ja-mecab, ko-mecab, char or 13a)")  # fmt: skip
-    parser.add_argument(
-        "--limit", type=positive_int, metavar="N", help="measure on the first N test sentences or images"
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="folder that holds the data ($DEEPSC_DATA)")
-    parser.add_argument("--skip-bad", action="store_true", help="leave out images of the models' --folder "
-                        "that cannot be read, instead of listing them and ending")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of fading, noise and bootstrap")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1 (default: cuda where there is one)")
-    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="ray: trainings and "
-                        "cells are tasks of a Ray cluster (pip install 'deepsc-toolkit[ray]')")  # fmt: skip
-    parser.add_argument("--ray-address", metavar="ADDRESS", help="of the cluster, such as auto or HOST:6379 "
-                        "(default: $RAY_ADDRESS, else this machine)")  # fmt: skip
+    parser.add_argument("--modality", choices=modality_names(), default=argparse.SUPPRESS,
+                        help="what crosses the channel")  # fmt: skip
+    fields = [field.name for field in dataclasses.fields(MapConfig) if field.name != "also_beside"]
+    add_flags(parser, MapConfig, *fields)
+    add_flags(parser, Place)
+    add_config_flags(parser)
     return parser
 
 
 def report_parser() -> argparse.ArgumentParser:
     """Flags of build-accuracy-map report."""
     parser = Parser(prog=f"{NAME} report", description=_REPORT)
-    parser.add_argument("map", metavar="MAP", help="what build-accuracy-map wrote")
-    parser.add_argument("--digital", nargs="+", default=[], metavar="FILE",
-                        help="maps of the digital baseline to show beside it")  # fmt: skip
-    parser.add_argument("--output", metavar="FILE", help="the page (default: MAP with .html for .json)")
+    add_flags(parser, PageConfig)
+    add_config_flags(parser)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    if given[:1] == ["report"]:
-        options = report_parser().parse_args(given[1:])
-        return run_command(f"{NAME} report", lambda: _report(options))
-    if given and not given[0].startswith("-"):
-        build_parser().error(f"{given[0]!r} given, the subcommand report or flags are allowed")
-    cut = given.index("--") if "--" in given else len(given)
-    args, training = build_parser().parse_args(given[:cut]), given[cut + 1 :]
-
-    def body() -> None:
-        fields = vars(args).copy()
-        name, scratch = fields.pop("modality"), fields.pop("from_scratch")
-        _check_flags(args, modality(name))
-        address, engine_name = fields.pop("ray_address"), fields.pop("engine")
-        if scratch:
-            _check_scratch(args)
-            stem = args.output.removesuffix(".json")
-            fields |= {
-                "local": f"{stem}-local" if args.local is None else args.local,
-                "codec": args.codec or [f"{stem}-codec"],
-            }
-        else:
-            if training:
-                raise ToolkitError("--: given without --from-scratch, which train-deepsc's flags are for")
-            _check_modality(args, name)
-        from accuracy_maps.show.compare import threshold_line
-        from accuracy_maps.sweep.build import build_map
-        from accuracy_maps.sweep.config import MapConfig
-        from accuracy_maps.sweep.engine import engine_of
-
-        engine, device = engine_of(engine_name, address=address, device=args.device)
-        fields |= {"codecs": tuple(fields.pop("codec")), "device": device}
-        first, *others = fields.pop("beside") or [None]
-        fields |= {"beside": first, "also_beside": tuple(others)}
-        config = MapConfig(**fields)
-        if scratch:
-            from accuracy_maps.sweep.from_scratch import build_from_scratch, family
-
-            result = build_from_scratch(config, family(training, config, name=name), engine)
-        else:
-            result = build_map(config, engine)
-        print(format_map(result))
-        print(threshold_line(result))
-
-    return run_command(NAME, body)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["report"]:
+        page = report_parser().parse_args(words[1:])
+        return run_command(f"{NAME} report", lambda: _report(from_args(PageConfig, page)))
+    if words and not words[0].startswith("-"):
+        build_parser().error(f"{words[0]!r} given, the subcommand report or flags are allowed")
+    cut = words.index("--") if "--" in words else len(words)
+    args = build_parser().parse_args(words[:cut])
+    return run_command(NAME, lambda: _build(args, words[cut + 1 :]))
 
 
-def _check_flags(args: argparse.Namespace, kind: Modality[Any]) -> None:
-    """Refuse what would change nothing in a map of this modality."""
-    own = [f"--k-{name}" if name else "--k" for name in kind.transmissions]
-    has = f"{kind.name} has {' and '.join(own)}"
-    unread = {flag: has for flag in ("--k", "--k-text", "--k-image") if flag not in own}
-    if len(own) > 1:
-        unread |= dict.fromkeys(("--mat", "--beside"), f"{kind.name} has none, its map has more axes")
-    if "beams" not in kind.sweep_options:
-        unread["--beams"] = f"{kind.name} has no beam search"
-    if "skip_bad" not in kind.sweep_options:
-        unread["--skip-bad"] = f"{kind.name} reads no folder of images"
-    if "bleu_tokenize" not in kind.sweep_options:
-        unread["--bleu-tokenize"] = f"{kind.name} is not scored by BLEU"
-    for flag, why in unread.items():
-        if getattr(args, flag.removeprefix("--").replace("-", "_"), None):
-            raise ToolkitError(f"{flag}: given, {why}")
-
-
-def _check_scratch(args: argparse.Namespace) -> None:
-    """Refuse what does not go with --from-scratch."""
-    if args.baseline:
-        raise ToolkitError("--from-scratch and --baseline: both given, one is allowed")
-    if len(args.codec) > 1:
-        raise ToolkitError(f"--codec: {len(args.codec)} given, --from-scratch trains one for every k")
-
-
-def _check_modality(args: argparse.Namespace, name: str) -> None:
-    """Check that the checkpoints are of the modality that was given."""
-    from deepsc.checkpoint import read_config
-
-    if args.local is None:
-        raise ToolkitError("--local: none given, the map is a ratio to it")
-    for flag, folder in (("--local", args.local), *(("--codec", folder) for folder in args.codec)):
-        document = read_config(folder)
-        with parsing(Path(folder) / "config.json"):
-            found = document["modality"]
-        if found != name:
-            raise ToolkitError(f"{flag}: {folder} is of modality {found!r}, --modality says {name!r}")
-
-
-def _report(options: argparse.Namespace) -> None:
+def _report(config: PageConfig) -> None:
     from accuracy_maps.show.report import write_report  # jinja2 and scipy: not for --help
 
-    print(f"wrote {write_report(options.map, options.output, digital=options.digital)}")
+    print(f"wrote {write_report(config.map, config.output, digital=config.digital)}")
+
+
+def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
+    """Build the map that the flags ask for, and print it.
+
+    Args:
+        args: of `build_parser`.
+        training: what stands behind --.
+    """
+    values = merge(*layers_of(args))
+    kind = _modality(values)
+    place = build(Place, *(dataclasses.replace(layer, unknown=True) for layer in layers_of(args)))
+    _check_flags(args, values, kind)
+    folders: dict[str, object] = {}
+    if place.from_scratch:
+        _check_scratch(values)
+        stem = str(values.get("output", MapConfig.output)).removesuffix(".json")
+        folders = {"local": f"{stem}-local", "codecs": (f"{stem}-codec",)}
+    elif training:
+        raise ToolkitError(f"--: given without {named('from_scratch')}, which train-deepsc's flags are for")
+    elif not args.print_config:
+        _check_modality(values, kind.name)
+    maps = getattr(args, "beside", None)
+    beside = {} if maps is None else {"beside": maps[0], "also_beside": tuple(maps[1:])}
+    decided = {"modality": kind.name, **dataclasses.asdict(place)}
+    config = from_args(MapConfig, args, folders, above=beside, chosen=decided)
+    _measure(config, place, kind.name, training)
+
+
+def _measure(config: MapConfig, place: Place, modality_name: str, training: Sequence[str]) -> None:
+    from accuracy_maps.show.compare import threshold_line
+    from accuracy_maps.sweep.build import build_map
+    from accuracy_maps.sweep.from_scratch import build_from_scratch
+
+    engine, device = _engine(place, config.device)
+    config = dataclasses.replace(config, device=device)
+    if place.from_scratch:
+        result = build_from_scratch(config, family(training, config, name=modality_name), engine)
+    else:
+        result = build_map(config, engine)
+    print(format_map(result))
+    print(threshold_line(result))
+
+
+def _engine(place: Place, device: str | None) -> tuple[Engine, str]:
+    """Where to compute, and the device that work there runs on."""
+    if place.engine == "ray":
+        from accuracy_maps.sweep.engine_ray import RayEngine
+
+        engine = RayEngine(address=place.ray_address, device=device)
+        return engine, engine.device
+    if place.ray_address is not None:
+        raise ToolkitError(f"{named('ray_address')}: given without {named('engine')} ray")
+    from accuracy_maps.sweep.engine import LocalEngine
+    from deepsc.codec.device import resolve_device
+
+    return LocalEngine(), resolve_device(device)
+
+
+def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
+    """Runs of the local model and of the codec that starts from it.
+
+    Args:
+        flags: of train-deepsc, for both; those behind a further "--" are the codec's alone.
+        config: of the map; says where the checkpoints go, the device and the folder of the data.
+        name: of the modality.
+
+    Raises:
+        ToolkitError: if a flag is unknown, or none of train-deepsc's to give here.
+    """
+    from accuracy_maps.sweep.from_scratch import Family
+
+    cut = flags.index("--") if "--" in flags else len(flags)
+    shared, further = list(flags[:cut]), list(flags[cut + 1 :])
+    for flag in (*shared, *further):
+        if flag.partition("=")[0] in _FOLLOWING:
+            raise ToolkitError(
+                f"{flag}: given behind --, where it follows from build-accuracy-map's own flags"
+            )
+    following = [f"--modality={name}", "--resume", f"--device={config.device}"]
+    following += [] if config.data_dir is None else [f"--data-dir={config.data_dir}"]
+    following += ["--skip-bad"] if config.skip_bad else []
+    (folder,) = config.codecs
+    local = _training([*shared, "--channel=none", *following, f"--output={config.local}"])
+    codec = _training([*shared, *further, *following, f"--output={folder}"])
+    if codec.training.channel in (None, "none"):
+        raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
+    return Family(local=local, codec=dataclasses.replace(codec, init_from=config.local, pretrained=None))
+
+
+def _training(flags: Sequence[str]) -> RunConfig:
+    """The run that train-deepsc's flags ask for."""
+    from deepsc.command import build_parser, config_from_args
+
+    name = flags[[flag.startswith("--modality=") for flag in flags].index(True)].partition("=")[2]
+    return config_from_args(build_parser(name).parse_args(flags))
+
+
+def _modality(values: Mapping[str, Any]) -> Modality[Any]:
+    if "modality" not in values:
+        raise ToolkitError(f"--modality: none given, allowed: {', '.join(modality_names())}")
+    return modality(str(values["modality"]))
+
+
+def _check_flags(args: argparse.Namespace, values: Mapping[str, Any], kind: Modality[Any]) -> None:
+    """Refuse what would change nothing in a map of this modality."""
+    fields = [f"k_{name}" if name else "k" for name in kind.transmissions]
+    has = f"{kind.name} has {' and '.join(map(named, fields))}"
+    unread = {name: has for name in ("k", "k_text", "k_image") if name not in fields}
+    if len(fields) > 1:
+        unread |= dict.fromkeys(("mat", "beside"), f"{kind.name} has none, its map has more axes")
+    reasons = {
+        "beams": f"{kind.name} has no beam search",
+        "skip_bad": f"{kind.name} reads no folder of images",
+        "bleu_tokenize": f"{kind.name} is not scored by BLEU",
+    }
+    unread |= {name: why for name, why in reasons.items() if name not in kind.sweep_options}
+    for name, why in unread.items():
+        # A file of --print-config says defaults, too.
+        if hasattr(args, name) or values.get(name) not in (None, getattr(MapConfig, name)):
+            raise ToolkitError(f"{named(name)}: given, {why}")
+
+
+def _check_scratch(values: Mapping[str, Any]) -> None:
+    """Refuse what does not go with --from-scratch."""
+    if values.get("baseline"):
+        raise ToolkitError(f"{named('from_scratch')} and {named('baseline')}: both given, one is allowed")
+    if (count := len(values.get("codecs") or ())) > 1:
+        raise ToolkitError(
+            f"{named('codecs')}: {count} given, {named('from_scratch')} trains one for every k"
+        )
+
+
+def _check_modality(values: Mapping[str, Any], name: str) -> None:
+    """Check that the checkpoints are of the modality that the command line says."""
+    from deepsc.checkpoint import read_config
+
+    if values.get("local") is None:
+        raise ToolkitError(f"{named('local')}: none given, the map is a ratio to it")
+    codecs = values.get("codecs") or ()
+    folders = [("local", values["local"])] + [("codecs", folder) for folder in codecs]
+    for setting, folder in folders:
+        document = read_config(folder)
+        with parsing(Path(folder) / "config.json"):
+            stored = document["modality"]
+        if stored != name:
+            raise ToolkitError(
+                f"{named(setting)}: {folder} is of modality {stored!r}, {named('modality')} says {name!r}"
+            )
 
 
 if __name__ == "__main__":

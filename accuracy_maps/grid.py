@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from accuracy_maps.channels import CHANNELS
 from accuracy_maps.envelope import Array, monotone_envelope
 from data.files.atomic import write_text
 from data.files.documents import read_document, write_json
 from data.files.errors import ToolkitError, parsing
 from data.files.printable import csv_text
 from data.files.schema import numbers, typed
+from data.settings import named
 
 KIND = "accuracy-map"
-
-
 _K_UNIT = "complex channel symbols per token"
-
-
 _SNR_UNIT = "dB, E_s/N_0 per complex symbol"
-
-
-CHANNELS = ("awgn", "rayleigh", "rician")
-
-
 GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
 
 
+class Table(NamedTuple):
+    """A grid by row."""
+
+    heads: list[str]
+    """Each k, or pair of k."""
+    snr_db: tuple[float, ...]
+    values: Array
+    """(heads, SNRs)."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class MeasuredGrid:
+class MeasuredGrid(ABC):
     """Accuracy measured on a grid, with the local accuracy it is divided by.
 
     A subclass names the axes: fields k... of symbols per token, then fields snr... in dB, all rising. All
@@ -45,6 +49,8 @@ class MeasuredGrid:
     """
 
     axis_names: ClassVar[tuple[str, ...]]
+    rows_name: ClassVar[str]
+    """What the rows of `as_table` are, for a heading."""
     schema_version: ClassVar[int]
 
     modality: str
@@ -113,6 +119,10 @@ class MeasuredGrid:
     def axes(self) -> tuple[tuple[Any, ...], ...]:
         """Values along each axis of the grids, in their order."""
         return tuple(getattr(self, name) for name in self.axis_names)
+
+    @abstractmethod
+    def as_table(self, grid: Array) -> Table:
+        """A grid of the map's shape; of several transmissions where all see one SNR."""
 
     @property
     def ratio(self) -> Array:
@@ -188,11 +198,11 @@ class MeasuredGrid:
                 fields[name] = typed(document, name, tuple[kind, ...])  # type: ignore[valid-type]
             return cls(**fields)
 
-    def require(self, flag: str, path: str, wanted: Mapping[str, str]) -> None:
+    def require(self, setting: str, path: str, wanted: Mapping[str, str]) -> None:
         """Check that a map belongs to what it is to be compared with.
 
         Args:
-            flag: that names it.
+            setting: that names it, such as "beside".
             path: of its file.
             wanted: what its fields must be, of `modality`, `task` and `channel`.
 
@@ -200,8 +210,10 @@ class MeasuredGrid:
             ToolkitError: if one is another.
         """
         for name, value in wanted.items():
-            if (found := getattr(self, name)) != value:
-                raise ToolkitError(f"{flag}: {path} is of {name} {found}, one of {value} is allowed")
+            if (stored := getattr(self, name)) != value:
+                raise ToolkitError(
+                    f"{named(setting)}: {path} is of {name} {stored}, one of {value} is allowed"
+                )
 
     def save_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one line a cell: its place on the axes, accuracy and ratio with intervals, envelope, and

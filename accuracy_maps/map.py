@@ -8,12 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import override
 
-from accuracy_maps.envelope import Array, monotone_envelope
-from accuracy_maps.grid import CHANNELS, MeasuredGrid
+from accuracy_maps.envelope import Array
+from accuracy_maps.grid import MeasuredGrid, Table
 from data.files.errors import ToolkitError
-
-__all__ = ["CHANNELS", "AccuracyMap", "monotone_envelope"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +26,12 @@ class AccuracyMap(MeasuredGrid):
 
     k: tuple[int, ...]
     snr_db: tuple[float, ...]
+
+    rows_name: ClassVar[str] = "k"
+
+    @override
+    def as_table(self, grid: Array) -> Table:
+        return Table([str(k) for k in self.k], self.snr_db, grid)
 
     def row(self, k: int) -> Array:
         """Envelope against `snr_db` at one k, interpolated linearly in k, clamped outside; shape (N,).

@@ -9,7 +9,7 @@ import pytest
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
 from accuracy_maps.sweep.config import MapConfig
-from accuracy_maps.sweep.sweep import Sweep
+from accuracy_maps.sweep.measure import Sweep
 from deepsc.command import main as train_deepsc
 from optimizer.command import main as optimize
 from optimizer.world.inputs import TWO_MODELS

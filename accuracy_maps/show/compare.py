@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.grid import MeasuredGrid
-from accuracy_maps.map import AccuracyMap
 from data.files.printable import one_line
 
 CODE_NAMES = {"capacity": "ideal code", "finite": "finite-length code", "ldpc": "5G LDPC"}
@@ -45,24 +42,16 @@ def snr_at(snr_db: Sequence[float], ratios: Sequence[float], *, level: float = L
     return float(low + (high - low) * (level - before) / (after - before))
 
 
-def thresholds(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, str]:
+def thresholds(accuracy_map: MeasuredGrid) -> dict[str, str]:
     """`snr_at` of the envelope as text, by k, or by pair of k with both transmissions at one SNR."""
-    rows = accuracy_map.envelope
-    if isinstance(accuracy_map, BimodalMap):
-        pairs = itertools.product(accuracy_map.k_text, accuracy_map.k_image)
-        heads = [f"{text}, {image}" for text, image in pairs]
-        rows = accuracy_map.on_diagonal(rows).reshape(len(heads), -1)
-    else:
-        heads = [str(k) for k in accuracy_map.k]
-    snr_db = accuracy_map.snr_db
+    heads, snr_db, rows = accuracy_map.as_table(accuracy_map.envelope)
     return {head: _text(snr_db, row.tolist()) for head, row in zip(heads, rows, strict=True)}
 
 
-def threshold_line(accuracy_map: AccuracyMap | BimodalMap) -> str:
+def threshold_line(accuracy_map: MeasuredGrid) -> str:
     """`thresholds` for a terminal."""
-    heading = "k^T, k^I" if isinstance(accuracy_map, BimodalMap) else "k"
     at = "; ".join(f"{name}: {snr}" for name, snr in thresholds(accuracy_map).items())
-    return f"SNR in dB at a ratio of {LEVEL}, by {heading}: {at}"
+    return f"SNR in dB at a ratio of {LEVEL}, by {accuracy_map.rows_name}: {at}"
 
 
 def _text(snr_db: Sequence[float], ratios: Sequence[float]) -> str:

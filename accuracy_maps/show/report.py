@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap, load_map
-from accuracy_maps.envelope import Array
 from accuracy_maps.grid import MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.show.compare import LEVEL, thresholds, who
@@ -17,6 +15,7 @@ from data.files.errors import ToolkitError, parsing
 from data.files.provenance import sha256_of
 from data.files.schema import numbers, typed
 from data.page.html import check_html, provenance_rows, write_page
+from data.settings import named
 
 TEMPLATES = Path(__file__).parent / "templates"
 AXIS_LABELS = {
@@ -57,16 +56,16 @@ def write_report(
     with parsing(map_path):
         context = _context(accuracy_map)
     files = []
-    for source, found in sources:
+    for source, shown in sources:
         with parsing(source):
             rows = [
                 ("file", Path(source).name),
                 ("SHA-256 of the file", sha256_of(source)),
-                ("synthetic data", "yes" if found.synthetic else "no"),
-                ("metric", found.metric),
-                ("model", ", ".join(f"{name} {value}" for name, value in found.model.items())),
+                ("synthetic data", "yes" if shown.synthetic else "no"),
+                ("metric", shown.metric),
+                ("model", ", ".join(f"{name} {value}" for name, value in shown.model.items())),
             ]
-            files.append(rows + provenance_rows(found.provenance))
+            files.append(rows + provenance_rows(shown.provenance))
     write_page(
         path,
         templates=TEMPLATES,
@@ -74,7 +73,7 @@ def write_report(
         data={
             **_numbers(accuracy_map),
             "digital": [{"name": who(one), **_numbers(one)} for one in baselines],
-            "axis_start": axis_start(*(found.ratio_low for _, found in sources)),
+            "axis_start": axis_start(*(shown.ratio_low for _, shown in sources)),
         },
         files=files,
         digital_synthetic=any(one.synthetic for one in baselines),
@@ -87,14 +86,14 @@ def write_report(
 
 
 def _baseline(accuracy_map: MeasuredGrid, path: str | os.PathLike[str]) -> AccuracyMap:
-    found = load_map(path)
-    if found.model.get("baseline") != "digital" or not isinstance(found, AccuracyMap):
+    baseline = load_map(path)
+    if baseline.model.get("baseline") != "digital" or not isinstance(baseline, AccuracyMap):
         raise ToolkitError(
-            f"--digital: {path} is the map of a codec, one made with --baseline digital is allowed"
+            f"{named('digital')}: {path} is the map of a codec, one made with --baseline digital is allowed"
         )
     wanted = {name: getattr(accuracy_map, name) for name in ("modality", "task", "channel")}
-    found.require("--digital", str(path), wanted)
-    return found
+    baseline.require("digital", str(path), wanted)
+    return baseline
 
 
 def _thresholds(maps: Sequence[AccuracyMap | BimodalMap]) -> dict[str, Any]:
@@ -137,12 +136,7 @@ def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
         cells = numbers(values, "cells")
         local = typed({"local": None, **values}, "local", number)
         others.append(
-            (
-                name,
-                "–" if local is None else f"{local:.4g}",
-                f"{cells.min():.4g}",
-                f"{cells.max():.4g}",
-            )
+            (name, "–" if local is None else f"{local:.4g}", f"{cells.min():.4g}", f"{cells.max():.4g}")
         )
     return {
         "title": f"Accuracy map: {accuracy_map.modality}, {accuracy_map.task}, {accuracy_map.channel}"
@@ -160,18 +154,13 @@ def _context(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
     }
 
 
-def _table(accuracy_map: AccuracyMap | BimodalMap) -> dict[str, Any]:
+def _table(accuracy_map: MeasuredGrid) -> dict[str, Any]:
     """Measured ratios with intervals: a row per k, or per pair of k where both SNRs are one."""
+    corner = accuracy_map.rows_name.replace("^T", "ᵀ").replace("^I", "ᴵ") + " \\ SNR dB"
     names = ("ratio", "ratio_low", "ratio_high")
-    grids: list[Array] = [getattr(accuracy_map, name) for name in names]
-    if isinstance(accuracy_map, BimodalMap):
-        grids = [accuracy_map.on_diagonal(grid) for grid in grids]
-        pairs = itertools.product(accuracy_map.k_text, accuracy_map.k_image)
-        heads, corner = [f"{text}, {image}" for text, image in pairs], "kᵀ, kᴵ \\ SNR dB"
-    else:
-        heads, corner = [str(k) for k in accuracy_map.k], "k \\ SNR dB"
-    columns = accuracy_map.snr_db
-    flat = [grid.reshape(len(heads), len(columns)) for grid in grids]
+    tables = [accuracy_map.as_table(getattr(accuracy_map, name)) for name in names]
+    heads, columns, _ = tables[0]
+    flat = [table.values for table in tables]
     rows = [
         (head, [tuple(float(grid[row, column]) for grid in flat) for column in range(len(columns))])
         for row, head in enumerate(heads)

@@ -6,28 +6,21 @@ import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.map import AccuracyMap
+from accuracy_maps.sweep.bootstrap import assemble_map, require_interval
 from accuracy_maps.sweep.cells import Cell, CellStore, store_folder
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.engine import Engine, LocalEngine
-from accuracy_maps.sweep.outputs import (
-    finished_map,
-    is_complete,
-    origin,
-    prepare_outputs,
-)
-from accuracy_maps.sweep.score import assemble_bimodal, assemble_map, require_interval
-from accuracy_maps.sweep.sweep import Group, Point, Sweep
+from accuracy_maps.sweep.finished import finished_map, is_complete, origin, prepare_outputs
+from accuracy_maps.sweep.measure import Group, Point, Sweep, plain
+from accuracy_maps.sweep.models import warn_if_unfinished
 from data.files.errors import ToolkitError
 from data.files.lock import locked
 from data.files.provenance import provenance
 from data.terminal.progress import Progress
-
-if TYPE_CHECKING:
-    from deepsc.modality import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -61,23 +54,8 @@ def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
     """A sweep, its models where they are needed; a model whose training is not over is named in the log."""
     sweep = Sweep(config, device="cpu" if engine.remote else None)
     for folder, checkpoint in zip((*config.codecs, config.local), (*sweep.codecs, sweep.local), strict=True):
-        _warn_if_unfinished(folder, checkpoint)
+        warn_if_unfinished(folder, checkpoint)
     return sweep
-
-
-def _warn_if_unfinished(folder: str, checkpoint: Checkpoint) -> None:
-    from deepsc.checkpoint import is_over, position_of
-
-    training = checkpoint.training
-    try:
-        position = position_of(folder)
-    except ToolkitError:  # the state serves to go on with a training, not to measure
-        return
-    if position is not None and not is_over(training, position):
-        logger.warning(
-            "%s: its training is not over, epoch %d of %d is done; train-deepsc --resume goes on with it",
-            folder, position["epoch"], training.epochs,
-        )  # fmt: skip
 
 
 def lock_of(config: MapConfig) -> Path:
@@ -121,15 +99,12 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
             **_source_figures(sweep, cells),
             seconds=round(sum(cell.seconds for cell in cells.values()), 1),
             engine=engine.name,
-            device=device_name(config.device),
+            device=device_name(str(config.device)),
         ),
         "snr_db": sweep.snr_db,
         "seed": config.seed,
     }
-    every_k = tuple(sorted(sweep.owners))
-    if len(kind.transmissions) == 1:
-        return assemble_map(cells, test.scorer, ks=tuple(k for (k,) in every_k), **fields)
-    return assemble_bimodal(cells, test.scorer, ks=every_k, **fields)
+    return assemble_map(cells, test.scorer, ks=list(map(plain, sorted(sweep.owners))), **fields)
 
 
 def _write_beside(sweep: Sweep, accuracy_map: AccuracyMap | BimodalMap) -> None:

@@ -17,7 +17,9 @@ from data.files.atomic import atomic_path, remove_unfinished
 from data.files.documents import parse_json, read_json, write_json
 from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists, require_file
+from data.files.runs import Identity
 from data.files.schema import typed
+from data.settings import named
 
 logger = logging.getLogger(__name__)
 Counts = NDArray[np.int64]
@@ -65,7 +67,7 @@ class CellStore:
         if exists(path):
             if not self.holds(folder, *plans):
                 raise ToolkitError(
-                    f"{folder} holds cells of another sweep; remove it or choose another --output"
+                    f"{folder} holds cells of another sweep; remove it or choose another {named('output')}"
                 )
             remove_unfinished(folder)
             logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
@@ -78,7 +80,10 @@ class CellStore:
     def holds(folder: Path, *plans: Mapping[str, Any]) -> bool:
         """Whether a folder holds cells of a plan, in one of its wordings."""
         path = folder / "plan.json"
-        return exists(path) and read_json(path) in [json.loads(json.dumps(plan)) for plan in plans]
+        if not exists(path):
+            return False
+        stored = Identity.of(read_json(path))
+        return any(not Identity.of(plan).differences(stored) for plan in plans)
 
     def load(self, name: str) -> Cell | None:
         """A finished cell, or None."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from accuracy_maps.sweep.cells import Cell
-from accuracy_maps.sweep.sweep import Group, Sweep
-from data.files.errors import ToolkitError
+from typing_extensions import override
 
-ENGINES = ("local", "ray")
+from accuracy_maps.sweep.cells import Cell
+from accuracy_maps.sweep.measure import Group, Sweep
+from data.files.errors import ToolkitError
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -41,20 +41,20 @@ class Engine(Protocol):
         """
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """In this process, one after the other."""
 
     name = "local"
     remote = False
 
+    @override
     def call(self, function: Callable[[Argument], Result], argument: Argument, *, what: str) -> Result:
-        """See `Engine.call`."""
         return function(argument)
 
+    @override
     def measure(
         self, sweep: Sweep, groups: Sequence[Group]
     ) -> Iterator[tuple[Group, list[Cell] | Exception]]:
-        """See `Engine.measure`."""
         for group in groups:
             result: list[Cell] | Exception
             try:
@@ -64,29 +64,3 @@ class LocalEngine:
             except Exception as error:  # whatever it is, the other cells can do without this one
                 result = error
             yield group, result
-
-
-def engine_of(name: str, *, address: str | None = None, device: str | None = None) -> tuple[Engine, str]:
-    """The engine that flags name.
-
-    Args:
-        name: "local" or "ray".
-        address: of the Ray cluster.
-        device: as `--device` names it.
-
-    Returns:
-        The engine, and the device that its work runs on.
-
-    Raises:
-        ToolkitError: if it is not to be had.
-    """
-    if name == "ray":
-        from accuracy_maps.sweep.engine_ray import RayEngine
-
-        engine = RayEngine(address=address, device=device)
-        return engine, engine.device
-    if address is not None:
-        raise ToolkitError("--ray-address: given without --engine ray")
-    from deepsc.codec.device import resolve_device
-
-    return LocalEngine(), resolve_device(device)

@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
+from typing_extensions import override
 
 from accuracy_maps.sweep.cells import Cell
 from accuracy_maps.sweep.config import MapConfig
-from accuracy_maps.sweep.sweep import Group, Sweep
+from accuracy_maps.sweep.engine import Engine
+from accuracy_maps.sweep.measure import Group, Sweep
 from data.files.errors import ToolkitError
+from data.settings import named
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
-class RayEngine:
+class RayEngine(Engine):
     """Connects to a cluster, or starts Ray on this machine.
 
     Args:
@@ -50,28 +53,32 @@ class RayEngine:
             import ray
         except ImportError as error:
             raise ToolkitError(
-                "--engine: 'ray' given, which is not installed (pip install 'deepsc-toolkit[ray]')"
+                f"{named('engine')}: 'ray' given, which is not installed (pip install 'deepsc-toolkit[ray]')"
             ) from error
         if device not in (None, "cpu", "cuda"):
-            raise ToolkitError(f"--device: {device!r} given, with --engine ray cpu or cuda is allowed")
+            raise ToolkitError(
+                f"{named('device')}: {device!r} given, with {named('engine')} ray cpu or cuda is allowed"
+            )
         self._ray = ray
         try:
             ray.init(address=address, ignore_reinit_error=True, logging_level=logging.WARNING)
         except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-            raise ToolkitError(f"--ray-address: {address!r} given, no cluster there ({error})") from error
+            raise ToolkitError(
+                f"{named('ray_address')}: {address!r} given, no cluster there ({error})"
+            ) from error
         resources = ray.cluster_resources()
         self.device = device or ("cuda" if resources.get("GPU") else "cpu")
         self._threads = torch.get_num_threads()
         resource, count = ("GPU", 1) if self.device == "cuda" else ("CPU", self._threads)
         if not any(node["Resources"].get(resource, 0) >= count for node in ray.nodes()):
             raise ToolkitError(
-                f"--engine ray: no node has {count} {resource} for a task; OMP_NUM_THREADS and --device "
-                "decide what a task needs"
+                f"{named('engine')} ray: no node has {count} {resource} for a task; OMP_NUM_THREADS and "
+                f"{named('device')} decide what a task needs"
             )
         self._options = {f"num_{resource.lower()}s": count, "max_retries": MAX_RETRIES}
 
+    @override
     def call(self, function: Callable[[Argument], Result], argument: Argument, *, what: str) -> Result:
-        """See `Engine.call`."""
         logger.info("on the cluster: %s", what)
         task = self._ray.remote(_call).options(**self._options)
         try:
@@ -80,10 +87,10 @@ class RayEngine:
             raise _given_up(what, error) from error
         return result
 
+    @override
     def measure(
         self, sweep: Sweep, groups: Sequence[Group]
     ) -> Iterator[tuple[Group, list[Cell] | Exception]]:
-        """See `Engine.measure`."""
         task = self._ray.remote(_measure).options(**self._options)
         waiting: dict[Any, Group] = {}
         try:
@@ -118,8 +125,8 @@ class RayEngine:
 def _given_up(what: str, error: Exception) -> ToolkitError:
     """Lost nodes, too little memory, crashed processes: what is left when Ray's own retries failed, too."""
     return ToolkitError(
-        f"--engine ray: {what} failed ({type(error).__name__}: {error}); what is finished is kept, give the "
-        "same command again to go on"
+        f"{named('engine')} ray: {what} failed ({type(error).__name__}: {error}); what is finished is "
+        "kept, give the same command again to go on"
     )
 
 
@@ -143,7 +150,7 @@ def _opened(config: MapConfig, fingerprint: str) -> Sweep:
     sweep = Sweep(config)
     if sweep.fingerprint != fingerprint:
         raise ToolkitError(
-            f"--engine ray: node {os.uname().nodename} sees other checkpoints or data under the same paths; "
-            "give folders that all nodes share"
+            f"{named('engine')} ray: node {os.uname().nodename} sees other checkpoints or data under "
+            "the same paths; give folders that all nodes share"
         )
     return sweep

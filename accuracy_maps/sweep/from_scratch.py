@@ -9,33 +9,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.build import build_opened, lock_of, open_sweep
 from accuracy_maps.sweep.cells import recorded_seconds, store_folder
 from accuracy_maps.sweep.config import MapConfig, require_size
-from accuracy_maps.sweep.engine import Engine
-from accuracy_maps.sweep.outputs import prepare_outputs, require_free
-from accuracy_maps.sweep.sweep import further_maps, measured_task
+from accuracy_maps.sweep.engine import Engine, LocalEngine
+from accuracy_maps.sweep.finished import prepare_outputs, require_free
+from accuracy_maps.sweep.measure import further_maps, measured_task
+from accuracy_maps.sweep.models import asked_k
 from accuracy_maps.sweep.timing import time_cells
-from data.files.errors import ToolkitError, flag_of
 from data.files.lock import locked
 from data.files.paths import exists
 from data.terminal.progress import duration
 from deepsc.checkpoint import is_over, position_of
-from deepsc.command import build_parser, config_from_args
 from deepsc.config import RunConfig
 from deepsc.modality import modality
 from deepsc.train.run import train_codec
 from deepsc.train.timing import time_steps
 
 logger = logging.getLogger(__name__)
-
-_OURS = ("--modality", "--output", "--resume", "--init-from", "--device", "--data-dir", "--skip-bad")
-"""Flags of train-deepsc that follow from those of build-accuracy-map."""
-
 
 _WAIT_S = 120.0
 """A training that goes on elsewhere waits so long for the lock of the node it was lost with, which a shared
@@ -44,45 +38,17 @@ file system may be slow to drop."""
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """The trainings behind a map, in their order."""
+    """The trainings behind a map, in their order. Both go on where they were: `resume` is set."""
 
     local: RunConfig
+    """Writes to the map's `local`."""
     codec: RunConfig
+    """Starts from it and writes to the map's only folder of `codecs`."""
 
 
-def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
-    """Runs of the local model and of the codec that starts from it.
-
-    Args:
-        flags: of train-deepsc, for both; those behind a further "--" are the codec's alone.
-        config: of the map; says where the checkpoints go, the device and the folder of the data.
-        name: of the modality.
-
-    Raises:
-        ToolkitError: if a flag is unknown, or none of train-deepsc's to give here.
-    """
-    cut = flags.index("--") if "--" in flags else len(flags)
-    shared, further = list(flags[:cut]), list(flags[cut + 1 :])
-    for flag in (*shared, *further):
-        if flag.partition("=")[0] in _OURS:
-            raise ToolkitError(
-                f"{flag}: given behind --, where it follows from build-accuracy-map's own flags"
-            )
-    (codec,) = config.codecs
-
-    def run(flags: Sequence[str], output: str, **above: Any) -> RunConfig:
-        args = build_parser(name).parse_args(["--modality", name, *flags])
-        places = {"output": output, "resume": True, "device": config.device}
-        corpus = {"corpus": {"data_dir": config.data_dir}}
-        return config_from_args(args, {**places, **corpus, "skip_bad": config.skip_bad, **above})
-
-    trained = run([*shared, *further], codec, init_from=config.local, pretrained=None)
-    if trained.training.channel is None:
-        raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
-    return Family(local=run(shared, config.local, training={"channel": None}), codec=trained)
-
-
-def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> AccuracyMap | BimodalMap:
+def build_from_scratch(
+    config: MapConfig, runs: Family, engine: Engine | None = None
+) -> AccuracyMap | BimodalMap:
     """Train what is not trained yet, then measure the map; after a kill the same call goes on.
 
     Where all of that is done already nothing is written.
@@ -90,6 +56,7 @@ def build_from_scratch(config: MapConfig, runs: Family, engine: Engine) -> Accur
     Raises:
         ToolkitError: as `train_codec` and `build_map`.
     """
+    engine = engine or LocalEngine()
     beside = AccuracyMap.load(config.beside) if config.beside else None
     kind = modality(runs.local.modality)
     # A mistake shows before the trainings.
@@ -136,7 +103,7 @@ def log_plan(config: MapConfig, runs: Family, engine: Engine, *, cells: int) -> 
         logger.info(
             "  %d. %s %s: %d of %d steps to train, at most %s without validation (%.3g s a step, as timed)",
             number, what, run.output, time.steps - step, time.steps, duration(seconds),
-            time.seconds_per_step,
+            time.seconds_per_step
         )  # fmt: skip
     recorded = recorded_seconds(store_folder(Path(config.output)), draws=config.draws)
     left = max(0, cells - len(recorded))
@@ -166,15 +133,8 @@ def _axes(config: MapConfig, codec: RunConfig) -> list[Sequence[float]]:
     Raises:
         ToolkitError: if it is to have a k that the codec will not be trained for.
     """
-    names = modality(codec.modality).transmissions
-    axes: list[Sequence[int]] = []
-    for name, trained in zip(names, codec.trained_k.values(), strict=True):
-        field = f"k_{name}" if name else "k"
-        asked = getattr(config, field) or trained
-        if unknown := [k for k in asked if k not in trained]:
-            raise ToolkitError(
-                f"{flag_of(field)}: {unknown} given, the codec will be trained for {list(trained)}"
-            )
-        axes.append(asked)
-    require_size(config, list(itertools.product(*axes)))
-    return [*axes, *itertools.repeat(config.snr_points, len(names))]
+    transmissions = modality(codec.modality).transmissions
+    trained = list(codec.trained_k.values())
+    ks = asked_k(config, transmissions, trained, "the codec will be trained for")
+    require_size(config, list(itertools.product(*ks)))
+    return [*ks, *itertools.repeat(config.snr_points, len(ks))]

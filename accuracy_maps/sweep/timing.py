@@ -6,11 +6,11 @@ import dataclasses
 import itertools
 import time
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
+from accuracy_maps.sweep.bootstrap import require_items
 from accuracy_maps.sweep.config import MapConfig
-from accuracy_maps.sweep.score import require_items
-from accuracy_maps.sweep.sweep import plain
+from accuracy_maps.sweep.measure import plain
 from deepsc.config import RunConfig
 from deepsc.modality import Checkpoint, modality
 
@@ -47,11 +47,11 @@ def time_cells(plan: tuple[MapConfig, RunConfig]) -> CellTime:
         "task": kind.measured_task(config.task, trained=run.task),
         "corpus": dataclasses.asdict(run.corpus),
     }
-    options: dict[str, Any] = {"data_dir": config.data_dir, "options": config.options}
-    whole = kind.test_data(document, limit=config.limit, **options)
+    test_data = partial(kind.test_data, document, data_dir=config.data_dir, options=config.options)
+    whole = test_data(limit=config.limit)
     require_items(whole.items)
-    few = kind.test_data(document, limit=min(_TIMED_ITEMS, config.limit or _TIMED_ITEMS), **options)
-    codec = kind.codec(material.codec_config).to(config.device)
+    few = test_data(limit=min(_TIMED_ITEMS, config.limit or _TIMED_ITEMS))
+    codec = kind.codec(material.codec_config).to(run.device)
     untrained = Checkpoint(
         codec=codec, tokenizer=material.tokenizer, document=document, metrics={}, sha256="", file_sha256=""
     )

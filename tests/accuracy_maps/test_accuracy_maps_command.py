@@ -68,24 +68,24 @@ def change(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--k", "0"], "'0' given, a whole number of at least 1"),
+        (["--k", "0"], "--k: 0 given, 1 to 1048576 is allowed"),
         (["--k", "-4"], "--k"),
-        (["--k", "4,2"], "must rise"),
+        (["--k", "4,2"], "--k: 4,2 given, rising values are allowed"),
         (["--k", "2,3,5"], "--k: [3, 5] given, the codecs are trained for [2, 4, 6]"),
-        (["--snr-db", "nan"], "'nan' given, a finite number"),
+        (["--snr-db", "nan"], "--snr-db: nan given, a finite number"),
         (["--snr-db", "inf"], "--snr-db"),
         (["--snr-db", "0:nan:1"], "--snr-db"),
-        (["--snr-db", "6,0"], "must rise"),
-        (["--snr-db", "-200:0:10"], "--snr-db: -200 given, -100 to 100 dB is allowed"),
+        (["--snr-db", "6,0"], "rising values are allowed"),
+        (["--snr-db", "-200:0:10"], "--snr-db: -200.0 given, -100 to 100 is allowed"),
         (["--snr-db", "-1e308:1e308:1"], "at most 10000 values are allowed"),
         (["--snr-db", "-1e308,1e308"], "--snr-db: -1e+308 given"),
-        (["--k", str(2**20 + 1)], "rising whole numbers of 1 to 1048576 are allowed"),
+        (["--k", str(2**20 + 1)], "--k: 1048577 given, 1 to 1048576 is allowed"),
         (["--draws", str(10**12)], "--draws: 1000000000000 given, 1 to 10000 is allowed"),
         (["--beams", "65"], "--beams: 65 given, 1 to 64 is allowed"),
         (["--limit", "1"], "--limit: 1 given, at least 16 is allowed"),
-        (["--beside", ""], "--beside: '' given"),
-        (["--data-dir", ""], "--data-dir: '' given"),
-        (["--task", ""], "--task: '' given"),
+        (["--beside", ""], "--beside '' given, a value is allowed"),
+        (["--data-dir", ""], "--data-dir '' given, a value is allowed"),
+        (["--task", ""], "--task '' given, a value is allowed"),
         (["--draws", "0"], "--draws"),
         (["--beams", "0"], "--beams"),
         (["--limit", "0"], "--limit"),
@@ -106,6 +106,44 @@ def test_wrong_flags_are_refused(refused: Refused, flags: list[str], message: st
     assert message in refused(*flags)
 
 
+def printed_config(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    """What --print-config says."""
+    with pytest.raises(SystemExit) as stop:
+        main([*flags, "--print-config"])
+    assert stop.value.code == 0
+    return capsys.readouterr().out
+
+
+def test_a_file_of_settings_stands_for_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "map.yaml"
+    flags = "--modality text --codec a b --local c --snr-db -6:6:6 --beside d.json e.json --engine ray"
+    whole = printed_config(capsys, *flags.split())
+    for line in ("modality: text", "engine: ray", "codecs: [a, b]", "snr_db: [-6.0, 0.0, 6.0]",
+                 "beside: d.json", "also_beside: [e.json]", "device: null"):  # fmt: skip
+        assert f"\n{line}\n" in f"\n{whole}"
+    path.write_text(whole)
+    assert printed_config(capsys, "--config", str(path)) == whole
+    assert "\ndraws: 3\n" in printed_config(capsys, "--config", str(path), "--draws", "3")
+
+
+def test_a_file_of_settings_is_checked_as_flags_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text("modality: text\nlocal: c\ncodecs: [a]\ndraws: 0\nnoise: 3\n")
+    assert main(["--config", str(path), "--beams", "65", "--print-config"]) == 2
+    error = capsys.readouterr().err
+    for says in (f"{path}: draws: 0 given, 1 to 10000 is allowed", f"{path}: noise: no such setting",
+                 "--beams: 65 given, 1 to 64 is allowed"):  # fmt: skip
+        assert says in error
+    path.write_text("modality: image\nlocal: c\ncodecs: [a]\nbeams: 4\n")
+    assert main(["--config", str(path)]) == 2
+    assert "--beams: given, image has no beam search" in capsys.readouterr().err
+    path.write_text("local: c\n")
+    assert main(["--config", str(path)]) == 2
+    assert "--modality: none given, allowed: image, text, vqa" in capsys.readouterr().err
+
+
 def test_what_is_no_flag_is_no_missing_modality(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["results.json"])
@@ -118,7 +156,7 @@ def test_checkpoints_that_differ_in_one_field_name_that_one(
 ) -> None:
     corpus = json.loads((copies["codec"] / "config.json").read_text())["corpus"]
     change(copies["codec"], corpus=corpus | {"caption_count": 9})
-    assert refused(codec=copies["codec"]).endswith(" differ in corpus: caption_count 9 and 800\n")
+    assert refused(codec=copies["codec"]).endswith(" differ in corpus.caption_count: 9 and 800\n")
 
 
 def test_a_table_commands_no_terminal(make_map: Callable[..., AccuracyMap]) -> None:
@@ -173,7 +211,7 @@ def test_a_baseline_is_of_a_local_model_beside_a_map_of_its_modality(
     given: dict[str, Any] = {"codecs": (), "output": str(tmp_path / "map.json"), "baseline": "digital"}
     with pytest.raises(ToolkitError, match="is a codec; give the model trained with --channel none"):
         build_map(MapConfig(**given, local=str(folders["codec"]), k=(2,)))
-    with pytest.raises(ToolkitError, match=r"--beside: .* is of modality image, one of text is allowed"):
+    with pytest.raises(ToolkitError, match=r"beside: .* is of modality image, one of text is allowed"):
         build_map(MapConfig(**given, local=str(folders["local"]), beside=str(IMAGE_MAP)))
 
 
@@ -182,10 +220,12 @@ def test_a_baselines_code_makes_another_map_that_says_how_its_sentences_were_cod
 ) -> None:
     given: dict[str, Any] = {
         "codecs": (), "output": str(tmp_path / "map.json"), "baseline": "digital", "k": (2,),
-        "snr_db": (0.0, 15.0), "limit": 8, "local": str(folders["local"]),
+        "snr_db": (0.0, 15.0), "limit": 16, "local": str(folders["local"]),
     }  # fmt: skip
     ideal = build_map(MapConfig(**given))
-    finite = build_map(MapConfig(**given, code="finite"))
+    with pytest.raises(ToolkitError, match=r"^output: .*\(code was capacity, is now finite\)"):
+        build_map(MapConfig(**given, code="finite"))
+    finite = build_map(MapConfig(**given, code="finite", overwrite=True))
     assert (ideal.model["code"], finite.model["code"]) == ("capacity", "finite")
     assert np.any(ideal.accuracy != finite.accuracy), "not the finished map of the other code"
     for one in (ideal, finite):
@@ -195,7 +235,7 @@ def test_a_baselines_code_makes_another_map_that_says_how_its_sentences_were_cod
         assert sum(shares) == pytest.approx(1)
         assert source["bits an item"] > 8
     assert "--code: 'finite' given, --baseline alone has one" in refused("--code", "finite")
-    with pytest.raises(ToolkitError, match="--code: 'turbo' given, allowed: capacity, finite, ldpc"):
+    with pytest.raises(ToolkitError, match=r"^code: 'turbo' given, allowed: capacity, finite, ldpc"):
         MapConfig(**given, code="turbo")
 
 
@@ -216,7 +256,7 @@ def test_a_baseline_takes_what_is_not_given_from_the_map_beside_it(
     assert taken.provenance["channel"]["rician_factor"] == 9.0
     assert list(taken.provenance["config"]["snr_db"]) == [3.0, 6.0]
     awgn: dict[str, Any] = {"output": str(tmp_path / "told.json"), "snr_db": (1.0,), "channel": "awgn"}
-    with pytest.raises(ToolkitError, match="--draws: 2 given, a --baseline over AWGN draws neither"):
+    with pytest.raises(ToolkitError, match=r"^draws: 2 given, a baseline over AWGN draws neither"):
         build_map(MapConfig(**awgn, draws=2, **given))
     told = build_map(MapConfig(**awgn, **given))
     assert told.axes == ((2,), (1.0,))
@@ -224,7 +264,7 @@ def test_a_baseline_takes_what_is_not_given_from_the_map_beside_it(
     document = json.loads(Path(beside).read_text())
     document["provenance"]["local"]["sha256"] = "of another"
     Path(beside).write_text(json.dumps(document))
-    with pytest.raises(ToolkitError, match=r"--beside: .* divides by another local model"):
+    with pytest.raises(ToolkitError, match=r"^beside: .* divides by another local model"):
         build_map(MapConfig(output=str(tmp_path / "other.json"), **given))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from accuracy_maps import AccuracyMap
 from accuracy_maps.command import main
 from accuracy_maps.sweep.config import MapConfig
-from accuracy_maps.sweep.sweep import Sweep
+from accuracy_maps.sweep.measure import Sweep
 from data.files.errors import ToolkitError
 from deepsc.digital import image_versions
 
@@ -74,7 +74,7 @@ def test_checkpoints_that_number_other_classes_are_refused(output: Path) -> None
     document = json.loads(whole)
     assert document["class_names"] == ["blue", "red"]
     (codec / "config.json").write_text(json.dumps(document | {"class_names": ["red", "blue"]}))
-    with pytest.raises(ToolkitError, match=r"--codec: .*\['red', 'blue'\], --local .* has \['blue', 'red'\]"):
+    with pytest.raises(ToolkitError, match=r"^codecs: .*\['red', 'blue'\], local .* has \['blue', 'red'\]"):
         Sweep(config)
     del document["class_names"]  # as of an earlier release
     (codec / "config.json").write_text(json.dumps(document))

@@ -18,7 +18,7 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.build import build_map
 from accuracy_maps.sweep.cells import CellStore, store_folder
 from accuracy_maps.sweep.config import MapConfig
-from accuracy_maps.sweep.sweep import Sweep
+from accuracy_maps.sweep.measure import Sweep
 from deepsc.command import main as train
 from deepsc.text.evaluate import BleuStatistics, TextEvaluator
 

@@ -21,7 +21,7 @@ from support.mutations import (
     refused_for_size,
 )
 
-from accuracy_maps.sweep.sweep import _open
+from accuracy_maps.sweep.models import open_model
 from data.files.documents import LARGEST_JSON
 from deepsc.checkpoint import (
     Checkpoint,
@@ -66,7 +66,7 @@ def with_content(path: Path, content: bytes, check: Callable[[], None]) -> None:
 
 
 def check_open(folder: Path) -> None:
-    found = outcome(lambda: _open(str(folder), "cpu"), folder)
+    found = outcome(lambda: open_model(str(folder), "cpu"), folder)
     if found is not None:
         use(found)
 
@@ -173,7 +173,7 @@ def test_a_header_of_absurd_shape_or_length(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_a_huge_part_of_a_checkpoint(folder: Path, name: str) -> None:
     path = folder / name
-    check = lambda: refused_for_size(lambda: _open(str(folder), "cpu"), path, largest=LARGEST_JSON)  # noqa: E731
+    check = lambda: refused_for_size(lambda: open_model(str(folder), "cpu"), path, largest=LARGEST_JSON)  # noqa: E731
     with_content(path, path.read_bytes(), check)
 
 

@@ -111,7 +111,8 @@ def test_the_page_shows_every_baseline_and_where_each_reaches_the_level(
     assert main(["report", str(tmp_path / "map.json"), "--digital", *map(str, paths)]) == 0
     page = (tmp_path / "map.html").read_text()
     table = page.partition('id="thresholds"')[2].partition("</table>")[0]
-    names = ["codec", "digital, ideal code", "digital, finite-length code", "digital, 5G LDPC"]
+    makers = ("codec", "digital, ideal code", "digital, finite-length code", "digital, 5G LDPC")
+    names = [f"{maker}; synthetic data" for maker in makers]
     assert re.findall("<th>(.*?)</th>", table)[1:5] == names
     columns = [thresholds(one) for one in (codec, *map(AccuracyMap.load, paths))]
     assert re.findall("<td>(.*?)</td>", table) == [column[str(k)] for k in codec.k for column in columns]

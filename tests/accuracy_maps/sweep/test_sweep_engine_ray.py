@@ -15,14 +15,13 @@ from safetensors.torch import load_file
 from support.needed import need
 from support.scratch_runs import FAMILY, assert_same_family, scratch
 
-from accuracy_maps.command import main
+from accuracy_maps.command import family, main
 from accuracy_maps.sweep import engine_ray
 from accuracy_maps.sweep.build import measure_cells
 from accuracy_maps.sweep.cells import CellStore
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.engine_ray import RayEngine
-from accuracy_maps.sweep.from_scratch import family
-from accuracy_maps.sweep.sweep import Group, Sweep
+from accuracy_maps.sweep.measure import Group, Sweep
 from data.files.errors import ToolkitError
 from data.files.lock import LOCK_NAME
 from deepsc.text.evaluate import TextEvaluator

@@ -54,7 +54,7 @@ KILLED = """
 import os, signal, sys
 import deepsc.checkpoint
 from accuracy_maps.command import main
-from accuracy_maps.sweep.sweep import Sweep
+from accuracy_maps.sweep.measure import Sweep
 from deepsc.text.evaluate import TextEvaluator
 place, calls = sys.argv[1], []
 write, measure = deepsc.checkpoint.save_file, Sweep.measure

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from support.full_disk import files_limited_to
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from accuracy_maps.sweep.sweep import describe
+from accuracy_maps.sweep.models import describe
 from data.files.errors import ToolkitError
 from data.files.record import Record
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_header

@@ -1,4 +1,4 @@
-"""From counts to maps: scores, ratios, and their bootstrap intervals."""
+"""From counts to maps: scores, ratios, and the bootstrap intervals of both."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.cells import Cell
 from data.files.errors import ToolkitError
 from data.intervals import INTERVAL_ITEMS_MIN
+from data.settings import named
 
 if TYPE_CHECKING:
     from deepsc.modality import Evaluator
@@ -23,55 +24,34 @@ CONFIDENCE = 0.95
 
 
 def assemble_map(
-    cells: Mapping[tuple[int, float], Cell],
-    evaluator: type[Evaluator],
-    *,
-    ks: tuple[int, ...],
-    snr_db: tuple[float, ...],
-    seed: int,
-    **fields: Any,
-) -> AccuracyMap:
-    """Map of one transmission from counts; see `score_cells`.
-
-    Args:
-        cells: by (k, SNR), and the local model at (0, 0.0).
-        evaluator: scores summed counts.
-        ks: rising.
-        snr_db: rising.
-        seed: of the bootstrap.
-        fields: the map's other fields.
-    """
-    points = itertools.product(ks, snr_db)
-    scores = score_cells(cells, evaluator, list(points), shape=(len(ks), len(snr_db)), seed=seed)
-    return AccuracyMap(k=ks, snr_db=snr_db, **scores, **fields)
-
-
-def assemble_bimodal(
     cells: Mapping[tuple[Any, Any], Cell],
     evaluator: type[Evaluator],
     *,
-    ks: tuple[tuple[int, ...], ...],
+    ks: Sequence[Any],
     snr_db: tuple[float, ...],
     seed: int,
     **fields: Any,
-) -> BimodalMap:
-    """Map of two transmissions from counts; see `score_cells`.
+) -> AccuracyMap | BimodalMap:
+    """Map from counts; see `score_cells`.
 
     Args:
-        cells: by ((k^T, k^I), (SNR_T, SNR_I)), and the local model at (0, 0.0).
+        cells: by (k, SNR), or ((k^T, k^I), (SNR_T, SNR_I)), and the local model at (0, 0.0).
         evaluator: scores summed counts.
-        ks: every pair (k^T, k^I), in their order.
-        snr_db: rising, of both transmissions.
+        ks: every k, or pair (k^T, k^I), rising.
+        snr_db: rising, of each transmission.
         seed: of the bootstrap.
         fields: the map's other fields.
     """
-    k_text, k_image = (tuple(sorted(set(axis))) for axis in zip(*ks, strict=True))
-    points = list(itertools.product(itertools.product(k_text, k_image), itertools.product(snr_db, snr_db)))
-    shape = (len(k_text), len(k_image), len(snr_db), len(snr_db))
-    scores = score_cells(cells, evaluator, points, shape=shape, seed=seed)
-    return BimodalMap(
-        k_text=k_text, k_image=k_image, snr_text_db=snr_db, snr_image_db=snr_db, **scores, **fields
-    )
+    snrs: list[Any] = list(snr_db)
+    kind: type[AccuracyMap | BimodalMap] = AccuracyMap
+    axes: dict[str, Any] = {"k": tuple(ks), "snr_db": snr_db}
+    if isinstance(ks[0], tuple):
+        k_text, k_image = (tuple(sorted(set(axis))) for axis in zip(*ks, strict=True))
+        kind, snrs = BimodalMap, list(itertools.product(snr_db, snr_db))
+        axes = {"k_text": k_text, "k_image": k_image, "snr_text_db": snr_db, "snr_image_db": snr_db}
+    shape = tuple(map(len, axes.values()))
+    scores = score_cells(cells, evaluator, list(itertools.product(ks, snrs)), shape=shape, seed=seed)
+    return kind(**axes, **scores, **fields)
 
 
 def require_items(items: int) -> None:
@@ -82,8 +62,8 @@ def require_items(items: int) -> None:
     """
     if items < INTERVAL_ITEMS_MIN:
         raise ToolkitError(
-            f"--limit: {items} test items are too few for an interval, at least {INTERVAL_ITEMS_MIN} are "
-            "needed; give a larger one, or a larger test set"
+            f"{named('limit')}: {items} test items are too few for an interval, at least "
+            f"{INTERVAL_ITEMS_MIN} are needed; give a larger one, or a larger test set"
         )
 
 
@@ -103,8 +83,8 @@ def require_interval(local: Cell, evaluator: type[Evaluator], *, seed: int) -> N
     scores = _resampled(local, evaluator, _resamples(items, seed))
     if scores.min() <= 0:
         raise ToolkitError(
-            f"--limit: {items} test items are too few for an interval: some resamples of them hold none that "
-            "the local model answers right; give a larger one"
+            f"{named('limit')}: {items} test items are too few for an interval: some resamples of them "
+            "hold none that the local model answers right; give a larger one"
         )
     return scores
 

@@ -1,9 +1,8 @@
-"""Files of a map: which there are, whether they may be written, whether a finished one is this sweep's."""
+"""Is a sweep finished? Whether the map that lies there is this sweep's; whether its files may be written."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import tempfile
 from collections.abc import Mapping
@@ -13,31 +12,25 @@ from typing import Any
 from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.config import MapConfig
-from accuracy_maps.sweep.sweep import Sweep, describe
-from data.files.errors import ToolkitError, flag_of
+from accuracy_maps.sweep.measure import Sweep
+from accuracy_maps.sweep.models import describe, k_field
+from data.files.errors import ToolkitError
 from data.files.paths import exists, is_file
+from data.files.runs import Identity
+from data.settings import named
 
 logger = logging.getLogger(__name__)
 
-_APART = (
-    "codecs",
-    "local",
-    "output",
-    "device",
-    "data_dir",
-    "task",
-    "overwrite",
-    "mat",
-    "beside",
-    "also_beside",
-    "skip_bad",
-    "bleu_tokenize",
-)
-"""Of a config, what may differ between maps that are equal: places, and what the map itself says."""
 _DRAWN = ("beside", "also_beside")
 """Of a config, what the plot alone shows."""
 _AXES = ("k", "k_text", "k_image", "snr_db")
-_FIX = "give another --output, or --overwrite to replace it"
+_APART = (
+    "codecs", "local", "output", "device", "data_dir", "task", "overwrite", "mat", "skip_bad",
+    "bleu_tokenize", *_DRAWN, *_AXES
+)  # fmt: skip
+"""Of a config, what may differ between maps that are equal: places, and what the map itself says."""
+_PARTS = ("codecs", "local", "data_sha256", "dataset", "test_items", "channel", "seed", "metric_options")
+"""Of a map's origin, what no flag of its own tells, or not all of it."""
 
 
 def output_paths(config: MapConfig) -> list[Path]:
@@ -58,13 +51,14 @@ def prepare_outputs(config: MapConfig) -> None:
         for left in path.parent.glob("*.part"):
             if left.name.startswith(f".{path.name}."):
                 left.unlink(missing_ok=True)
+        refused = f"{named('output')}: cannot write {path}"
         if exists(path) and not is_file(path):
-            raise ToolkitError(f"--output: cannot write {path}: it is no file; {_FIX.partition(',')[0]}")
+            raise ToolkitError(f"{refused}: it is no file; give another {named('output')}")
         try:
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
                 pass
         except OSError as error:
-            raise ToolkitError(f"--output: cannot write {path}: {error.strerror or error}") from error
+            raise ToolkitError(f"{refused}: {error.strerror or error}") from error
 
 
 def require_free(config: MapConfig) -> None:
@@ -74,7 +68,7 @@ def require_free(config: MapConfig) -> None:
         ToolkitError: if it is, and is not to be replaced.
     """
     if exists(config.output) and not config.overwrite:
-        raise ToolkitError(f"--output: {config.output} is there, but not all of its trained models; {_FIX}")
+        raise _refused(f"{config.output} is there, but not all of its trained models")
 
 
 def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
@@ -93,21 +87,22 @@ def finished_map(sweep: Sweep) -> AccuracyMap | BimodalMap | None:
     except ToolkitError as error:
         if sweep.config.overwrite:
             return None
-        raise ToolkitError(f"--output: no accuracy map to go on with ({error}); {_FIX}") from error
+        raise _refused(f"no accuracy map to go on with ({error})") from error
     changed = _differences(sweep, stored)
     if changed and not sweep.config.overwrite:
-        raise ToolkitError(
-            f"--output: {path} holds a map that other settings made ({'; '.join(changed)}); {_FIX}"
-        )
+        raise _refused(f"{path} holds a map that other settings made ({'; '.join(changed)})")
     return None if changed else stored
 
 
 def is_complete(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> bool:
     """Whether all that belongs to a finished map is there, too, and says so in the log."""
     config = stored.provenance.get("config")
-    drawn = [config.get(name) or None for name in _DRAWN] if isinstance(config, dict) else [None, None]
-    same = drawn == [json.loads(json.dumps(getattr(sweep.config, name))) or None for name in _DRAWN]
-    complete = same and all(is_file(path) for path in output_paths(sweep.config))
+    before = config if isinstance(config, dict) else {}
+    drawn, wanted = (
+        Identity.of({name: source.get(name) or None for name in _DRAWN})
+        for source in (before, dataclasses.asdict(sweep.config))
+    )
+    complete = not wanted.differences(drawn) and all(is_file(path) for path in output_paths(sweep.config))
     if complete:
         logger.info("finished already: %s; remove it to measure again", sweep.config.output)
     return complete
@@ -133,63 +128,74 @@ def origin(sweep: Sweep) -> dict[str, Any]:
 
 def _differences(sweep: Sweep, stored: AccuracyMap | BimodalMap) -> list[str]:
     """In what a stored map differs from the one this sweep would write, as "--limit was 60, is now 3"."""
+    names = [k_field(name) for name in sweep.kind.transmissions]
+    names += [f"snr_{name}_db" if name else "snr_db" for name in sweep.kind.transmissions]
     ks = [sorted(set(axis)) for axis in zip(*sweep.owners, strict=True)]
-    wanted: list[Any] = [*ks, *[list(sweep.snr_db)] * len(ks)]
-    names = [f"k_{name}" if name else "k" for name in sweep.kind.transmissions] + ["snr_db"] * len(ks)
-    pairs: list[tuple[str, Any, Any]] = [
-        ("modality", stored.modality, sweep.kind.name),
-        ("task", stored.task, sweep.task),
-    ]
-    pairs += zip(names, map(list, stored.axes), wanted, strict=False)
-    ours, theirs = _with_identities(sweep, origin(sweep)), _with_identities(sweep, stored.provenance)
-    config = theirs.get("config")
-    before: dict[str, Any] = config if isinstance(config, dict) else {}
-    for name, value in ours.pop("config").items():
-        if name not in (*_APART, *_AXES):
-            pairs.append((name, before.get(name), value))
-    texts = [
-        f"{flag_of(name)} was {_brief(old)}, is now {_brief(new)}" for name, old, new in pairs if old != new
-    ]
-    for name, text in _OTHERS.items():
-        if theirs.get(name) != ours.get(name) and not texts:
-            texts.append(text)
-    return texts
+    wanted = dict(zip(names, [*ks, *[sweep.snr_db] * len(ks)], strict=True))
+    there = dict(zip(names, stored.axes, strict=False))
+    identity = _identity(sweep, origin(sweep), modality=sweep.kind.name, task=sweep.task, axes=wanted)
+    other = _identity(sweep, stored.provenance, modality=stored.modality, task=stored.task, axes=there)
+    flags, others = [], []
+    for name, (before, now) in identity.differences(other).items():
+        part, setting = name.partition(".")[0], name.rpartition(".")[2]
+        if part in _PARTS:
+            others.append(_other(part))
+        else:
+            setting = "snr_db" if setting.startswith("snr_") else setting
+            flags.append(f"{named(setting)} was {_brief(before)}, is now {_brief(now)}")
+    return list(dict.fromkeys(flags or others))
 
 
-def _with_identities(sweep: Sweep, source: Mapping[str, Any]) -> dict[str, Any]:
-    """An origin, what it says of models being their identities.
+def _other(part: str) -> str:
+    texts = {
+        "codecs": f"{named('codecs')} was another model",
+        "local": f"{named('local')} was another model",
+        "test_items": "the number of test items was another",
+        "channel": "the channel's fading, CSI or Rician factor was another",
+        "seed": f"{named('seed')} was another",
+        "metric_options": f"{named('bleu_tokenize')} was another",
+    }
+    return texts.get(part, "the data were others")
+
+
+def _identity(
+    sweep: Sweep, source: Mapping[str, Any], *, modality: str, task: str, axes: Mapping[str, Any]
+) -> Identity:
+    """What decides a map, of its origin; what that says of models being which they are.
 
     Maps of earlier releases tell models by the checksums of their files.
     """
     same = {checkpoint.file_sha256: checkpoint.sha256 for checkpoint in sweep.checkpoints}
 
-    def identity(model: object) -> object:
+    def which(model: object) -> object:
         sha256 = model.get("sha256") if isinstance(model, dict) else None
         return same.get(sha256, sha256) if isinstance(sha256, str) else None
 
-    document: dict[str, Any] = json.loads(json.dumps(dict(source)))
-    codecs = document.get("codecs")
-    document["codecs"] = [identity(model) for model in codecs] if isinstance(codecs, list) else None
-    document["local"] = identity(document.get("local"))
-    return document
-
-
-_OTHERS = {
-    "codecs": "--codec was another model",
-    "local": "--local was another model",
-    "data_sha256": "the data were others",
-    "dataset": "the data were others",
-    "test_items": "the number of test items was another",
-    "channel": "the channel's fading, CSI or Rician factor was another",
-    "seed": "--seed was another",
-    "metric_options": "--bleu-tokenize was another",
-}
-"""What is said of a part of a map's origin that no flag of its own tells."""
+    config, codecs = source.get("config"), source.get("codecs")
+    before = config if isinstance(config, dict) else {}
+    known = [field.name for field in dataclasses.fields(MapConfig) if field.name not in _APART]
+    return Identity.of(
+        {
+            "modality": modality,
+            "task": task,
+            "axes": axes,
+            "config": {name: before.get(name) for name in known},
+            **{name: source.get(name) for name in _PARTS},
+            "codecs": [which(model) for model in codecs] if isinstance(codecs, list) else None,
+            "local": which(source.get("local")),
+        }
+    )
 
 
 def _brief(value: Any) -> str:
     """A value of a flag as a line can hold it."""
     if isinstance(value, list):
-        text = ",".join(f"{one:g}" if isinstance(one, float | int) else str(one) for one in value)
+        text = ",".join(f"{item:g}" if isinstance(item, float | int) else str(item) for item in value)
         return text if len(text) <= 60 else f"{text[:50]}... ({len(value)} values)"
     return "none" if value is None else str(value)
+
+
+def _refused(why: str) -> ToolkitError:
+    return ToolkitError(
+        f"{named('output')}: {why}; give another {named('output')}, or {named('overwrite')} to replace it"
+    )

@@ -1,0 +1,3 @@
+"""Channels that a map can be of."""
+
+CHANNELS = ("awgn", "rayleigh", "rician")
