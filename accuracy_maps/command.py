@@ -221,23 +221,22 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
             raise ToolkitError(
                 f"{flag}: given behind --, where it follows from build-accuracy-map's own flags"
             )
-    following = [f"--modality={name}", "--resume", f"--device={config.device}"]
+    following = ["--resume", f"--device={config.device}"]
     following += [] if config.data_dir is None else [f"--data-dir={config.data_dir}"]
     following += ["--skip-bad"] if config.skip_bad else []
     (folder,) = config.codecs
-    local = _training([*shared, "--channel=none", *following, f"--output={config.local}"])
-    codec = _training([*shared, *further, *following, f"--output={folder}"])
+    local = _training(name, [*shared, "--channel=none", *following, f"--output={config.local}"])
+    codec = _training(name, [*shared, *further, *following, f"--output={folder}"])
     if codec.training.channel in (None, "none"):
         raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
     return Family(local=local, codec=dataclasses.replace(codec, init_from=config.local, pretrained=None))
 
 
-def _training(flags: Sequence[str]) -> RunConfig:
+def _training(name: str, flags: Sequence[str]) -> RunConfig:
     """The run that train-deepsc's flags ask for."""
     from deepsc.command import build_parser, config_from_args
 
-    name = flags[[flag.startswith("--modality=") for flag in flags].index(True)].partition("=")[2]
-    return config_from_args(build_parser(name).parse_args(flags))
+    return config_from_args(build_parser(name).parse_args(["--modality", name, *flags]))
 
 
 def _modality(values: Mapping[str, Any]) -> Modality[Any]:
@@ -269,10 +268,17 @@ def _check_scratch(values: Mapping[str, Any]) -> None:
     """Refuse what does not go with --from-scratch."""
     if values.get("baseline"):
         raise ToolkitError(f"{named('from_scratch')} and {named('baseline')}: both given, one is allowed")
-    if (count := len(values.get("codecs") or ())) > 1:
+    if (count := len(_codecs(values))) > 1:
         raise ToolkitError(
             f"{named('codecs')}: {count} given, {named('from_scratch')} trains one for every k"
         )
+
+
+def _codecs(values: Mapping[str, Any]) -> list[str]:
+    """The folders of codecs, which a file may name as it likes: what is no list or text is refused later."""
+    folders = values.get("codecs")
+    folders = folders.split(",") if isinstance(folders, str) else folders
+    return list(map(str, folders)) if isinstance(folders, list | tuple) else []
 
 
 def _check_modality(values: Mapping[str, Any], name: str) -> None:
@@ -281,8 +287,7 @@ def _check_modality(values: Mapping[str, Any], name: str) -> None:
 
     if values.get("local") is None:
         raise ToolkitError(f"{named('local')}: none given, the map is a ratio to it")
-    codecs = values.get("codecs") or ()
-    folders = [("local", values["local"])] + [("codecs", folder) for folder in codecs]
+    folders = [("local", str(values["local"]))] + [("codecs", folder) for folder in _codecs(values)]
     for setting, folder in folders:
         document = read_config(folder)
         with parsing(Path(folder) / "config.json"):

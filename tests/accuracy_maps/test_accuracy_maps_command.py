@@ -139,6 +139,10 @@ def test_a_file_of_settings_is_checked_as_flags_are(
     path.write_text("modality: image\nlocal: c\ncodecs: [a]\nbeams: 4\n")
     assert main(["--config", str(path)]) == 2
     assert "--beams: given, image has no beam search" in capsys.readouterr().err
+    path.write_text("modality: text\nlocal: [1]\ncodecs: 3\n")
+    for flags in (["--from-scratch"], ["--print-config"]):
+        assert main(["--config", str(path), *flags]) == 2
+        assert f"{path}: codecs: 3 given" in capsys.readouterr().err
     path.write_text("local: c\n")
     assert main(["--config", str(path)]) == 2
     assert "--modality: none given, allowed: image, text, vqa" in capsys.readouterr().err
