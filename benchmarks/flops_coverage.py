@@ -103,9 +103,9 @@ def _shrunk(fields: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
 def count(subject: str) -> dict[str, Any]:
     """What becomes of one model: "counted", "refused" or "not built", and why."""
     from profiling.counted.copies import copied
-    from profiling.counted.measured import count_with_torch
+    from profiling.counted.library_models import hf_model, timm_model
+    from profiling.counted.other_tools import count_with_torch
     from profiling.counted.residuals import Counted, check
-    from profiling.counted.user_model import hf_model, timm_model
     from profiling.profile import count_on_a_copy
 
     library, _, name = subject.partition(":")
@@ -161,7 +161,7 @@ def _line(error: Exception) -> str:
 
 def run(waiting: list[str], results: Path) -> None:
     """Count what is waiting, each model in a fork of this process, and add it to the results as it comes."""
-    import profiling.counted.user_model  # noqa: F401  before the forks, which then need not import torch
+    import profiling.counted.library_models  # noqa: F401  before the forks, which then need not import torch
 
     for subject in waiting:
         worker = multiprocessing.get_context("fork").Process(target=work, args=(subject, results))

@@ -1,11 +1,9 @@
 """FLOPs of the semantic codecs, and of any model: Appendix A as printed and corrected, and measured.
 
-Importing this package, or reading a FLOPs file, loads nothing heavy. `profiling.profile` measures, and loads
-torch and transformers: `profile_codec`, and `profile_model` for any module.
-The closed forms are `text_parts`, `image_parts` and `vqa_parts` in `profiling.closed`.
+Importing this package, or reading a FLOPs file, loads nothing heavy. `profile_codec`, and `profile_model` for
+any module, load torch and transformers when they are first asked for.
 """
 
-from profiling.flops_file import FlopsFile
-from profiling.units import Flops, Macs
+import lazy_loader as lazy
 
-__all__ = ["Flops", "FlopsFile", "Macs"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

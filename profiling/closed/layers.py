@@ -1,7 +1,7 @@
 """Closed forms of the layers every codec is made of, in multiply-adds.
 
 A part's count is a mapping from a module's path to the matrix products of that module alone; `*` stands for
-the index of every layer: "blocks.*.mlp.fc1" holds all blocks. `profiling.counted.measured` has the same keys.
+the index of every layer: "blocks.*.mlp.fc1" holds all blocks. `profiling.counted` has the same keys.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The text codec's FLOPs from its config: Appendix A as printed, the corrected closed form, and the slips.
 
 Counted: every product of matrices. Not counted, here or by torch's FlopCounterMode: biases, LayerNorm,
-softmax, activations, embeddings, power normalisation; `profiling.counted.aten` reports them all. One
-sentence,
-without padding.
+softmax, activations, embeddings, power normalisation; `profiling.counted.operators` reports them
+all. One sentence, without padding.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ def text_parts(
     source_length: int,
     target_length: int,
     k: int,
-    decoding: Decoding = Decoding.GREEDY_KV_CACHE,
+    decoding: Decoding | None = None,
     beams: int = 1,
 ) -> tuple[Part, ...]:
     """Every part of a text codec for one sentence.
@@ -47,9 +46,10 @@ def text_parts(
         target_length: T, tokens the decoder generates, the end of sentence included.
         k: complex symbols per token; n_out of Appendix A. Section V.B calls k "the output dimension of the
             semantic encoders per input unit".
-        decoding: how the decoder runs.
-        beams: width of the search, for `Decoding.BEAM_KV_CACHE`.
+        decoding: how the decoder runs; None: with a KV cache.
+        beams: width of the search; 1 decodes greedily.
     """
+    decoding = decoding or Decoding.of(beams)
     S, T, d = source_length, target_length, config.d_model
     size = {"B": 1, "S": S, "h": config.heads, "H": d // config.heads}
     dense = appendix_a.f_dense(**size, n_out=k)

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import flop_registry
 
 from data.files.errors import ToolkitError
 from profiling.closed.layers import ModuleMacs
-from profiling.counted.aten import ProductCount
-from profiling.counted.measured import FvcoreCount, TorchCount
+from profiling.counted.operators import ProductCount
+from profiling.counted.other_tools import FvcoreCount, TorchCount
 from profiling.units import Flops, Macs
 
 FLOP_COUNTER_MODE = "FlopCounterMode"

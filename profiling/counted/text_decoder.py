@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,10 +13,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from deepsc.text.decoding import CACHE_ARGUMENT
 from deepsc.text.model import TextCodec
-from profiling.counted.aten import ProductCount
-from profiling.counted.copies import Workload
-from profiling.counted.measured import FvcoreCount, TorchCount
-from profiling.counted.workloads import Method
+from profiling.counted.copies import Method, Workload
+from profiling.counted.operators import ProductCount
+from profiling.counted.other_tools import FvcoreCount, TorchCount
 
 Count = TypeVar("Count", ProductCount, TorchCount, FvcoreCount)
 
@@ -77,15 +76,24 @@ def generation(
     return Workload(module=Method(codec, run), inputs=(_received(codec, batch, source_length),))
 
 
-def over_steps(first: Count, second: Count, last: Count, steps: int) -> Count:
-    """A whole generation from its steps 1, 2 and T: from step 2 on, the count is linear in the position.
+def count_generation(
+    codec: TextCodec,
+    count: Callable[[Workload], Count],
+    *,
+    source_length: int,
+    target_length: int,
+    beams: int,
+) -> Count:
+    """A whole generation from its steps 1, which reads the source, 2 and T.
 
-    Args:
-        first: step 1, which reads the source.
-        second: step 2; any count where there is none.
-        last: step T.
-        steps: T.
+    From step 2 on, the count is linear in the position.
     """
+    steps = target_length
+    counts = {
+        position: count(cached_step(codec, source_length=source_length, position=position, beams=beams))
+        for position in {1, min(2, steps), steps}
+    }
+    first, second, last = counts[1], counts[min(2, steps)], counts[steps]
 
     def total(field: str) -> dict[str, Any]:
         a, b, c = (getattr(step, field) for step in (first, second, last))

@@ -73,7 +73,7 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
     ("flags", "message"),
     [
         (["--k", "0"], "at least 1"),
-        (["--k", "4.5"], "at least 1"),
+        (["--k", "4.5"], "--k: '4.5' given, a whole number is allowed"),
         (["--source-length", "-3"], "at least 1"),
         (["--source-length", "257"], "1 to 256"),
         (["--target-length", "257"], "1 to 256"),
@@ -203,6 +203,12 @@ def test_models_of_others_get_the_same_table(
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert main(["--hf-config", "config.json", "--source-length", "5"]) == 0
     assert "input_ids [5]" in capsys.readouterr().out
+    (tmp_path / "config.json").write_text(json.dumps(CLIP))
+    assert main(["--hf-config", "config.json", "--source-length", "5"]) == 0
+    output = capsys.readouterr()
+    assert "input_ids [5], pixel_values [3, 8, 8]" in output.out
+    assert "vision_model.encoder.layers.*.mlp.fc1" in output.out
+    assert output.err == ""
 
 
 @pytest.mark.parametrize(
@@ -220,7 +226,7 @@ def test_models_of_others_get_the_same_table(
             "vqa has none; it has --answers, --image-size, --k-image, --k-text",
         ),
         (["--modality", "image", "--checkpoint", "codec"], "--modality: 'image' given, it is 'text'"),
-        (["--hf-config", "clip.json"], "does not run on these inputs alone"),
+        (["--hf-config", "clip.json", "--image-size", "12"], "does not run on these inputs alone"),
         (
             ["--modality", "image", "--preset", "tiny", "--image-size", "33"],
             "--image-size: 33 given, a multiple of --patch-size 8",

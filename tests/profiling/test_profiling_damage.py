@@ -14,9 +14,9 @@ from data.files.errors import ToolkitError
 from deepsc.codec.checkpoint import write_config
 from deepsc.text.config import TextCodecConfig
 from profiling import FlopsFile
-from profiling.command import codec_config
+from profiling.command import codec_of
 from profiling.config import ProfileConfig
-from profiling.counted.user_model import hf_model
+from profiling.counted.library_models import hf_model
 
 COUNTS = {"model": {"name": "toy"}, "local_flops": 2e9, "ue_flops": 1e9, "server_flops": 1.5e9}
 TEXT = FlopsFile(
@@ -105,7 +105,7 @@ def test_a_checkpoints_config_with_hostile_values(tmp_path_factory: pytest.TempP
     def check(content: str) -> None:
         path.write_text(content)
         config = ProfileConfig(modality="text", checkpoint=str(folder))
-        found = outcome(lambda: codec_config(config), folder)
+        found = outcome(lambda: codec_of(config), folder)
         if found is not None:
             assert found[0].layers <= 1000, "counting makes every layer"
 

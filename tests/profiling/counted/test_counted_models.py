@@ -13,13 +13,13 @@ from torch.utils import flop_counter
 
 from data.files.errors import ToolkitError
 from profiling import Flops, Macs
+from profiling.counted.library_models import hf_model, timm_model
 from profiling.counted.residuals import (
     FUSED,
     FVCORE,
     RECURRENT,
     Counted,
 )
-from profiling.counted.user_model import hf_model, timm_model
 from profiling.profile import profile_model
 
 META = torch.device("meta")

@@ -1,6 +1,6 @@
 """Counting a module with other tools: torch's FlopCounterMode and fvcore's FlopCountAnalysis, side by side.
 
-Both count matrix products, by module and by operator, and so can be compared with `profiling.counted.aten`.
+Both count matrix products, by module and by operator, and so can be compared with `operators`.
 Attention and recurrent layers run as plain products while they are counted, without the fast path and the
 fused kernels, some of which either tool counts as nothing.
 """
@@ -178,7 +178,7 @@ def count_with_fvcore(workload: Workload) -> FvcoreCount:
     """Count a forward pass with fvcore's FlopCountAnalysis, by jit tracing.
 
     Operators on fvcore's own list of free ones (reshapes, but also clamp and relu) it does not name;
-    `profiling.counted.aten` does.
+    `profiling.counted.operators` does.
     """
     try:
         by_module, passed_over = _trace(workload)
