@@ -126,9 +126,9 @@ def profile(config: ProfileConfig) -> ModelProfile:
         ToolkitError: if the model, k or a length is unfit, a count is not explained, or writing fails.
     """
     for path in config.table:
-        tables.check_suffix(path)
+        tables.require_suffix(path, tables.SUFFIXES, flag="table")
     if config.plot is not None:
-        plot.check_suffix(config.plot)
+        tables.require_suffix(config.plot, plot.SUFFIXES, flag="plot")
     if config.modality is not None:
         return _profile_codec(config)
     result = _profile_model(config)
@@ -243,11 +243,11 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
     except ToolkitError:
         raise
     except Exception as error:  # whatever a model raises that takes other inputs
-        flags = "--image-size" if config.timm is not None else "--source-length, --image-size"
+        names = ("image_size",) if config.timm is not None else ("source_length", "image_size")
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ToolkitError(
-            f"{flags}: the model does not run on these inputs alone: {reason}; "
-            "models with others are allowed from Python, with profiling.profile.profile_model"
+            f"{', '.join(map(named, names))}: the model does not run on these inputs alone: {reason}; "
+            "models with others are allowed from Python, with profiling.profile_model"
         ) from error
     if config.latency is not None:
         (counted,) = result.counted

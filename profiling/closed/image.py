@@ -37,14 +37,7 @@ def blocks(prefix: str, *, tokens: int, width: int, depth: int) -> dict[str, Mac
 
 
 def image_encoder_part(
-    name: str,
-    prefix: str,
-    *,
-    image_size: int,
-    patch_size: int,
-    width: int,
-    heads: int,
-    depth: int,
+    name: str, prefix: str, *, image_size: int, patch_size: int, width: int, heads: int, depth: int
 ) -> Part:
     """Patch embedding and the blocks at the UE. Corrects eq. (32) with S patches."""
     tokens = (image_size // patch_size) ** 2 + 1

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from data.files.documents import read_json
 from data.files.errors import ToolkitError
+from data.settings import named
 from deepsc.codec.config import MOST_LAYERS
 from profiling.counted.copies import Workload, for_counting
 from profiling.counted.model_inputs import InputSizes, inputs_of
@@ -48,7 +49,7 @@ def timm_model(
     if name not in timm.list_models():
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ToolkitError(
-            f"--timm: {name!r} given, timm has no such model"
+            f"{named('timm')}: {name!r} given, timm has no such model"
             + (f"; close: {', '.join(near)}" if near else "")
         )
     try:
@@ -57,7 +58,8 @@ def timm_model(
     except TypeError:  # a convolutional model takes images of any size
         model = timm.create_model(name)
     except (AssertionError, ValueError) as error:
-        raise ToolkitError(f"--image-size: {image_size} given, {name} refuses it: {error}") from error
+        flag = named("image_size")
+        raise ToolkitError(f"{flag}: {image_size} given, {name} refuses it: {error}") from error
     channels, height, width = model.pretrained_cfg["input_size"]
     shape = (batch, channels, image_size or height, image_size or width)
     for_counting(model)
@@ -90,29 +92,30 @@ def hf_model(
     fields = read_json(path)
     if many := [f"{name} {count}" for name, count in _layers(fields) if count > MOST_LAYERS]:
         raise ToolkitError(
-            f"--hf-config: {path} has {', '.join(many)}, at most {MOST_LAYERS} layers are allowed"
+            f"{named('hf_config')}: {path} has {', '.join(many)}, at most {MOST_LAYERS} layers are allowed"
         )
     import transformers
 
+    sizes = InputSizes(
+        source_length=source_length, target_length=target_length, image_size=image_size, batch=batch
+    )
     try:
         config = transformers.AutoConfig.for_model(**fields)
         # Eager attention: the masks of the others look at values, and shapes have none.
         model = _class(config)._from_config(config, attn_implementation="eager")
+        with torch.device(device):
+            inputs = inputs_of(model, sizes)
+    except ToolkitError:
+        raise
     except Exception as error:  # whatever a model class stumbles over in a foreign config
-        raise ToolkitError(f"--hf-config: {path} gives no model: {error}") from error
-    sizes = InputSizes(
-        source_length=source_length, target_length=target_length, image_size=image_size, batch=batch
-    )
-    inputs = inputs_of(model, sizes)
+        raise ToolkitError(f"{named('hf_config')}: {path} gives no model: {error}") from error
     for_counting(model)
     model.to(device)
     shapes = ", ".join(f"{name} {list(value.shape[1:])}" for name, value in inputs.items())
     return LibraryModel(
         name=f"{Path(path).name} ({type(model).__name__}), {shapes}",
         parameters=model.num_parameters(),
-        workload=Workload(
-            module=_ByName(model, tuple(inputs)), inputs=tuple(value.to(device) for value in inputs.values())
-        ),
+        workload=Workload(module=_ByName(model, tuple(inputs)), inputs=tuple(inputs.values())),
     )
 
 

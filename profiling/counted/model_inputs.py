@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from data.files.errors import ToolkitError
+from data.settings import named
 
 _TOWERS = {
     "input_ids": "text_config",
@@ -56,7 +57,7 @@ def inputs_of(model: nn.Module, sizes: InputSizes) -> dict[str, Tensor]:
         names += [name for name, tower in _TOWERS.items() if name in parameters and hasattr(config, tower)]
     if unknown := [name for name in dict.fromkeys(names) if name not in _ZEROS]:
         raise ToolkitError(
-            f"--hf-config: {type(model).__name__} reads {', '.join(unknown)}; models that read "
+            f"{named('hf_config')}: {type(model).__name__} reads {', '.join(unknown)}; models that read "
             f"{', '.join(_ZEROS)} are allowed, others from Python with profiling.profile_model"
         )
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in parameters:

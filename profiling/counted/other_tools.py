@@ -164,13 +164,17 @@ def count_with_torch(workload: Workload) -> TorchCount:
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
     """No parameter asks for a gradient, for FlopCounterMode fails where one is a module's input."""
-    trained = [one for one in module.parameters() if one.requires_grad and one.is_leaf and not is_lazy(one)]
-    for parameter in trained:
+    with_gradient = [
+        parameter
+        for parameter in module.parameters()
+        if parameter.requires_grad and parameter.is_leaf and not is_lazy(parameter)
+    ]
+    for parameter in with_gradient:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in trained:
+        for parameter in with_gradient:
             parameter.requires_grad_(True)
 
 
@@ -193,7 +197,7 @@ def count_with_fvcore(workload: Workload) -> FvcoreCount:
     }
     total = by_module[""].items()
     return FvcoreCount(
-        modules={path: Macs(count) for path, count in _own(products).items()},
+        modules={path: Macs(count) for path, count in _without_submodules(products).items()},
         operators={name: Macs(int(count)) for name, count in total if name in _FVCORE_PRODUCTS and count},
         estimates={name: int(count) for name, count in total if name not in _FVCORE_PRODUCTS},
         passed_over=dict(sorted(passed_over.items())),
@@ -219,20 +223,18 @@ def collapse(path: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)
 
 
-def _own(totals: Mapping[str, int]) -> dict[str, int]:
+def _without_submodules(totals: Mapping[str, int]) -> dict[str, int]:
     """Each module's count without its submodules', summed over layers; modules without any are left out."""
-    own = dict(totals)
+    rest: Counter[str] = Counter()
     for path, count in totals.items():
+        rest[collapse(path)] += count
         parent = path
         while parent:
             parent = parent.rpartition(".")[0]
             if parent in totals:
-                own[parent] -= count
+                rest[collapse(parent)] -= count
                 break
-    collapsed: Counter[str] = Counter()
-    for path, count in own.items():
-        collapsed[collapse(path)] += count
-    return {path: count for path, count in collapsed.items() if count}
+    return {path: count for path, count in rest.items() if count}
 
 
 def _attention(

@@ -31,8 +31,7 @@ def teacher_forced(codec: TextCodec, *, source_length: int, target_length: int) 
         ).logits
 
     return Workload(
-        module=Method(codec, run),
-        inputs=(_received(codec, 1, source_length), _ids(codec, 1, target_length)),
+        module=Method(codec, run), inputs=(_received(codec, 1, source_length), _ids(codec, 1, target_length))
     )
 
 
@@ -46,7 +45,7 @@ def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: i
 
     def run(received: Tensor, token: Tensor) -> Tensor:
         # Copies, since a step writes to its cache; copied shallowly, since that is no part of a step.
-        cache = EncoderDecoderCache(*(_shallow(one) if position > 1 else DynamicCache() for one in past))
+        cache = EncoderDecoderCache(*(_shallow(cache) if position > 1 else DynamicCache() for cache in past))
         if position > 1:
             cache.is_updated = dict.fromkeys(range(codec.config.layers), True)
         return codec.transformer(

@@ -156,6 +156,16 @@ def test_a_foreign_config_of_layers_without_end(tmp_path: Path, fields: dict[str
         hf_model(str(path), source_length=4, target_length=4)
 
 
+@pytest.mark.parametrize("changes", [{"image_size": "wide"}, {"image_size": [1, 2, 3]}, {"num_channels": -1}])
+def test_a_foreign_config_of_impossible_inputs(tmp_path: Path, changes: dict[str, object]) -> None:
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({"model_type": "timesformer", "image_size": 8, "patch_size": 4} | sizes | changes)
+    )
+    assert outcome(lambda: hf_model(str(path), source_length=4, target_length=4), path) is None
+
+
 def test_a_list_of_which_layers_is_no_number_of_layers(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(BERT | {"moe_layers": list(range(100))}))

@@ -41,6 +41,13 @@ def test_file_holds_the_split_and_its_parts(profile: CodecProfile, tmp_path: Pat
     assert parts[2]["as_printed"] is None
 
 
+def test_totals_of_a_profile(profile: CodecProfile) -> None:
+    assert profile.total() == Flops.total(part.corrected for part in profile.parts)
+    assert Flops.total(profile.by_module().values()) == profile.total()
+    feedforward = profile.by_module()["transformer.model.encoder.layers.*.fc1"]
+    assert feedforward == Flops(2 * TINY.layers * 5 * TINY.d_model * TINY.d_ff)
+
+
 def test_what_appendix_a_leaves_out_is_not_zero_in_the_table(profile: CodecProfile) -> None:
     row = next(row for row in report.tables(profile)[0].rows if row[0].startswith("JSC decoder"))
     assert row[1] == "not counted"
@@ -126,7 +133,7 @@ def test_plot_is_written_whole_or_not_at_all(profile: CodecProfile, tmp_path: Pa
         path = tmp_path / f"split{suffix}"
         plot.plot_split(str(path), profile.parts, title="tiny")
         assert path.read_bytes().startswith(magic)
-    with pytest.raises(ToolkitError, match=r"--plot.*\.png, \.pdf, \.svg"):
+    with pytest.raises(ToolkitError, match=r"plot: .*\.png, \.pdf, \.svg"):
         plot.plot_split(str(tmp_path / "split.bmp"), profile.parts, title="tiny")
     assert len(list(tmp_path.iterdir())) == 3
 
