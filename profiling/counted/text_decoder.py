@@ -1,4 +1,4 @@
-"""The text codec's decoder as workloads: a teacher-forced pass, single cached steps, whole generations."""
+"""The text codec's decoder as it runs: single cached steps, whole generations."""
 
 from __future__ import annotations
 
@@ -18,21 +18,6 @@ from profiling.counted.operators import ProductCount
 from profiling.counted.other_tools import FvcoreCount, TorchCount
 
 Count = TypeVar("Count", ProductCount, TorchCount, FvcoreCount)
-
-
-def teacher_forced(codec: TextCodec, *, source_length: int, target_length: int) -> Workload:
-    """One pass over T target tokens; step T of decoding without a cache, too."""
-
-    def run(received: Tensor, tokens: Tensor) -> Tensor:
-        return codec.transformer(
-            encoder_outputs=BaseModelOutput(last_hidden_state=received),
-            decoder_input_ids=tokens,
-            use_cache=False,
-        ).logits
-
-    return Workload(
-        module=Method(codec, run), inputs=(_received(codec, 1, source_length), _ids(codec, 1, target_length))
-    )
 
 
 def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: int = 1) -> Workload:

@@ -33,7 +33,7 @@ from profiling.counted.copies import Method, for_counting
 from profiling.counted.library_models import timm_model
 from profiling.counted.other_tools import Workload, count_with_fvcore, count_with_torch
 from profiling.counted.residuals import UNEXPLAINED
-from profiling.counted.text_decoder import generation, teacher_forced
+from profiling.counted.text_decoder import generation
 from profiling.profile import CodecProfile, profile_codec
 
 TINY = TextCodecConfig.from_preset("tiny", k=(4, 8, 16))
@@ -300,12 +300,24 @@ def test_generate_without_cache_costs_its_closed_form(real_codec: TextCodec) -> 
 
 
 def test_a_teacher_forced_pass_costs_its_closed_form() -> None:
+    from transformers.modeling_outputs import BaseModelOutput
+
     codec = TextCodec(TINY)
     for_counting(codec)
     codec.to("meta")
-    run = teacher_forced(codec, source_length=5, target_length=7)
+
+    def run(received: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return codec.transformer(
+            encoder_outputs=BaseModelOutput(last_hidden_state=received),
+            decoder_input_ids=tokens,
+            use_cache=False,
+        ).logits
+
+    received = torch.zeros(1, 5, TINY.d_model, device="meta")
+    tokens = torch.zeros(1, 7, dtype=torch.long, device="meta")
+    workload = Workload(module=Method(codec, run), inputs=(received, tokens))
     closed = decoder(TINY, source_length=5, target_length=7, decoding=Decoding.TEACHER_FORCED)
-    assert count_with_torch(run).modules == {path: macs.flops for path, macs in closed.items()}
+    assert count_with_torch(workload).modules == {path: macs.flops for path, macs in closed.items()}
 
 
 # The codecs' own forward passes, with weights, channel and mask
