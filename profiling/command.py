@@ -88,7 +88,7 @@ def parse_config(argv: Sequence[str] | None) -> ProfileConfig:
     args = build_parser().parse_args(argv)
     timed = getattr(args, _TIMED)
     *below, flags = layers_of(args)
-    timing = flags.values.get("latency", {})
+    timing = merge(flags).get("latency", {})
     if timing and not timed and merge(*below).get("latency") is None:
         names = ", ".join(sorted(named(f"latency.{name}") for name in timing))
         raise ToolkitError(f"{names}: given, --latency is needed")

@@ -95,7 +95,7 @@ class Modality:
             return "one pass"
         return f"{Decoding.of(beams)}, {beams} beams" if beams > 1 else str(Decoding.of(beams))
 
-    def _problems(self, config: CodecConfig, task: Sizes) -> Iterator[Problem]:
+    def _problems(self, config: Any, task: Sizes) -> Iterator[Problem]:
         for name in self.nested:
             trained = getattr(config, name)
             if not trained:
