@@ -29,9 +29,9 @@ from profiling.closed.parts import Part, split
 from profiling.closed.text import encoder, text_parts
 from profiling.closed.vqa import vqa_parts
 from profiling.counted.codec_parts import parts_of
-from profiling.counted.copies import Method, for_counting
+from profiling.counted.copies import Method, Workload, for_counting
 from profiling.counted.library_models import timm_model
-from profiling.counted.other_tools import Workload, count_with_fvcore, count_with_torch
+from profiling.counted.other_tools import count_with_fvcore, count_with_torch
 from profiling.counted.residuals import UNEXPLAINED
 from profiling.counted.text_decoder import generation
 from profiling.profile import CodecProfile, profile_codec

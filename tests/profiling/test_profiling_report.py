@@ -10,8 +10,8 @@ from data.files.errors import ToolkitError
 from deepsc.text.config import TextCodecConfig
 from profiling import Flops, FlopsFile, plot, report
 from profiling.closed.parts import split
-from profiling.counted.other_tools import collapse
 from profiling.counted.residuals import check
+from profiling.counted.running import collapse
 from profiling.profile import CodecProfile, profile_codec
 from profiling.tables import Table, write_tables
 

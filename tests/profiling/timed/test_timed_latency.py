@@ -10,7 +10,7 @@ from torch import nn
 from data.files.errors import ToolkitError
 from deepsc.text.config import TextCodecConfig
 from profiling import Flops, report
-from profiling.counted.other_tools import Workload
+from profiling.counted.copies import Workload
 from profiling.profile import profile_codec, time_codec
 from profiling.timed import latency
 from profiling.timed.energy import (
