@@ -1,7 +1,7 @@
 """How a module runs while it is counted, whatever counts it, and what a count gains in each submodule.
 
-Attention and recurrent layers run as plain products, without the fast path and the fused kernels, some of which
-one tool or another counts as nothing.
+Attention and recurrent layers run as plain products, without the fast path and the fused kernels, some of
+which one tool or another counts as nothing.
 """
 
 from __future__ import annotations
