@@ -29,21 +29,8 @@ from data.files.errors import ToolkitError
 
 TIME_S, MEMORY_BYTES = 40, 24 * 2**30
 _SMALL_NAMES = (
-    "test_",
-    "atto",
-    "femto",
-    "pico",
-    "nano",
-    "xxs",
-    "xxt",
-    "tiny",
-    "_xs",
-    "mini",
-    "small",
-    "_s",
-    "_b0",
-    "18",
-)
+    "test_", "atto", "femto", "pico", "nano", "xxs", "xxt", "tiny", "_xs", "mini", "small", "_s", "_b0", "18",
+)  # fmt: skip
 """What timm calls its small models, the smallest first."""
 _SMALL_SIZES = {
     "hidden_size": 64, "d_model": 64, "n_embd": 64, "dim": 64, "embed_dim": 64, "n_embed": 64,
@@ -103,9 +90,9 @@ def _shrunk(fields: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
 def count(subject: str) -> dict[str, Any]:
     """What becomes of one model: "counted", "refused" or "not built", and why."""
     from profiling.counted.copies import copied
-    from profiling.counted.measured import count_with_torch
+    from profiling.counted.library_models import hf_model, timm_model
+    from profiling.counted.other_tools import count_with_torch
     from profiling.counted.residuals import Counted, check
-    from profiling.counted.user_model import hf_model, timm_model
     from profiling.profile import count_on_a_copy
 
     library, _, name = subject.partition(":")
@@ -116,8 +103,8 @@ def count(subject: str) -> dict[str, Any]:
     try:
         products, device = count_on_a_copy(model.workload)
         in_torch = count_with_torch(copied(model.workload, device))
-        one = Counted(name=name, closed=products.modules, products=products, torch=in_torch, fvcore=None)
-        check([one], allow_uncounted=False)
+        counted = Counted(name=name, closed=products.modules, products=products, torch=in_torch, fvcore=None)
+        check([counted], allow_uncounted=False)
     except ToolkitError as error:
         return {"subject": subject, "outcome": "refused", "why": _line(error)}
     except Exception as error:
@@ -125,9 +112,9 @@ def count(subject: str) -> dict[str, Any]:
     return {
         "subject": subject,
         "outcome": "counted",
-        "flops": one.corrected.count,
+        "flops": counted.corrected.count,
         "device": device.type,
-        "residuals": [residual.cause for residual in one.residuals()],
+        "residuals": [residual.cause for residual in counted.residuals()],
     }
 
 
@@ -161,7 +148,12 @@ def _line(error: Exception) -> str:
 
 def run(waiting: list[str], results: Path) -> None:
     """Count what is waiting, each model in a fork of this process, and add it to the results as it comes."""
-    import profiling.counted.user_model  # noqa: F401  before the forks, which then need not import torch
+    # Before the forks, which then need not import the libraries.
+    import timm  # noqa: F401
+    import torch._decomp  # noqa: F401
+    from transformers import AutoModel, PreTrainedModel  # noqa: F401
+
+    import profiling.profile  # noqa: F401
 
     for subject in waiting:
         worker = multiprocessing.get_context("fork").Process(target=work, args=(subject, results))
@@ -204,11 +196,11 @@ def table(rows: list[dict[str, Any]], total: int) -> str:
     ]  # fmt: skip
     outcomes = ("counted", "refused", "other inputs", "not built")
     for library in ("timm", "transformers"):
-        found = Counter(row["outcome"] for row in rows if row["subject"].startswith(f"{library}:"))
-        lines.append(f"| {library} | " + " | ".join(str(found[outcome]) for outcome in outcomes) + " |")
+        outcomes_of = Counter(row["outcome"] for row in rows if row["subject"].startswith(f"{library}:"))
+        lines.append(f"| {library} | " + " | ".join(str(outcomes_of[outcome]) for outcome in outcomes) + " |")
     lines += [
         "", "Refused: an operator that may hold products and has no formula. Needs other inputs: the",
-        "command gives token ids or an image, `profiling.profile.profile_model` takes any. Not built small:",
+        "command makes token ids, images and sound, `profiling.profile_model` takes any. Not built small:",
         "the class itself refuses the sizes, needs a package that is not installed, or takes too long.", "",
     ]  # fmt: skip
     for outcome in outcomes[1:]:

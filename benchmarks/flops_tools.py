@@ -29,8 +29,8 @@ import torch
 from torch import Tensor, nn
 
 from data.files.atomic import write_text
-from profiling.counted.aten import count_products
 from profiling.counted.copies import Workload
+from profiling.counted.operators import count_products
 from profiling.units import Flops, Macs
 
 

@@ -1,5 +1,16 @@
-from .flops_file import FlopsFile
-from .units import Flops, Macs
-from .version import __version__
-
-__all__ = ["Flops", "FlopsFile", "Macs", "__version__"]
+from .closed import Part as Part
+from .closed import Split as Split
+from .closed import image_parts as image_parts
+from .closed import split as split
+from .closed import text_parts as text_parts
+from .closed import vqa_parts as vqa_parts
+from .flops_file import FlopsFile as FlopsFile
+from .profile import CodecProfile as CodecProfile
+from .profile import ModelProfile as ModelProfile
+from .profile import profile_codec as profile_codec
+from .profile import profile_model as profile_model
+from .profile import time_codec as time_codec
+from .timed import LatencyConfig as LatencyConfig
+from .units import Flops as Flops
+from .units import Macs as Macs
+from .version import __version__ as __version__

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.files.errors import ToolkitError, flag_of, parsing
+from data.files.errors import ToolkitError, parsing
 from data.files.provenance import provenance, sha256_of
-from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import finite_float, positive_int
+from data.files.runs import Identity
+from data.settings import (
+    Parser,
+    add_config_flags,
+    add_flags,
+    from_args,
+    layers_of,
+    merge,
+    named,
+    run_command,
+)  # fmt: skip
 from data.terminal.start import run
 from deepsc.codec.config import CodecConfig
 from deepsc.codec.device import resolve_device
 from profiling import plot, tables
 from profiling.config import ProfileConfig
 from profiling.flops_file import FlopsFile
-from profiling.modalities import ANSWERS, CLASSES, IMAGE_K, LENGTH, MODALITIES, TEXT_K
-from profiling.timed.latency import DTYPES, LatencyConfig
+from profiling.modalities import LENGTH, MODALITIES, Modality
+from profiling.timed.latency import LatencyConfig
 
 if TYPE_CHECKING:
     from profiling.profile import CodecProfile, ModelProfile
 
 NAME = "profile-flops"
-_OUTPUT = "runs/flops.json"
+_OUTPUT, _TIMED = "runs/flops.json", "timed"
 _DESCRIPTION = """\
 Count the FLOPs of one task: locally, at the user equipment, and at the server. 1 multiply-add = 2 FLOP.
 
@@ -49,50 +56,26 @@ depend on k.
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """Flags of profile-flops."""
     parser = Parser(prog=NAME, description=_DESCRIPTION)
-    subject = parser.add_mutually_exclusive_group(required=True)
-    subject.add_argument("--modality", choices=tuple(MODALITIES), help="what crosses the channel")
-    subject.add_argument("--timm", metavar="NAME", help="a model of timm's instead of a codec")
-    subject.add_argument("--hf-config", metavar="FILE", help="a transformers config.json instead of a codec")
-
+    add_config_flags(parser)
+    subject = parser.add_mutually_exclusive_group()
+    add_flags(subject, ProfileConfig, "modality", "timm", "hf_config")
     model = parser.add_argument_group("model")
-    model.add_argument("--checkpoint", metavar="DIR", help="folder of a codec trained by train-deepsc")
-    presets = "; ".join(f"{name}: {', '.join(modality.presets)}" for name, modality in MODALITIES.items())
-    model.add_argument("--preset", metavar="NAME", help=f"size of a codec. {presets}")
-    for flag, metavar, what in (
-        ("--k", "K", f"complex channel symbols a token, eq. (4) (text: {TEXT_K}, image: {IMAGE_K})"),
-        ("--k-text", "K", f"the same for a VQA question ({TEXT_K})"),
-        ("--k-image", "K", f"the same for a VQA image ({IMAGE_K})"),
-        ("--source-length", "S", f"tokens of a sentence or question, its end included ({LENGTH})"),
-        ("--target-length", "T", f"tokens generated, the end included ({LENGTH})"),
-        ("--beams", "N", "width of the decoder's search (1: greedy)"),
-        ("--image-size", "PIXELS", "a side (the preset's or model's)"),
-        ("--classes", "N", f"classes of a preset's classifier ({CLASSES})"),
-        ("--answers", "N", f"answers of a preset's classifier ({ANSWERS})"),
-    ):
-        model.add_argument(flag, type=positive_int, metavar=metavar, help=what)
-
+    add_flags(
+        model, ProfileConfig, "checkpoint", "preset", "k", "k_text", "k_image", "source_length",
+        "target_length", "beams", "image_size", "classes", "answers",
+    )  # fmt: skip
     files = parser.add_argument_group("files")
-    files.add_argument("--output", metavar="FILE", help=f"the FLOPs file, of a codec ({_OUTPUT})")
-    files.add_argument("--overwrite", action="store_true", help="replace an output that other settings made")
-    files.add_argument("--table", metavar="FILE", action="append",
-                       help="all tables as .md or .tex, or counts by module as .csv; repeatable")  # fmt: skip
-    files.add_argument("--plot", metavar="FILE", help="stacked bars of a codec, as .png, .pdf or .svg")
-    parser.add_argument("--allow-uncounted", action="store_true",
-                        help="show what no method explains as unexplained, instead of failing")  # fmt: skip
-
+    add_flags(files, ProfileConfig, "output", "overwrite", "table", "plot")
+    add_flags(parser, ProfileConfig, "allow_uncounted")
     latency = parser.add_argument_group("latency")
-    latency.add_argument("--latency", action="store_true", help="time each part on this device too")
-    latency.add_argument("--device", help="cpu, cuda, cuda:1 (cpu)")
-    latency.add_argument("--threads", type=positive_int, metavar="N", help="CPU threads (torch's choice)")
-    latency.add_argument("--dtype", choices=DTYPES, help="bfloat16 runs under autocast (float32)")
-    latency.add_argument("--batch", type=positive_int, metavar="B", help="tasks at once (1)")
-    latency.add_argument("--flops-per-cycle", type=finite_float, metavar="N",
-                         help="n of eq. (3) to compare with (Table I: 1024)")  # fmt: skip
-    latency.add_argument("--clock-hz", type=finite_float, metavar="F",
-                         help="f of eq. (3) to compare with (Table I: 1.28e9)")  # fmt: skip
+    latency.add_argument(
+        "--latency", action="store_true", dest=_TIMED, help="time each part on this device too"
+    )
+    timing = ("device", "threads", "dtype", "batch", "flops_per_cycle", "clock_hz")
+    add_flags(latency, LatencyConfig, *timing, at="latency")
     return parser
 
 
@@ -102,38 +85,37 @@ def parse_config(argv: Sequence[str] | None) -> ProfileConfig:
     Raises:
         ToolkitError: if flags do not go together.
     """
-    values = vars(build_parser().parse_args(argv))
-    timed = values.pop("latency")
-    names = {field.name for field in fields(LatencyConfig)} & values.keys()
-    chosen = {name: value for name in sorted(names) if (value := values.pop(name)) is not None}
-    if chosen and not timed:
-        flags = ", ".join(map(flag_of, chosen))
-        raise ToolkitError(f"{flags}: given, --latency is needed")
-    return ProfileConfig(
-        **values | {"table": tuple(values["table"] or ())}, latency=LatencyConfig(**chosen) if timed else None
-    )
+    args = build_parser().parse_args(argv)
+    timed = getattr(args, _TIMED)
+    *below, flags = layers_of(args)
+    timing = merge(flags).get("latency", {})
+    if timing and not timed and merge(*below).get("latency") is None:
+        names = ", ".join(sorted(named(f"latency.{name}") for name in timing))
+        raise ToolkitError(f"{names}: given, --latency is needed")
+    return from_args(ProfileConfig, args, {"latency": {}} if timed else {})
 
 
-def codec_config(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
+def codec_of(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
     """The codec to count, and the SHA-256 of what it was read from.
 
     Raises:
         ToolkitError: if the checkpoint is missing or damaged, or a size does not fit the preset.
     """
-    assert config.modality is not None
-    modality = MODALITIES[config.modality]
+    modality = _modality(config)
     if config.checkpoint is None:
         preset = config.preset or modality.default_preset
-        task = {**modality.sizes, **config.given(modality.sizes)}
-        return modality.from_preset(preset, task, **config.given(modality.preset_sizes)), {}
+        task = modality.task(config.chosen(modality.sizes))
+        return modality.from_preset(preset, task, **config.chosen(modality.model_sizes)), {}
     from deepsc.checkpoint import read_config
 
     document = read_config(config.checkpoint)
     path = Path(config.checkpoint) / "config.json"
     with parsing(path):
         if document["modality"] != modality.name:
-            raise ToolkitError(f"--modality: {modality.name!r} given, it is {document['modality']!r}")
-        codec = modality.trained.codec_config.from_dict(document["codec"])
+            raise ToolkitError(
+                f"{named('modality')}: {modality.name!r} given, it is {document['modality']!r}"
+            )
+        codec = modality.codec_config.from_dict(document["codec"])
     return codec, {str(path): sha256_of(path)}
 
 
@@ -144,9 +126,9 @@ def profile(config: ProfileConfig) -> ModelProfile:
         ToolkitError: if the model, k or a length is unfit, a count is not explained, or writing fails.
     """
     for path in config.table:
-        tables.check_suffix(path)
+        tables.require_suffix(path, tables.SUFFIXES, flag="table")
     if config.plot is not None:
-        plot.check_suffix(config.plot)
+        tables.require_suffix(config.plot, plot.SUFFIXES, flag="plot")
     if config.modality is not None:
         return _profile_codec(config)
     result = _profile_model(config)
@@ -176,16 +158,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _profile_codec(config: ProfileConfig) -> CodecProfile:
-    codec, data_sha256 = codec_config(config)
+    codec, data_sha256 = codec_of(config)
+    modality = _modality(config)
+    sizes = config.chosen(modality.sizes)
+    modality.require_fit(codec, modality.task(sizes))
     output = config.output or _OUTPUT
     if not config.overwrite:
-        _refuse_other_settings(output, config, codec)
+        _require_same(output, config, codec)
     from profiling import report
     from profiling.profile import profile_codec, time_codec
 
-    assert config.modality is not None
-    task = config.given(MODALITIES[config.modality].sizes)
-    result = profile_codec(codec, **task, allow_uncounted=config.allow_uncounted)
+    result = profile_codec(codec, **sizes, allow_uncounted=config.allow_uncounted)
     if config.latency is not None:
         result = time_codec(result, config.latency)
     full_config = asdict(config) | {"codec": codec.to_dict()}
@@ -198,7 +181,7 @@ def _profile_codec(config: ProfileConfig) -> CodecProfile:
     return result
 
 
-def _refuse_other_settings(path: str, config: ProfileConfig, codec: CodecConfig) -> None:
+def _require_same(path: str, config: ProfileConfig, codec: CodecConfig) -> None:
     """Refuse to write over what is no FLOPs file of the same codec, task and timing.
 
     Raises:
@@ -206,40 +189,41 @@ def _refuse_other_settings(path: str, config: ProfileConfig, codec: CodecConfig)
     """
     if not os.path.lexists(path):
         return
-    assert config.modality is not None
-    kind = MODALITIES[config.modality]
-    task = {**kind.sizes, **config.given(kind.sizes)}
+    modality = _modality(config)
+    task = modality.task(config.chosen(modality.sizes))
+    sizes = {"decoding": modality.decoding(task), **modality.file_sizes(codec, task)}
     latency = None if config.latency is None else asdict(config.latency)
-    settings: dict[str, Any] = {"codec": codec.to_dict(), "decoding": kind.decoding(task), "latency": latency}
-    if not kind.errors(codec, task):
-        settings |= kind.file_sizes(codec, task)
+    advice = f"give another name, or {named('overwrite')} to replace it"
     try:
-        old = FlopsFile.load(path)
-        old_settings = {
-            "codec": old.provenance["config"]["codec"],
-            "latency": old.breakdown.get("latency", {}).get("config"),
-        }
-        old_settings |= {name: getattr(old, name) for name in settings if name not in old_settings}
-    except (ToolkitError, KeyError, TypeError, AttributeError):  # something else, or damaged
-        old_settings = {}
-    if old_settings != json.loads(json.dumps(settings)):
-        raise ToolkitError(
-            f"--output: {path} is there, made with other settings; give another name, "
-            "or --overwrite to replace it"
-        )
+        file = FlopsFile.load(path)
+        stored = Identity.of({
+            "codec": file.provenance["config"]["codec"],
+            "latency": file.breakdown.get("latency", {}).get("config"),
+            **{name: getattr(file, name) for name in sizes},
+        })  # fmt: skip
+    except (ToolkitError, KeyError, TypeError, AttributeError) as error:  # something else, or damaged
+        raise ToolkitError(f"{named('output')}: {path} is there, and no FLOPs file; {advice}") from error
+    Identity.of({"codec": codec.to_dict(), "latency": latency, **sizes}).require_same(
+        stored, where=f"{path} is there, and", flag=named("output"), advice=advice
+    )
+
+
+def _modality(config: ProfileConfig) -> Modality:
+    assert config.modality is not None
+    return MODALITIES[config.modality]
 
 
 def _profile_model(config: ProfileConfig) -> ModelProfile:
-    from profiling.counted import user_model
+    from profiling.counted import library_models
     from profiling.profile import profile_model
     from profiling.timed.latency import time_workloads
 
-    def build(device: str, batch: int) -> user_model.UserModel:
+    def build(device: str, batch: int) -> library_models.LibraryModel:
         where: dict[str, Any] = {"image_size": config.image_size, "device": device, "batch": batch}
         if config.timm is not None:
-            return user_model.timm_model(config.timm, **where)
+            return library_models.timm_model(config.timm, **where)
         assert config.hf_config is not None
-        return user_model.hf_model(
+        return library_models.hf_model(
             config.hf_config,
             source_length=config.source_length or LENGTH,
             target_length=config.target_length or LENGTH,
@@ -259,11 +243,11 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
     except ToolkitError:
         raise
     except Exception as error:  # whatever a model raises that takes other inputs
-        flags = "--image-size" if config.timm is not None else "--source-length, --image-size"
+        names = ("image_size",) if config.timm is not None else ("source_length", "image_size")
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ToolkitError(
-            f"{flags}: the model does not run on these inputs alone: {reason}; "
-            "models with others are allowed from Python, with profiling.profile.profile_model"
+            f"{', '.join(map(named, names))}: the model does not run on these inputs alone: {reason}; "
+            "models with others are allowed from Python, with profiling.profile_model"
         ) from error
     if config.latency is not None:
         (counted,) = result.counted

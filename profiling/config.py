@@ -2,99 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from data.files.errors import flag_of, raise_config_errors
-from profiling.modalities import MODALITIES
+from data.settings import Flag, Problem, Range, Settings, named
+from profiling.modalities import ANSWERS, CLASSES, IMAGE_K, LENGTH, MODALITIES, TEXT_K
 from profiling.timed.latency import LatencyConfig
 
-_ALLOWED: dict[str, frozenset[str]] = {
-    **{f"--modality {name}": modality.flags for name, modality in MODALITIES.items()},
-    "--timm": frozenset({"image_size"}),
-    "--hf-config": frozenset({"source_length", "target_length", "image_size"}),
-}
-_CODEC_ONLY = {"checkpoint", "preset", "output", "overwrite", "plot"}
-_PRESET_ONLY = frozenset[str]().union(*(modality.preset_sizes for modality in MODALITIES.values()))
+_SUBJECTS = ("modality", "timm", "hf_config")
+_CODEC_ONLY = ("checkpoint", "output", "overwrite", "plot", "preset")
+_PRESETS = "; ".join(f"{name}: {', '.join(modality.presets)}" for name, modality in MODALITIES.items())
+_Size = Annotated[int | None, Range(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileConfig:
+class ProfileConfig(Settings):
     """What `profile-flops` does: one of `modality`, `timm` and `hf_config` says what is counted.
 
     A field that is None takes the modality's default; one that the subject does not have must be None.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
     """
 
-    modality: str | None = None
-    timm: str | None = None
-    """Name of a timm model."""
-    hf_config: str | None = None
-    """A config.json of transformers'."""
-    checkpoint: str | None = None
-    """Folder of the codec's checkpoint; without one, `preset`."""
-    preset: str | None = None
-    k: int | None = None
-    """Complex channel symbols per token, text and image."""
-    k_text: int | None = None
-    """Complex channel symbols per question token."""
-    k_image: int | None = None
-    """Complex channel symbols per image token of a VQA task."""
-    source_length: int | None = None
-    """Tokens of the sentence or question."""
-    target_length: int | None = None
-    """Tokens the decoder generates."""
-    beams: int | None = None
-    """Width of the decoder's search; 1 decodes greedily."""
-    image_size: int | None = None
-    """Pixels a side, in place of the preset's."""
-    classes: int | None = None
-    """Classes of a preset's classifier."""
-    answers: int | None = None
-    """Answers of a preset's classifier."""
-    output: str | None = None
-    """The FLOPs file."""
-    table: tuple[str, ...] = ()
-    """Files for the tables: Markdown, LaTeX or CSV by suffix."""
-    plot: str | None = None
-    """File for the stacked bars."""
+    modality: Annotated[str | None, Range(choices=tuple(MODALITIES))] = None
+    """What crosses the channel."""
+    timm: Annotated[str | None, Flag(metavar="NAME")] = None
+    """A model of timm's instead of a codec."""
+    hf_config: Annotated[str | None, Flag(metavar="FILE")] = None
+    """A transformers config.json instead of a codec."""
+    checkpoint: Annotated[str | None, Flag(metavar="DIR")] = None
+    """Folder of a codec trained by train-deepsc; without one, a preset's codec."""
+    preset: Annotated[str | None, Flag(metavar="NAME", help=f"size of a codec. {_PRESETS}")] = None
+    k: Annotated[_Size, Flag(metavar="K", help=f"complex channel symbols a token, eq. (4) (text: {TEXT_K}, "
+                             f"image: {IMAGE_K})")] = None  # fmt: skip
+    k_text: Annotated[_Size, Flag(metavar="K", help=f"the same for a VQA question ({TEXT_K})")] = None
+    k_image: Annotated[_Size, Flag(metavar="K", help=f"the same for a VQA image ({IMAGE_K})")] = None
+    source_length: Annotated[
+        _Size, Flag(metavar="S", help=f"tokens of a sentence or question, its end included ({LENGTH})")
+    ] = None
+    target_length: Annotated[
+        _Size, Flag(metavar="T", help=f"tokens generated, the end included ({LENGTH})")
+    ] = None
+    beams: Annotated[_Size, Flag(metavar="N")] = None
+    """Width of the decoder's search (1: greedy)."""
+    image_size: Annotated[_Size, Flag(metavar="PIXELS")] = None
+    """A side (the preset's or model's)."""
+    classes: Annotated[_Size, Flag(metavar="N", help=f"classes of a preset's classifier ({CLASSES})")] = None
+    answers: Annotated[_Size, Flag(metavar="N", help=f"answers of a preset's classifier ({ANSWERS})")] = None
+    output: Annotated[str | None, Flag(metavar="FILE")] = None
+    """The FLOPs file, of a codec (runs/flops.json)."""
     overwrite: bool = False
-    """Replace a FLOPs file that other settings made."""
-    latency: LatencyConfig | None = None
+    """Replace an output that other settings made."""
+    table: Annotated[tuple[str, ...], Flag(metavar="FILE", action="append")] = ()
+    """All tables as .md or .tex, or counts by module as .csv; repeatable."""
+    plot: Annotated[str | None, Flag(metavar="FILE")] = None
+    """Stacked bars of a codec, as .png, .pdf or .svg."""
     allow_uncounted: bool = False
+    """Show what no method explains as unexplained, instead of failing."""
+    latency: LatencyConfig | None = None
+    """How each part is timed on this device; None: it is not."""
 
-    def __post_init__(self) -> None:
-        subjects = [name for name in ("modality", "timm", "hf_config") if getattr(self, name) is not None]
+    def problems(self) -> Iterator[Problem]:
+        """Not one subject; what the subject, or a checkpoint, has no use for; an unknown preset."""
+        subjects = [name for name in _SUBJECTS if getattr(self, name) is not None]
         if len(subjects) != 1:
-            raise_config_errors(["one of --modality, --timm and --hf-config is needed"])
-        errors = []
-        if self.modality is not None and self.modality not in MODALITIES:
-            raise_config_errors([f"--modality: {self.modality!r} given, allowed: {', '.join(MODALITIES)}"])
-        allowed = _ALLOWED[self.subject]
-        for name in sorted(set().union(*_ALLOWED.values()) | _CODEC_ONLY):
-            fits = name in allowed or (name in _CODEC_ONLY and self.modality is not None)
-            if getattr(self, name) not in (None, False) and not fits:
-                others = ", ".join(sorted(map(flag_of, allowed)))
-                errors.append(f"{flag_of(name)}: given, {self.subject} has none; it has {others}")
-        if self.checkpoint is not None:
-            for name in sorted(_PRESET_ONLY | {"preset"}):
-                if getattr(self, name) is not None:
-                    errors.append(f"{flag_of(name)}: given, the checkpoint says it already")
-        if self.modality is not None and self.preset is not None:
-            presets = MODALITIES[self.modality].presets
-            if self.preset not in presets:
-                errors.append(f"--preset: {self.preset!r} given, allowed: {', '.join(presets)}")
-        raise_config_errors(errors)
+            allowed = ", ".join(map(named, _SUBJECTS))
+            what = (
+                f"{', '.join(map(named, subjects)) or 'none'} given, one of the arguments {allowed} is needed"
+            )
+            yield Problem(subjects[-1] if subjects else "modality", what)
+            return
+        subject = named(subjects[0]) + (f" {self.modality}" if self.modality else "")
+        allowed_sizes = self._sizes()
+        for name in sorted({*_CODEC_ONLY, *_ALL_SIZES} - allowed_sizes):
+            if getattr(self, name) not in (None, False) and not (self.modality and name in _CODEC_ONLY):
+                others = ", ".join(sorted(map(named, allowed_sizes)))
+                yield Problem(name, f"given, {subject} has none; it has {others}")
+        for name in sorted({"preset", *_MODEL_SIZES}):
+            if self.checkpoint is not None and getattr(self, name) is not None:
+                yield Problem(name, "given, the checkpoint says it already")
+        if (
+            self.modality
+            and self.preset
+            and self.preset not in (presets := MODALITIES[self.modality].presets)
+        ):
+            yield Problem("preset", f"{self.preset!r} given, allowed: {', '.join(presets)}")
 
-    @property
-    def subject(self) -> str:
-        """The flag that says what is counted."""
-        if self.modality is not None:
-            return f"--modality {self.modality}"
-        return "--timm" if self.timm is not None else "--hf-config"
-
-    def given(self, names: Iterable[str]) -> dict[str, int]:
+    def chosen(self, names: Mapping[str, object]) -> dict[str, int]:
         """Those of the sizes `names` that are not left to their default."""
         return {name: value for name in sorted(names) if (value := getattr(self, name)) is not None}
+
+    def _sizes(self) -> set[str]:
+        """Sizes that the subject has."""
+        if self.modality is not None:
+            return {*MODALITIES[self.modality].sizes, *MODALITIES[self.modality].model_sizes}
+        return {"image_size"} if self.timm is not None else {"source_length", "target_length", "image_size"}
+
+
+_MODEL_SIZES = {name for modality in MODALITIES.values() for name in modality.model_sizes}
+_ALL_SIZES = _MODEL_SIZES | {name for modality in MODALITIES.values() for name in modality.sizes}

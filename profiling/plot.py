@@ -6,21 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.files.atomic import atomic_path
-from data.files.errors import ToolkitError
 from data.files.printable import plot_text
 from profiling.closed.parts import SHARES, Part, belongs
+from profiling.tables import require_suffix
 
 SUFFIXES = (".png", ".pdf", ".svg")
-
-
-def check_suffix(path: str) -> None:
-    """Refuse a plot of unknown format.
-
-    Raises:
-        ToolkitError: naming the allowed suffixes.
-    """
-    if Path(path).suffix not in SUFFIXES:
-        raise ToolkitError(f"--plot: {path!r} given, a name ending in {', '.join(SUFFIXES)} is allowed")
 
 
 def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
@@ -34,7 +24,7 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
     Raises:
         ToolkitError: on another suffix, or if writing fails.
     """
-    check_suffix(path)
+    require_suffix(path, SUFFIXES, flag="plot")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

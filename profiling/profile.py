@@ -13,24 +13,16 @@ from torch import nn
 from data.files.errors import ToolkitError
 from deepsc.codec.config import CodecConfig
 from deepsc.codec.device import resolve_device
+from deepsc.modality import modality as trained
 from profiling.closed.parts import Part
-from profiling.counted import workloads
-from profiling.counted.aten import ProductCount, count_products
-from profiling.counted.copies import (
-    CPU,
-    META,
-    Workload,
-    copied,
-)
-from profiling.counted.measured import count_with_fvcore, count_with_torch
-from profiling.counted.residuals import (
-    FLOP_COUNTER_MODE,
-    FVCORE,
-    Counted,
-    check,
-)
-from profiling.modalities import MODALITIES, Sizes, modality_of
+from profiling.counted.codec_parts import count_parts, parts_of
+from profiling.counted.copies import CPU, META, Workload, copied, for_counting
+from profiling.counted.operators import ProductCount, count_products
+from profiling.counted.other_tools import count_with_fvcore, count_with_torch
+from profiling.counted.residuals import FLOP_COUNTER_MODE, FVCORE, Counted, check
+from profiling.modalities import Sizes, modality_of
 from profiling.timed.latency import Latency, LatencyConfig, time_workloads
+from profiling.units import Flops, Macs
 
 Count = TypeVar("Count")
 logger = logging.getLogger(__name__)
@@ -45,6 +37,17 @@ class ModelProfile:
     """One entry a part; a single one for a module of the user's."""
     latency: Latency | None = None
     """The parts timed on a device."""
+
+    def total(self) -> Flops:
+        """Matrix products of all parts, corrected; 1 multiply-add = 2 FLOPs."""
+        return Flops.total(part.corrected for part in self.counted)
+
+    def by_module(self) -> dict[str, Flops]:
+        """The same by module path, each module's own; "blocks.*.mlp.fc1" holds all blocks."""
+        paths = dict.fromkeys(path for part in self.counted for path in part.closed)
+        return {
+            path: Macs.total(part.closed.get(path, Macs(0)) for part in self.counted).flops for path in paths
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,23 +80,21 @@ def profile_codec(config: CodecConfig, *, allow_uncounted: bool = False, **sizes
         ToolkitError: if k or a length does not fit the codec, or if a count is not explained.
         TypeError: on a size that the codec's modality does not have.
     """
-    kind = modality_of(config)
-    if unknown := sizes.keys() - kind.sizes.keys():
-        raise TypeError(f"{kind.name} has no {', '.join(sorted(unknown))}, but {', '.join(kind.sizes)}")
-    task = {**kind.sizes, **sizes}
-    if errors := kind.errors(config, task):
-        raise ToolkitError("; ".join(dict.fromkeys(errors)))
-    parts = kind.parts(config, task)
-    codec = kind.trained.codec(config)
-    workloads.for_counting(codec)
-    # Made anew for each device. fvcore's run on the CPU, since jit traces no convolution on the meta device,
-    # and the rest more slowly; the others' on the meta device, where shapes alone are computed.
-    runs = kind.runs_to_count(codec, task)
-    in_fvcore = kind.gather({name: count_with_fvcore(run) for name, run in runs.items()}, task)
-    codec.to("meta")
-    runs = kind.runs_to_count(codec, task)
-    in_torch = kind.gather({name: count_with_torch(run) for name, run in runs.items()}, task)
-    dispatched = kind.gather({name: count_products(run) for name, run in runs.items()}, task)
+    modality = modality_of(config)
+    if unknown := sizes.keys() - modality.sizes.keys():
+        raise TypeError(
+            f"{modality.name} has no {', '.join(sorted(unknown))}, but {', '.join(modality.sizes)}"
+        )
+    task = modality.task(sizes)
+    modality.require_fit(config, task)
+    parts = modality.parts(config, **task)
+    codec = trained(modality.name).codec(config)
+    for_counting(codec)
+    # fvcore's run on the CPU, for jit traces no convolution on the meta device, and the rest more slowly.
+    in_fvcore = count_parts(codec, task, count_with_fvcore)
+    codec.to(META)
+    in_torch = count_parts(codec, task, count_with_torch)
+    dispatched = count_parts(codec, task, count_products)
     counted = tuple(
         Counted(
             name=part.name,
@@ -106,13 +107,13 @@ def profile_codec(config: CodecConfig, *, allow_uncounted: bool = False, **sizes
     )
     check(counted, allow_uncounted=allow_uncounted)
     return CodecProfile(
-        heading=kind.heading(config, task),
+        heading=modality.words(config, task),
         counted=counted,
-        modality=kind.name,
+        modality=modality.name,
         config=config,
         task=task,
-        sizes=kind.file_sizes(config, task),
-        decoding=kind.decoding(task),
+        sizes=modality.file_sizes(config, task),
+        decoding=modality.decoding(task),
         parts=parts,
     )
 
@@ -184,9 +185,8 @@ def time_codec(profile: CodecProfile, config: LatencyConfig) -> CodecProfile:
         ToolkitError: if torch cannot use the device.
     """
     device = resolve_device(config.device)
-    kind = MODALITIES[profile.modality]
-    codec = kind.trained.codec(profile.config).to(device).eval()
-    runs = kind.runs(codec, profile.task, batch=config.batch)
+    codec = trained(profile.modality).codec(profile.config).to(device).eval()
+    runs = parts_of(codec, profile.task, batch=config.batch)
     flops = {part.name: part.corrected for part in profile.parts}
     return replace(profile, latency=time_workloads(runs, flops, config))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from data.settings import named
 from deepsc.text.config import TextCodecConfig
 from profiling.closed import decoding
 from profiling.closed.decoding import Decoding
@@ -24,16 +25,16 @@ _BEAMS = 4
 
 def tables(profile: ModelProfile) -> list[Table]:
     """All tables of a profile, counts in MFLOP. 1 multiply-add = 2 FLOPs."""
-    found = []
+    shown = []
     if isinstance(profile, CodecProfile):
-        found.append(_parts(profile))
+        shown.append(_parts(profile))
         if isinstance(profile.config, TextCodecConfig):  # the only decoder that generates
-            found.append(_decoding(profile.config, profile.sizes))
-        found.append(_slips(profile))
-    found += [_modules(profile), _residuals(profile), _elements(profile)]
+            shown.append(_decoding(profile.config, profile.sizes))
+        shown.append(_slips(profile))
+    shown += [_modules(profile), _residuals(profile), _elements(profile)]
     if profile.latency is not None:
-        found.append(_latency(profile, profile.latency))
-    return found
+        shown.append(_latency(profile, profile.latency))
+    return shown
 
 
 def notes(profile: ModelProfile) -> list[str]:
@@ -126,7 +127,7 @@ def _parts(profile: CodecProfile) -> Table:
     ]
     corrected, printed = split(profile.parts), split(profile.parts, printed=True)
     for share, label in SHARES.items():
-        counted = [one for one in profile.counted if one.name in _names(profile, share)]
+        counted = [part for part in profile.counted if part.name in _names(profile, share)]
         rows.append(row(label, getattr(printed, share), getattr(corrected, share), *_measured(counted)))
     return Table(
         title=f"{_model(profile)}: {profile.heading}, {profile.decoding}; MFLOP, 1 multiply-add = 2 FLOP",
@@ -220,15 +221,15 @@ def _residuals(profile: ModelProfile) -> Table:
     corrected = Flops.total(counted.corrected for counted in profile.counted)
     rows = []
     for tool in (FLOP_COUNTER_MODE, FVCORE):
-        found = {cause: flops for (name, cause), flops in causes.items() if name == tool}
+        to_add = {cause: flops for (name, cause), flops in causes.items() if name == tool}
         if dict(zip((FLOP_COUNTER_MODE, FVCORE), _measured([*profile.counted]), strict=True))[tool] is None:
             rows.append((f"{tool} prints nothing: it cannot run the model", "", ""))
             continue
-        printed = corrected - Flops.total(found.values())
+        printed = corrected - Flops.total(to_add.values())
         rows.append((f"{tool} prints", _mflop(printed), _share(printed, corrected)))
         rows += [
             (f"  {cause}", _mflop(flops), _share(flops, corrected, signed=True))
-            for cause, flops in found.items()
+            for cause, flops in to_add.items()
         ]
     rows.append(("corrected", _mflop(corrected), _share(corrected, corrected)))
     return Table(
@@ -290,7 +291,7 @@ def _latency_notes(latency: Latency) -> list[str]:
     config = latency.config
     lines = [
         f"n f: {config.flops_per_cycle:g} FLOP a cycle at {config.clock_hz / 1e9:g} GHz "
-        "(--flops-per-cycle, --clock-hz; the defaults are Table I's UE, not this device)."
+        f"({named('flops_per_cycle')}, {named('clock_hz')}; the defaults are Table I's UE, not this device)."
     ]
     if latency.meter is None:
         lines.append("Energy: this machine offers no meter (NVML, RAPL) that may be read, so none is given.")
@@ -315,8 +316,8 @@ def _latency_fields(latency: Latency) -> dict[str, Any]:
 
 
 def _measured(counted: list[Counted]) -> tuple[Flops | None, Flops | None]:
-    in_torch = [one.torch.total for one in counted if one.torch is not None]
-    in_fvcore = [one.fvcore.total.flops for one in counted if one.fvcore is not None]
+    in_torch = [part.torch.total for part in counted if part.torch is not None]
+    in_fvcore = [part.fvcore.total.flops for part in counted if part.fvcore is not None]
     return (
         Flops.total(in_torch) if len(in_torch) == len(counted) else None,
         Flops.total(in_fvcore) if len(in_fvcore) == len(counted) else None,

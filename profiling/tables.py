@@ -9,6 +9,7 @@ from pathlib import Path
 from data.files.atomic import write_text
 from data.files.errors import ToolkitError
 from data.files.printable import csv_text, one_line
+from data.settings import named
 from data.terminal.table import align
 
 SUFFIXES = (".md", ".tex", ".csv")
@@ -60,14 +61,16 @@ class Table:
         return csv_text((self.columns, *self.rows))
 
 
-def check_suffix(path: str) -> None:
-    """Refuse a table file of unknown format.
+def require_suffix(path: str, suffixes: tuple[str, ...], *, flag: str) -> None:
+    """Refuse a file of unknown format.
 
     Raises:
         ToolkitError: naming the allowed suffixes.
     """
-    if Path(path).suffix not in SUFFIXES:
-        raise ToolkitError(f"--table: {path!r} given, a name ending in {', '.join(SUFFIXES)} is allowed")
+    if Path(path).suffix not in suffixes:
+        raise ToolkitError(
+            f"{named(flag)}: {path!r} given, a name ending in {', '.join(suffixes)} is allowed"
+        )
 
 
 def write_tables(path: str, tables: Sequence[Table], counts: Table) -> None:
@@ -76,7 +79,7 @@ def write_tables(path: str, tables: Sequence[Table], counts: Table) -> None:
     Raises:
         ToolkitError: on another suffix, or if writing fails.
     """
-    check_suffix(path)
+    require_suffix(path, SUFFIXES, flag="table")
     suffix = Path(path).suffix
     if suffix == ".csv":
         write_text(path, counts.csv())

@@ -279,7 +279,7 @@ def _claim_output(
             f"{named('output')}: {output} holds a run already; give {named('resume')} to go on, or another "
             "folder"
         )
-    document = may_lack | read_config(output)
+    document = {**may_lack, **read_config(output)}
     if document.get("init_from") in starts:
         fields = fields | {"init_from": document["init_from"]}
     stored = Identity.of({name: value for name, value in document.items() if name in fields})

@@ -24,6 +24,11 @@ class Decoding(StrEnum):
     BEAM_KV_CACHE = "beam search, KV cache"
     """The same for each of several beams; transformers computes the source's keys and values per beam too."""
 
+    @classmethod
+    def of(cls, beams: int) -> Decoding:
+        """How `TextCodec.generate` runs with so many beams."""
+        return cls.BEAM_KV_CACHE if beams > 1 else cls.GREEDY_KV_CACHE
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:

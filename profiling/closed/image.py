@@ -7,20 +7,15 @@ patches for words, DeiT's sizes for the Transformer's, and classes for the vocab
 from __future__ import annotations
 
 from deepsc.image.config import ImageCodecConfig
-from profiling.closed import appendix_a, layers
+from profiling.closed import appendix_a
+from profiling.closed.jsc import jsc_parts
 from profiling.closed.layers import convolution, linear, scores
 from profiling.closed.parts import Part, Place, Slip
-from profiling.closed.text import jsc_decoder_part, jsc_encoder_part, layer_slips
+from profiling.closed.text import layer_slips
 from profiling.units import Macs
 
 _CHANNELS = 3
 _MLP_RATIO = 4  # of timm's DeiT
-
-
-def patch_embedding(prefix: str, *, image_size: int, patch_size: int, width: int) -> dict[str, Macs]:
-    """One convolution whose kernel and stride are a patch."""
-    patches = (image_size // patch_size) ** 2
-    return {f"{prefix}.patch_embed.proj": convolution(patches, patch_size**2, _CHANNELS, width)}
 
 
 def blocks(prefix: str, *, tokens: int, width: int, depth: int) -> dict[str, Macs]:
@@ -37,19 +32,16 @@ def blocks(prefix: str, *, tokens: int, width: int, depth: int) -> dict[str, Mac
 
 
 def image_encoder_part(
-    name: str,
-    prefix: str,
-    *,
-    image_size: int,
-    patch_size: int,
-    width: int,
-    heads: int,
-    depth: int,
+    name: str, prefix: str, *, image_size: int, patch_size: int, width: int, heads: int, depth: int
 ) -> Part:
-    """Patch embedding and the blocks at the UE. Corrects eq. (32) with S patches."""
-    tokens = (image_size // patch_size) ** 2 + 1
+    """Patch embedding, a convolution whose kernel and stride are a patch, and the blocks at the UE.
+
+    Corrects eq. (32) with S patches.
+    """
+    patches = (image_size // patch_size) ** 2
+    tokens = patches + 1
     size = {"B": 1, "S": tokens, "h": heads, "H": width // heads}
-    embedding = patch_embedding(prefix, image_size=image_size, patch_size=patch_size, width=width)
+    embedding = {f"{prefix}.patch_embed.proj": convolution(patches, patch_size**2, _CHANNELS, width)}
     missing = Macs.total(embedding.values()).flops
     return Part(
         name=name,
@@ -73,7 +65,6 @@ def image_parts(config: ImageCodecConfig, *, k: int) -> tuple[Part, ...]:
     """
     S, d, h, classes = config.tokens, config.width, config.heads, config.classes
     size = {"B": 1, "S": S, "h": h, "H": d // h}
-    jsc = {"tokens": S, "d_model": d, "k_max": config.k[-1]}
     server_depth = config.depth - config.split
     attention = appendix_a.f_atten(**size)
     printed_classes = appendix_a.f_vocab(B=1, S=S, H=d // h, n_vocab=classes)
@@ -87,13 +78,7 @@ def image_parts(config: ImageCodecConfig, *, k: int) -> tuple[Part, ...]:
             heads=h,
             depth=config.split,
         ),
-        jsc_encoder_part(
-            "JSC encoder",
-            layers.jsc_encoder("jsc_encoder", **jsc),
-            printed=appendix_a.f_dense(**size, n_out=k),
-            last=linear(S, d, 2 * config.k[-1]),
-        ),
-        jsc_decoder_part("JSC decoder", layers.jsc_decoder("jsc_decoder", **jsc)),
+        *jsc_parts(tokens=S, d_model=d, k_max=config.k[-1], printed=appendix_a.f_dense(**size, n_out=k)),
         Part(
             name="semantic decoder",
             place=Place.SERVER,

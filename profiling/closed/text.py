@@ -1,33 +1,39 @@
 """The text codec's FLOPs from its config: Appendix A as printed, the corrected closed form, and the slips.
 
 Counted: every product of matrices. Not counted, here or by torch's FlopCounterMode: biases, LayerNorm,
-softmax, activations, embeddings, power normalisation; `profiling.counted.aten` reports them all. One
-sentence,
-without padding.
+softmax, activations, embeddings, power normalisation; `profiling.counted.operators` reports them
+all. One sentence, without padding.
 """
 
 from __future__ import annotations
 
 from deepsc.text.config import TextCodecConfig
-from profiling.closed import appendix_a, layers
+from profiling.closed import appendix_a
 from profiling.closed.decoding import Decoding, decoder
+from profiling.closed.jsc import jsc_parts
 from profiling.closed.layers import linear, scores
 from profiling.closed.parts import Part, Place, Slip
-from profiling.units import Flops, Macs
-
-_ENCODER = "transformer.model.encoder.layers.*"
+from profiling.units import Macs
 
 
 def encoder(config: TextCodecConfig, *, source_length: int) -> dict[str, Macs]:
-    """Semantic encoder over S tokens: L (4 S d^2 + 2 S^2 d + 2 S d d_ff) multiply-adds. Corrects eq. (32)."""
-    S, d = source_length, config.d_model
+    """Semantic encoder over S tokens. Corrects eq. (32)."""
+    return marian_encoder(
+        "transformer.model.encoder", tokens=source_length, width=config.d_model, inner=config.d_ff,
+        depth=config.layers,
+    )  # fmt: skip
+
+
+def marian_encoder(prefix: str, *, tokens: int, width: int, inner: int, depth: int) -> dict[str, Macs]:
+    """L layers over S tokens: L (4 S d^2 + 2 S^2 d + 2 S d d_ff) multiply-adds."""
+    S, d = tokens, width
     layer = {
         **{f"self_attn.{name}_proj": linear(S, d, d) for name in ("q", "k", "v", "out")},
         "self_attn": scores(S * S, d),
-        "fc1": linear(S, d, config.d_ff),
-        "fc2": linear(S, config.d_ff, d),
+        "fc1": linear(S, d, inner),
+        "fc2": linear(S, inner, d),
     }
-    return {f"{_ENCODER}.{name}": config.layers * macs for name, macs in layer.items()}
+    return {f"{prefix}.layers.*.{name}": depth * macs for name, macs in layer.items()}
 
 
 def text_parts(
@@ -36,7 +42,7 @@ def text_parts(
     source_length: int,
     target_length: int,
     k: int,
-    decoding: Decoding = Decoding.GREEDY_KV_CACHE,
+    decoding: Decoding | None = None,
     beams: int = 1,
 ) -> tuple[Part, ...]:
     """Every part of a text codec for one sentence.
@@ -47,15 +53,13 @@ def text_parts(
         target_length: T, tokens the decoder generates, the end of sentence included.
         k: complex symbols per token; n_out of Appendix A. Section V.B calls k "the output dimension of the
             semantic encoders per input unit".
-        decoding: how the decoder runs.
-        beams: width of the search, for `Decoding.BEAM_KV_CACHE`.
+        decoding: how the decoder runs; None: with a KV cache.
+        beams: width of the search; 1 decodes greedily.
     """
+    decoding = decoding or Decoding.of(beams)
     S, T, d = source_length, target_length, config.d_model
     size = {"B": 1, "S": S, "h": config.heads, "H": d // config.heads}
     dense = appendix_a.f_dense(**size, n_out=k)
-    jsc = {"tokens": S, "d_model": d, "k_max": config.k[-1]}
-    jsc_encoder = layers.jsc_encoder("jsc_encoder", **jsc)
-    jsc_decoder = layers.jsc_decoder("jsc_decoder", **jsc)
     return (
         Part(
             name="semantic encoder",
@@ -65,8 +69,7 @@ def text_parts(
             as_printed=appendix_a.f_encoder(**size, L=config.layers, n_out=k) - dense,
             slips=layer_slips(S=S, d=d, h=config.heads, d_ff=config.d_ff, L=config.layers, attentions=1),
         ),
-        jsc_encoder_part("JSC encoder", jsc_encoder, printed=dense, last=linear(S, d, 2 * config.k[-1])),
-        jsc_decoder_part("JSC decoder", jsc_decoder),
+        *jsc_parts(tokens=S, d_model=d, k_max=config.k[-1], printed=dense),
         Part(
             name="semantic decoder",
             place=Place.SERVER,
@@ -75,30 +78,6 @@ def text_parts(
             as_printed=appendix_a.f_decoder(**size, L=config.layers, n_vocab=config.vocab_size),
             slips=_decoder_slips(config, S, T, decoding, beams),
         ),
-    )
-
-
-def jsc_encoder_part(name: str, modules: dict[str, Macs], *, printed: Flops, last: Macs) -> Part:
-    """JSC encoder as a part. `printed` is F_dense, `last` the real encoder's last layer, its counterpart."""
-    rest = Macs.total(modules.values()) - last
-    return Part(
-        name=name,
-        place=Place.UE,
-        local=False,
-        modules=modules,
-        as_printed=printed,
-        slips=(
-            Slip(equation="F_dense", what="2 k_max reals computed, not k", flops=last.flops - printed),
-            Slip(equation="F_dense", what="ours: FiLM block and conditioner too", flops=rest.flops),
-        ),
-    )
-
-
-def jsc_decoder_part(name: str, modules: dict[str, Macs]) -> Part:
-    """JSC decoder as a part, which Appendix A does not have."""
-    missing = Slip(equation="33", what="no channel decoder", flops=Macs.total(modules.values()).flops)
-    return Part(
-        name=name, place=Place.SERVER, local=False, modules=modules, as_printed=None, slips=(missing,)
     )
 
 

@@ -1,8 +1,9 @@
-"""Copies of a model to run in its place: what is counted is never the user's own module."""
+"""What runs to be counted: a module with inputs; of the user's own module always a copy."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,29 @@ class Workload:
     def run(self) -> object:
         """Run the forward pass."""
         return self.module(*self.inputs)
+
+
+class Method(nn.Module):
+    """A codec's method as a module whose submodules are the codec's."""
+
+    def __init__(self, codec: nn.Module, run: Callable[..., Any]) -> None:
+        super().__init__()
+        for name, module in codec.named_children():
+            self.add_module(name, module)
+        self._method: Callable[..., Any] = run
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """Run the method."""
+        return self._method(*inputs)
+
+
+def for_counting(model: nn.Module) -> None:
+    """Set a model, in place, to inference, and transformers' attention in it to what runs on shapes alone."""
+    model.eval()
+    for module in model.modules():
+        set_attention: Any = getattr(module, "set_attn_implementation", None)
+        if set_attention is not None:
+            set_attention("eager")  # masks of the others look at values
 
 
 def copied(workload: Workload, device: torch.device) -> Workload:

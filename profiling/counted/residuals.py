@@ -15,9 +15,10 @@ import torch
 from torch.utils.flop_counter import flop_registry
 
 from data.files.errors import ToolkitError
+from data.settings import named
 from profiling.closed.layers import ModuleMacs
-from profiling.counted.aten import ProductCount
-from profiling.counted.measured import FvcoreCount, TorchCount
+from profiling.counted.operators import ProductCount
+from profiling.counted.other_tools import FvcoreCount, TorchCount
 from profiling.units import Flops, Macs
 
 FLOP_COUNTER_MODE = "FlopCounterMode"
@@ -170,6 +171,7 @@ def check(counted: Sequence[Counted], *, allow_uncounted: bool) -> None:
     if not problems:
         return
     if not allow_uncounted:
-        raise ToolkitError(f"{'; '.join(problems)}. --allow-uncounted goes on and shows it as unexplained")
+        ignore = named("allow_uncounted")
+        raise ToolkitError(f"{'; '.join(problems)}. {ignore} goes on and shows it as unexplained")
     for problem in problems:
         logger.warning("%s", problem)

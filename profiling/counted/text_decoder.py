@@ -1,9 +1,9 @@
-"""The text codec's decoder as workloads: a teacher-forced pass, single cached steps, whole generations."""
+"""The text codec's decoder as it runs: single cached steps, whole generations."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,28 +13,11 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from deepsc.text.decoding import CACHE_ARGUMENT
 from deepsc.text.model import TextCodec
-from profiling.counted.aten import ProductCount
-from profiling.counted.copies import Workload
-from profiling.counted.measured import FvcoreCount, TorchCount
-from profiling.counted.workloads import Method
+from profiling.counted.copies import Method, Workload
+from profiling.counted.operators import ProductCount
+from profiling.counted.other_tools import FvcoreCount, TorchCount
 
 Count = TypeVar("Count", ProductCount, TorchCount, FvcoreCount)
-
-
-def teacher_forced(codec: TextCodec, *, source_length: int, target_length: int) -> Workload:
-    """One pass over T target tokens; step T of decoding without a cache, too."""
-
-    def run(received: Tensor, tokens: Tensor) -> Tensor:
-        return codec.transformer(
-            encoder_outputs=BaseModelOutput(last_hidden_state=received),
-            decoder_input_ids=tokens,
-            use_cache=False,
-        ).logits
-
-    return Workload(
-        module=Method(codec, run),
-        inputs=(_received(codec, 1, source_length), _ids(codec, 1, target_length)),
-    )
 
 
 def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: int = 1) -> Workload:
@@ -47,7 +30,7 @@ def cached_step(codec: TextCodec, *, source_length: int, position: int, beams: i
 
     def run(received: Tensor, token: Tensor) -> Tensor:
         # Copies, since a step writes to its cache; copied shallowly, since that is no part of a step.
-        cache = EncoderDecoderCache(*(_shallow(one) if position > 1 else DynamicCache() for one in past))
+        cache = EncoderDecoderCache(*(_shallow(cache) if position > 1 else DynamicCache() for cache in past))
         if position > 1:
             cache.is_updated = dict.fromkeys(range(codec.config.layers), True)
         return codec.transformer(
@@ -77,15 +60,24 @@ def generation(
     return Workload(module=Method(codec, run), inputs=(_received(codec, batch, source_length),))
 
 
-def over_steps(first: Count, second: Count, last: Count, steps: int) -> Count:
-    """A whole generation from its steps 1, 2 and T: from step 2 on, the count is linear in the position.
+def count_generation(
+    codec: TextCodec,
+    count: Callable[[Workload], Count],
+    *,
+    source_length: int,
+    target_length: int,
+    beams: int,
+) -> Count:
+    """A whole generation from its steps 1, which reads the source, 2 and T.
 
-    Args:
-        first: step 1, which reads the source.
-        second: step 2; any count where there is none.
-        last: step T.
-        steps: T.
+    From step 2 on, the count is linear in the position.
     """
+    steps = target_length
+    counts = {
+        position: count(cached_step(codec, source_length=source_length, position=position, beams=beams))
+        for position in {1, min(2, steps), steps}
+    }
+    first, second, last = counts[1], counts[min(2, steps)], counts[steps]
 
     def total(field: str) -> dict[str, Any]:
         a, b, c = (getattr(step, field) for step in (first, second, last))

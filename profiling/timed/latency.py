@@ -6,17 +6,11 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from data.files.errors import raise_config_errors
+from data.settings import Flag, Range, Settings
 from deepsc.codec.device import resolve_device
-from profiling.timed.energy import (
-    EnergyCoefficient,
-    EnergyPoint,
-    Meter,
-    energy_coefficient,
-    find_meter,
-)
+from profiling.timed.energy import EnergyCoefficient, EnergyPoint, Meter, energy_coefficient, find_meter
 from profiling.units import Flops
 
 if TYPE_CHECKING:
@@ -24,47 +18,26 @@ if TYPE_CHECKING:
 
     from profiling.counted.copies import Workload
 
-DTYPES = ("float32", "bfloat16")
 _ENERGY_S = 1.0
 """How long a part runs between two readings of a meter: many of its updates."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatencyConfig:
-    """How parts are timed.
+class LatencyConfig(Settings):
+    """How parts are timed."""
 
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
-
-    device: str = "cpu"
-    threads: int | None = None
-    """CPU threads; None for torch's own choice."""
-    dtype: str = "float32"
-    """"bfloat16" runs under torch's autocast, weights in float32."""
-    batch: int = 1
+    device: Annotated[str, Flag(metavar="DEVICE", help="cpu, cuda, cuda:1")] = "cpu"
+    threads: Annotated[int | None, Range(1), Flag(metavar="N", help="CPU threads (torch's choice)")] = None
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products; bfloat16 runs under autocast, weights in float32."""
+    batch: Annotated[int, Range(1), Flag(metavar="B")] = 1
     """Tasks at once."""
-    min_run_s: float = 0.5
+    min_run_s: Annotated[float, Range(above=0)] = 0.5
     """A part is repeated for at least this long."""
-    flops_per_cycle: float = 1024.0
-    """n of eq. (3) that the result is compared with; Table I's UE."""
-    clock_hz: float = 1.28e9
-    """f of eq. (3) that the result is compared with; Table I's UE."""
-
-    def __post_init__(self) -> None:
-        errors = []
-        if self.dtype not in DTYPES:
-            errors.append(f"--dtype: {self.dtype!r} given, allowed: {', '.join(DTYPES)}")
-        for name in ("threads", "batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                errors.append(f"--{name}: {value} given, at least 1 is allowed")
-        for name in ("min_run_s", "flops_per_cycle", "clock_hz"):
-            if not 0 < getattr(self, name) < math.inf:
-                errors.append(
-                    f"--{name.replace('_', '-')}: {getattr(self, name)} given, above 0 and finite is allowed"
-                )
-        raise_config_errors(errors)
+    flops_per_cycle: Annotated[float, Range(above=0), Flag(metavar="N")] = 1024.0
+    """n of eq. (3) to compare with; Table I's UE."""
+    clock_hz: Annotated[float, Range(above=0), Flag(metavar="F")] = 1.28e9
+    """f of eq. (3) to compare with; Table I's UE."""
 
     @property
     def theoretical_flops_per_s(self) -> float:

@@ -28,11 +28,12 @@ from profiling.closed.image import image_parts
 from profiling.closed.parts import Part, split
 from profiling.closed.text import encoder, text_parts
 from profiling.closed.vqa import vqa_parts
-from profiling.counted.measured import Workload, count_with_fvcore, count_with_torch
+from profiling.counted.codec_parts import parts_of
+from profiling.counted.copies import Method, Workload, for_counting
+from profiling.counted.library_models import timm_model
+from profiling.counted.other_tools import count_with_fvcore, count_with_torch
 from profiling.counted.residuals import UNEXPLAINED
-from profiling.counted.text_decoder import generation, teacher_forced
-from profiling.counted.user_model import timm_model
-from profiling.counted.workloads import Method, for_counting, text_workloads
+from profiling.counted.text_decoder import generation
 from profiling.profile import CodecProfile, profile_codec
 
 TINY = TextCodecConfig.from_preset("tiny", k=(4, 8, 16))
@@ -147,7 +148,8 @@ def test_transformer_base_encoder_is_2517_million_multiply_adds_at_128_tokens() 
     codec = TextCodec(BASE)
     for_counting(codec)
     codec.to("meta")
-    run = text_workloads(codec, source_length=128, k=16)["semantic encoder"]
+    task = {"source_length": 128, "target_length": 1, "k": 16, "beams": 1}
+    run = parts_of(codec, task)["semantic encoder"]
     assert count_with_torch(run).total == macs.flops
     assert count_with_fvcore(run).total == macs
 
@@ -298,12 +300,24 @@ def test_generate_without_cache_costs_its_closed_form(real_codec: TextCodec) -> 
 
 
 def test_a_teacher_forced_pass_costs_its_closed_form() -> None:
+    from transformers.modeling_outputs import BaseModelOutput
+
     codec = TextCodec(TINY)
     for_counting(codec)
     codec.to("meta")
-    run = teacher_forced(codec, source_length=5, target_length=7)
+
+    def run(received: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return codec.transformer(
+            encoder_outputs=BaseModelOutput(last_hidden_state=received),
+            decoder_input_ids=tokens,
+            use_cache=False,
+        ).logits
+
+    received = torch.zeros(1, 5, TINY.d_model, device="meta")
+    tokens = torch.zeros(1, 7, dtype=torch.long, device="meta")
+    workload = Workload(module=Method(codec, run), inputs=(received, tokens))
     closed = decoder(TINY, source_length=5, target_length=7, decoding=Decoding.TEACHER_FORCED)
-    assert count_with_torch(run).modules == {path: macs.flops for path, macs in closed.items()}
+    assert count_with_torch(workload).modules == {path: macs.flops for path, macs in closed.items()}
 
 
 # The codecs' own forward passes, with weights, channel and mask

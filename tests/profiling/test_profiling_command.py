@@ -73,7 +73,7 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
     ("flags", "message"),
     [
         (["--k", "0"], "at least 1"),
-        (["--k", "4.5"], "at least 1"),
+        (["--k", "4.5"], "--k: '4.5' given, a whole number is allowed"),
         (["--source-length", "-3"], "at least 1"),
         (["--source-length", "257"], "1 to 256"),
         (["--target-length", "257"], "1 to 256"),
@@ -149,11 +149,13 @@ def test_a_flops_file_of_other_settings_is_kept(tmp_path: Path, capsys: pytest.C
         error = capsys.readouterr().err
         assert f"--output: {path} is there" in error
         assert "--overwrite" in error
+        assert not others[0].endswith("length") or "target_length was 2, is now 3" in error
         assert path.read_bytes() == before
     assert main([*flags, "--k", "4", "--overwrite"]) == 0
     assert FlopsFile.load(path).k == 4
     path.write_text("my notes")
     assert main(flags) == 2
+    assert f"--output: {path} is there, and no FLOPs file" in capsys.readouterr().err
     assert path.read_text() == "my notes"
 
 
@@ -203,6 +205,12 @@ def test_models_of_others_get_the_same_table(
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert main(["--hf-config", "config.json", "--source-length", "5"]) == 0
     assert "input_ids [5]" in capsys.readouterr().out
+    (tmp_path / "config.json").write_text(json.dumps(CLIP))
+    assert main(["--hf-config", "config.json", "--source-length", "5"]) == 0
+    output = capsys.readouterr()
+    assert "input_ids [5], pixel_values [3, 8, 8]" in output.out
+    assert "vision_model.encoder.layers.*.mlp.fc1" in output.out
+    assert output.err == ""
 
 
 @pytest.mark.parametrize(
@@ -220,7 +228,7 @@ def test_models_of_others_get_the_same_table(
             "vqa has none; it has --answers, --image-size, --k-image, --k-text",
         ),
         (["--modality", "image", "--checkpoint", "codec"], "--modality: 'image' given, it is 'text'"),
-        (["--hf-config", "clip.json"], "does not run on these inputs alone"),
+        (["--hf-config", "clip.json", "--image-size", "12"], "does not run on these inputs alone"),
         (
             ["--modality", "image", "--preset", "tiny", "--image-size", "33"],
             "--image-size: 33 given, a multiple of --patch-size 8",
@@ -257,6 +265,33 @@ def test_flags_make_the_config() -> None:
     assert config.latency is not None
     assert config == ProfileConfig(modality="text", k=8, table=("a.md",), latency=config.latency)
     assert (config.latency.threads, config.latency.batch) == (1, 1)
+
+
+def test_a_settings_file_counts_less_than_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--modality", "vqa", "--k-image", "8", "--latency", "--batch", "2", "--table", "a.md"]
+    with pytest.raises(SystemExit) as stop:
+        main([*flags, "--print-config"])
+    assert stop.value.code == 0
+    path = tmp_path / "settings.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert parse_config(["--config", str(path)]) == parse_config(flags)
+    again = parse_config(["--config", str(path), "--threads", "1", "--k-image", "16"])  # timed by the file
+    assert again.latency is not None
+    assert (again.k_image, again.latency.batch, again.latency.threads) == (16, 2, 1)
+    path.write_text("modality: text\nlatency: {batch: 0}\nk_image: 4")
+    assert main(["--config", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: latency.batch: 0 given, at least 1 is allowed" in error
+    path.write_text("modality: text")
+    assert main(["--config", str(path), "--timm", "resnet18"]) == 2
+    assert "one of the arguments --modality, --timm, --hf-config is needed" in capsys.readouterr().err
+
+
+def test_from_python_errors_name_fields() -> None:
+    with pytest.raises(ToolkitError, match=r"^k_image: given, modality text has none; it has beams, k"):
+        ProfileConfig(modality="text", k_image=4)
+    with pytest.raises(ToolkitError, match=r"^modality: none given, one of the arguments modality, timm"):
+        ProfileConfig()
 
 
 def test_a_file_of_another_unit_or_without_a_count_is_refused(tmp_path: Path) -> None:

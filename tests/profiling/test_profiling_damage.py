@@ -14,9 +14,9 @@ from data.files.errors import ToolkitError
 from deepsc.checkpoint import write_config
 from deepsc.text.config import TextCodecConfig
 from profiling import FlopsFile
-from profiling.command import codec_config
+from profiling.command import codec_of
 from profiling.config import ProfileConfig
-from profiling.counted.user_model import hf_model
+from profiling.counted.library_models import hf_model
 
 COUNTS = {"model": {"name": "toy"}, "local_flops": 2e9, "ue_flops": 1e9, "server_flops": 1.5e9}
 TEXT = FlopsFile(
@@ -105,7 +105,7 @@ def test_a_checkpoints_config_with_hostile_values(tmp_path_factory: pytest.TempP
     def check(content: str) -> None:
         path.write_text(content)
         config = ProfileConfig(modality="text", checkpoint=str(folder))
-        found = outcome(lambda: codec_config(config), folder)
+        found = outcome(lambda: codec_of(config), folder)
         if found is not None:
             assert found[0].layers <= 1000, "counting makes every layer"
 
@@ -154,6 +154,16 @@ def test_a_foreign_config_of_layers_without_end(tmp_path: Path, fields: dict[str
     says = rf"config\.json has (num_hidden_layers|n_layer|depths?) {2**30}, at most 1000 layers are allowed"
     with watched(), pytest.raises(ToolkitError, match=says):
         hf_model(str(path), source_length=4, target_length=4)
+
+
+@pytest.mark.parametrize("changes", [{"image_size": "wide"}, {"image_size": [1, 2, 3]}, {"num_channels": -1}])
+def test_a_foreign_config_of_impossible_inputs(tmp_path: Path, changes: dict[str, object]) -> None:
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    path = tmp_path / "config.json"
+    path.write_text(
+        json.dumps({"model_type": "timesformer", "image_size": 8, "patch_size": 4} | sizes | changes)
+    )
+    assert outcome(lambda: hf_model(str(path), source_length=4, target_length=4), path) is None
 
 
 def test_a_list_of_which_layers_is_no_number_of_layers(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from data.files.errors import ToolkitError
 from deepsc.text.config import TextCodecConfig
 from profiling import Flops, FlopsFile, plot, report
 from profiling.closed.parts import split
-from profiling.counted.measured import collapse
 from profiling.counted.residuals import check
+from profiling.counted.running import collapse
 from profiling.profile import CodecProfile, profile_codec
 from profiling.tables import Table, write_tables
 
@@ -39,6 +39,13 @@ def test_file_holds_the_split_and_its_parts(profile: CodecProfile, tmp_path: Pat
         assert part["corrected"] == sum(part["modules"].values())
     assert sum(part["corrected"] for part in parts if part["local"]) == file.local_flops
     assert parts[2]["as_printed"] is None
+
+
+def test_totals_of_a_profile(profile: CodecProfile) -> None:
+    assert profile.total() == Flops.total(part.corrected for part in profile.parts)
+    assert Flops.total(profile.by_module().values()) == profile.total()
+    feedforward = profile.by_module()["transformer.model.encoder.layers.*.fc1"]
+    assert feedforward == Flops(2 * TINY.layers * 5 * TINY.d_model * TINY.d_ff)
 
 
 def test_what_appendix_a_leaves_out_is_not_zero_in_the_table(profile: CodecProfile) -> None:
@@ -126,7 +133,7 @@ def test_plot_is_written_whole_or_not_at_all(profile: CodecProfile, tmp_path: Pa
         path = tmp_path / f"split{suffix}"
         plot.plot_split(str(path), profile.parts, title="tiny")
         assert path.read_bytes().startswith(magic)
-    with pytest.raises(ToolkitError, match=r"--plot.*\.png, \.pdf, \.svg"):
+    with pytest.raises(ToolkitError, match=r"plot: .*\.png, \.pdf, \.svg"):
         plot.plot_split(str(tmp_path / "split.bmp"), profile.parts, title="tiny")
     assert len(list(tmp_path.iterdir())) == 3
 

@@ -10,7 +10,7 @@ from torch import nn
 from data.files.errors import ToolkitError
 from deepsc.text.config import TextCodecConfig
 from profiling import Flops, report
-from profiling.counted.measured import Workload
+from profiling.counted.copies import Workload
 from profiling.profile import profile_codec, time_codec
 from profiling.timed import latency
 from profiling.timed.energy import (
@@ -105,7 +105,7 @@ def test_lower_precision_runs_under_autocast() -> None:
 
 
 def test_bad_settings_are_listed_all_at_once() -> None:
-    with pytest.raises(ToolkitError, match=r"--dtype: 'int8'.*--batch: 0.*--clock-hz: -1"):
+    with pytest.raises(ToolkitError, match=r"dtype: 'int8'.*batch: 0.*clock_hz: -1"):
         LatencyConfig(dtype="int8", batch=0, clock_hz=-1)
     with pytest.raises(ToolkitError, match=r"--device: 'meat' given"):
         time_workloads(run(), {"layer": Flops(1)}, LatencyConfig(device="meat"))

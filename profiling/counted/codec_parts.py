@@ -10,44 +10,48 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from profiling.counted.copies import Workload
+from deepsc.text.config import TextCodecConfig
+from profiling.counted.copies import Method, Workload
 
 if TYPE_CHECKING:
     from deepsc.image.model import ImageCodec
     from deepsc.text.model import TextCodec
     from deepsc.vqa.model import VQACodec
+    from profiling.counted.text_decoder import Count
 
-Workloads = Mapping[str, Workload]
+Workloads = dict[str, Workload]
 """By the name of the part."""
 
 
-class Method(nn.Module):
-    """A codec's method as a module whose submodules are the codec's."""
-
-    def __init__(self, codec: nn.Module, run: Callable[..., Any]) -> None:
-        super().__init__()
-        for name, module in codec.named_children():
-            self.add_module(name, module)
-        self._method: Callable[..., Any] = run
-
-    def forward(self, *inputs: Tensor) -> Any:
-        """Run the method."""
-        return self._method(*inputs)
+def parts_of(codec: Any, task: Mapping[str, int], *, batch: int = 1) -> Workloads:
+    """Every part of a codec as it runs, in a task of these sizes."""
+    if isinstance(codec.config, TextCodecConfig):
+        return _text_parts(codec, **task, batch=batch)
+    return (_vqa_parts if "k_text" in task else _image_parts)(codec, **task, batch=batch)
 
 
-def for_counting(model: nn.Module) -> None:
-    """Set a model, in place, to inference, and transformers' attention in it to what runs on shapes alone."""
-    model.eval()
-    for module in model.modules():
-        set_attention: Any = getattr(module, "set_attn_implementation", None)
-        if set_attention is not None:
-            set_attention("eager")  # masks of the others look at values
+def count_parts(codec: Any, task: Mapping[str, int], count: Callable[[Workload], Count]) -> dict[str, Count]:
+    """What a counter says of each part; of a generation it sees three steps, which give the others."""
+    parts = parts_of(codec, task)
+    if not isinstance(codec.config, TextCodecConfig):
+        return {name: count(part) for name, part in parts.items()}
+    from profiling.counted.text_decoder import count_generation
+
+    del parts["semantic decoder"]
+    lengths = {name: task[name] for name in ("source_length", "target_length", "beams")}
+    return {
+        **{name: count(part) for name, part in parts.items()},
+        "semantic decoder": count_generation(codec, count, **lengths),
+    }
 
 
-def text_workloads(codec: TextCodec, *, source_length: int, k: int, batch: int = 1) -> Workloads:
-    """All parts of a text codec but the semantic decoder, which `text_decoder` runs by steps."""
+def _text_parts(
+    codec: TextCodec, *, source_length: int, target_length: int, k: int, beams: int, batch: int
+) -> Workloads:
+    from profiling.counted.text_decoder import generation
+
     device, _ = _where(codec)
     # Without a mask, which transformers would look into, and meta tensors hold no values.
     source = torch.zeros(batch, source_length, dtype=torch.long, device=device)
@@ -56,11 +60,16 @@ def text_workloads(codec: TextCodec, *, source_length: int, k: int, batch: int =
         inputs=(source,),
     )
     jsc = _jsc(codec, "", tokens=source_length, width=codec.config.d_model, k=k, batch=batch)
-    return {"semantic encoder": encoder, "JSC encoder": jsc[0], "JSC decoder": jsc[1]}
+    lengths = {"source_length": source_length, "target_length": target_length}
+    return {
+        "semantic encoder": encoder,
+        "JSC encoder": jsc[0],
+        "JSC decoder": jsc[1],
+        "semantic decoder": generation(codec, **lengths, beams=beams, batch=batch),
+    }
 
 
-def image_workloads(codec: ImageCodec, *, k: int, batch: int = 1) -> Workloads:
-    """All parts of an image codec."""
+def _image_parts(codec: ImageCodec, *, k: int, batch: int) -> Workloads:
     config = codec.config
     device, dtype = _where(codec)
     images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
@@ -76,10 +85,7 @@ def image_workloads(codec: ImageCodec, *, k: int, batch: int = 1) -> Workloads:
     }
 
 
-def vqa_workloads(
-    codec: VQACodec, *, source_length: int, k_text: int, k_image: int, batch: int = 1
-) -> Workloads:
-    """All parts of a VQA codec, one question about each image."""
+def _vqa_parts(codec: VQACodec, *, source_length: int, k_text: int, k_image: int, batch: int) -> Workloads:
     config = codec.config
     device, dtype = _where(codec)
     question = torch.zeros(batch, source_length, dtype=torch.long, device=device)

@@ -1,8 +1,9 @@
-"""Models that are none of our codecs: by timm's name, or from a transformers config file."""
+"""Models of timm's by name, and of transformers' from a config file: none of our codecs."""
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ from torch.utils._pytree import tree_leaves
 
 from data.files.documents import read_json
 from data.files.errors import ToolkitError
+from data.settings import named
 from deepsc.codec.config import MOST_LAYERS
-from profiling.counted.copies import Workload
-from profiling.counted.workloads import for_counting
+from profiling.counted.copies import Workload, for_counting
+from profiling.counted.model_inputs import InputSizes, inputs_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class UserModel:
+class LibraryModel:
     """A model and what one forward pass of it takes."""
 
     name: str
@@ -30,7 +32,7 @@ class UserModel:
 
 def timm_model(
     name: str, *, image_size: int | None = None, device: str = "meta", batch: int = 1
-) -> UserModel:
+) -> LibraryModel:
     """A model of timm's, weights drawn at random.
 
     Args:
@@ -47,7 +49,7 @@ def timm_model(
     if name not in timm.list_models():
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ToolkitError(
-            f"--timm: {name!r} given, timm has no such model"
+            f"{named('timm')}: {name!r} given, timm has no such model"
             + (f"; close: {', '.join(near)}" if near else "")
         )
     try:
@@ -56,30 +58,28 @@ def timm_model(
     except TypeError:  # a convolutional model takes images of any size
         model = timm.create_model(name)
     except (AssertionError, ValueError) as error:
-        raise ToolkitError(f"--image-size: {image_size} given, {name} refuses it: {error}") from error
+        flag = named("image_size")
+        raise ToolkitError(f"{flag}: {image_size} given, {name} refuses it: {error}") from error
     channels, height, width = model.pretrained_cfg["input_size"]
     shape = (batch, channels, image_size or height, image_size or width)
     for_counting(model)
     model.to(device)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     workload = Workload(module=model, inputs=(torch.zeros(shape, device=device),))
-    return UserModel(name=f"{name}, {shape[2]} x {shape[3]} pixels", parameters=parameters, workload=workload)
+    return LibraryModel(
+        name=f"{name}, {shape[2]} x {shape[3]} pixels", parameters=parameters, workload=workload
+    )
 
 
 def hf_model(
-    path: str,
-    *,
-    source_length: int,
-    target_length: int,
-    image_size: int | None = None,
-    device: str = "meta",
-    batch: int = 1,
-) -> UserModel:
+    path: str, *, source_length: int, target_length: int, image_size: int | None = None,
+    device: str = "meta", batch: int = 1,
+) -> LibraryModel:  # fmt: skip
     """A model of transformers' from a config file, weights drawn at random.
 
     Args:
         path: a config.json; its `architectures` names the class, else it is the bare model.
-        source_length: tokens of the input, of models that read text.
+        source_length: tokens of the input, or frames of sound where the config does not fix them.
         target_length: tokens of the decoder's input, of encoder-decoder models.
         image_size: pixels a side, by default the config's.
         device: "meta" for shapes alone.
@@ -92,31 +92,52 @@ def hf_model(
     fields = read_json(path)
     if many := [f"{name} {count}" for name, count in _layers(fields) if count > MOST_LAYERS]:
         raise ToolkitError(
-            f"--hf-config: {path} has {', '.join(many)}, at most {MOST_LAYERS} layers are allowed"
+            f"{named('hf_config')}: {path} has {', '.join(many)}, at most {MOST_LAYERS} layers are allowed"
         )
     import transformers
 
+    sizes = InputSizes(
+        source_length=source_length, target_length=target_length, image_size=image_size, batch=batch
+    )
     try:
         config = transformers.AutoConfig.for_model(**fields)
-        architecture = next(iter(config.architectures or []), None)
-        if architecture and hasattr(transformers, architecture):
-            # Eager attention: the masks of the others look at values, and shapes have none.
-            model = getattr(transformers, architecture)._from_config(config, attn_implementation="eager")
-        else:
-            model = transformers.AutoModel.from_config(config, attn_implementation="eager")
+        # Eager attention: the masks of the others look at values, and shapes have none.
+        model = _class(config)._from_config(config, attn_implementation="eager")
+        with torch.device(device):
+            inputs = inputs_of(model, sizes)
+    except ToolkitError:
+        raise
     except Exception as error:  # whatever a model class stumbles over in a foreign config
-        raise ToolkitError(f"--hf-config: {path} gives no model: {error}") from error
-    inputs = _hf_inputs(model, source_length, target_length, image_size, batch)
+        raise ToolkitError(f"{named('hf_config')}: {path} gives no model: {error}") from error
     for_counting(model)
     model.to(device)
     shapes = ", ".join(f"{name} {list(value.shape[1:])}" for name, value in inputs.items())
-    return UserModel(
+    return LibraryModel(
         name=f"{Path(path).name} ({type(model).__name__}), {shapes}",
         parameters=model.num_parameters(),
-        workload=Workload(
-            module=_ByName(model, tuple(inputs)), inputs=tuple(value.to(device) for value in inputs.values())
-        ),
+        workload=Workload(module=_ByName(model, tuple(inputs)), inputs=tuple(inputs.values())),
     )
+
+
+def _class(config: Any) -> Any:
+    """The class that the config names, else the bare model of its type, else that of a part of a model."""
+    import transformers
+
+    architecture = next(iter(config.architectures or []), None)
+    if architecture and hasattr(transformers, architecture):
+        return getattr(transformers, architecture)
+    if type(config) in transformers.MODEL_MAPPING:
+        chosen = transformers.MODEL_MAPPING[type(config)]
+        return chosen[0] if isinstance(chosen, tuple) else chosen
+    room = importlib.import_module(type(config).__module__.replace("configuration_", "modeling_"))
+    models = [
+        model
+        for name, model in vars(room).items()
+        if getattr(model, "config_class", None) is type(config) and not name.endswith("PreTrainedModel")
+    ]
+    if not models:
+        raise ValueError(f"transformers has no model of a {type(config).__name__}")
+    return next((model for model in models if model.__name__.endswith("Model")), models[-1])
 
 
 class _ByName(nn.Module):
@@ -126,6 +147,8 @@ class _ByName(nn.Module):
         super().__init__()
         for name, module in model.named_children():
             self.add_module(name, module)  # under the model's own paths
+        for name, parameter in model.named_parameters(recurse=False):
+            self.register_parameter(name, parameter)
         self._model = (model,)  # no submodule: its children are
         self._names = names
 
@@ -154,24 +177,3 @@ def _layers(fields: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
                     yield name, sum(depth for depth in value if type(depth) is int)
             elif type(value) is int and name.endswith(("layers", "n_layer", "depth")):
                 yield name, value
-
-
-def _hf_inputs(
-    model: nn.Module, source_length: int, target_length: int, image_size: int | None, batch: int
-) -> dict[str, Tensor]:
-    config: Any = model.config
-    name = str(model.main_input_name)
-    if name == "input_ids":
-        inputs = {"input_ids": torch.zeros(batch, source_length, dtype=torch.long)}
-    elif name == "pixel_values":
-        size: Any = image_size or getattr(config, "image_size", 224)
-        height, width = (size, size) if isinstance(size, int) else tuple(size)
-        inputs = {"pixel_values": torch.zeros(batch, getattr(config, "num_channels", 3), height, width)}
-    else:
-        raise ToolkitError(
-            f"--hf-config: {type(model).__name__} reads {name}; models that read input_ids or pixel_values "
-            "are allowed, others from Python with profiling.profile.profile_model"
-        )
-    if getattr(config, "is_encoder_decoder", False):
-        inputs["decoder_input_ids"] = torch.zeros(batch, target_length, dtype=torch.long)
-    return inputs

@@ -22,7 +22,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from profiling.counted.measured import Workload, as_products, by_module
+from profiling.counted.copies import Workload
+from profiling.counted.running import as_products, by_module
 from profiling.units import Macs
 
 _REAL_OF_COMPLEX = 4

@@ -1,32 +1,26 @@
 """Counting a module with other tools: torch's FlopCounterMode and fvcore's FlopCountAnalysis, side by side.
 
-Both count matrix products, by module and by operator, and so can be compared with `profiling.counted.aten`.
-Attention and recurrent layers run as plain products while they are counted, without the fast path and the
-fused kernels, some of which either tool counts as nothing.
+Both count matrix products, by module and by operator, and so can be compared with `operators`.
 """
 
 from __future__ import annotations
 
 import math
-import random
-import re
-import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from profiling.counted.copies import CPU, Workload, copied
+from profiling.counted.running import as_products, by_module, collapse, without_traces
 from profiling.units import Flops, Macs
 
 _FVCORE_PRODUCTS = frozenset({"addmm", "bmm", "conv", "einsum", "linear", "matmul", "mm"})
@@ -67,84 +61,6 @@ class FvcoreCount:
         return Macs.total(self.modules.values())
 
 
-@contextmanager
-def as_products() -> Iterator[None]:
-    """Run modules as the matrix products they are made of, without fused kernels."""
-    fused_recurrence = torch._C._get_mkldnn_enabled()  # torch.backends.mkldnn.flags would warn of TF32
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        with _without_traces(), sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch._C._set_mkldnn_enabled(fused_recurrence)
-
-
-@contextmanager
-def _without_traces() -> Iterator[None]:
-    """Run modules as they are written: nothing compiled, no gradient; random generators are put back."""
-    dynamo = "torch._dynamo" in sys.modules  # else nothing is compiled, and the import is slow
-    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  the global one
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with (
-            torch.no_grad(),
-            torch.random.fork_rng(devices=[]),
-            torch.compiler.set_stance("force_eager") if dynamo else nullcontext(),
-        ):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
-
-
-@contextmanager
-def by_module(module: nn.Module, read: Callable[[], int]) -> Iterator[Counter[str]]:
-    """What a rising count gains while each module runs, without its submodules, summed over layers.
-
-    Args:
-        module: runs inside the context.
-        read: the count.
-    """
-    paths = {
-        submodule: collapse(path)
-        for path, submodule in module.named_modules()
-        if not isinstance(submodule, torch.jit.ScriptModule)  # takes no hooks, and counts for what holds it
-    }
-    gains: Counter[str] = Counter()
-    running, seen = [""], read()
-
-    def settle() -> None:
-        nonlocal seen
-        now = read()
-        gains[running[-1]] += now - seen
-        seen = now
-
-    def enter(submodule: nn.Module, inputs: object) -> None:
-        settle()
-        running.append(paths[submodule])
-
-    def leave(submodule: nn.Module, inputs: object, output: object) -> None:
-        settle()
-        running.pop()
-
-    hooks = [
-        hook
-        for submodule in paths
-        for hook in (
-            submodule.register_forward_pre_hook(enter),
-            submodule.register_forward_hook(leave, always_call=True),
-        )
-    ]
-    try:
-        yield gains
-        settle()
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
 def count_with_torch(workload: Workload) -> TorchCount:
     """Count a forward pass with torch.utils.flop_counter.FlopCounterMode."""
     module, counter = workload.module, FlopCounterMode(display=False)
@@ -164,13 +80,17 @@ def count_with_torch(workload: Workload) -> TorchCount:
 @contextmanager
 def _frozen(module: nn.Module) -> Iterator[None]:
     """No parameter asks for a gradient, for FlopCounterMode fails where one is a module's input."""
-    trained = [one for one in module.parameters() if one.requires_grad and one.is_leaf and not is_lazy(one)]
-    for parameter in trained:
+    with_gradient = [
+        parameter
+        for parameter in module.parameters()
+        if parameter.requires_grad and parameter.is_leaf and not is_lazy(parameter)
+    ]
+    for parameter in with_gradient:
         parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter in trained:
+        for parameter in with_gradient:
             parameter.requires_grad_(True)
 
 
@@ -178,7 +98,7 @@ def count_with_fvcore(workload: Workload) -> FvcoreCount:
     """Count a forward pass with fvcore's FlopCountAnalysis, by jit tracing.
 
     Operators on fvcore's own list of free ones (reshapes, but also clamp and relu) it does not name;
-    `profiling.counted.aten` does.
+    `profiling.counted.operators` does.
     """
     try:
         by_module, passed_over = _trace(workload)
@@ -193,7 +113,7 @@ def count_with_fvcore(workload: Workload) -> FvcoreCount:
     }
     total = by_module[""].items()
     return FvcoreCount(
-        modules={path: Macs(count) for path, count in _own(products).items()},
+        modules={path: Macs(count) for path, count in _without_submodules(products).items()},
         operators={name: Macs(int(count)) for name, count in total if name in _FVCORE_PRODUCTS and count},
         estimates={name: int(count) for name, count in total if name not in _FVCORE_PRODUCTS},
         passed_over=dict(sorted(passed_over.items())),
@@ -203,7 +123,7 @@ def count_with_fvcore(workload: Workload) -> FvcoreCount:
 def _trace(workload: Workload) -> tuple[Mapping[str, Mapping[str, float]], Mapping[str, int]]:
     with (
         warnings.catch_warnings(),
-        _without_traces(),
+        without_traces(),
         mock.patch.object(nn.functional, "scaled_dot_product_attention", _attention),
     ):
         warnings.simplefilter("ignore")  # of torch.jit being old, and of a trace holding for its shapes alone
@@ -214,25 +134,18 @@ def _trace(workload: Workload) -> tuple[Mapping[str, Mapping[str, float]], Mappi
         return analysis.by_module_and_operator(), analysis.unsupported_ops()
 
 
-def collapse(path: str) -> str:
-    """A module's path with every layer's index replaced by `*`."""
-    return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", path)
-
-
-def _own(totals: Mapping[str, int]) -> dict[str, int]:
+def _without_submodules(totals: Mapping[str, int]) -> dict[str, int]:
     """Each module's count without its submodules', summed over layers; modules without any are left out."""
-    own = dict(totals)
+    rest: Counter[str] = Counter()
     for path, count in totals.items():
+        rest[collapse(path)] += count
         parent = path
         while parent:
             parent = parent.rpartition(".")[0]
             if parent in totals:
-                own[parent] -= count
+                rest[collapse(parent)] -= count
                 break
-    collapsed: Counter[str] = Counter()
-    for path, count in own.items():
-        collapsed[collapse(path)] += count
-    return {path: count for path, count in collapsed.items() if count}
+    return {path: count for path, count in rest.items() if count}
 
 
 def _attention(

@@ -1,0 +1,75 @@
+"""The JSC codec of one transmission by formula: its encoder at the UE, its decoder at the server."""
+
+from __future__ import annotations
+
+from profiling.closed.layers import linear
+from profiling.closed.parts import Part, Place, Slip
+from profiling.units import Flops, Macs
+
+_CONDITION_WIDTH = 64  # of deepsc.link.jsc's conditioner, which importing would load torch
+_HIDDEN_RATIO = 2  # of deepsc.link.jsc's FiLM blocks: hidden width over d_model
+_DECODER_BLOCKS = 2
+
+
+def jsc_parts(*, tokens: int, d_model: int, k_max: int, printed: Flops, of: str = "") -> tuple[Part, Part]:
+    """JSC encoder, which Appendix A has as one dense layer, and decoder, which it does not have.
+
+    Args:
+        tokens: of one task.
+        d_model: width of the semantic encoder.
+        k_max: largest k of the nested code.
+        printed: F_dense.
+        of: what is sent, where a codec sends two things: "text", "image".
+    """
+    sizes = {"tokens": tokens, "d_model": d_model, "k_max": k_max}
+    name, path = (f"{of} ", f"{of}_") if of else ("", "")
+    encoder, decoder = _encoder(f"{path}jsc_encoder", **sizes), _decoder(f"{path}jsc_decoder", **sizes)
+    last = encoder[f"{path}jsc_encoder.out"].flops
+    total = Macs.total(encoder.values()).flops
+    missing = Macs.total(decoder.values()).flops
+    return (
+        Part(
+            name=f"{name}JSC encoder", place=Place.UE, local=False, modules=encoder, as_printed=printed,
+            slips=(
+                Slip(equation="F_dense", what="2 k_max reals computed, not k", flops=last - printed),
+                Slip(equation="F_dense", what="ours: FiLM block and conditioner too", flops=total - last),
+            ),
+        ),
+        Part(
+            name=f"{name}JSC decoder", place=Place.SERVER, local=False, modules=decoder, as_printed=None,
+            slips=(Slip(equation="33", what="no channel decoder", flops=missing),),
+        ),
+    )  # fmt: skip
+
+
+def _encoder(prefix: str, *, tokens: int, d_model: int, k_max: int) -> dict[str, Macs]:
+    """JSC encoder at `prefix`. It computes all k_max symbols of the nested code whatever k is sent."""
+    return {
+        **_conditioner(f"{prefix}.conditioner"),
+        **_film_block(f"{prefix}.block", tokens, d_model),
+        f"{prefix}.out": linear(tokens, d_model, 2 * k_max),
+    }
+
+
+def _decoder(prefix: str, *, tokens: int, d_model: int, k_max: int) -> dict[str, Macs]:
+    """JSC decoder at `prefix`. It reads all k_max symbols of the nested code whatever k was sent."""
+    block = _film_block(f"{prefix}.blocks.*", tokens, d_model)
+    return {
+        **_conditioner(f"{prefix}.conditioner"),
+        f"{prefix}.inp": linear(tokens, 2 * k_max, d_model),
+        **{path: _DECODER_BLOCKS * macs for path, macs in block.items()},
+    }
+
+
+def _conditioner(prefix: str) -> dict[str, Macs]:
+    width = _CONDITION_WIDTH  # once an item, of (k, SNR)
+    return {f"{prefix}.mlp.*": linear(1, 2, width) + linear(1, width, width)}
+
+
+def _film_block(prefix: str, tokens: int, d_model: int) -> dict[str, Macs]:
+    hidden = _HIDDEN_RATIO * d_model
+    return {
+        f"{prefix}.up": linear(tokens, d_model, hidden),
+        f"{prefix}.film": linear(1, _CONDITION_WIDTH, 2 * hidden),  # once an item
+        f"{prefix}.down": linear(tokens, hidden, d_model),
+    }
