@@ -12,7 +12,7 @@ import torch
 from data.files.errors import ToolkitError, raise_config_errors
 from data.intervals import INTERVAL_ITEMS_MIN
 from data.terminal.progress import Progress
-from optimizer.bound.step import GRIDS, Step, bracket
+from optimizer.bound import GRIDS, Step, bracket
 from optimizer.study.evaluate import Interval, mean_interval
 from optimizer.world.config import (
     EpisodeConfig,
@@ -165,12 +165,7 @@ def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str
     found = bracket(
         system,
         tasks,
-        Step.known(
-            queue=length.double().expand_as(view.queue).contiguous(),
-            channel_gain=view.channel_gain,
-            battery_j=view.battery_j,
-            beta=view.beta,
-        ),
+        Step.known(replace(view.state, queue=length.double().expand_as(view.queue).contiguous())),
         grids=GRIDS[:2],
     )
     return Choice(
