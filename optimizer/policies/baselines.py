@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from data.files.errors import ToolkitError
-from optimizer.bound import GRIDS, Step, bracket
+from data.settings import named
+from optimizer.bound.step import GRIDS, Step, bracket
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
 from optimizer.world.physics import Actions, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
@@ -160,7 +161,8 @@ class ExhaustivePolicy:
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
         if tasks.ues > self.ues_max:
             raise ToolkitError(
-                f"--ues {tasks.ues} given, exhaustive search is for at most {self.ues_max}: leave it out"
+                f"{named('mix')}: {tasks.ues} UEs given, exhaustive "
+                f"search is for at most {self.ues_max}: leave it out"
             )
         self._system, self._tasks = system, tasks
         choices = (None, *self.requests)

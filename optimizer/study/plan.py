@@ -12,7 +12,7 @@ import torch
 from data.files.errors import ToolkitError, raise_config_errors
 from data.intervals import INTERVAL_ITEMS_MIN
 from data.terminal.progress import Progress
-from optimizer.bound import GRIDS, Step, bracket
+from optimizer.bound.step import GRIDS, Step, bracket
 from optimizer.study.evaluate import Interval, mean_interval
 from optimizer.world.config import (
     EpisodeConfig,

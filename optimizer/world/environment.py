@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,11 +65,10 @@ class OffloadingEnvironment:
         self.device = generator.device
         self.tasks = tasks.to(self.device)
         self._generator = generator
-        one = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
-        energy_0_j, _ = local_reference(system, self.tasks, one)
-        whole_queue = (
-            episode.queue_tasks * (episode.queue_tasks + 1) / 2
-        )  # the step at d tasks costs d E_0 of one
+        one_task = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
+        energy_0_j, _ = local_reference(system, self.tasks, one_task)
+        # the step at d tasks costs d E_0 of one
+        whole_queue = episode.queue_tasks * (episode.queue_tasks + 1) / 2
         self.battery_max_j = episode.battery_queues * whole_queue * energy_0_j
         """B_max of eq. (28), (ues,)."""
         self.reset()
@@ -83,15 +81,18 @@ class OffloadingEnvironment:
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
-        options: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
         self._position_m = draw_positions(self.system, shape, self._generator)
         self._gain = draw_gain(self.system, self._position_m, self._generator)
-        self._queue = torch.full(shape, float(self.episode.queue_tasks), **options)
-        level, drawn = torch.rand((2, *shape), generator=self._generator, **options)
+        self._queue = torch.full(
+            shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device
+        )
+        level, beta = torch.rand(
+            (2, *shape), generator=self._generator, dtype=torch.float64, device=self.device
+        )
         low = self.episode.battery_start_min
         self._battery_j = (low + (1.0 - low) * level) * self.battery_max_j
-        self._drawn_beta = drawn[:, :1].expand(shape)
-        self._last_latency_s = torch.zeros(shape, **options)
+        self._drawn_beta = beta[:, :1].expand(shape)
+        self._last_latency_s = torch.zeros_like(self._queue)
         self._step = 0
         best = best_step_qoe(
             self.system, self.tasks, beta=self._beta(self._battery_j), queue_tasks=self.episode.queue_tasks

@@ -108,8 +108,8 @@ HEARD = "the largest gain another announces"
 
 def observed(*, announce: bool) -> str:
     """The same in words, for the table of policies; `announce` as in `EpisodeConfig`."""
-    own = "own channel, queue, battery, beta, place, last latency"
-    return f"{own}; {HEARD}" if announce else own
+    alone = "own channel, queue, battery, beta, place, last latency"
+    return f"{alone}; {HEARD}" if announce else alone
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,5 +172,5 @@ def test_exhaustive_takes_the_best_of_its_levels(make_tasks):
 
 
 def test_exhaustive_refuses_more_ues_than_it_can_search(make_tasks):
-    with pytest.raises(ToolkitError, match="--ues 7 given"):
+    with pytest.raises(ToolkitError, match="mix: 7 UEs given"):
         ExhaustivePolicy(SYSTEM, make_tasks(mix=("text",) * 7))
