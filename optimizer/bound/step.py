@@ -2,10 +2,9 @@
 
 docs/bound.md proves what is used here. Given how many UEs offload, n, the step's sum QoE separates per UE
 once the bandwidth is given, because eq. (5) depends on n alone and the clock has a closed form. Each UE's
-best QoE on a cell of bandwidth is bounded by interval arithmetic on `optimizer.world.physics`
-(`optimizer.bound.upper`); dynamic programming over cells bounds the sum (`optimizer.bound.count`). Both are
-tilted by a price of bandwidth, which leaves the bound valid and makes the cells' width a second-order matter.
-A grid search, by contrast, is a lower bound, and so is `optimizer.bound.search`.
+best QoE on a cell of bandwidth is bounded by interval arithmetic on `optimizer.world.physics`; dynamic
+programming over cells bounds the sum. Both are tilted by a price of bandwidth, which leaves the bound valid
+and makes the cells' width a second-order matter. A grid search, by contrast, is a lower bound.
 """
 
 from __future__ import annotations
