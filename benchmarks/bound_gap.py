@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 import torch
 from setting import setting_of
 
 from data.terminal.command import Parser, run_command
 from data.terminal.flag_types import positive_int
-from optimizer.bound.step import Step, bracket
+from optimizer.bound import Step, bracket
 from optimizer.command import system_flags
 from optimizer.world.environment import OffloadingEnvironment
 
@@ -34,10 +35,7 @@ def main() -> None:
         ).view()
         for length in (episode.queue_tasks, 1):
             started = time.process_time()
-            step = Step.known(
-                queue=torch.full_like(view.queue, length), channel_gain=view.channel_gain,
-                battery_j=view.battery_j, beta=view.beta,
-            )  # fmt: skip
+            step = Step.known(replace(view.state, queue=torch.full_like(view.queue, length)))
             found = bracket(setting["system"], setting["tasks"], step)
             gap = found.upper - found.lower
             worst = (gap / found.upper).max()

@@ -41,10 +41,7 @@ def main() -> None:
         while not environment.finished.all():
             view = environment.view()
             offer = view.offers([(1, 1.0)], power_levels_w(system, POWER_LEVELS))[0][0]
-            outcome = execute(
-                system, tasks, announced.act(view, torch.Generator()), queue=view.queue,
-                channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta,
-            )  # fmt: skip
+            outcome = execute(system, tasks, announced.act(view, torch.Generator()), view.state)
             best, _ = environment.step(central.act(view, torch.Generator()))
             running = view.queue.any(dim=-1)
             counts.append(best.offloaded.sum(dim=-1)[running])

@@ -11,13 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from optimizer.bound.step import (
-    GRIDS,
-    Grid,
-    Step,
-    bracket,
-    local_upper,
-)
+from optimizer.bound.grid import GRIDS, Grid
+from optimizer.bound.states import Step
+from optimizer.bound.step import bracket
+from optimizer.bound.upper import local_upper
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.physics import Actions, battery_beta, local_effort

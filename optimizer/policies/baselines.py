@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from data.files.errors import ToolkitError
+from data.settings import named
 from optimizer.bound.step import GRIDS, Step, bracket
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
 from optimizer.world.physics import Actions, execute
@@ -160,7 +161,8 @@ class ExhaustivePolicy:
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
         if tasks.ues > self.ues_max:
             raise ToolkitError(
-                f"--ues {tasks.ues} given, exhaustive search is for at most {self.ues_max}: leave it out"
+                f"{named('mix')}: {tasks.ues} UEs given, exhaustive "
+                f"search is for at most {self.ues_max}: leave it out"
             )
         self._system, self._tasks = system, tasks
         choices = (None, *self.requests)
@@ -186,11 +188,7 @@ class ExhaustivePolicy:
                 bandwidth_request=self._request.expand(shape),
                 code=torch.full(shape, choice),
             )
-            earned = execute(
-                system, tasks, actions, queue=view.queue.expand(shape),
-                channel_gain=view.channel_gain.expand(shape), battery_j=view.battery_j.expand(shape),
-                beta=view.beta.expand(shape),
-            ).earned_qoe  # fmt: skip
+            earned = execute(system, tasks, actions, view.state.expand(shape)).earned_qoe
             better = earned > best
             best = torch.where(better, earned, best)
             power_w, code = torch.where(better, power, power_w), torch.where(better, choice, code)
@@ -217,10 +215,7 @@ class CentralPolicy:
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        step = Step.known(
-            queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta
-        )
-        return bracket(self._system, self._tasks, step, grids=GRIDS[:1]).actions
+        return bracket(self._system, self._tasks, Step.known(view.state), grids=GRIDS[:1]).actions
 
 
 POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(

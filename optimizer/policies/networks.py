@@ -143,14 +143,16 @@ class ActorCritic(nn.Module):
             )
         if self._learn_power:
             return actions
-        _, earned = view.best_power(actions)
+        power_w, earned = view.best_power(actions)
         withdraws = actions.offload & (earned == 0) & (view.local_qoe > 0)
-        actions = replace(
-            actions,
-            offload=actions.offload & ~withdraws,
-            clock_hz=torch.where(withdraws, view.clock_hz, actions.clock_hz),
-        )
-        return replace(actions, power_w=view.best_power(actions)[0])
+        if withdraws.any():
+            actions = replace(
+                actions,
+                offload=actions.offload & ~withdraws,
+                clock_hz=torch.where(withdraws, view.clock_hz, actions.clock_hz),
+            )
+            power_w, _ = view.best_power(actions)
+        return replace(actions, power_w=power_w)
 
     def value(self, observation: Tensor) -> Tensor:
         """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (...)."""

@@ -165,12 +165,7 @@ def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str
     found = bracket(
         system,
         tasks,
-        Step.known(
-            queue=length.double().expand_as(view.queue).contiguous(),
-            channel_gain=view.channel_gain,
-            battery_j=view.battery_j,
-            beta=view.beta,
-        ),
+        Step.known(replace(view.state, queue=length.double().expand_as(view.queue).contiguous())),
         grids=GRIDS[:2],
     )
     return Choice(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +12,8 @@ from optimizer.world.pathloss import draw_gain, draw_positions
 from optimizer.world.physics import (
     Actions,
     Outcome,
+    State,
+    Transmission,
     battery_beta,
     best_local_clock,
     execute,
@@ -64,11 +65,10 @@ class OffloadingEnvironment:
         self.device = generator.device
         self.tasks = tasks.to(self.device)
         self._generator = generator
-        one = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
-        energy_0_j, _ = local_reference(system, self.tasks, one)
-        whole_queue = (
-            episode.queue_tasks * (episode.queue_tasks + 1) / 2
-        )  # the step at d tasks costs d E_0 of one
+        one_task = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
+        energy_0_j, _ = local_reference(system, self.tasks, one_task)
+        # the step at d tasks costs d E_0 of one
+        whole_queue = episode.queue_tasks * (episode.queue_tasks + 1) / 2
         self.battery_max_j = episode.battery_queues * whole_queue * energy_0_j
         """B_max of eq. (28), (ues,)."""
         self.reset()
@@ -81,15 +81,18 @@ class OffloadingEnvironment:
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
-        options: dict[str, Any] = {"dtype": torch.float64, "device": self.device}
         self._position_m = draw_positions(self.system, shape, self._generator)
         self._gain = draw_gain(self.system, self._position_m, self._generator)
-        self._queue = torch.full(shape, float(self.episode.queue_tasks), **options)
-        level, drawn = torch.rand((2, *shape), generator=self._generator, **options)
+        self._queue = torch.full(
+            shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device
+        )
+        level, beta = torch.rand(
+            (2, *shape), generator=self._generator, dtype=torch.float64, device=self.device
+        )
         low = self.episode.battery_start_min
         self._battery_j = (low + (1.0 - low) * level) * self.battery_max_j
-        self._drawn_beta = drawn[:, :1].expand(shape)
-        self._last_latency_s = torch.zeros(shape, **options)
+        self._drawn_beta = beta[:, :1].expand(shape)
+        self._last_latency_s = torch.zeros_like(self._queue)
         self._step = 0
         best = best_step_qoe(
             self.system, self.tasks, beta=self._beta(self._battery_j), queue_tasks=self.episode.queue_tasks
@@ -118,6 +121,12 @@ class OffloadingEnvironment:
             return self._drawn_beta.expand_as(battery_j)
         return torch.full_like(battery_j, self.episode.beta)
 
+    def _state(self, queue: Tensor, battery_j: Tensor) -> State:
+        """With the |h|^2 of now."""
+        return State(
+            queue=queue, channel_gain=self._channel_gain, battery_j=battery_j, beta=self._beta(battery_j)
+        )
+
     def view(self) -> View:
         """What can be seen now."""
         return View(
@@ -125,12 +134,9 @@ class OffloadingEnvironment:
             episode=self.episode,
             tasks=self.tasks,
             position_m=self._position_m,
-            queue=self._queue,
+            state=self._state(self._queue, self._battery_j),
             mean_gain=self._gain,
-            channel_gain=self._channel_gain,
-            battery_j=self._battery_j,
             battery_max_j=self.battery_max_j,
-            beta=self._beta(self._battery_j),
             last_latency_s=self._last_latency_s,
             step=self._step,
         )
@@ -170,9 +176,7 @@ class OffloadingEnvironment:
         after = self._transition(actions)
         view = replace(
             self.view(),
-            queue=after.queue,
-            battery_j=after.battery_j,
-            beta=self._beta(after.battery_j),
+            state=self._state(after.queue, after.battery_j),
             last_latency_s=after.outcome.latency_s,
             step=self._step + 1,
         )
@@ -181,15 +185,8 @@ class OffloadingEnvironment:
     def _transition(self, actions: Actions) -> Transition:
         """One step from the present state, which stays; actions may have more axes in front."""
         queue, battery_j = self._queue, self._battery_j
-        outcome = execute(
-            self.system,
-            self.tasks,
-            self._within_limits(actions),
-            queue=queue,
-            channel_gain=self._channel_gain,
-            battery_j=battery_j,
-            beta=self._beta(battery_j),
-        )
+        state = self._state(queue, battery_j)
+        outcome = execute(self.system, self.tasks, self._within_limits(actions), state)
         left = queue - outcome.success.to(queue.dtype)
         idle_j = self.episode.idle_drain * self.battery_max_j / self.episode.steps
         # an execution that runs into t_max is broken off there and has drained only that much
@@ -270,17 +267,22 @@ def best_step_qoe(system: SystemConfig, tasks: Tasks, *, beta: Tensor, queue_tas
     Returns:
         QoE, `beta`'s shape.
     """
-    queue, plenty = torch.full_like(beta, queue_tasks), torch.full_like(beta, torch.inf)
-    clock_hz = best_local_clock(system, tasks, queue, beta, plenty)
-    best = local_qoe(system, tasks, queue=queue, battery_j=plenty, beta=beta, clock_hz=clock_hz)
+    ones = torch.ones_like(beta)
+    state = State(
+        queue=ones * queue_tasks, channel_gain=ones, battery_j=torch.full_like(beta, torch.inf), beta=beta
+    )
+    clock_hz = best_local_clock(system, tasks, state)
+    best = local_qoe(system, tasks, state, clock_hz=clock_hz)
     for code in range(tasks.codes):
-        index = torch.full_like(beta, code, dtype=torch.long)
         accuracy = tasks.map_ratio[:, code, -1].expand(beta.shape)
-        latency_s, energy_j = offloading_effort(
-            system, tasks, queue=queue, power_w=torch.full_like(beta, system.power_min_w), clock_hz=clock_hz,
-            bandwidth_hz=torch.full_like(beta, system.bandwidth_hz), accuracy=accuracy,
-            offloading=torch.ones_like(beta), code=index,
-        )  # fmt: skip
-        cost = standard_cost(system, tasks, queue=queue, beta=beta, latency_s=latency_s, energy_j=energy_j)
+        sent = Transmission(
+            power_w=ones * system.power_min_w,
+            clock_hz=clock_hz,
+            bandwidth_hz=ones * system.bandwidth_hz,
+            offloading=ones,
+            code=torch.full_like(beta, code, dtype=torch.long),
+        )
+        latency_s, energy_j = offloading_effort(system, tasks, sent, queue=state.queue, accuracy=accuracy)
+        cost = standard_cost(system, tasks, state, latency_s=latency_s, energy_j=energy_j)
         best = torch.maximum(best, accuracy / cost)
     return best

@@ -17,18 +17,9 @@ from data.files.documents import read_json
 from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.files.provenance import sha256_of
-from optimizer.world.config import (
-    CSI,
-    EpisodeConfig,
-    Inputs,
-    SystemConfig,
-)
-from optimizer.world.tasks import (
-    Tasks,
-    Workload,
-    make_tasks,
-    workload,
-)
+from data.settings import named
+from optimizer.world.config import CSI, EpisodeConfig, Inputs, SystemConfig
+from optimizer.world.tasks import Tasks, Workload, make_tasks, workload
 from profiling.flops_file import FlopsFile
 
 REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
@@ -83,8 +74,8 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     tasks = make_tasks(workloads, episode.mix)
     if inputs.joint_k and tasks.codes == 1:
         raise ToolkitError(
-            f"--joint-k given, with --k-text {inputs.k_text}, --k-image {inputs.k_image}: the maps hold no "
-            "smaller k to choose"
+            f"{named('joint_k')} given, with {named('k_text')} {inputs.k_text}, {named('k_image')} "
+            f"{inputs.k_image}: the maps hold no smaller k to choose"
         )
     hashes = {str(path): sha256_of(path) for path in paths.values()}
     return Loaded(tasks=tasks, maps=maps, flops=flops, paths=paths, sha256=hashes)
@@ -118,8 +109,8 @@ def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
         ToolkitError: if a k lies outside its map.
     """
     workloads = {
-        modality: _workload(inputs, modality, found, loaded.flops[modality], episode)
-        for modality, found in loaded.maps.items()
+        modality: _workload(inputs, modality, accuracy_map, loaded.flops[modality], episode)
+        for modality, accuracy_map in loaded.maps.items()
     }
     return make_tasks(workloads, episode.mix)
 
@@ -159,7 +150,7 @@ def k_in_every_map(maps: Mapping[str, AccuracyMap | BimodalMap], name: str) -> l
 
     Those of the map with the most values, without what lies outside another's.
     """
-    axes = [axis for found in maps.values() if (axis := _axis(found, name))]
+    axes = [axis for accuracy_map in maps.values() if (axis := _axis(accuracy_map, name))]
     if not axes:
         return []
     low, high = max(axis[0] for axis in axes), min(axis[-1] for axis in axes)
@@ -174,22 +165,21 @@ def _axis(accuracy_map: AccuracyMap | BimodalMap, name: str) -> tuple[int, ...] 
 
 
 def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
-    given = getattr(inputs, f"{modality}_{kind}")
-    if given is not None:
-        return Path(given)
+    name = f"{modality}_{kind}"
+    if getattr(inputs, name) is not None:
+        return Path(getattr(inputs, name))
     for path in sorted(REFERENCE.glob("*.json")):
         document = read_json(path)
         fits = document.get("kind") == KINDS[kind] and document.get("modality") == modality
         # Of the maps, the codec's: the digital baseline's are there to be compared with it.
         of_codec = document.get("channel") == channel and "baseline" not in document.get("model", {})
         if fits and (kind == "flops" or of_codec):
-            logger.info("--%s-%s: the reference file %s", modality, kind, path.name)
+            logger.info("%s: the reference file %s", named(name), path.name)
             return path
     what = f"an accuracy map of channel {channel!r}" if kind == "map" else "a FLOPs file"
     raise ToolkitError(
-        f"--{modality}-{kind} is missing: {what} for the {modality} UEs is needed and none "
-        f"ships in {REFERENCE}; "
-        f"give one, or leave the {modality} UEs out with --ues"
+        f"{named(name)} is missing: {what} for the {modality} UEs is needed and none ships in {REFERENCE}; "
+        f"give one, or leave the {modality} UEs out of {named('mix')}"
     )
 
 

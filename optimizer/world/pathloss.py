@@ -81,13 +81,13 @@ def pathloss_nlos_db(system: SystemConfig, distance_m: Tensor) -> Tensor:
         distance_m: distance on the ground, 10 m to 5 km, any shape.
     """
     d3 = distance_3d_m(system, distance_m)
-    own = (
+    without_sight = (
         35.3 * torch.log10(d3)
         + 22.4
         + 21.3 * math.log10(system.carrier_hz / 1e9)
         - 0.3 * (system.ue_height_m - 1.5)
     )
-    return torch.maximum(pathloss_los_db(system, distance_m), own)
+    return torch.maximum(pathloss_los_db(system, distance_m), without_sight)
 
 
 def los_probability(distance_m: Tensor) -> Tensor:

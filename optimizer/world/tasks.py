@@ -14,6 +14,7 @@ from torch import Tensor
 
 from accuracy_maps import AccuracyMap, BimodalMap
 from data.files.errors import ToolkitError
+from data.settings import named
 from optimizer.world.config import CSI, MODALITIES, EpisodeConfig
 from profiling.flops_file import FlopsFile
 
@@ -113,17 +114,15 @@ def workload(
         ToolkitError: if a file is of another modality, if the map's channel does not go with the CSI, or if
             a k lies outside the map.
     """
-    for flag, found in (
-        (f"--{modality}-map", accuracy_map.modality),
-        (f"--{modality}-flops", flops.modality),
-    ):
-        if found != modality:
-            raise ToolkitError(f"{flag} is of modality {found!r}, {modality!r} is allowed")
+    for file, content in (("map", accuracy_map), ("flops", flops)):
+        if content.modality != modality:
+            name = named(f"{modality}_{file}")
+            raise ToolkitError(f"{name} is of modality {content.modality!r}, {modality!r} is allowed")
     wanted = CSI[episode.csi]
     if accuracy_map.channel != wanted:
         raise ToolkitError(
-            f"--{modality}-map is of channel {accuracy_map.channel!r}, "
-            f"--csi {episode.csi} reads {wanted!r} only: "
+            f"{named(f'{modality}_map')} is of channel {accuracy_map.channel!r}, "
+            f"{named('csi')} {episode.csi} reads {wanted!r} only: "
             "eq. (1) holds |h|^2 already, a fading map at the instantaneous SNR would count fading twice, "
             "and an AWGN map at the mean SNR not at all"
         )
@@ -132,8 +131,9 @@ def workload(
     counted = _counted_k(flops)
     if split and counted[-1] not in {values[-1] for values in k}:  # what runs without a channel has no k
         logger.warning(
-            "the %s FLOPs file counts the channel codec at k = %d, --k-%s is %s",
-            modality, counted[-1], "text" if modality == "text" else "image", " ".join(str(v[-1]) for v in k),
+            "the %s FLOPs file counts the channel codec at k = %d, %s is %s",
+            modality, counted[-1], named("k_text" if modality == "text" else "k_image"),
+            " ".join(str(v[-1]) for v in k),
         )  # fmt: skip
     snr_db = np.array(accuracy_map.snr_db, dtype=np.float64)
     lengths = token_counts(flops, modality)
@@ -158,17 +158,17 @@ def _row(accuracy_map: AccuracyMap | BimodalMap, modality: str, k: tuple[int, ..
     A VQA map has two axes of k; one with a single axis is read at k^I.
     """
     if isinstance(accuracy_map, BimodalMap):
-        _check_k("text", k[0], accuracy_map.k_text, modality)
-        _check_k("image", k[1], accuracy_map.k_image, modality)
+        _check_k("k_text", k[0], accuracy_map.k_text, modality)
+        _check_k("k_image", k[1], accuracy_map.k_image, modality)
         return accuracy_map.row(*k)
-    _check_k("text" if modality == "text" else "image", k[-1], accuracy_map.k, modality)
+    _check_k("k_text" if modality == "text" else "k_image", k[-1], accuracy_map.k, modality)
     return accuracy_map.row(k[-1])
 
 
 def _check_k(name: str, value: int, axis: tuple[int, ...], modality: str) -> None:
     """Refuse a k outside the map: clamping would send fewer symbols for the same accuracy."""
     if not axis[0] <= value <= axis[-1]:
-        raise ToolkitError(f"--k-{name} {value} given, the {modality} map holds {axis[0]} to {axis[-1]}")
+        raise ToolkitError(f"{named(name)} {value} given, the {modality} map holds {axis[0]} to {axis[-1]}")
 
 
 def token_counts(flops: FlopsFile, modality: str) -> tuple[int, ...]:
@@ -199,23 +199,18 @@ def make_tasks(workloads: Mapping[str, Workload], mix: Sequence[str]) -> Tasks:
         return torch.tensor(list(values), dtype=torch.float64)
 
     # a UE with fewer choices of k than another has them again, so that none is drawn much more often at first
-    at = [[code % len(work.symbols) for code in range(codes)] for work in chosen]
+    codes_of = [[code % len(work.symbols) for code in range(codes)] for work in chosen]
+    symbols = [[work.symbols[i] for i in at] for work, at in zip(chosen, codes_of, strict=True)]
+    ratios = [
+        [np.interp(axis, work.snr_db, work.ratio[i]) for i in at]
+        for work, at in zip(chosen, codes_of, strict=True)
+    ]
     return Tasks(
         modality=torch.tensor([MODALITIES.index(modality) for modality in mix]),
         flops=per_ue([work.flops for work in chosen]),
         ue_flops=per_ue([work.ue_flops for work in chosen]),
         server_flops=per_ue([work.server_flops for work in chosen]),
-        symbols=torch.tensor(
-            [[work.symbols[code] for code in own] for work, own in zip(chosen, at, strict=True)],
-            dtype=torch.float64,
-        ),
+        symbols=torch.tensor(symbols, dtype=torch.float64),
         map_snr_db=torch.from_numpy(axis),
-        map_ratio=torch.from_numpy(
-            np.stack(
-                [
-                    np.stack([np.interp(axis, work.snr_db, work.ratio[code]) for code in own])
-                    for work, own in zip(chosen, at, strict=True)
-                ]
-            )
-        ),
+        map_ratio=torch.from_numpy(np.array(ratios)),
     )

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +13,8 @@ from torch import Tensor
 from optimizer.world.config import MODALITIES, EpisodeConfig, SystemConfig
 from optimizer.world.physics import (
     Actions,
+    State,
+    Transmission,
     best_clock,
     best_local_clock,
     best_power,
@@ -24,26 +25,82 @@ from optimizer.world.physics import (
 from optimizer.world.ranges import clock_to_share, power_levels_w, power_to_share
 from optimizer.world.tasks import Tasks
 
-LOOKUPS = ((1, 1.0), (2, 0.75), (2, 0.5), (2, 0.25), (4, 0.25))
-"""How many share the server, and shares of the band, at which a UE looks up what offloading would earn
-it."""
+
+class _Columns:
+    """Base of dataclasses of columns, each of a shape that broadcasts against (..., ues)."""
+
+    def stacked(self) -> Tensor:
+        """float32, (..., ues, columns)."""
+        return torch.stack(torch.broadcast_tensors(*vars(self).values()), dim=-1).float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowColumns(_Columns):
+    """What UE i knows that |h|^2 does not decide."""
+
+    x: Tensor
+    """Place, as a share of the ring's outer radius."""
+    y: Tensor
+    battery: Tensor
+    """As a share of B_max."""
+    queue: Tensor
+    """As a share of the queue at the start."""
+    beta: Tensor
+    last_latency: Tensor
+    """In units of t_max, up to 2."""
+    mean_channel: Tensor
+    """Half of log10 of the mean SNR at p_max on a quarter of the band."""
+    time: Tensor
+    """Share of T."""
+    clock: Tensor
+    """Where in its range the best local clock lies, 0 to 1."""
+    earned_locally: Tensor
+    """log(1 + QoE)."""
+    is_text: Tensor
+    is_image: Tensor
+    is_vqa: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastColumns(_Columns):
+    """What |h|^2 decides, after the slow columns."""
+
+    channel: Tensor
+    """As `mean_channel`, now."""
+    share: Tensor
+    """Logarithm of the largest share of the band at which the UE meets epsilon_min at p_max, -3 to 0."""
+    power_on_half: Tensor
+    """Where in its range (in dBm) the best power lies with half of the band, 0 to 1."""
+    power_alone: Tensor
+    """The same with all of the band."""
+    rival: Tensor
+    """log(1 + the most that another UE announces)."""
+    leads: Tensor
+    """Whether this UE announces more, 0 or 1."""
+    alone: Tensor
+    """log(1 + QoE) of offloading as LOOKUPS says, and so the next four."""
+    three_quarters: Tensor
+    half: Tensor
+    quarter: Tensor
+    quarter_of_four: Tensor
+
+
+LOOKUPS = {
+    "alone": (1, 1.0), "three_quarters": (2, 0.75), "half": (2, 0.5), "quarter": (2, 0.25),
+    "quarter_of_four": (4, 0.25),
+}  # fmt: skip
+"""By column: how many share the server, and the share of the band, at which a UE looks up what offloading
+would earn it."""
 LOOKUP_POWERS = 4
 """Powers it tries there, equal in dBm."""
 POWER_LEVELS = 7
 """Powers a UE tries on the band it is granted, 1 dB apart in Table I's range."""
-CLOCK_COLUMN = 8
-"""Column of where in its range the best local clock lies, 0 to 1."""
-SLOW_SIZE = 10 + len(MODALITIES)
-"""Columns that |h|^2 does not decide: location 2, battery, queue, preference, last latency, mean channel,
-time, the clock, what local execution would earn, modality one-hot."""
-SHARE_COLUMN = SLOW_SIZE + 1
-"""Column of the logarithm of the largest share of the band at which the UE meets epsilon_min at p_max, -3 to
-0."""
-POWER_COLUMN = SLOW_SIZE + 2
-"""Column of where in its range (in dBm) the best power lies with half of the band, 0 to 1."""
-OBSERVATION_SIZE = SLOW_SIZE + 6 + len(LOOKUPS)
-"""After the slow columns: channel, the largest share, the best powers with half and with all of the band, the
-most that another UE announces, whether this one announces more, what offloading as in LOOKUPS would earn."""
+
+SLOW_SIZE = len(fields(SlowColumns))
+COLUMN = {field.name: i for i, field in enumerate((*fields(SlowColumns), *fields(FastColumns)))}
+"""Where each column is in an observation."""
+OBSERVATION_SIZE = len(COLUMN)
+CLOCK_COLUMN, SHARE_COLUMN, POWER_COLUMN = COLUMN["clock"], COLUMN["share"], COLUMN["power_on_half"]
 
 HEARD = "the largest gain another announces"
 """What a UE is told of the others, in words."""
@@ -51,8 +108,8 @@ HEARD = "the largest gain another announces"
 
 def observed(*, announce: bool) -> str:
     """The same in words, for the table of policies; `announce` as in `EpisodeConfig`."""
-    own = "own channel, queue, battery, beta, place, last latency"
-    return f"{own}; {HEARD}" if announce else own
+    alone = "own channel, queue, battery, beta, place, last latency"
+    return f"{alone}; {HEARD}" if announce else alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,27 +124,42 @@ class View:
     tasks: Tasks
     position_m: Tensor
     """x and y, the station at the origin, (episodes, ues, 2)."""
-    queue: Tensor
-    """d, tasks left, (episodes, ues)."""
+    state: State
+    """Queues, batteries, preferences and channels, g |h|^2 with instantaneous CSI, g with statistical;
+    (episodes, ues) each."""
     mean_gain: Tensor
     """g, (episodes, ues)."""
-    channel_gain: Tensor
-    """g |h|^2 with instantaneous CSI, g with statistical, (episodes, ues)."""
-    battery_j: Tensor
-    """Energy left, (episodes, ues)."""
     battery_max_j: Tensor
     """B_max, (ues,)."""
-    beta: Tensor
-    """Preference this step, (episodes, ues)."""
     last_latency_s: Tensor
     """t of the step before, (episodes, ues)."""
     step: int
     """Steps played."""
 
+    @property
+    def queue(self) -> Tensor:
+        """d, tasks left, (episodes, ues)."""
+        return self.state.queue
+
+    @property
+    def channel_gain(self) -> Tensor:
+        """g |h|^2 with instantaneous CSI, g with statistical, (episodes, ues)."""
+        return self.state.channel_gain
+
+    @property
+    def battery_j(self) -> Tensor:
+        """Energy left, (episodes, ues)."""
+        return self.state.battery_j
+
+    @property
+    def beta(self) -> Tensor:
+        """Preference this step, (episodes, ues)."""
+        return self.state.beta
+
     @cached_property
     def clock_hz(self) -> Tensor:
         """Best local clock that t_max and the battery allow, (episodes, ues)."""
-        return best_local_clock(self.system, self.tasks, self.queue, self.beta, self.battery_j)
+        return best_local_clock(self.system, self.tasks, self.state)
 
     @cached_property
     def encoding_clock_hz(self) -> Tensor:
@@ -102,10 +174,7 @@ class View:
     @cached_property
     def local_qoe(self) -> Tensor:
         """What each UE earns locally at its best clock, (episodes, ues)."""
-        return local_qoe(
-            self.system, self.tasks, queue=self.queue.clamp_min(1), battery_j=self.battery_j,
-            beta=self.beta, clock_hz=self.clock_hz,
-        )  # fmt: skip
+        return local_qoe(self.system, self.tasks, self.state, clock_hz=self.clock_hz)
 
     def offers(
         self, lookups: Sequence[tuple[int, float]], powers_w: Sequence[float]
@@ -119,69 +188,69 @@ class View:
         Returns:
             QoE, power in W and index of k, (lookups, episodes, ues) each.
         """
-        options: dict[str, Any] = {"dtype": self.queue.dtype, "device": self.queue.device}
-        offloading, share = torch.tensor(lookups, **options).T.view(2, -1, 1, 1, 1, 1)
-        power_w = torch.tensor(powers_w, **options).view(-1, 1, 1, 1)
-        code = torch.arange(self.tasks.codes, device=self.queue.device).view(-1, 1, 1)
-        earned = offloading_qoe(
-            self.system, self.tasks, queue=self.queue.clamp_min(1), channel_gain=self.channel_gain,
-            battery_j=self.battery_j, beta=self.beta, power_w=power_w, clock_hz=self.encoding_clock_hz,
-            bandwidth_hz=self.system.bandwidth_hz * share, offloading=offloading, code=code,
-        )  # fmt: skip
+        device = self.queue.device
+        offloading, share = torch.tensor(lookups, dtype=torch.float64, device=device).T.view(
+            2, -1, 1, 1, 1, 1
+        )
+        power_w = torch.tensor(powers_w, dtype=torch.float64, device=device).view(-1, 1, 1, 1)
+        sent = Transmission(
+            power_w=power_w,
+            clock_hz=self.encoding_clock_hz,
+            bandwidth_hz=self.system.bandwidth_hz * share,
+            offloading=offloading,
+            code=torch.arange(self.tasks.codes, device=device).view(-1, 1, 1),
+        )
+        earned = offloading_qoe(self.system, self.tasks, self.state, sent)
         best, at = earned.flatten(1, 2).max(dim=1)  # (lookups, powers * codes, episodes, ues)
         return best, power_w.flatten()[at // self.tasks.codes], at % self.tasks.codes
 
     def best_power(self, actions: Actions, levels: int = POWER_LEVELS) -> tuple[Tensor, Tensor]:
         """`physics.best_power` now, p in W and QoE; of `actions`' shape."""
-        return best_power(
-            self.system, self.tasks, actions, powers_w=power_levels_w(self.system, levels), queue=self.queue,
-            channel_gain=self.channel_gain, battery_j=self.battery_j, beta=self.beta,
-        )  # fmt: skip
+        powers_w = power_levels_w(self.system, levels)
+        return best_power(self.system, self.tasks, actions, self.state, powers_w=powers_w)
 
     @cached_property
     def slow(self) -> Tensor:
-        """What UE i knows that the next |h|^2 does not change, float32, (..., ues, SLOW_SIZE)."""
-        system = self.system
-        columns = torch.stack(
-            (
-                self.battery_j / self.battery_max_j,
-                self.queue / self.episode.queue_tasks,
-                self.beta,
-                (self.last_latency_s / system.latency_max_s).clamp_max(2.0),
-                self._channel(self.mean_gain).expand_as(self.queue) / 2.0,
-                torch.full_like(self.queue, self.step / self.episode.steps),
-                clock_to_share(system, self.clock_hz),
-                torch.log1p(self.local_qoe),
-            ),
-            dim=-1,
-        )
-        one_hot = torch.nn.functional.one_hot(self.tasks.modality, len(MODALITIES)).to(self.queue.dtype)
-        lead = self.queue.shape
-        place = (self.position_m / system.radius_max_m).expand(*lead, -1)
-        return torch.cat((place, columns, one_hot.expand(*lead, -1)), dim=-1).float()
+        """`SlowColumns`, float32, (..., ues, SLOW_SIZE)."""
+        x, y = (self.position_m / self.system.radius_max_m).unbind(dim=-1)
+        return SlowColumns(
+            x=x,
+            y=y,
+            battery=self.battery_j / self.battery_max_j,
+            queue=self.queue / self.episode.queue_tasks,
+            beta=self.beta,
+            last_latency=(self.last_latency_s / self.system.latency_max_s).clamp_max(2.0),
+            mean_channel=self._channel(self.mean_gain) / 2.0,
+            time=torch.full_like(self.queue, self.step / self.episode.steps),
+            clock=clock_to_share(self.system, self.clock_hz),
+            earned_locally=torch.log1p(self.local_qoe),
+            **{
+                f"is_{modality}": (self.tasks.modality == i).double() for i, modality in enumerate(MODALITIES)
+            },
+        ).stacked()
 
     @cached_property
     def observation(self) -> Tensor:
-        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE). It holds its map and its FLOPs,
-        so that it can look up what its channel would let it earn. Of the others it hears one number."""
-        system = self.system
+        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE): `SlowColumns`, `FastColumns`. It
+        holds its map and its FLOPs, so that it can look up what its channel would let it earn. Of the others
+        it hears one number."""
         channel = self._channel(self.channel_gain)
         # with all the band the SNR is a quarter of that
-        spare_db = 10.0 * (channel - math.log10(4.0)) - needed_snr_db(system, self.tasks)
-        earned, power_w, _ = self.offers(LOOKUPS, power_levels_w(system, LOOKUP_POWERS))
-        power = power_to_share(system, power_w)
-        alone = LOOKUPS.index((1, 1.0))
-        gain, rival = self.announced(earned[alone])
-        columns = (
-            channel / 2.0,
-            (spare_db * (math.log(10.0) / 10.0)).clamp(-3.0, 0.0),
-            power[LOOKUPS.index((2, 0.5))],
-            power[alone],
-            torch.log1p(rival),
-            (gain > rival).double(),
-            *torch.log1p(earned),
+        spare_db = 10.0 * (channel - math.log10(4.0)) - needed_snr_db(self.system, self.tasks)
+        earned, power_w, _ = self.offers([*LOOKUPS.values()], power_levels_w(self.system, LOOKUP_POWERS))
+        offers = dict(zip(LOOKUPS, earned, strict=True))
+        power = dict(zip(LOOKUPS, power_to_share(self.system, power_w), strict=True))
+        gain, rival = self.announced(offers["alone"])
+        fast = FastColumns(
+            channel=channel / 2.0,
+            share=(spare_db * (math.log(10.0) / 10.0)).clamp(-3.0, 0.0),
+            power_on_half=power["half"],
+            power_alone=power["alone"],
+            rival=torch.log1p(rival),
+            leads=(gain > rival).double(),
+            **{name: torch.log1p(offer) for name, offer in offers.items()},
         )
-        return torch.cat((self.slow, torch.stack(columns, dim=-1).float()), dim=-1)
+        return torch.cat((self.slow, fast.stacked()), dim=-1)
 
     def announced(self, alone: Tensor) -> tuple[Tensor, Tensor]:
         """What each UE with a task tells the station, and the largest that it hears back of the others.

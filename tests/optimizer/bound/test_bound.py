@@ -7,20 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from optimizer.bound.episode import _World, episode_bound
-from optimizer.bound.step import (
-    GRIDS,
-    Step,
-    _programme,
-    bracket,
-    cell_upper,
-)
+from optimizer.bound import GRIDS, Step, bracket, cell_upper, episode_bound
+from optimizer.bound.count import programme
+from optimizer.bound.episode import _World
 from optimizer.policies.baselines import POLICIES
 from optimizer.study.evaluate import play
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.physics import (
     Actions,
+    State,
+    Transmission,
     best_local_clock,
     execute,
     local_reference,
@@ -39,13 +36,13 @@ def states(tasks, *, episodes=12, seed=0, preference="fixed", **episode) -> Step
     )  # fmt: skip
     view = environment.view()
     queue = torch.randint(0, 11, view.queue.shape, generator=torch.Generator().manual_seed(seed)).double()
-    return Step.known(queue=queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta)
+    return Step.known(replace(view.state, queue=queue))
 
 
 def brute_force(tasks, step: Step, *, shares: int, powers: int, clocks: int = 0) -> torch.Tensor:
     """Best of every set of UEs, division of the band into `shares` parts, k, and each of `powers` and of
     `clocks`, the closed form's where there are none."""
-    best_hz = best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j)
+    best_hz = best_local_clock(SYSTEM, tasks, step.longest(step.beta_min))
     span_hz = SYSTEM.local_clock_max_hz - SYSTEM.local_clock_min_hz
     tried_hz = [
         torch.full_like(best_hz, SYSTEM.local_clock_min_hz + span_hz * i / (clocks - 1))
@@ -75,12 +72,8 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int, clocks: int = 0)
                 bandwidth_request=request.expand(shape),
                 code=torch.full(shape, code),
             )
-            outcome = execute(
-                SYSTEM, tasks, actions, queue=step.queue.expand(shape),
-                battery_j=step.battery_j.expand(shape), channel_gain=step.channel_gain.expand(shape),
-                beta=step.beta_min.expand(shape),
-            )  # fmt: skip
-            earned.append(outcome.earned_qoe)
+            state = step.longest(step.beta_min).expand(shape)
+            earned.append(execute(SYSTEM, tasks, actions, state).earned_qoe)
         best = torch.maximum(best, torch.stack(earned).amax(dim=0).sum(dim=-1).amax(dim=0))
     return best
 
@@ -99,10 +92,7 @@ def test_brute_force_lies_below_and_the_gap_is_small(make_tasks, mix, episode, k
     assert (found.lower <= found.upper * (1 + 1e-12)).all()
     assert (found.lower >= 0.995 * brute).all()
     assert 1 - found.lower.sum() / found.upper.sum() < 0.005
-    outcome = execute(
-        SYSTEM, tasks, found.actions, queue=step.queue, channel_gain=step.channel_gain,
-        battery_j=step.battery_j, beta=step.beta_min,
-    )  # fmt: skip
+    outcome = execute(SYSTEM, tasks, found.actions, step.longest(step.beta_min))
     assert torch.allclose(outcome.earned_qoe.sum(dim=-1), found.lower)
 
 
@@ -115,8 +105,9 @@ def test_batteries_that_decide_the_clock_leave_the_gap_small(make_tasks, episode
     share = torch.rand(step.queue.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     most_j, _ = local_reference(SYSTEM, tasks, step.queue)
     step = replace(step, battery_j=(0.2 + share) * most_j)
-    free = best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, torch.full_like(share, torch.inf))
-    kept = best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j)
+    state = step.longest(step.beta_min)
+    free = best_local_clock(SYSTEM, tasks, replace(state, battery_j=torch.full_like(share, torch.inf)))
+    kept = best_local_clock(SYSTEM, tasks, step.longest(step.beta_min))
     assert 0.1 < (kept < free).double().mean() < 0.9
     found = bracket(SYSTEM, tasks, step)
     brute = brute_force(tasks, step, shares=12, powers=7, clocks=33)
@@ -129,8 +120,8 @@ def test_batteries_that_decide_the_clock_leave_the_gap_small(make_tasks, episode
 def test_states_of_whole_numbers_are_bounded_alike(make_tasks):
     tasks = make_tasks(mix=MIXES[0])
     known = states(tasks, mix=MIXES[0])
-    state = {"channel_gain": known.channel_gain, "battery_j": known.battery_j, "beta": known.beta_min}
-    whole = bracket(SYSTEM, tasks, Step.known(queue=known.queue.long(), **state))
+    state = replace(known.longest(known.beta_min), queue=known.queue.long())
+    whole = bracket(SYSTEM, tasks, Step.known(state))
     for name in ("upper", "lower"):
         assert torch.equal(getattr(whole, name), getattr(bracket(SYSTEM, tasks, known), name))
 
@@ -155,13 +146,13 @@ def test_any_point_of_a_cell_lies_below_its_bound(make_tasks):
             where, level = torch.rand((2, *upper.shape), generator=generator, dtype=torch.float64)
             bandwidth = edges[:-1].view(-1, 1, 1) + where * edges.diff().view(-1, 1, 1)
             dbm = SYSTEM.power_min_dbm + (level * 1.2 - 0.1).clamp(0, 1) * 6.0  # ends included
-            earned = offloading_qoe(
-                SYSTEM, tasks, queue=step.queue.clamp_min(1), channel_gain=step.channel_gain,
-                battery_j=step.battery_j, beta=step.beta_min, power_w=10 ** ((dbm - 30) / 10),
-                clock_hz=best_local_clock(SYSTEM, tasks, step.queue, step.beta_min, step.battery_j),
+            state = step.longest(step.beta_min)
+            sent = Transmission(
+                power_w=10 ** ((dbm - 30) / 10), clock_hz=best_local_clock(SYSTEM, tasks, state),
                 bandwidth_hz=bandwidth.clamp_min(1e-3), offloading=torch.tensor(float(n)),
                 code=torch.randint(2, upper.shape, generator=generator),
             )  # fmt: skip
+            earned = offloading_qoe(SYSTEM, tasks, state, sent)
             assert (torch.where(step.queue > 0, earned, 0.0) <= upper * (1 + 1e-12)).all()
 
 
@@ -179,7 +170,7 @@ def test_programme_is_the_best_of_all_assignments():
                     for i, place in zip(members, places, strict=True):
                         value = value - local[:, i] + tilted[place, :, i]
                     best = torch.maximum(best, value)
-        assert torch.allclose(_programme(tilted, local, n), best)
+        assert torch.allclose(programme(tilted, local, n), best)
 
 
 @pytest.mark.parametrize(
@@ -238,15 +229,16 @@ def test_brute_force_over_an_episode_without_a_spare_step_lies_below(make_tasks,
     def step(t, queues):
         shape = (len(rows), 40, 2)
         queue = torch.tensor(queues, dtype=torch.float64).expand(shape)
-        state = {"battery_j": world._battery_j.expand(shape), "beta": world._beta.expand(shape)}
-        clock_hz = best_local_clock(system, tasks, queue, state["beta"], state["battery_j"])
+        state = State(
+            queue=queue, channel_gain=world._gain[t].expand(shape),
+            battery_j=world._battery_j.expand(shape), beta=world._beta.expand(shape),
+        )  # fmt: skip
+        clock_hz = best_local_clock(system, tasks, state)
         actions = Actions(
             offload=offload.expand(shape), power_w=power_w.expand(shape), clock_hz=clock_hz,
             bandwidth_request=request.expand(shape),
         )  # fmt: skip
-        return execute(
-            system, tasks, actions, queue=queue, channel_gain=world._gain[t].expand(shape), **state
-        )
+        return execute(system, tasks, actions, state)
 
     every = list(itertools.product(range(horizon + 1), repeat=2))
     later = torch.zeros((horizon + 1, horizon + 1, 40), dtype=torch.float64)

@@ -105,10 +105,7 @@ def test_alone_greedy_takes_the_best_of_what_it_considers(make_tasks, flops):
     chosen = GreedyPolicy(SYSTEM, tasks).act(view, torch.Generator())
 
     def earned(actions):
-        return execute(
-            SYSTEM, tasks, actions,
-            queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j, beta=view.beta,
-        ).earned_qoe  # fmt: skip
+        return execute(SYSTEM, tasks, actions, view.state).earned_qoe
 
     choices = [
         replace(
@@ -154,12 +151,8 @@ def test_exhaustive_takes_the_best_of_its_levels(make_tasks):
         system=SYSTEM, episode=episode, tasks=tasks, episodes=6, generator=torch.Generator().manual_seed(0)
     )
     view = environment.view()
-    state = {
-        "queue": view.queue, "channel_gain": view.channel_gain, "battery_j": view.battery_j,
-        "beta": view.beta,
-    }  # fmt: skip
     chosen = ExhaustivePolicy(SYSTEM, tasks).act(view, torch.Generator())
-    earned = execute(SYSTEM, tasks, chosen, **state).earned_qoe.sum(dim=-1)
+    earned = execute(SYSTEM, tasks, chosen, view.state).earned_qoe.sum(dim=-1)
     requests = [None, *ExhaustivePolicy.requests]
     powers = [10 ** ((dbm - 30) / 10) for dbm in (18.0, 19.5, 21.0, 22.5, 24.0)]
     best = torch.zeros(6, dtype=torch.float64)
@@ -174,10 +167,10 @@ def test_exhaustive_takes_the_best_of_its_levels(make_tasks):
             clock_hz=view.clock_hz,
             bandwidth_request=row((first[0] or 0.0, second[0] or 0.0)),
         )
-        best = torch.maximum(best, execute(SYSTEM, tasks, actions, **state).earned_qoe.sum(dim=-1))
+        best = torch.maximum(best, execute(SYSTEM, tasks, actions, view.state).earned_qoe.sum(dim=-1))
     assert torch.allclose(earned, best)
 
 
 def test_exhaustive_refuses_more_ues_than_it_can_search(make_tasks):
-    with pytest.raises(ToolkitError, match="--ues 7 given"):
+    with pytest.raises(ToolkitError, match="mix: 7 UEs given"):
         ExhaustivePolicy(SYSTEM, make_tasks(mix=("text",) * 7))

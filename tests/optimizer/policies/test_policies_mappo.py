@@ -224,13 +224,11 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
         best = torch.stack(
             [
                 execute(
-                    SYSTEM, tasks, replace(actions, power_w=torch.full_like(view.queue, power_w)),
-                    queue=view.queue, channel_gain=view.channel_gain, battery_j=view.battery_j,
-                    beta=view.beta,
+                    SYSTEM, tasks, replace(actions, power_w=torch.full_like(view.queue, power_w)), view.state
                 ).earned_qoe
                 for power_w in power_levels_w(SYSTEM, POWER_LEVELS)
             ]
-        ).amax(dim=0)  # fmt: skip
+        ).amax(dim=0)
         earned = learner._environment.step(actions)[0].earned_qoe
         assert bool((earned >= best * (1 - 1e-9)).all()) != learn_power
 
@@ -251,10 +249,7 @@ def test_a_ue_that_would_fail_on_its_granted_band_withdraws(make_tasks, learn_po
         wanted = replace(wanted, power_w=view.best_power(wanted)[0])
 
     def earned(actions):
-        return execute(
-            SYSTEM, tasks, actions, queue=view.queue, channel_gain=view.channel_gain,
-            battery_j=view.battery_j, beta=view.beta,
-        ).earned_qoe  # fmt: skip
+        return execute(SYSTEM, tasks, actions, view.state).earned_qoe
 
     fails = earned(wanted) == 0
     assert 0.1 < fails.double().mean() < 0.9

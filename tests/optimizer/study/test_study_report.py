@@ -20,6 +20,8 @@ from optimizer.study.report import write_report
 from optimizer.world.config import EpisodeConfig, SystemConfig, dbm_to_watt
 from optimizer.world.pathloss import pathloss_los_db, pathloss_nlos_db
 from optimizer.world.physics import (
+    State,
+    Transmission,
     best_local_clock,
     local_effort,
     local_qoe,
@@ -161,18 +163,18 @@ def expected(
         gain = 10 ** (tensor(snr) / 10) * share * system.noise_w_hz / power_w
     else:
         gain = 10 ** (-pathloss[channel](system, tensor(distance)) / 10)
-    clock = best_local_clock(system, tasks, waiting, weight, tensor(np.inf))
+    state = State(queue=waiting, channel_gain=gain, battery_j=tensor(np.inf), beta=weight)
+    clock = best_local_clock(system, tasks, state)
     received = snr_db(system, power_w=power_w, channel_gain=gain, bandwidth_hz=share)
     accuracy = map_accuracy(tasks, received)
-    sent = {"power_w": power_w, "clock_hz": clock, "bandwidth_hz": share, "offloading": tensor(ues)}
-    latency, energy = offloading_effort(system, tasks, queue=waiting, accuracy=accuracy, **sent)
-    state = {"queue": waiting, "battery_j": tensor(np.inf), "beta": weight}
+    sent = Transmission(power_w=power_w, clock_hz=clock, bandwidth_hz=share, offloading=tensor(ues))
+    latency, energy = offloading_effort(system, tasks, sent, queue=waiting, accuracy=accuracy)
     local_latency, local_energy = local_effort(system, tasks, queue=waiting, clock_hz=clock)
     found = {
         "snr_db": received, "accuracy": accuracy, "latency": latency, "energy": energy,
-        "earned": offloading_qoe(system, tasks, channel_gain=gain, **state, **sent),
+        "earned": offloading_qoe(system, tasks, state, sent),
         "local_latency": local_latency, "local_energy": local_energy,
-        "local_earned": local_qoe(system, tasks, clock_hz=clock, **state),
+        "local_earned": local_qoe(system, tasks, state, clock_hz=clock),
         "upload": waiting * tasks.symbols_of(None) / (share * accuracy.clamp_min(system.accuracy_floor)),
     }  # fmt: skip
     return {name: float(value) for name, value in found.items()}

@@ -7,18 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.bound.step import Step, cell_upper
+from optimizer.bound import Step, cell_upper
 from optimizer.policies.baselines import LocalPolicy, RandomPolicy
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment, fading
-from optimizer.world.physics import Actions
+from optimizer.world.physics import Actions, State
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
-from optimizer.world.view import (
-    LOOKUP_POWERS,
-    LOOKUPS,
-    OBSERVATION_SIZE,
-    SLOW_SIZE,
-)
+from optimizer.world.view import COLUMN, LOOKUP_POWERS, OBSERVATION_SIZE, SLOW_SIZE
 
 SYSTEM = SystemConfig()
 
@@ -60,13 +55,13 @@ def test_observation_is_what_the_design_lists(make_environment):
     assert torch.equal(beta, torch.full((3, 2), 0.5))
     assert not latency.any()
     assert not time.any()
-    channel = view.observation[..., SLOW_SIZE]
+    channel = view.observation[..., COLUMN["channel"]]
     for column, gain in ((mean, view.mean_gain), (channel, view.channel_gain)):
         nominal = gain * SYSTEM.power_max_w / (SYSTEM.bandwidth_hz / 4 * SYSTEM.noise_w_hz)
         assert torch.allclose(column.double(), torch.log10(nominal) / 2, atol=1e-5)
     assert torch.allclose(local.double(), torch.log1p(view.local_qoe), atol=1e-6)
     assert view.slow[..., -3:].tolist() == [[[1, 0, 0], [0, 0, 1]]] * 3
-    lookup = view.observation[..., -len(LOOKUPS) + LOOKUPS.index((1, 1.0))]
+    lookup = view.observation[..., COLUMN["alone"]]
     chosen = everyone(environment, offload=True)
     chosen = replace(chosen, offload=chosen.offload & torch.tensor([True, False]))
     earned = [
@@ -83,9 +78,9 @@ def test_of_the_others_a_ue_hears_the_largest_gain(make_environment):
     environment = make_environment(mix=("text", "vqa", "image"), episodes=20)
     environment._queue[:, 2] = 0.0
     view = environment.view()
-    column = OBSERVATION_SIZE - len(LOOKUPS) - 2
+    column = COLUMN["rival"]
     heard, ahead = view.observation[..., column], view.observation[..., column + 1]
-    alone = torch.expm1(view.observation[..., -len(LOOKUPS) + LOOKUPS.index((1, 1.0))].double())
+    alone = torch.expm1(view.observation[..., COLUMN["alone"]].double())
     gain = (alone - view.local_qoe).clamp_min(0.0)
     expected = torch.stack((gain[:, 1], gain[:, 0], gain[:, :2].amax(dim=-1)), dim=-1)
     assert (gain > 0).any(dim=0).all()
@@ -102,7 +97,7 @@ def test_section_ivs_ues_hear_nothing(make_environment):
         make_environment(mix=("text", "vqa", "image"), episodes=20, announce=announce).view().observation
         for announce in (True, False)
     )
-    column = OBSERVATION_SIZE - len(LOOKUPS) - 2
+    column = COLUMN["rival"]
     assert announced[..., column : column + 2].any()
     assert not silent[..., column : column + 2].any()
     others = [i for i in range(OBSERVATION_SIZE) if i not in (column, column + 1)]
@@ -332,11 +327,10 @@ def test_no_gain_is_zero(make_tasks):
     power = fading(uniform)
     assert power[0] == power[1] > 0
     assert torch.equal(power[1:], -torch.log1p(-uniform[1:]))
+    ones = torch.ones((3, 1), dtype=torch.float64)
     step = Step.known(
-        queue=torch.full((3, 1), 5.0, dtype=torch.float64), channel_gain=1e-9 * power.unsqueeze(-1),
-        battery_j=torch.full((3, 1), 1e6, dtype=torch.float64),
-        beta=torch.full((3, 1), 0.5, dtype=torch.float64),
-    )  # fmt: skip
+        State(queue=5 * ones, channel_gain=1e-9 * power.unsqueeze(-1), battery_j=1e6 * ones, beta=0.5 * ones)
+    )
     edges = torch.tensor([0.0, 5e6], dtype=torch.float64)
     upper = cell_upper(
         SYSTEM, make_tasks(mix=("text",)), step, offloading=1, low_hz=edges[:1], high_hz=edges[1:], powers=4

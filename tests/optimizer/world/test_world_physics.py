@@ -1,7 +1,9 @@
 """The kernel against numbers worked out by hand, and what must hold for any input."""
 
+import importlib
 import inspect
 import math
+import pkgutil
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from optimizer.world import physics
 from optimizer.world.config import SystemConfig
 from optimizer.world.physics import (
     Actions,
+    State,
+    Transmission,
     allocate_bandwidth,
     battery_beta,
     best_clock,
@@ -30,6 +34,7 @@ from optimizer.world.physics import (
     snr_db,
     standard_cost,
 )
+from optimizer.world.physics.precision import in_float64
 from optimizer.world.tasks import Tasks
 
 
@@ -62,16 +67,19 @@ def actions(offload: list[bool], *, power_w: float = 0.25, clock_hz: float = 1e9
 
 def run(system, tasks, chosen, *, queue=4.0, gain=1e-11, battery_j=100.0, beta=0.5):
     shape = chosen.offload.shape
-    return execute(
-        system, tasks, chosen,
+    state = State(
         queue=torch.full(shape, queue, dtype=torch.float64),
         channel_gain=torch.full(shape, gain, dtype=torch.float64),
         battery_j=torch.full(shape, battery_j, dtype=torch.float64),
         beta=torch.full(shape, beta, dtype=torch.float64),
-    )  # fmt: skip
+    )
+    return execute(system, tasks, chosen, state)
 
 
-NEVER_EMPTY = tensor(math.inf)
+def computing(queue, beta, battery_j=math.inf) -> State:
+    """Of one UE whose channel is not read, or of several."""
+    queue, beta, battery_j = (torch.as_tensor(v, dtype=torch.float64) for v in (queue, beta, battery_j))
+    return State(queue=queue, channel_gain=torch.ones_like(queue), battery_j=battery_j, beta=beta)
 
 
 def close(value: torch.Tensor, expected: float) -> None:
@@ -133,7 +141,7 @@ def test_the_papers_local_sum_qoe_is_4_23(ues):
     """Without static power the best clock at beta 0.5 is 0.5^(1/3) f_max and four UEs earn 4.2331."""
     system = SystemConfig(circuit_power_w=0.0)
     tasks = simple_tasks(ues)
-    clock_hz = best_local_clock(system, tasks, tensor(*[10.0] * ues), tensor(*[0.5] * ues), NEVER_EMPTY)
+    clock_hz = best_local_clock(system, tasks, computing([10.0] * ues, [0.5] * ues))
     close(clock_hz, 0.5 ** (1 / 3) * 1.28e9)
     outcome = run(system, tasks, actions([False] * ues, clock_hz=float(clock_hz[0])), queue=10.0)
     assert float(outcome.earned_qoe.sum()) * 4 / ues == pytest.approx(4.2331, abs=5e-5)
@@ -143,7 +151,7 @@ def test_the_papers_local_sum_qoe_is_4_23(ues):
 @pytest.mark.parametrize("queue", [1.0, 10.0])
 def test_best_local_clock_is_best(beta, queue):
     system, tasks = SystemConfig(), simple_tasks(1)
-    best = float(best_local_clock(system, tasks, tensor(queue), tensor(beta), NEVER_EMPTY))
+    best = float(best_local_clock(system, tasks, computing(queue, beta)))
     clocks = torch.linspace(system.local_clock_min_hz, system.local_clock_max_hz, 2001).tolist()
     costs = [
         float(run(system, tasks, actions([False], clock_hz=f), queue=queue, beta=beta).cost) for f in clocks
@@ -154,16 +162,16 @@ def test_best_local_clock_is_best(beta, queue):
 
 def test_best_local_clock_keeps_the_latency_constraint():
     """d l = 1000 GFLOP in 1 s needs 0.977 GHz, more than beta = 1 asks for."""
-    clock_hz = best_local_clock(SystemConfig(), simple_tasks(1), tensor(40.0), tensor(1.0), NEVER_EMPTY)
+    clock_hz = best_local_clock(SystemConfig(), simple_tasks(1), computing([40.0], [1.0]))
     close(clock_hz, 1000e9 / 1024)
 
 
 def test_best_local_clock_keeps_the_battery():
     """10 tasks of 25 GFLOP take 0.504 J at 0.64 GHz and 1 J at the clock that is best at beta 0.5."""
-    system, tasks, queue, beta = SystemConfig(), simple_tasks(1), tensor(10.0), tensor(0.5)
-    free = best_local_clock(system, tasks, queue, beta, NEVER_EMPTY)
+    system, tasks = SystemConfig(), simple_tasks(1)
+    free = best_local_clock(system, tasks, computing([10.0], [0.5]))
     for battery_j, expected in ((0.6, None), (0.52, None), (0.5, float(free)), (0.0, float(free))):
-        clock_hz = best_local_clock(system, tasks, queue, beta, tensor(battery_j))
+        clock_hz = best_local_clock(system, tasks, computing([10.0], [0.5], [battery_j]))
         outcome = run(
             system, tasks, actions([False], clock_hz=float(clock_hz)), queue=10.0, battery_j=battery_j
         )
@@ -185,12 +193,12 @@ def test_no_clock_succeeds_where_the_best_fails_and_none_earns_more(queue, beta,
     waiting, weight = tensor(float(queue)), tensor(beta)
     _, energy_j = local_effort(system, tasks, queue=waiting, clock_hz=clocks)
     battery_j = share * energy_j.min()
-    own = best_local_clock(system, tasks, waiting, weight, battery_j)
+    state = computing(waiting, weight, battery_j)
+    own = best_local_clock(system, tasks, state)
     assert (own >= clocks[0]).all()
     assert (own <= clocks[-1]).all()
-    state = {"queue": waiting, "battery_j": battery_j, "beta": weight}
-    most = local_qoe(system, tasks, clock_hz=clocks, **state).max()
-    assert local_qoe(system, tasks, clock_hz=own, **state) >= most * (1 - 1e-9)
+    most = local_qoe(system, tasks, state, clock_hz=clocks).max()
+    assert local_qoe(system, tasks, state, clock_hz=own) >= most * (1 - 1e-9)
 
 
 def test_local_reference_is_local_execution_at_full_clock():
@@ -267,8 +275,8 @@ def test_any_input_is_finite_and_batched_equals_scalar(batch):
             clock_hz=clock_hz[rows],
             bandwidth_request=request[rows],
         )
-        state = {"queue": queue, "channel_gain": gain, "battery_j": battery_j, "beta": beta}
-        return execute(system, tasks, chosen, **{name: value[rows] for name, value in state.items()})
+        state = State(queue=queue[rows], channel_gain=gain[rows], battery_j=battery_j[rows], beta=beta[rows])
+        return execute(system, tasks, chosen, state)
 
     together = step(slice(None))
     for name, value in vars(together).items():
@@ -294,13 +302,14 @@ def test_the_look_ups_are_the_step(row):
         row, dtype=torch.float64
     ).unbind(dim=-1)
     chosen = Actions(offload=offload.bool(), power_w=power_w, clock_hz=clock_hz, bandwidth_request=request)
-    state = {"queue": queue, "battery_j": battery_j, "beta": beta}
-    outcome = execute(system, tasks, chosen, channel_gain=gain, **state)
-    local = local_qoe(system, tasks, clock_hz=clock_hz, **state)
-    remote = offloading_qoe(
-        system, tasks, channel_gain=gain, power_w=power_w, clock_hz=clock_hz,
-        bandwidth_hz=outcome.bandwidth_hz.clamp_min(1.0), offloading=outcome.offloaded.sum(), **state,
+    state = State(queue=queue, channel_gain=gain, battery_j=battery_j, beta=beta)
+    outcome = execute(system, tasks, chosen, state)
+    local = local_qoe(system, tasks, state, clock_hz=clock_hz)
+    sent = Transmission(
+        power_w=power_w, clock_hz=clock_hz, bandwidth_hz=outcome.bandwidth_hz.clamp_min(1.0),
+        offloading=outcome.offloaded.sum(),
     )  # fmt: skip
+    remote = offloading_qoe(system, tasks, state, sent)
     expected = torch.where(queue > 0, torch.where(outcome.offloaded, remote, local), 0.0)
     assert torch.allclose(outcome.earned_qoe, expected, rtol=1e-12, atol=0)
 
@@ -355,29 +364,28 @@ def public_functions():
     def some(state, *names):
         return {name: state[name] for name in names}
 
-    sent = ("queue", "power_w", "clock_hz", "bandwidth_hz")
-    whose = ("queue", "battery_j", "beta")
-    both = torch.tensor(2)
+    def state_of(state):
+        return State(**some(state, "queue", "channel_gain", "battery_j", "beta"))
+
+    def sent(state):
+        return Transmission(**some(state, "power_w", "clock_hz", "bandwidth_hz"), offloading=torch.tensor(2))
+
     return {
         allocate_bandwidth: lambda f, s: f(system, s["bandwidth_request"], offload),
         snr_db: lambda f, s: f(system, **some(s, "power_w", "channel_gain", "bandwidth_hz")),
         map_accuracy: lambda f, s: f(tasks, s["snr_db"], torch.tensor([0, 0])),
         local_effort: lambda f, s: f(system, tasks, **some(s, "queue", "clock_hz")),
-        offloading_effort: lambda f, s: f(system, tasks, **some(s, *sent, "accuracy"), offloading=both),
+        offloading_effort: lambda f, s: f(system, tasks, sent(s), **some(s, "queue", "accuracy")),
         local_reference: lambda f, s: f(system, tasks, s["queue"]),
-        standard_cost: lambda f, s: f(system, tasks, **some(s, "queue", "beta", "latency_s", "energy_j")),
+        standard_cost: lambda f, s: f(system, tasks, state_of(s), **some(s, "latency_s", "energy_j")),
         battery_beta: lambda f, s: f(s["battery_j"], s["battery_max_j"]),
         best_clock: lambda f, s: f(system, s["beta"]),
-        best_local_clock: lambda f, s: f(system, tasks, s["queue"], s["beta"], s["battery_j"]),
+        best_local_clock: lambda f, s: f(system, tasks, state_of(s)),
         meets_limits: lambda f, s: f(system, **some(s, "accuracy", "latency_s", "energy_j", "battery_j")),
-        execute: lambda f, s: f(system, tasks, chosen(s), **some(s, *whose, "channel_gain")),
-        local_qoe: lambda f, s: f(system, tasks, **some(s, *whose, "clock_hz")),
-        offloading_qoe: lambda f, s: f(
-            system, tasks, **some(s, *sent, "channel_gain", "battery_j", "beta"), offloading=both
-        ),
-        best_power: lambda f, s: f(
-            system, tasks, chosen(s), powers_w=[0.1, 0.2], **some(s, *whose, "channel_gain")
-        ),
+        execute: lambda f, s: f(system, tasks, chosen(s), state_of(s)),
+        local_qoe: lambda f, s: f(system, tasks, state_of(s), clock_hz=s["clock_hz"]),
+        offloading_qoe: lambda f, s: f(system, tasks, state_of(s), sent(s)),
+        best_power: lambda f, s: f(system, tasks, chosen(s), state_of(s), powers_w=[0.1, 0.2]),
         server_energy_j: lambda f, s: f(system, tasks, s["queue"], offload),
     }
 
@@ -405,15 +413,17 @@ def test_numbers_of_any_type_come_to_the_same(state, kind):
 def test_no_public_function_is_left_out_of_that():
     written = {
         function
-        for name, function in vars(physics).items()
-        if inspect.isfunction(function) and function.__module__ == physics.__name__ and name[0] != "_"
+        for module in pkgutil.iter_modules(physics.__path__, f"{physics.__name__}.")
+        for name, function in vars(importlib.import_module(module.name)).items()
+        if inspect.isfunction(function) and function.__module__ == module.name and name[0] != "_"
     }
+    written.remove(in_float64)
     assert written - {needed_snr_db} == set(public_functions())  # which takes no tensor
 
 
 def test_a_long_queue_of_int64_earns_what_it_earns():
     outcome = execute(
-        SystemConfig(), simple_tasks(1), actions([False], clock_hz=1.28e9), queue=torch.tensor([10]),
-        channel_gain=tensor(1.0), battery_j=tensor(100.0), beta=tensor(0.5),
+        SystemConfig(), simple_tasks(1), actions([False], clock_hz=1.28e9),
+        State(queue=torch.tensor([10]), channel_gain=tensor(1.0), battery_j=tensor(100.0), beta=tensor(0.5)),
     )  # fmt: skip
     close(outcome.qoe, 1.0)

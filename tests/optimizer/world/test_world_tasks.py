@@ -111,7 +111,7 @@ def test_a_ue_with_fewer_choices_of_k_has_all_of_them_alike(make_map, make_flops
     ("csi", "channel"), [("instantaneous", "rayleigh"), ("instantaneous", "rician"), ("statistical", "awgn")]
 )
 def test_a_map_of_the_wrong_channel_is_refused(make_map, make_flops, csi, channel):
-    with pytest.raises(ToolkitError, match=rf"'{channel}'.*--csi {csi}.*fading twice"):
+    with pytest.raises(ToolkitError, match=rf"'{channel}'.*csi {csi}.*fading twice"):
         text(make_map(channel=channel), make_flops(), csi=csi)
 
 
@@ -126,14 +126,14 @@ def test_k_that_every_map_holds(make_map):
 
 
 def test_k_outside_the_map_is_refused(make_map, make_flops):
-    with pytest.raises(ToolkitError, match="--k-text 4 given, the text map holds 8 to 16"):
+    with pytest.raises(ToolkitError, match="k_text 4 given, the text map holds 8 to 16"):
         text(make_map(), make_flops(), k=4)
 
 
 def test_other_modalities_are_refused(make_map, make_flops):
-    with pytest.raises(ToolkitError, match="--text-flops is of modality 'image'"):
+    with pytest.raises(ToolkitError, match="text_flops is of modality 'image'"):
         text(make_map(), make_flops(modality="image"))
-    with pytest.raises(ToolkitError, match="--text-map is of modality 'image'"):
+    with pytest.raises(ToolkitError, match="text_map is of modality 'image'"):
         text(make_map(modality="image"), make_flops())
 
 
@@ -154,13 +154,13 @@ def test_two_models_or_two_k_are_warned_about(files, make_map, make_flops, caplo
     assert other.symbols.tolist() == [[1600.0]]
     with caplog.at_level(logging.WARNING):
         text(make_map(), make_flops(k=8), offload_cost="split")
-    assert "k = 8, --k-text is 16" in caplog.text
+    assert "k = 8, k_text is 16" in caplog.text
 
 
 def test_what_is_missing_is_named(files, tmp_path, monkeypatch):
     monkeypatch.setattr("optimizer.world.inputs.REFERENCE", tmp_path / "empty")
     inputs = Inputs(text_map=files[0], text_flops=files[1])
-    with pytest.raises(ToolkitError, match="--image-map is missing: an accuracy map of channel 'awgn'"):
+    with pytest.raises(ToolkitError, match="image_map is missing: an accuracy map of channel 'awgn'"):
         load(inputs, system=SystemConfig(), episode=EpisodeConfig())
 
 

@@ -1,0 +1,69 @@
+"""From a request to an accuracy: bandwidth (12), SNR (1) and what the map says of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optimizer.world.config import SystemConfig
+from optimizer.world.physics.precision import in_float64
+from optimizer.world.tasks import Tasks
+
+
+@in_float64
+def allocate_bandwidth(system: SystemConfig, request: Tensor, offload: Tensor) -> Tensor:
+    """Eq. (12) over the UEs that offload; the others ask for none.
+
+    Args:
+        system: BW and the span of requests.
+        request: b-hat, (..., ues), finite.
+        offload: rho, bool, (..., ues).
+
+    Returns:
+        b in Hz, (..., ues), summing to BW, or to 0 where nobody offloads.
+    """
+    top = torch.where(offload, request, -torch.inf).amax(dim=-1, keepdim=True)
+    behind = (request - torch.where(top.isfinite(), top, 0.0)).clamp(-system.bandwidth_request_span, 0.0)
+    weight = torch.where(offload, torch.exp(behind), 0.0)
+    return system.bandwidth_hz * weight / weight.sum(dim=-1, keepdim=True).clamp_min(1.0)
+
+
+@in_float64
+def snr_db(system: SystemConfig, *, power_w: Tensor, channel_gain: Tensor, bandwidth_hz: Tensor) -> Tensor:
+    """gamma of eq. (1) in dB, where the UE offloads; any broadcastable shapes."""
+    return 10.0 * torch.log10(power_w * channel_gain / (bandwidth_hz * system.noise_w_hz))
+
+
+@in_float64
+def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Tensor:
+    """f^Q(k, SNR) of section III: linear in dB between the map's points, clamped to its ends.
+
+    Args:
+        tasks: each UE's rows of its map.
+        snr_db: (..., ues); -inf reads the map's lower end, inf its upper one.
+        code: index of k, (..., ues); None is 0.
+
+    Returns:
+        epsilon / epsilon_0 in [0, 1], (..., ues).
+    """
+    axis = tasks.map_snr_db
+    snr = snr_db.clamp(axis[0], axis[-1])
+    right = torch.searchsorted(axis, snr.contiguous()).clamp_(1, axis.numel() - 1)
+    first = tasks.map_row_start if code is None else tasks.map_row_start + code * axis.numel()
+    at = first + right
+    table = tasks.map_ratio.flatten()
+    low, high = table[at - 1], table[at]
+    left_db = axis[right - 1]
+    return low + (snr - left_db) / (axis[right] - left_db) * (high - low)
+
+
+def needed_snr_db(system: SystemConfig, tasks: Tasks) -> Tensor:
+    """Least SNR at which each UE's first k meets epsilon_min (11b), inf where none does; (ues,)."""
+    axis, ratio = tasks.map_snr_db, tasks.map_ratio[:, 0]  # (points,), (ues, points)
+    first = (ratio >= system.accuracy_min).to(torch.int64).argmax(dim=-1)  # 0 where none does
+    reaches = ratio.gather(-1, first.unsqueeze(-1)).squeeze(-1) >= system.accuracy_min
+    before = (first - 1).clamp_min(0)
+    low, high = (ratio.gather(-1, at.unsqueeze(-1)).squeeze(-1) for at in (before, first))
+    share = torch.where(high > low, (system.accuracy_min - low) / (high - low).clamp_min(1e-12), 1.0)
+    needed = axis[before] + share * (axis[first] - axis[before])
+    return torch.where(reaches, torch.where(first == 0, -torch.inf, needed), torch.inf)

@@ -1,0 +1,141 @@
+"""One step of all UEs, and what one of them earns by itself: eqs. (1)-(12) put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from optimizer.world.config import SystemConfig
+from optimizer.world.physics.effort import local_effort, meets_limits, offloading_effort, standard_cost
+from optimizer.world.physics.precision import in_float64
+from optimizer.world.physics.radio import allocate_bandwidth, map_accuracy, snr_db
+from optimizer.world.physics.state import Actions, Outcome, State, Transmission
+from optimizer.world.tasks import Tasks
+
+
+def execute(system: SystemConfig, tasks: Tasks, actions: Actions, state: State) -> Outcome:
+    """Run one step of all UEs: a pure function of its arguments.
+
+    Args:
+        system: constants of Table I.
+        tasks: what a task of each UE costs.
+        actions: what the UEs do; a UE with an empty queue does nothing, whatever its action.
+        state: what the step starts from.
+
+    Returns:
+        Finite values throughout, `snr_db` of local UEs excepted.
+    """
+    active = state.queue > 0
+    offload = actions.offload & active
+    granted_hz, sent = _grant(system, actions, offload)
+    received_db, accuracy = _reception(system, tasks, state, sent)
+    accuracy = torch.where(offload, accuracy, 1.0)
+
+    remote_s, remote_j = offloading_effort(system, tasks, sent, queue=state.queue, accuracy=accuracy)
+    local_s, local_j = local_effort(system, tasks, queue=state.queue, clock_hz=actions.clock_hz)
+    latency_s = torch.where(offload, remote_s, local_s)
+    energy_j = torch.where(offload, remote_j, local_j)
+
+    cost = standard_cost(system, tasks, state, latency_s=latency_s, energy_j=energy_j)
+    accurate, in_time, charged = meets_limits(
+        system, accuracy=accuracy, latency_s=latency_s, energy_j=energy_j, battery_j=state.battery_j
+    )
+    zero = torch.zeros((), dtype=torch.float64, device=state.queue.device)
+    return Outcome(
+        offloaded=offload,
+        bandwidth_hz=granted_hz,
+        snr_db=torch.where(offload, received_db, torch.where(active, -torch.inf, zero)),
+        accuracy=torch.where(active, accuracy, zero),
+        latency_s=torch.where(active, latency_s, zero),
+        energy_j=torch.where(active, energy_j, zero),
+        cost=torch.where(active, cost, zero),
+        qoe=torch.where(active, accuracy / cost, zero),  # (10)
+        accurate=active & accurate,
+        in_time=active & in_time,
+        charged=active & charged,
+    )
+
+
+def _grant(system: SystemConfig, actions: Actions, offload: Tensor) -> tuple[Tensor, Transmission]:
+    """The band that (12) gives each UE, 0 Hz to one that does not offload, and how it is used.
+
+    In the second, 1 Hz stands in for 0 Hz, by which eqs. (1), (4) would divide.
+    """
+    granted_hz = allocate_bandwidth(system, actions.bandwidth_request, offload)
+    sent = Transmission(
+        power_w=actions.power_w,
+        clock_hz=actions.clock_hz,
+        bandwidth_hz=torch.where(offload, granted_hz, 1.0),
+        offloading=offload.sum(dim=-1, keepdim=True),
+        code=actions.code,
+    )
+    return granted_hz, sent
+
+
+def _reception(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> tuple[Tensor, Tensor]:
+    """SNR in dB (1) and epsilon / epsilon_0 of what is sent."""
+    received_db = snr_db(
+        system, power_w=sent.power_w, channel_gain=state.channel_gain, bandwidth_hz=sent.bandwidth_hz
+    )
+    return received_db, map_accuracy(tasks, received_db, sent.code)
+
+
+@in_float64
+def local_qoe(system: SystemConfig, tasks: Tasks, state: State, *, clock_hz: Tensor) -> Tensor:
+    """QoE a UE with a task earns locally, 0 where (11g) or (11h) fails; (..., ues).
+
+    A queue of 0 counts as one of 1.
+    """
+    queue = state.queue.clamp_min(1)
+    latency_s, energy_j = local_effort(system, tasks, queue=queue, clock_hz=clock_hz)
+    cost = standard_cost(system, tasks, state, latency_s=latency_s, energy_j=energy_j)
+    _, in_time, charged = meets_limits(
+        system,
+        accuracy=torch.ones_like(cost),
+        latency_s=latency_s,
+        energy_j=energy_j,
+        battery_j=state.battery_j,
+    )
+    return torch.where(in_time & charged, 1.0 / cost, 0.0)
+
+
+def offloading_qoe(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> Tensor:
+    """QoE a UE with a task earns by offloading with its share of band and server, 0 where it fails;
+    (..., ues). A queue of 0 counts as one of 1."""
+    queue = state.queue.clamp_min(1)
+    _, accuracy = _reception(system, tasks, state, sent)
+    latency_s, energy_j = offloading_effort(system, tasks, sent, queue=queue, accuracy=accuracy)
+    cost = standard_cost(system, tasks, state, latency_s=latency_s, energy_j=energy_j)
+    accurate, in_time, charged = meets_limits(
+        system, accuracy=accuracy, latency_s=latency_s, energy_j=energy_j, battery_j=state.battery_j
+    )
+    return torch.where(accurate & in_time & charged, accuracy / cost, 0.0)
+
+
+def best_power(
+    system: SystemConfig, tasks: Tasks, actions: Actions, state: State, *, powers_w: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """The power that earns each UE most on the band that (12) grants it, and what it earns.
+
+    p_i enters UE i's own accuracy and energy alone, so that it can be chosen after the grant.
+
+    Args:
+        system: constants of Table I.
+        tasks: what a task of each UE costs.
+        actions: rho, f, b-hat and k, (..., ues); the power is not read.
+        state: what the step starts from.
+        powers_w: powers to try.
+
+    Returns:
+        p in W and QoE, (..., ues) each; the first of `powers_w` and 0 where every power fails. Means nothing
+        where the UE does not offload.
+    """
+    offload = actions.offload & (state.queue > 0)
+    _, sent = _grant(system, actions, offload)
+    power_w = torch.tensor(powers_w, dtype=torch.float64, device=state.queue.device)
+    tried = replace(sent, power_w=power_w.view(-1, *[1] * offload.dim()))
+    most, at = offloading_qoe(system, tasks, state, tried).max(dim=0)
+    return power_w[at], most
