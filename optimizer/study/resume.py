@@ -17,8 +17,8 @@ from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists
 from data.files.schema import from_json, typed
 from data.files.tensors import read_tensors, require_head, write_tensors
-from optimizer.policies.mappo import LearningCurve
-from optimizer.study.evaluate import Scores
+from optimizer.policies.learner import LearningCurve
+from optimizer.policies.scores import Scores
 
 SEED_KIND = "optimize-seed"
 SEED_SCHEMA = 1

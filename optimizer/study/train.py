@@ -27,8 +27,7 @@ from data.terminal.progress import Progress
 from data.terminal.table import align
 from optimizer.bound.episode import episode_bound
 from optimizer.policies.baselines import POLICIES, Policy, shown
-from optimizer.policies.dqn import DqnConfig, DqnTrainer
-from optimizer.policies.mappo import LearningCurve, MappoConfig, MappoTrainer
+from optimizer.policies.learner import LearningCurve
 from optimizer.study.evaluate import Performance, play, summarise
 from optimizer.study.resume import SeedResult, refuse_another_run, run_digest
 from optimizer.world.config import (
