@@ -231,7 +231,8 @@ def to_config(options: argparse.Namespace) -> Any:
     name: str | None = options.subcommand
     if name == "report":
         return from_args(ReportConfig, options)
-    at, above = _at_train(name), {}
+    at = _at_train(name)
+    above: dict[str, Any] = {}
     if getattr(options, "section_iv", False):
         above = {"episode": {"announce": False}, "mappo": {"learn_power": True, "learn_clock": True}}
     below: list[Mapping[str, object]] = [_DEFAULTS.get(name, {}), usual_mix(options, at)]
@@ -273,7 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> None:
         config = to_config(options)
         flags = {word.partition("=")[0] for word in words}
-        refused = [f"{flag} given: {why}" for flag, why in unread_flags(name, config).items() if flag in flags]
+        refused = [
+            f"{flag} given: {why}" for flag, why in unread_flags(name, config).items() if flag in flags
+        ]
         if refused:
             raise ToolkitError("; ".join(refused))
         if name != "report":
@@ -285,7 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(config: TrainConfig) -> Iterator[str]:
-    from optimizer.study.train import format_table, train
+    from optimizer.study.results import format_table
+    from optimizer.study.train import train
 
     result = train(config)
     yield result.setting

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from typing_extensions import override
+
 from data.settings import Flag, Problem, Range, Settings
 
 PLAYS_MAX = 2**21
@@ -66,7 +68,7 @@ class MappoConfig(LearnerConfig):
                 "episode.mix",
                 f"{ues} UEs given, at most {math.isqrt(PLAYS_MAX // self.copies)} are allowed of MAPPO with "
                 f"{self.copies} copies: a training episode costs by the square of the UEs, here about "
-                f"{plays * 20 * 1e-6:,.0f} CPU s; leave mappo out of the learners, or give fewer UEs or copies",
+                f"{plays * 20 * 1e-6:,.0f} CPU s; train without mappo, or with fewer UEs or copies",
             )
 
 
@@ -95,6 +97,7 @@ class DqnConfig(LearnerConfig):
     requests: Annotated[int, Range(1)] = 3
     """Bandwidth requests b-hat, ln 3 apart."""
 
+    @override
     def problems(self) -> Iterator[Problem]:
         if self.memory < self.batch:
             yield Problem("memory", f"{self.memory} given, at least batch {self.batch} is allowed")

@@ -11,10 +11,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from typing_extensions import override
-
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from data.files.errors import ToolkitError
 from data.files.schema import typed
@@ -130,7 +129,9 @@ class _Memory:
                 raise ToolkitError(f"memory.{name} is of another size or type")
             column.copy_(columns[name])
         if not (0 <= at < self._size and 0 <= count <= self._size):
-            raise ToolkitError(f"memory of {count} rows, {at} the next, given, up to {self._size} are allowed")
+            raise ToolkitError(
+                f"memory of {count} rows, {at} the next, given, up to {self._size} are allowed"
+            )
         self.next, self.count = at, count
 
     def draw(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:

@@ -51,8 +51,8 @@ class LearningCurve:
 class Learner(ABC, Generic[C]):
     """A policy that learns by playing.
 
-    A learner of one's own gives `build`, `learn` and `policy`; what training goes on from besides the weights,
-    Adam's moments and the generator, it adds to `tensors`, `head` and `restore_state`.
+    A learner of one's own gives `build`, `learn` and `policy`. What its training goes on from, besides the
+    weights, Adam's moments and the generator, it adds to `tensors`, `head` and `restore_state`.
 
     Args:
         config: of the training.
@@ -108,7 +108,7 @@ class Learner(ABC, Generic[C]):
     def policy(self) -> Policy:
         """The policy as trained so far, without exploration."""
 
-    def save_policy(self, path: Path) -> None:  # noqa: B027, not every learner has one
+    def save_policy(self, path: Path) -> None:
         """Write the policy's file, where the learner has one."""
 
     def tensors(self) -> dict[str, Tensor]:
@@ -119,9 +119,7 @@ class Learner(ABC, Generic[C]):
         """Further JSON values of a checkpoint."""
         return {}
 
-    def restore_state(  # noqa: B027, not every learner has more
-        self, tensors: Mapping[str, Tensor], head: Mapping[str, Any]
-    ) -> None:
+    def restore_state(self, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
         """Take back what `tensors` and `head` gave."""
 
     def train(

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from data.files.schema import typed
 from data.files.tensors import require_finite

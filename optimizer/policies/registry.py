@@ -61,7 +61,7 @@ _learners = {
 }
 LEARNERS: Mapping[str, LearnerEntry] = MappingProxyType(_learners)
 """Every learner, by its name in the table."""
-BUILT_IN = tuple(_learners)
+USUAL = tuple(_learners)
 """Those that a run trains unless it is told which."""
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+from typing_extensions import override
+
 from data.intervals import INTERVAL_ITEMS_MIN
 from data.settings import Flag, Problem, Range, Settings
 from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig
-from optimizer.policies.registry import BUILT_IN, LEARNERS
+from optimizer.policies.registry import LEARNERS, USUAL
 from optimizer.world.config import BOUND_UES_MAX, EpisodeConfig, Inputs, SystemConfig
 
 FIGURES = (2, 3, 4, 5, 6, 7)
@@ -66,7 +68,7 @@ class TrainConfig(WorldSettings):
     """Training of double DQN."""
     dqn: DqnConfig = field(default_factory=lambda: DqnConfig(double=False))
     """Training of DQN."""
-    learners: Annotated[tuple[str, ...], Flag(metavar="LIST", type=name_list)] = BUILT_IN
+    learners: Annotated[tuple[str, ...], Flag(metavar="LIST", type=name_list)] = USUAL
     """What is trained, of mappo (its policies are saved), ddqn, dqn; '': none."""
     seeds: Annotated[int, Range(1), Flag(metavar="N")] = 5
     """Trainings of each learner, each tested on its own episodes."""
@@ -79,6 +81,7 @@ class TrainConfig(WorldSettings):
     output: Annotated[Path, Flag(metavar="DIR")] = Path("runs/optimize")
     """Folder for the results."""
 
+    @override
     def problems(self) -> Iterator[Problem]:
         yield from too_few("test_episodes", self.test_episodes)
         if not set(self.learners) <= set(LEARNERS) or len(set(self.learners)) < len(self.learners):
@@ -99,7 +102,8 @@ class TrainConfig(WorldSettings):
 
     def learner(self, name: str) -> LearnerConfig:
         """What a learner trains with."""
-        config: LearnerConfig = getattr(self, name, LEARNERS[name].config)
+        part = getattr(self, name, None)
+        config = part if isinstance(part, LearnerConfig) else LEARNERS[name].config
         return replace(config, episodes=self.mappo.episodes)
 
 
@@ -115,6 +119,7 @@ class FiguresConfig(Settings):
     sweep_seeds: Annotated[int, Range(1), Flag(metavar="N")] = 1
     """Trainings at each point of Figs. 5-7."""
 
+    @override
     def problems(self) -> Iterator[Problem]:
         if self.train.inputs.joint_k and {5, 6} & set(self.figures):
             yield Problem(
@@ -148,6 +153,7 @@ class PlanConfig(WorldSettings):
     states: Annotated[int, Range(1), Flag(metavar="N")] = 64
     """Steps of random places, fading and queue lengths the mean is over."""
 
+    @override
     def problems(self) -> Iterator[Problem]:
         if self.vary == ():
             yield Problem("vary", f"none given, one or more of {', '.join(VARIED)} is allowed")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from typing_extensions import override
+
 from data.settings import Flag, Problem, Range, Settings
 
 MODALITIES = ("text", "image", "vqa")
@@ -97,6 +99,7 @@ class SystemConfig(Settings):
     radius_max_m: Positive = 200.0
     """Outer radius of the ring."""
 
+    @override
     def problems(self) -> Iterator[Problem]:
         for name in ("power_{}_dbm", "local_clock_{}_hz", "radius_{}_m"):
             low, high = getattr(self, name.format("min")), getattr(self, name.format("max"))
@@ -190,6 +193,7 @@ class EpisodeConfig(Settings):
     penalty_max: Positive = 1.0
     """Largest punishment of eq. (13). Its t_max - t_i has no lower end as epsilon goes to 0."""
 
+    @override
     def problems(self) -> Iterator[Problem]:
         if not self.mix:
             yield Problem("mix", f"no UE given, one or more of {', '.join(MODALITIES)} is allowed")
@@ -221,7 +225,8 @@ class Inputs(Settings):
     image_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
     """FLOPs file of the image codec, l^I and S^I (the reference file)."""
     vqa_map: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """Accuracy map of the vqa codec, f^B of section III, read where both transmissions have the same SNR (the reference file)."""
+    """Accuracy map of the vqa codec, f^B of section III, read where both
+    transmissions have the same SNR (the reference file)."""
     vqa_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
     """FLOPs file of the vqa codec, l^B and S^I (the reference file)."""
     k_text: Annotated[int, Range(1), Flag("--k-text", "--k", metavar="K")] = 16
