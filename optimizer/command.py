@@ -287,6 +287,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_command("optimize" if name is None else f"optimize {name}", body)
 
 
+def _unread(name: str | None, config: Settings) -> Mapping[str, str]:
+    """Flags that would change nothing beside the others, and why."""
+    if isinstance(config, FiguresConfig):
+        return unread_flags(
+            name, config.train.episode, figures=config.figures, trains=bool(config.train.learners)
+        )
+    if isinstance(config, ParetoConfig):
+        return unread_flags(name, config.train.episode)
+    if isinstance(config, PlanConfig):
+        return unread_flags(name, config.episode, vary=config.vary)
+    if isinstance(config, TrainConfig):
+        return unread_flags(name, config.episode, trains=bool(config.learners))
+    return {}
+
+
 def _train(config: TrainConfig) -> Iterator[str]:
     from optimizer.study.results import format_table
     from optimizer.study.train import train

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from data.settings import Settings
-from optimizer.study.config import FiguresConfig, ParetoConfig, PlanConfig, TrainConfig, WorldSettings
-from optimizer.world.config import MODALITIES
+from optimizer.world.config import MODALITIES, EpisodeConfig
 
 UNREAD: Mapping[str | None, Mapping[str, str]] = {
     "pareto": dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas"),
@@ -15,23 +13,34 @@ UNREAD: Mapping[str | None, Mapping[str, str]] = {
 """Flags that a subcommand's help leaves out and that it refuses, and why."""
 
 
-def unread_flags(name: str | None, config: Settings) -> dict[str, str]:
-    """Flags that would change nothing beside the others, and why."""
+def unread_flags(
+    name: str | None,
+    episode: EpisodeConfig,
+    *,
+    figures: tuple[int, ...] = (),
+    vary: tuple[str, ...] | None = None,
+    trains: bool = True,
+) -> dict[str, str]:
+    """Flags that would change nothing beside the others, and why.
+
+    Args:
+        name: of the subcommand.
+        episode: its UEs.
+        figures: that are drawn.
+        vary: what is tried at several values.
+        trains: whether any learner is trained.
+    """
     unread = {f"--{flag}": why for flag, why in UNREAD.get(name, {}).items()}
-    world = config.train if isinstance(config, FiguresConfig | ParetoConfig) else config
-    if not isinstance(world, WorldSettings):
-        return unread
-    if isinstance(config, FiguresConfig):
-        unread |= _unread_figures(set(config.figures))
-    elif name != "pareto" and world.episode.preference != "fixed":
-        unread["--beta"] = f"--preference {world.episode.preference} does not read it"
-    if isinstance(world, TrainConfig) and not world.learners:
+    if name == "figures":
+        unread |= _unread_figures(set(figures))
+    elif name != "pareto" and episode.preference != "fixed":
+        unread["--beta"] = f"--preference {episode.preference} does not read it"
+    if not trains:
         unread["--episodes"] = "--learners '' trains nothing"
-    if isinstance(config, PlanConfig):
-        for varied, flags in (("k-text", ("--k-text", "--k")), ("k-image", ("--k-image",))):
-            if config.vary == (varied,):
-                unread |= dict.fromkeys(flags, f"--vary {varied} has its own")
-    return unread | _unread_files(world.episode.mix)
+    for varied, flags in (("k-text", ("--k-text", "--k")), ("k-image", ("--k-image",))):
+        if vary == (varied,):
+            unread |= dict.fromkeys(flags, f"--vary {varied} has its own")
+    return unread | _unread_files(episode.mix)
 
 
 def _unread_files(mix: tuple[str, ...]) -> dict[str, str]:

@@ -21,8 +21,9 @@ from data.files.schema import from_json
 from data.files.tensors import read_tensors, require_finite, require_head, write_tensors
 from data.settings import named
 from data.terminal.progress import Progress
-from optimizer.policies.baselines import Policy
+from optimizer.policies.baselines import POLICIES, Policy
 from optimizer.policies.config import LearnerConfig
+from optimizer.policies.registry import LEARNERS, LearnerEntry, add_learner, require_free
 from optimizer.policies.scores import Scores
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
@@ -239,6 +240,21 @@ class Learner(ABC, Generic[C]):
     def digest(self) -> str:
         """Short hash of the config, tasks and seed: tells one training's checkpoint from another's."""
         return self._identity().digest
+
+
+def register_learner(name: str, make: type[Learner[C]], config: C) -> None:
+    """Add a learner of one's own; `TrainConfig(learners=(name,))` trains it.
+
+    Args:
+        name: in the table and in names of files: letters, digits, "-" and "_".
+        make: its class.
+        config: what it trains with; a run replaces `episodes`.
+
+    Raises:
+        ToolkitError: if the name is taken or cannot be part of a file's name.
+    """
+    require_free(name, {*LEARNERS, *POLICIES})
+    add_learner(name, LearnerEntry(make, config))
 
 
 def part_of(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

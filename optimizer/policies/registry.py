@@ -3,48 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from data.files.errors import ToolkitError
 from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig
-
-if TYPE_CHECKING:
-    import torch
-
-    from optimizer.policies.learner import Learner
-    from optimizer.world.config import EpisodeConfig, SystemConfig
-    from optimizer.world.tasks import Tasks
-
-
-class LearnerFactory(Protocol):
-    """Makes a learner; a `Learner`'s constructor is one."""
-
-    def __call__(
-        self,
-        config: Any,
-        *,
-        system: SystemConfig,
-        episode: EpisodeConfig,
-        tasks: Tasks,
-        generator: torch.Generator,
-    ) -> Learner[Any]:
-        """Make the learner for a world."""
-        ...
 
 
 @dataclass(frozen=True)
 class LearnerEntry:
     """What is known of a learner by its name."""
 
-    make: LearnerFactory
+    make: Callable[..., Any]
+    """Its class, derived from `Learner`."""
     config: LearnerConfig
     """What it trains with, unless a run says otherwise."""
 
 
-def _later(module: str, name: str) -> LearnerFactory:
+def _later(module: str, name: str) -> Callable[..., Any]:
     """A class of a module that loads torch."""
 
     def make(config: Any, **setting: Any) -> Any:
@@ -65,21 +43,9 @@ USUAL = tuple(_learners)
 """Those that a run trains unless it is told which."""
 
 
-def register_learner(name: str, make: LearnerFactory, config: LearnerConfig) -> None:
-    """Add a learner of one's own; `TrainConfig(learners=(name,))` trains it.
-
-    Args:
-        name: in the table and in names of files: letters, digits, "-" and "_".
-        make: its class, derived from `Learner`.
-        config: what it trains with; a run replaces `episodes`.
-
-    Raises:
-        ToolkitError: if the name is taken or cannot be part of a file's name.
-    """
-    from optimizer.policies.baselines import POLICIES  # loads torch
-
-    require_free(name, {*LEARNERS, *POLICIES})
-    _learners[name] = LearnerEntry(make, config)
+def add_learner(name: str, entry: LearnerEntry) -> None:
+    """Add a learner, whose name is free."""
+    _learners[name] = entry
 
 
 def require_free(name: str, taken: set[str]) -> None:
