@@ -3,8 +3,8 @@
     import optimizer
     result = optimizer.train(optimizer.TrainConfig(learners=("mappo",), seeds=1))
 
-Importing this package loads nothing heavy. Its rooms, in the order they build on each other: `world` (physics,
-tasks, environment), `bound`, `policies`, `study` (what the subcommands of `command` call). `unread` tells
+Importing this package loads nothing heavy. Its rooms, in the order they build on each other: `world` (tasks,
+physics, environment), `bound`, `policies`, `study` (what the subcommands of `command` call). `unread` tells
 `command` which flags would change nothing.
 """
 

@@ -58,7 +58,7 @@ def test_a_killed_run_redoes_its_unfinished_seed_alone(flags, tmp_path, monkeypa
     ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (killed, whole))
     for name in ("policies", "bound", "learning_curves", "other_learning_curves"):
         assert ours[name] == theirs[name]
-    assert len(list((killed / "tensorboard").iterdir())) == 2
+    assert len(list((killed / "tensorboard").iterdir())) == 2 * 2, "one of each learner and seed"
 
 
 def test_another_runs_folder_is_refused(flags, files, tmp_path, capsys):
