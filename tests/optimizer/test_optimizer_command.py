@@ -319,6 +319,40 @@ def test_whose_files_are_given_decides_the_default_mix(files):
     assert to_config(parser().parse_args(["--ues", "3"])).episode.mix == ("text",) * 3
 
 
+def test_every_setting_is_a_key_of_the_config_file_and_a_flag_counts_more(tmp_path, capsys):
+    for name in ("train", "figures", "pareto", "plan"):
+        flags = ["--qoe", "3"] if name == "plan" else []
+        with pytest.raises(SystemExit) as stop:
+            main([name, *flags, "--print-config"])
+        assert stop.value.code == 0
+        (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+        again = to_config(parser(name).parse_args(["--config", str(tmp_path / "printed.yaml")]))
+        assert again == to_config(parser(name).parse_args(flags))
+    (tmp_path / "run.yaml").write_text(
+        "system: {remote_clock_hz: 2e9}\nepisode: {queue_tasks: 5, mix: 'image:2', beta: 0.25}\n"
+        "mappo: {clip: 0.2, episodes: 9}\ndqn: {memory: 1000}\ninputs: {k_text: 8}\n"
+    )
+    config = to_config(parser("train").parse_args(["--config", str(tmp_path / "run.yaml"), "--beta", "0.75"]))
+    assert config == TrainConfig(
+        inputs=Inputs(k_text=8), system=SystemConfig(remote_clock_hz=2e9),
+        episode=EpisodeConfig(queue_tasks=5, mix=("image",) * 2, beta=0.75),
+        mappo=MappoConfig(clip=0.2, episodes=9), dqn=DqnConfig(double=False, memory=1000),
+    )  # fmt: skip
+
+
+def test_mistakes_of_file_and_flags_are_told_together(tmp_path, capsys):
+    path = tmp_path / "run.yaml"
+    path.write_text("episode: {bet: 2, steps: 5}\nmappo: {clip: -1}\n")
+    assert main(["train", "--config", str(path), "--seeds", "0"]) == 2
+    error = capsys.readouterr().err
+    for part in (
+        f"{path}: episode.bet: no such setting; near: episode.beta", f"{path}: mappo.clip: -1.0 given",
+        "--seeds: 0 given", f"{path}: episode.steps: 5 given, at least queue_tasks 10",
+    ):  # fmt: skip
+        assert part in error, part
+    assert error.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", SUBCOMMANDS)
 def test_help_says_where_each_symbol_is_set(name):
     text = parser(name).format_help()
