@@ -253,7 +253,10 @@ def world_settings(options: argparse.Namespace) -> WorldSettings:
 def usual_mix(options: argparse.Namespace, at: str = "") -> dict[str, object]:
     """The UEs unless --ues says others: files of one modality alone mean four UEs of it alone."""
     values = merge(*layers_of(options))
-    inputs = (values.get(at) or {} if at else values).get("inputs") or {}
+    whole = values.get(at) if at else values
+    inputs = whole.get("inputs") if isinstance(whole, Mapping) else None
+    if not isinstance(inputs, Mapping):
+        return {}
     modalities = [
         modality
         for modality in MODALITIES
@@ -274,9 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> None:
         config = to_config(options)
         flags = {word.partition("=")[0] for word in words}
-        refused = [
-            f"{flag} given: {why}" for flag, why in unread_flags(name, config).items() if flag in flags
-        ]
+        refused = [f"{flag} given: {why}" for flag, why in _unread(name, config).items() if flag in flags]
         if refused:
             raise ToolkitError("; ".join(refused))
         if name != "report":
