@@ -120,11 +120,11 @@ class SeedResult:
 def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
     """A run's config, ready for JSON, with the policies and learners that do not come with the package."""
     document: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
-    run = config if isinstance(config, TrainConfig) else config.train
-    if policies := [name for name in POLICIES if name not in BUILT_IN]:
-        document["registered_policies"] = policies
-    if learners := {name: asdict(run.learner(name)) for name in run.learners if name not in USUAL}:
-        document["registered_learners"] = learners
+    if isinstance(config, TrainConfig):  # a front has neither
+        policies = [name for name in POLICIES if name not in BUILT_IN]
+        learners = {name: asdict(config.learner(name)) for name in config.learners if name not in USUAL}
+        document |= {"registered_policies": policies} if policies else {}
+        document |= {"registered_learners": learners} if learners else {}
     return document
 
 
