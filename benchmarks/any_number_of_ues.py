@@ -20,10 +20,11 @@ import torch
 
 from data.terminal.command import Parser, run_command
 from data.terminal.flag_types import int_list, positive_int
-from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.command import system_flags, world_settings
 from optimizer.policies.baselines import POLICIES
 from optimizer.policies.networks import LearnedPolicy
-from optimizer.study.evaluate import Scores, play, summarise
+from optimizer.policies.scores import Scores
+from optimizer.study.evaluate import play, summarise
 from optimizer.world.inputs import load
 
 
@@ -39,15 +40,15 @@ def main() -> None:
 
     def body() -> None:
         torch.set_num_threads(1)
-        parts = make_parts(options, *SHARED)
-        system, episode = parts["system"], parts["episode"]
+        world = world_settings(options)
+        system, episode = world.system, world.episode
         print(
             f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{'mean':>8}{'of central':>12}"
             f"{'finished':>10}{'steps':>7}{'CPU s':>7}"
         )
         for ues in options.sizes:
             one = replace(episode, mix=tuple(itertools.islice(itertools.cycle(episode.mix), ues)))
-            tasks = load(parts["inputs"], system=system, episode=one).tasks
+            tasks = load(world.inputs, system=system, episode=one).tasks
             scores: dict[str, list[Scores]] = {"central": [], "trained": [], "greedy": []}
             spent = dict.fromkeys(scores, 0.0)
             for index, file in enumerate(options.policies):
@@ -58,12 +59,12 @@ def main() -> None:
                     found.append(
                         play(
                             policy, system=system, episode=one, tasks=tasks, episodes=options.test_episodes,
-                            seed=options.seed + index,
+                            seed=world.seed + index,
                         )
                     )  # fmt: skip
                     spent[name] += time.process_time() - started
             tested = {
-                name: summarise(found, None, sees="", seed=options.seed) for name, found in scores.items()
+                name: summarise(found, None, sees="", seed=world.seed) for name, found in scores.items()
             }
             for name, one_policy in tested.items():
                 qoe = one_policy.qoe

@@ -17,7 +17,8 @@ from setting import Comparison, setting_of
 from data.terminal.command import Parser, run_command
 from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
-from optimizer.policies.dqn import DqnConfig, DqnTrainer
+from optimizer.policies.config import DqnConfig
+from optimizer.policies.dqn import DqnTrainer
 
 BUDGETS: tuple[dict[str, Any], ...] = (
     {"episodes": 60, "copies": 32, "updates": 1},

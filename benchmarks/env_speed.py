@@ -15,7 +15,7 @@ import torch
 
 from data.terminal.command import Parser, run_command
 from data.terminal.flag_types import positive_int
-from optimizer.command import SHARED, make_parts, system_flags
+from optimizer.command import system_flags, world_settings
 from optimizer.policies.baselines import RandomPolicy
 from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.inputs import load
@@ -45,14 +45,14 @@ def main() -> None:
 
     def body() -> None:
         torch.set_num_threads(options.threads)
-        parts = make_parts(options, *SHARED)
-        loaded = load(parts["inputs"], system=parts["system"], episode=parts["episode"])
+        world = world_settings(options)
+        loaded = load(world.inputs, system=world.system, episode=world.episode)
         environment = OffloadingEnvironment(
-            system=parts["system"], episode=parts["episode"], tasks=loaded.tasks, episodes=options.copies,
+            system=world.system, episode=world.episode, tasks=loaded.tasks, episodes=options.copies,
             generator=torch.Generator().manual_seed(0),
         )  # fmt: skip
         measure(environment, rounds=1, observe=False)
-        steps = options.rounds * options.copies * parts["episode"].steps
+        steps = options.rounds * options.copies * world.episode.steps
         for name, observe in (("stepping", False), ("stepping and observing", True)):
             wall, cpu = measure(environment, rounds=options.rounds, observe=observe)
             print(

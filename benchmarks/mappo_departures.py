@@ -19,7 +19,8 @@ from setting import Comparison, setting_of
 from data.terminal.command import Parser, run_command
 from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
-from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.config import MappoConfig
+from optimizer.policies.mappo import MappoTrainer
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},

@@ -29,7 +29,8 @@ from data.terminal.command import Parser, run_command
 from data.terminal.flag_types import float_grid, positive_int
 from optimizer.command import system_flags
 from optimizer.policies.baselines import POLICIES
-from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.config import MappoConfig
+from optimizer.policies.mappo import MappoTrainer
 from optimizer.study.evaluate import play
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment

@@ -10,21 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optimizer.command import SHARED, make_parts
+from optimizer.command import world_settings
 from optimizer.policies.baselines import POLICIES
-from optimizer.policies.dqn import DqnTrainer
-from optimizer.policies.mappo import MappoTrainer
+from optimizer.policies.learner import Learner
 from optimizer.study.evaluate import play
 from optimizer.world.inputs import load
 
 
 def setting_of(options: argparse.Namespace) -> dict[str, Any]:
-    """System, episode and tasks that the flags of `system_flags` describe; torch is left one thread."""
+    """System, episode and tasks that the flags of `system_flags` describe; torch is left one thread.
+
+    `options.seed` is a number afterwards.
+    """
     torch.set_num_threads(1)
-    parts = make_parts(options, *SHARED)
-    system, episode = parts["system"], parts["episode"]
-    tasks = load(parts["inputs"], system=system, episode=episode).tasks
-    return {"system": system, "episode": episode, "tasks": tasks}
+    world = world_settings(options)
+    options.seed = world.seed
+    tasks = load(world.inputs, system=world.system, episode=world.episode).tasks
+    return {"system": world.system, "episode": world.episode, "tasks": tasks}
 
 
 class Comparison:
@@ -41,7 +43,7 @@ class Comparison:
         self._seeds = range(options.seed, options.seed + options.seeds)
         self._central = self._qoe(POLICIES["central"](setting["system"], setting["tasks"]))
 
-    def of(self, trainer: Callable[..., DqnTrainer | MappoTrainer], **changes: Any) -> tuple[Tensor, float]:
+    def of(self, trainer: Callable[..., Learner[Any]], **changes: Any) -> tuple[Tensor, float]:
         """Percentages of central, (seeds,), and CPU seconds a seed.
 
         Args:

@@ -1,11 +1,11 @@
 """Resource optimizer for task offloading: reads accuracy maps and FLOPs files, knows nothing of the codecs.
 
-Importing this package loads nothing heavy. Its modules, in the order they build on each other: `config`,
-`tasks`, `inputs`, `pathloss`, `precision`, `physics` (eqs. (1)-(10), (12), (28)), `bound` (of one step),
-`environment`, `policies`, `evaluation`, `episode_bound`; the learners `distribution`, `networks`, `mappo` and
-`dqn`; `views` for other libraries; `plots`; and what the subcommands of `command` call: `experiment`,
-`figures`, `pareto`, `plan` and `report`. `unread` tells `command`
-which flags would change nothing.
+    import optimizer
+    result = optimizer.train(optimizer.TrainConfig(learners=("mappo",), seeds=1))
+
+Importing this package loads nothing heavy. Its rooms, in the order they build on each other: `world` (tasks,
+physics, environment), `bound`, `policies`, `study` (what the subcommands of `command` call). `unread` tells
+`command` which flags would change nothing.
 """
 
 from pathlib import Path

@@ -5,34 +5,33 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from data.files.errors import ToolkitError, raise_config_errors
-from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import (
-    finite_float,
-    float_grid,
-    int_list,
-    positive_int,
+from data.files.errors import ToolkitError
+from data.settings import (
+    Parser,
+    Settings,
+    add_config_flags,
+    add_flags,
+    from_args,
+    layers_of,
+    merge,
+    run_command,
 )
 from data.terminal.start import run
-from data.terminal.table import align
-from optimizer.unread import UNREAD, default_mix, unread_flags
-from optimizer.world.config import (
-    CSI,
-    MODALITIES,
-    OFFLOAD_COSTS,
-    PREFERENCES,
-    UES_MAX,
-    EpisodeConfig,
-    Inputs,
-    SystemConfig,
+from optimizer.policies.config import MappoConfig
+from optimizer.study.config import (
+    FiguresConfig,
+    ParetoConfig,
+    PlanConfig,
+    ReportConfig,
+    TrainConfig,
+    WorldSettings,
 )
-
-if TYPE_CHECKING:
-    from optimizer.study.train import TrainConfig
+from optimizer.unread import UNREAD, unread_flags
+from optimizer.world.config import MODALITIES, EpisodeConfig, Inputs, SystemConfig
 
 SYMBOLS = """\
 Where each symbol of the paper is set. By a flag, where the subcommand has it:
@@ -47,7 +46,7 @@ Where each symbol of the paper is set. By a flag, where the subcommand has it:
   h                       fading (1), known or not        --csi
   eqs. (3)-(8)            who pays for the encoder        --offload-cost
   training, test episodes                                 --episodes, --test-episodes
-From Python, fields of optimizer.world.config.SystemConfig:
+By --config FILE, and from Python, fields of optimizer.world.config.SystemConfig:
   p, p_max                transmit power (11d)            power_min_dbm, power_max_dbm
   f, f_max                clock (11e)                     local_clock_min_hz, local_clock_max_hz
   n, n^rc, f^rc           processors (3), (5)             local_flops_per_cycle, remote_flops_per_cycle,
@@ -63,7 +62,7 @@ of optimizer.world.config.EpisodeConfig:
   B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
                           hears others (--section-iv)     announce
-of optimizer.policies.mappo.MappoConfig:
+of optimizer.policies.config.MappoConfig:
   lambda, gamma, delta    (23), (15), (25)                gae_lambda, discount, clip
   c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight
                           learning rate, batch step       learning_rate, batch_steps
@@ -139,320 +138,218 @@ example:
 
 logger = logging.getLogger(__name__)
 
-
-def modality_mix(text: str) -> tuple[str, ...]:
-    """Flag type: "text:1,vqa:2", or a number of text UEs."""
-    if text.isdigit():
-        text = f"text:{text}"
-    mix: list[str] = []
-    for part in text.split(","):
-        modality, _, count = part.partition(":")
-        if modality not in MODALITIES or not (count or "1").isdigit() or int(count or "1") < 1:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} given, such as text:1,image:1,vqa:2 is allowed, or a number of text UEs"
-            )
-        if len(mix) + int(count or "1") > UES_MAX:
-            raise argparse.ArgumentTypeError(f"{text!r} given, at most {UES_MAX} UEs are allowed")
-        mix += [modality] * int(count or "1")
-    return tuple(mix)
-
-
-def name_list(text: str) -> tuple[str, ...]:
-    """Flag type: names with commas between."""
-    return tuple(part for part in text.split(",") if part)
+_DESCRIPTIONS = {
+    None: SHORT + TRAIN + SYMBOLS, "train": TRAIN + SYMBOLS, "figures": FIGURES + SYMBOLS,
+    "pareto": PARETO + SYMBOLS, "plan": PLAN + SYMBOLS, "report": REPORT,
+}  # fmt: skip
+_CONFIGS: Mapping[str | None, type[Settings]] = {
+    None: TrainConfig, "train": TrainConfig, "figures": FiguresConfig, "pareto": ParetoConfig,
+    "plan": PlanConfig, "report": ReportConfig,
+}  # fmt: skip
+_DEFAULTS: Mapping[str | None, Mapping[str, Any]] = {
+    None: {"learners": ("mappo",), "seeds": 1, "mappo": {"episodes": 200}},
+    "pareto": {"learners": ("mappo",), "output": Path("runs/pareto")},
+}
+"""Of TrainConfig, where a subcommand has others than the fields'."""
 
 
 def parser(name: str | None = None) -> Parser:
     """The flags of a subcommand, or of `optimize` without one."""
+    prog = "optimize" if name is None else f"optimize {name}"
+    example = f"{prog} --text-map runs/text-map.json --flops runs/flops.json"
+    epilog = f"\nexample:\n  {example}{' --qoe 6' if name == 'plan' else ''}\n"
     if name == "report":
-        return _report_parser()
-    texts = {
-        None: SHORT + TRAIN, "train": TRAIN, "figures": FIGURES, "pareto": PARETO, "plan": PLAN,
-    }  # fmt: skip
-    example = (
-        f"optimize{'' if name is None else ' ' + name} --text-map runs/text-map.json --flops runs/flops.json"
-    )
-    if name == "plan":
-        example += " --qoe 6"
-    flags = Parser(
-        prog="optimize" if name is None else f"optimize {name}",
-        description=texts[name] + SYMBOLS,
-        epilog=("" if name in ("plan", "figures") else TABLE) + f"\nexample:\n  {example}\n",
-    )
-    system_flags(flags, unread=tuple(UNREAD.get(name, ())))
-    if name == "plan":
-        _plan_flags(flags)
+        epilog = ""
+    elif name not in ("plan", "figures"):
+        epilog = TABLE + epilog
+    flags = Parser(prog=prog, description=_DESCRIPTIONS[name], epilog=epilog)
+    flags.set_defaults(subcommand=name)
+    add_config_flags(flags)
+    if name == "report":
+        add_flags(flags, ReportConfig)
         return flags
-    _training_flags(flags, short=name is None, pareto=name == "pareto")
+    at = _at_train(name)
+    system_flags(flags, at=at, hidden=tuple(UNREAD.get(name, ())))
+    if name == "plan":
+        add_flags(flags, PlanConfig, "qoe", "vary", "states")
+        return flags
+    _training_flags(flags, at, pareto=name == "pareto", defaults=_DEFAULTS.get(name, {}))
     if name == "figures":
-        flags.add_argument(
-            "--figures", type=int_list, default=(2, 3, 4, 5, 6, 7), metavar="LIST", help="which, as in 2,3,7"
-        )
-        flags.add_argument(
-            "--sweep-seeds", type=positive_int, default=1, metavar="N", help="trainings at each point of 5-7"
-        )
+        add_flags(flags, FiguresConfig, "figures", "sweep_seeds")
     if name == "pareto":
+        add_flags(flags, ParetoConfig, "betas")
+    return flags
+
+
+def _at_train(name: str | None) -> str:
+    """Where a subcommand's config has its TrainConfig."""
+    return "train" if name in ("figures", "pareto") else ""
+
+
+def system_flags(flags: Parser, *, at: str = "", hidden: Sequence[str] = ()) -> None:
+    """Add the flags of files, UEs and Table I, which every subcommand has.
+
+    Args:
+        flags: what they are added to.
+        at: path of the `WorldSettings` in the config.
+        hidden: fields of EpisodeConfig that the help leaves out.
+    """
+    before = f"{at}." if at else ""
+    add_flags(flags, Inputs, at=f"{before}inputs")
+    episode = ("mix", "preference", "beta", "csi", "offload_cost")
+    add_flags(flags, EpisodeConfig, *(name for name in episode if name not in hidden), at=f"{before}episode")
+    for name in hidden:
         flags.add_argument(
-            "--betas", type=float_grid, default=argparse.SUPPRESS, metavar="LIST",
-            help="preferences to test at, as in 0:1:0.1 (default)",
-        )  # fmt: skip
-    return flags
-
-
-def _report_parser() -> Parser:
-    """The flags of `optimize report`."""
-    flags = Parser(prog="optimize report", description=REPORT)
-    flags.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="folder that `optimize train` wrote")
-    flags.add_argument(
-        "--output", type=Path, metavar="FILE", help="the page (default: report.html in RUN_FOLDER)"
-    )
-    return flags
-
-
-def system_flags(flags: Parser, *, unread: Sequence[str] = ()) -> None:
-    """Add the flags of files, UEs and Table I, which every subcommand has; the help leaves `unread` out."""
-    system, episode, inputs = SystemConfig(), EpisodeConfig(), Inputs()
-    add: Callable[..., Any] = flags.add_argument
-    hidden = argparse.SUPPRESS
-    for modality in MODALITIES:
-        add(
-            f"--{modality}-map", type=Path, default=hidden, metavar="FILE",
-            help=f"accuracy map of the {modality} codec (default: the reference file)",
-        )  # fmt: skip
-        names = [f"--{modality}-flops", *(["--flops"] if modality == "text" else [])]
-        add(
-            *names, type=Path, default=hidden, metavar="FILE",
-            help=f"FLOPs file of the {modality} codec (default: the reference file)",
-        )  # fmt: skip
-    add(
-        "--ues", dest="mix", type=modality_mix, default=hidden, metavar="MIX",
-        help="UEs by modality (default: text:1,image:1,vqa:2; four of one where only its files are given)",
-    )  # fmt: skip
-    add("--k-text", "--k", type=positive_int, default=inputs.k_text, metavar="K", help="k^T")
-    add("--k-image", type=positive_int, default=inputs.k_image, metavar="K", help="k^I")
-    add(
-        "--joint-k",
-        action="store_true",
-        help="UEs also choose k, among those of the maps up to --k-text, --k-image",
-    )
-    add(  # without a default in `options`, so that `_check_flags` sees whether it is given
-        "--preference", choices=PREFERENCES, default=hidden,
-        help=hidden if "preference" in unread else "weight of energy against latency: --beta, from the "
-        f"battery (28), or drawn each episode (default: {episode.preference})",
-    )  # fmt: skip
-    add(
-        "--beta", type=finite_float, default=hidden,
-        help=hidden if "beta" in unread else f"the fixed weight, 0 to 1 (default: {episode.beta})",
-    )  # fmt: skip
-    add(
-        "--csi", choices=tuple(CSI), default=episode.csi,
-        help="a UE knows g|h|^2 (reads AWGN maps) or only g (reads Rayleigh maps)",
-    )  # fmt: skip
-    add(
-        "--offload-cost", choices=OFFLOAD_COSTS, default=episode.offload_cost,
-        help="paper: the server runs the whole task; split: the UE pays for its encoder",
-    )  # fmt: skip
-    add("--bandwidth-hz", type=finite_float, default=system.bandwidth_hz, metavar="HZ", help="sum bandwidth")
-    add(
-        "--noise-dbm-hz", type=finite_float, default=system.noise_dbm_hz, metavar="DBM",
-        help="noise power spectral density",
-    )  # fmt: skip
-    add("--seed", type=int, default=0, help="all randomness is drawn from it")
-
-
-def _training_flags(flags: Parser, *, short: bool, pareto: bool) -> None:
-    add: Callable[..., Any] = flags.add_argument
-    folder = Path("runs/pareto" if pareto else "runs/optimize")
-    add("--output", type=Path, default=folder, metavar="DIR", help="folder for the results")
-    if pareto:
-        flags.set_defaults(learners=("mappo",))  # what pareto.json says was trained
-    else:
-        add(
-            "--learners", type=name_list, default=("mappo",) if short else ("mappo", "ddqn", "dqn"),
-            metavar="LIST", help="what is trained, of mappo (its policies are saved), ddqn, dqn; '': none",
-        )  # fmt: skip
-        flags.may_be_empty = ("--learners",)
-        add(
-            "--seeds",
-            type=positive_int,
-            default=1 if short else 5,
-            metavar="N",
-            help="trainings of each learner",
+            f"--{name}", dest=f"{before}episode.{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
-        add(
-            "--no-bound", dest="bound", action="store_false",
-            help="leave the certified bound out: it takes about as long as a training",
-        )  # fmt: skip
-    add(
-        "--episodes", type=positive_int, default=200 if short else argparse.SUPPRESS, metavar="N",
-        help="training episodes, one MAPPO update after each" + ("" if short else " (default: 1000)"),
+    add_flags(flags, SystemConfig, "bandwidth_hz", "noise_dbm_hz", at=f"{before}system")
+    add_flags(flags, WorldSettings, "seed", at=at)
+
+
+def _training_flags(flags: Parser, at: str, *, pareto: bool, defaults: Mapping[str, Any]) -> None:
+    fields = ("output", "test_episodes") if pareto else (
+        "output", "learners", "seeds", "bound", "test_episodes",
     )  # fmt: skip
-    add(
+    add_flags(flags, TrainConfig, *fields, at=at, defaults=defaults)
+    flags.may_be_empty = ("--learners",)
+    add_flags(
+        flags, MappoConfig, "episodes", at=f"{at}.mappo" if at else "mappo", defaults=defaults.get("mappo")
+    )
+    flags.add_argument(
         "--section-iv",
         action="store_true",
         help="UEs as section IV has them: they hear nothing of the others' gains, and learn power and clock",
     )
-    add(
-        "--test-episodes", type=positive_int, default=100, metavar="N",
-        help="episodes every policy is tested on with each seed",
-    )  # fmt: skip
 
 
-def _plan_flags(flags: Parser) -> None:
-    add: Callable[..., Any] = flags.add_argument
-    add(
-        "--qoe", type=finite_float, required=True, default=argparse.SUPPRESS, metavar="Q",
-        help="sum QoE per step that is wanted",
-    )  # fmt: skip
-    add(
-        "--vary", type=name_list, metavar="LIST",
-        help="what is tried at several values, of bandwidth, server, k-text, k-image (default: all of them "
-        "that the UEs have)",
-    )  # fmt: skip
-    add("--states", type=positive_int, default=64, metavar="N", help="steps the mean is over")
-
-
-def make_parts(options: argparse.Namespace, *kinds: tuple[str, Any]) -> dict[str, Any]:
-    """Configs made from the flags that are their fields, all errors at once.
+def to_config(options: argparse.Namespace) -> Any:
+    """The config of a subcommand that its flags, and the file of --config, ask for.
 
     Raises:
-        ToolkitError: listing the errors of all of them.
+        ToolkitError: listing all errors at once.
     """
-    given = dict(vars(options))
-    parts: dict[str, Any] = {}
-    errors = []
-    for name, kind in kinds:
-        try:
-            parts[name] = kind(**{key: given[key] for key in kind.__dataclass_fields__ if key in given})
-        except ToolkitError as error:
-            errors.append(str(error))
-        if name == "inputs" and "inputs" in parts and (mix := default_mix(parts["inputs"])):
-            given.setdefault("mix", mix)
-    raise_config_errors(errors)
-    return parts
+    name: str | None = options.subcommand
+    if name == "report":
+        return from_args(ReportConfig, options)
+    at = _at_train(name)
+    above: dict[str, Any] = {}
+    if getattr(options, "section_iv", False):
+        above = {"episode": {"announce": False}, "mappo": {"learn_power": True, "learn_clock": True}}
+    below: list[Mapping[str, object]] = [_DEFAULTS.get(name, {}), usual_mix(options, at)]
+    if at:
+        below, above = [{at: layer} for layer in below], {at: above}
+    return from_args(_CONFIGS[name], options, *below, above=above)
 
 
-SHARED = (("inputs", Inputs), ("system", SystemConfig), ("episode", EpisodeConfig))
-"""The configs that `system_flags` fill."""
-
-
-def to_config(options: argparse.Namespace) -> TrainConfig:
-    """The training config the flags ask for.
+def world_settings(options: argparse.Namespace) -> WorldSettings:
+    """What the flags of `system_flags` ask for, where there is no subcommand.
 
     Raises:
-        ToolkitError: listing the errors of all its parts at once.
+        ToolkitError: listing all errors at once.
     """
-    from optimizer.policies.mappo import MappoConfig
-    from optimizer.study.train import TrainConfig  # loads torch
+    return from_args(WorldSettings, options, usual_mix(options))
 
-    names = ("learners", "seeds", "test_episodes", "bound", "output", "seed")
-    own = {name: getattr(options, name) for name in names if hasattr(options, name)}
-    if options.section_iv:
-        options = argparse.Namespace(**vars(options), announce=False, learn_power=True, learn_clock=True)
-    errors = []
-    parts = {}
-    for build in (
-        lambda: parts.update(make_parts(options, *SHARED, ("mappo", MappoConfig))),
-        lambda: TrainConfig(**own),
-    ):
-        try:
-            build()
-        except ToolkitError as error:
-            errors.append(str(error))
-    raise_config_errors(errors)
-    return TrainConfig(**parts, **own)
+
+def usual_mix(options: argparse.Namespace, at: str = "") -> dict[str, object]:
+    """The UEs unless --ues says others: files of one modality alone mean four UEs of it alone."""
+    values = merge(*layers_of(options))
+    whole = values.get(at) if at else values
+    inputs = whole.get("inputs") if isinstance(whole, Mapping) else None
+    if not isinstance(inputs, Mapping):
+        return {}
+    modalities = [
+        modality
+        for modality in MODALITIES
+        if any(inputs.get(f"{modality}_{kind}") is not None for kind in ("map", "flops"))
+    ]
+    return {"episode": {"mix": tuple(modalities) * 4}} if len(modalities) == 1 else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    name = given.pop(0) if given and given[0] in _RUN else None
-    if name is None and given and not given[0].startswith("-"):
-        known = ", ".join(one for one in _RUN if one is not None)
-        parser().error(f"{given[0]!r} given, a subcommand of {known} or none is allowed")
-    options = parser(name).parse_args(given)
-
-    words = {word.partition("=")[0] for word in given}
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words.pop(0) if words and words[0] in _RUN else None
+    if name is None and words and not words[0].startswith("-"):
+        known = ", ".join(subcommand for subcommand in _RUN if subcommand is not None)
+        parser().error(f"{words[0]!r} given, a subcommand of {known} or none is allowed")
+    options = parser(name).parse_args(words)
 
     def body() -> None:
-        unread = unread_flags(name, options)
-        raise_config_errors([f"{flag} given: {why}" for flag, why in unread.items() if flag in words])
+        config = to_config(options)
+        flags = {word.partition("=")[0] for word in words}
+        refused = [f"{flag} given: {why}" for flag, why in _unread(name, config).items() if flag in flags]
+        if refused:
+            raise ToolkitError("; ".join(refused))
         if name != "report":
             logger.info("loading torch")  # which can take long
-        _RUN[name](options)
+        for line in _RUN[name](config):
+            print(line)
 
     return run_command("optimize" if name is None else f"optimize {name}", body)
 
 
-def _train(options: argparse.Namespace) -> None:
-    from optimizer.study.train import format_table, train
-
-    result = train(to_config(options))
-    print(result.setting)
-    print(format_table(result.performance, result.bound))
-    _close(result.synthetic, result.written)
-
-
-def _figures(options: argparse.Namespace) -> None:
-    from optimizer.study.figures import FiguresConfig, figures
-
-    config = FiguresConfig(train=to_config(options), figures=options.figures, sweep_seeds=options.sweep_seeds)
-    result = figures(config)
-    _close(result.synthetic, result.written)
-
-
-def _pareto(options: argparse.Namespace) -> None:
-    from optimizer.study.pareto import ParetoConfig, pareto
-
-    given = {"betas": options.betas} if hasattr(options, "betas") else {}
-    result = pareto(ParetoConfig(train=to_config(options), **given))
-    rows = [("beta", "t/t_0", "E/E_0", "QoE", "finished", "policy")]
-    for name, by_beta in result.performance.items():
-        for beta, one in by_beta.items():
-            rows.append(
-                (f"{beta:g}", f"{one.latency:.3f}", f"{one.energy:.4f}", f"{one.qoe_mean:.3f}",
-                 f"{one.finished:.1%}", name)
-            )  # fmt: skip
-    print(align(rows, left=(0, -1)))
-    _close(result.synthetic, result.written)
-
-
-def _plan(options: argparse.Namespace) -> None:
-    from optimizer.study.plan import PlanConfig, plan
-
-    parts = make_parts(options, *SHARED)
-    config = PlanConfig(**parts, qoe=options.qoe, vary=options.vary, states=options.states, seed=options.seed)
-    units = {"bandwidth": "Hz", "server": "FLOP/s", "k-text": "symbols", "k-image": "symbols"}
-    rows: list[tuple[str, ...]] = [
-        ("varied", "value", "reached", "95 % interval", "bound", "95 % interval", f"QoE {config.qoe:g}?")
-    ]
-    result = plan(config)
-    for choice in result.choices:
-        ends = (
-            text
-            for one in (choice.reached, choice.bound)
-            for text in (f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}")
+def _unread(name: str | None, config: Settings) -> Mapping[str, str]:
+    """Flags that would change nothing beside the others, and why."""
+    if isinstance(config, FiguresConfig):
+        return unread_flags(
+            name, config.train.episode, figures=config.figures, trains=bool(config.train.learners)
         )
-        value = f"{choice.value:g} {units[choice.varied]}"
-        rows.append((choice.varied, value, *ends, choice.verdict(config.qoe)))
-    print(align(rows, left=(0, -1)))
-    _close(result.synthetic, [])
+    if isinstance(config, ParetoConfig):
+        return unread_flags(name, config.train.episode)
+    if isinstance(config, PlanConfig):
+        return unread_flags(name, config.episode, vary=config.vary)
+    if isinstance(config, TrainConfig):
+        return unread_flags(name, config.episode, trains=bool(config.learners))
+    return {}
 
 
-def _report(options: argparse.Namespace) -> None:
+def _train(config: TrainConfig) -> Iterator[str]:
+    from optimizer.study.results import format_table
+    from optimizer.study.train import train
+
+    result = train(config)
+    yield result.setting
+    yield format_table(result.performance, result.bound)
+    yield from _close(result.synthetic, result.written)
+
+
+def _figures(config: FiguresConfig) -> Iterator[str]:
+    from optimizer.study.figures import figures
+
+    result = figures(config)
+    yield from _close(result.synthetic, result.written)
+
+
+def _pareto(config: ParetoConfig) -> Iterator[str]:
+    from optimizer.study.pareto import format_front, pareto
+
+    result = pareto(config)
+    yield format_front(result.performance)
+    yield from _close(result.synthetic, result.written)
+
+
+def _plan(config: PlanConfig) -> Iterator[str]:
+    from optimizer.study.plan import format_choices, plan
+
+    result = plan(config)
+    yield format_choices(result.choices, config.qoe)
+    yield from _close(result.synthetic, [])
+
+
+def _report(config: ReportConfig) -> Iterator[str]:
     from optimizer.study.report import write_report
 
-    _close(False, [write_report(options.folder, options.output)])
+    yield from _close(False, [write_report(config.folder, config.output)])
 
 
-def _close(synthetic: bool, written: Sequence[Path]) -> None:
+def _close(synthetic: bool, written: Sequence[Path]) -> Iterator[str]:
     if synthetic:
-        print("An accuracy map was measured on synthetic data: these figures say nothing about real data.")
+        yield "An accuracy map was measured on synthetic data: these figures say nothing about real data."
     for path in written:
-        print(f"wrote {path}")
+        yield f"wrote {path}"
 
 
-_RUN: dict[str | None, Callable[[argparse.Namespace], None]] = {
+_RUN: Mapping[str | None, Callable[[Any], Iterator[str]]] = {
     None: _train, "train": _train, "figures": _figures, "pareto": _pareto, "plan": _plan,
     "report": _report,
 }  # fmt: skip

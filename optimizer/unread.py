@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 
-from optimizer.world.config import MODALITIES, EpisodeConfig, Inputs
+from optimizer.world.config import MODALITIES, EpisodeConfig
 
 UNREAD: Mapping[str | None, Mapping[str, str]] = {
     "pareto": dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas"),
@@ -14,30 +13,42 @@ UNREAD: Mapping[str | None, Mapping[str, str]] = {
 """Flags that a subcommand's help leaves out and that it refuses, and why."""
 
 
-def unread_flags(name: str | None, options: argparse.Namespace) -> dict[str, str]:
-    """Flags that would change nothing beside the others, and why."""
-    if name == "report":
-        return {}
+def unread_flags(
+    name: str | None,
+    episode: EpisodeConfig,
+    *,
+    figures: tuple[int, ...] = (),
+    vary: tuple[str, ...] | None = None,
+    trains: bool = True,
+) -> dict[str, str]:
+    """Flags that would change nothing beside the others, and why.
+
+    Args:
+        name: of the subcommand.
+        episode: its UEs.
+        figures: that are drawn.
+        vary: what is tried at several values.
+        trains: whether any learner is trained.
+    """
     unread = {f"--{flag}": why for flag, why in UNREAD.get(name, {}).items()}
-    preference = getattr(options, "preference", EpisodeConfig().preference)
     if name == "figures":
-        if not {2, 3} & set(options.figures):
-            unread["--beta"] = "only Figs. 2 and 3 have fixed preference"
-    elif name != "pareto" and preference != "fixed":
-        unread["--beta"] = f"--preference {preference} does not read it"
-    if not getattr(options, "learners", True):
+        unread |= _unread_figures(set(figures))
+    elif name != "pareto" and episode.preference != "fixed":
+        unread["--beta"] = f"--preference {episode.preference} does not read it"
+    if not trains:
         unread["--episodes"] = "--learners '' trains nothing"
-    return unread | _unread_files(options) | _unread_varied(name, options)
+    for varied, flags in (("k-text", ("--k-text", "--k")), ("k-image", ("--k-image",))):
+        if vary == (varied,):
+            unread |= dict.fromkeys(flags, f"--vary {varied} has its own")
+    return unread | _unread_files(episode.mix)
 
 
-def _unread_files(options: argparse.Namespace) -> dict[str, str]:
+def _unread_files(mix: tuple[str, ...]) -> dict[str, str]:
     """Flags of modalities that no UE has."""
-    files = {key: value for key, value in vars(options).items() if key in Inputs.__dataclass_fields__}
-    mix = getattr(options, "mix", None) or default_mix(Inputs(**files)) or EpisodeConfig().mix
     unread: dict[str, str] = {}
+    ues = ",".join(dict.fromkeys(mix))
     for modality in set(MODALITIES) - set(mix):
         flags = [f"--{modality}-map", f"--{modality}-flops", *(["--flops"] if modality == "text" else [])]
-        ues = ",".join(dict.fromkeys(mix))
         unread |= dict.fromkeys(flags, f"no UE of --ues {ues} sends with the {modality} codec")
     for flags, modality in ((["--k-text", "--k"], "text"), (["--k-image"], "image")):
         if not {modality, "vqa"} & set(mix):
@@ -45,26 +56,16 @@ def _unread_files(options: argparse.Namespace) -> dict[str, str]:
     return unread
 
 
-def _unread_varied(name: str | None, options: argparse.Namespace) -> dict[str, str]:
-    """Flags of what is tried at several values, whatever they say."""
+def _unread_figures(wanted: set[int]) -> dict[str, str]:
+    """Flags of what no figure that is wanted reads."""
     unread: dict[str, str] = {}
-    if name == "figures":
-        wanted = set(options.figures)
-        for figure, flags in ((5, ("--k-text", "--k")), (6, ("--k-image",)), (7, ("--noise-dbm-hz",))):
-            if wanted == {figure}:
-                unread |= dict.fromkeys(flags, f"Fig. {figure} has its own")
-        if not wanted & {2, 3, 4}:
-            unread["--seeds"] = "Figs. 5-7 have --sweep-seeds"
-        if not wanted & {5, 6, 7}:
-            unread["--sweep-seeds"] = "only Figs. 5-7 read it"
-    if name == "plan":
-        for varied, flags in (("k-text", ("--k-text", "--k")), ("k-image", ("--k-image",))):
-            if options.vary == (varied,):
-                unread |= dict.fromkeys(flags, f"--vary {varied} has its own")
+    if not {2, 3} & wanted:
+        unread["--beta"] = "only Figs. 2 and 3 have fixed preference"
+    for figure, flags in ((5, ("--k-text", "--k")), (6, ("--k-image",)), (7, ("--noise-dbm-hz",))):
+        if wanted == {figure}:
+            unread |= dict.fromkeys(flags, f"Fig. {figure} has its own")
+    if not wanted & {2, 3, 4}:
+        unread["--seeds"] = "Figs. 5-7 have --sweep-seeds"
+    if not wanted & {5, 6, 7}:
+        unread["--sweep-seeds"] = "only Figs. 5-7 read it"
     return unread
-
-
-def default_mix(inputs: Inputs) -> tuple[str, ...] | None:
-    """The UEs where --ues is not given: files of one modality alone mean its UEs alone; else None."""
-    named = inputs.named()
-    return named * 4 if len(named) == 1 else None

@@ -14,6 +14,7 @@ from torch import Tensor
 from data.files.errors import ToolkitError
 from data.settings import named
 from optimizer.bound.step import GRIDS, Step, bracket
+from optimizer.policies.registry import LEARNERS, require_free
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
 from optimizer.world.physics import Actions, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
@@ -218,18 +219,34 @@ class CentralPolicy:
         return bracket(self._system, self._tasks, Step.known(view.state), grids=GRIDS[:1]).actions
 
 
-POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(
-    {
-        "central": CentralPolicy,
-        "exhaustive": ExhaustivePolicy,
-        "local": LocalPolicy,
-        "announced": AnnouncedPolicy,
-        "remote": RemotePolicy,
-        "greedy": GreedyPolicy,
-        "random": RandomPolicy,
-    }
-)
+_policies: dict[str, PolicyFactory] = {
+    "central": CentralPolicy,
+    "exhaustive": ExhaustivePolicy,
+    "local": LocalPolicy,
+    "announced": AnnouncedPolicy,
+    "remote": RemotePolicy,
+    "greedy": GreedyPolicy,
+    "random": RandomPolicy,
+}
+POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(_policies)
 """Every policy that needs no training, by its name in the table."""
+BUILT_IN = tuple(_policies)
+"""Those that come with the package."""
+
+
+def register_policy(name: str, make: PolicyFactory) -> None:
+    """Add a policy of one's own, which every run then tests beside the others.
+
+    Args:
+        name: in the table and in names of files: letters, digits, "-" and "_".
+        make: the policy for a system and its tasks, such as its class; where it has an attribute `ues_max`,
+            it is left out of runs of more UEs.
+
+    Raises:
+        ToolkitError: if the name is taken or cannot be part of a file's name.
+    """
+    require_free(name, {*LEARNERS, *POLICIES})
+    _policies[name] = make
 
 
 def shown(name: str) -> str:

@@ -8,83 +8,24 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
-from data.files.errors import raise_config_errors
-from data.files.tensors import require_finite
-from data.terminal.progress import Progress
-from optimizer.policies.mappo import LearningCurve, draw_seed
+from data.files.errors import ToolkitError
+from data.files.schema import typed
+from optimizer.policies.config import DqnConfig
+from optimizer.policies.learner import Learner, part_of
 from optimizer.policies.networks import mlp
-from optimizer.study.evaluate import Scores, Tally
-from optimizer.world.config import (
-    EpisodeConfig,
-    SystemConfig,
-    config_errors,
-    learning_rate_errors,
-)
-from optimizer.world.environment import OffloadingEnvironment
+from optimizer.policies.scores import Scores, Tally
+from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.physics import Actions
 from optimizer.world.ranges import clock_from_share, power_from_share
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import OBSERVATION_SIZE, View, observed
-
-
-@dataclass(frozen=True, kw_only=True)
-class DqnConfig:
-    """Training of DQN and DDQN. The paper gives none of it but gamma.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
-
-    double: bool
-    """Double DQN: the online network chooses the next action, the target network values it."""
-    episodes: int = 1000
-    """Training episodes. Flag --episodes."""
-    copies: int = 128
-    """Independent copies of each training episode, played at once: MAPPO's, so that both see as much."""
-    batch: int = 512
-    """Experiences of one UE in one update."""
-    updates: int = 4
-    """Updates after every step."""
-    memory: int = 100_000
-    """Experiences of one UE that are remembered."""
-    learning_rate: float = 5e-4
-    """Adam's."""
-    discount: float = 0.95
-    """gamma. Table I."""
-    explore_share: float = 0.5
-    """Share of the training over which the share of random actions falls from 1 to `explore_min`."""
-    explore_min: float = 0.05
-    """Share of random actions that remains."""
-    target_updates: int = 200
-    """Updates between two copies of the online network to the target network."""
-    hidden: int = 64
-    """Width of the hidden layers."""
-    levels: int = 5
-    """Powers, equal in dBm, and clocks."""
-    requests: int = 3
-    """Bandwidth requests b-hat, ln 3 apart."""
-
-    def __post_init__(self) -> None:
-        positive = (
-            "episodes", "copies", "batch", "updates", "memory", "learning_rate", "explore_share",
-            "target_updates", "hidden", "requests",
-        )  # fmt: skip
-        errors = config_errors(self, above_zero=positive, flags=("episodes",))
-        for name in ("discount", "explore_min"):
-            if not 0 < getattr(self, name) <= 1:
-                errors.append(f"{name} {getattr(self, name)} given, above 0 up to 1 is allowed")
-        if self.levels < 2:
-            errors.append(f"levels {self.levels} given, at least 2 is allowed")
-        if self.memory < self.batch:
-            errors.append(f"memory {self.memory} given, at least batch {self.batch} is allowed")
-        errors += learning_rate_errors(self.learning_rate)
-        raise_config_errors(errors)
 
 
 def exploration_entropy(explore: float, count: int) -> float:
@@ -158,8 +99,8 @@ class _Memory:
     """The last experiences of UEs that had a task, overwritten in turn."""
 
     def __init__(self, size: int, device: torch.device) -> None:
-        self._size, self._next, self.count = size, 0, 0
-        self._columns = {
+        self._size, self.next, self.count = size, 0, 0
+        self.columns = {
             "observation": torch.zeros(size, OBSERVATION_SIZE, device=device),
             "action": torch.zeros(size, dtype=torch.long, device=device),
             "reward": torch.zeros(size, device=device),
@@ -171,28 +112,38 @@ class _Memory:
         """Add rows, (n, ...) each; of more than there is room for, the last."""
         columns = {name: value[-self._size :] for name, value in columns.items()}
         rows = columns["action"].shape[0]
-        at = (torch.arange(rows, device=columns["action"].device) + self._next) % self._size
+        at = (torch.arange(rows, device=columns["action"].device) + self.next) % self._size
         for name, value in columns.items():
-            self._columns[name][at] = value
-        self._next = (self._next + rows) % self._size
+            self.columns[name][at] = value
+        self.next = (self.next + rows) % self._size
         self.count = min(self.count + rows, self._size)
+
+    def restore(self, columns: Mapping[str, Tensor], at: int, count: int) -> None:
+        """Take back the columns, the row that is written next and the number of rows that are written.
+
+        Raises:
+            KeyError, ToolkitError: if they are of another memory.
+        """
+        for name, column in self.columns.items():
+            if columns[name].shape != column.shape or columns[name].dtype != column.dtype:
+                raise ToolkitError(f"memory.{name} is of another size or type")
+            column.copy_(columns[name])
+        if not (0 <= at < self._size and 0 <= count <= self._size):
+            raise ToolkitError(
+                f"memory of {count} rows, {at} the next, given, up to {self._size} are allowed"
+            )
+        self.next, self.count = at, count
 
     def draw(self, rows: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Some rows, with replacement."""
         at = torch.randint(self.count, (rows,), generator=generator, device=generator.device)
-        return {name: value[at] for name, value in self._columns.items()}
+        return {name: value[at] for name, value in self.columns.items()}
 
 
-class DqnTrainer:
-    """Learns Q by playing.
+class DqnTrainer(Learner[DqnConfig]):
+    """Learns Q by playing; see `Learner`."""
 
-    Args:
-        config: of the training.
-        system: constants of Table I.
-        episode: horizon, reward and preference.
-        tasks: what each UE has to do.
-        generator: source of all draws; its device is used.
-    """
+    network: nn.Sequential
 
     def __init__(
         self,
@@ -203,48 +154,52 @@ class DqnTrainer:
         tasks: Tasks,
         generator: torch.Generator,
     ) -> None:
-        self.config, self._episode, self._generator = config, episode, generator
-        device = generator.device
-        first = torch.Generator().manual_seed(draw_seed(generator))
-        self._levels = Levels(config, system, tasks.codes, device)
-        sizes = (OBSERVATION_SIZE, config.hidden, config.hidden, self._levels.count)
-        self.network = mlp(sizes, 0.01, first).to(device)
+        self.name = "ddqn" if config.double else "dqn"
+        self._levels = Levels(config, system, tasks.codes, generator.device)
+        super().__init__(config, system=system, episode=episode, tasks=tasks, generator=generator)
         self._target = copy.deepcopy(self.network)
-        self._optimiser = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate)
-        self._environment = OffloadingEnvironment(
-            system=system, episode=episode, tasks=tasks, episodes=config.copies, generator=generator
-        )
-        self._memory = _Memory(config.memory, device)
+        self._memory = _Memory(config.memory, generator.device)
         self._updated = 0
 
-    @property
-    def policy(self) -> DqnPolicy:
-        """The policy as trained so far, without exploration."""
-        return DqnPolicy(self.network, self._levels, announce=self._episode.announce)
+    @override
+    def build(self, tasks: Tasks, generator: torch.Generator) -> nn.Sequential:
+        hidden = self.config.hidden
+        return mlp((OBSERVATION_SIZE, hidden, hidden, self._levels.count), 0.01, generator)
 
-    def train(self) -> LearningCurve:
-        """Play and update `config.episodes` times, with progress on stderr."""
-        curve = LearningCurve(reward=[], qoe=[], finished=[], entropy=[])
-        name = "DDQN" if self.config.double else "DQN"
-        episodes = self.config.episodes
-        with Progress(name, total=episodes, done=0, unit="episode") as progress:
-            for done in range(episodes):
-                fallen = min(1.0, done / (self.config.explore_share * episodes))
-                explore = 1.0 + fallen * (self.config.explore_min - 1.0)
-                scores = self._play(explore)
-                require_finite(self.network.parameters(), self.config.learning_rate)
-                curve.reward.append(float(scores.reward.mean()))
-                curve.qoe.append(float(scores.qoe.mean()))
-                curve.finished.append(float(scores.finished.double().mean()))
-                curve.entropy.append(exploration_entropy(explore, self._levels.count))
-                progress.update()
-                progress.show(qoe=f"{curve.qoe[-1]:.2f}")
-        return curve
+    @property
+    @override
+    def policy(self) -> DqnPolicy:
+        return DqnPolicy(self.network, self._levels, announce=self.episode.announce)
+
+    @override
+    def tensors(self) -> dict[str, Tensor]:
+        target = {f"target.{name}": value for name, value in self._target.state_dict().items()}
+        return target | {f"memory.{name}": value for name, value in self._memory.columns.items()}
+
+    @override
+    def head(self) -> dict[str, Any]:
+        return {"memory": [self._memory.next, self._memory.count], "updated": self._updated}
+
+    @override
+    def restore_state(self, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
+        self._target.load_state_dict(part_of(tensors, "target."))
+        self._memory.restore(part_of(tensors, "memory."), *typed(head, "memory", tuple[int, int]))
+        actions = self._memory.columns["action"]
+        if (actions < 0).any() or (actions >= self._levels.count).any():
+            raise ToolkitError(f"memory.action holds others than the {self._levels.count} actions")
+        self._updated = typed(head, "updated", int)
+
+    @override
+    def learn(self, done: int) -> tuple[Scores, float]:
+        config = self.config
+        fallen = min(1.0, done / (config.explore_share * config.episodes))
+        explore = 1.0 + fallen * (config.explore_min - 1.0)
+        return self._play(explore), exploration_entropy(explore, self._levels.count)
 
     def _play(self, explore: float) -> Scores:
         environment, generator = self._environment, self._generator
         view, tally = environment.reset(), Tally(environment.system, environment.tasks)
-        for _ in range(self._episode.steps):
+        for _ in range(self.episode.steps):
             with torch.no_grad():
                 best = self.network(view.observation).argmax(dim=-1)
             options: dict[str, Any] = {"generator": generator, "device": generator.device}

@@ -1,4 +1,4 @@
-"""Playing a policy over whole episodes, and what is counted meanwhile."""
+"""Playing a policy over test episodes, and its performance with intervals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from optimizer.policies.baselines import Policy
+from optimizer.policies.scores import Scores, Tally
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
-from optimizer.world.physics import Outcome, local_reference
 from optimizer.world.tasks import Tasks
 
 RESAMPLES = 1000
@@ -25,38 +25,6 @@ class Interval:
     value: float
     low: float
     high: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """What one policy did in each of one seed's test episodes."""
-
-    qoe: Tensor
-    """All QoE earned, failures counting 0, over the steps until every queue was empty (T if never),
-    (episodes,)."""
-    reward: Tensor
-    """Undiscounted sum of eqs. (13), (14), (episodes,)."""
-    steps: Tensor
-    """t_0 of eq. (14), or T, (episodes,)."""
-    finished: Tensor
-    """Every queue was emptied, bool, (episodes,)."""
-    queue: Tensor
-    """Mean over episodes of the tasks left before each step and at the end, (steps + 1, ues)."""
-    executions: Tensor
-    """UE-steps with a task, (episodes,). The counts below are of these."""
-    offloaded: Tensor
-    inaccurate: Tensor
-    """(11b) broken."""
-    late: Tensor
-    """(11g) broken."""
-    uncharged: Tensor
-    """(11h) broken."""
-    successes: Tensor
-    """No constraint broken."""
-    latency: Tensor
-    """Sum of t / t_0 of eq. (9) over the successes, (episodes,)."""
-    energy: Tensor
-    """Sum of E / E_0 over the successes, (episodes,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,55 +62,6 @@ class Performance:
     """Mean E / E_0 of a success."""
     queue: list[list[float]]
     """Mean tasks left before each step and at the end, by step and UE."""
-
-
-class Tally:
-    """Adds up the steps of one set of episodes."""
-
-    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._tasks = system, tasks
-        self._sums: dict[str, Tensor] = {}
-        self._queue: list[Tensor] = []
-        self._last: Tensor | None = None
-
-    def add(self, queue: Tensor, outcome: Outcome, reward: Tensor) -> None:
-        """Add a step.
-
-        Args:
-            queue: d before the step, (episodes, ues).
-            outcome: what came of it.
-            reward: (episodes,).
-        """
-        active, success = queue > 0, outcome.success
-        energy_0_j, latency_0_s = local_reference(self._system, self._tasks, queue.clamp_min(1))
-        counts = {
-            "qoe": outcome.earned_qoe.sum(dim=-1),
-            "reward": reward,
-            "steps": active.any(dim=-1),
-            "executions": active.sum(dim=-1),
-            "offloaded": outcome.offloaded.sum(dim=-1),
-            "inaccurate": (active & ~outcome.accurate).sum(dim=-1),
-            "late": (active & ~outcome.in_time).sum(dim=-1),
-            "uncharged": (active & ~outcome.charged).sum(dim=-1),
-            "successes": success.sum(dim=-1),
-            "latency": torch.where(success, outcome.latency_s / latency_0_s, 0.0).sum(dim=-1),
-            "energy": torch.where(success, outcome.energy_j / energy_0_j, 0.0).sum(dim=-1),
-        }
-        for name, value in counts.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.double()
-        self._queue.append(queue.mean(dim=0))
-        self._last = queue - success.to(queue.dtype)
-
-    def scores(self) -> Scores:
-        """All of it, once every step is in."""
-        assert self._last is not None
-        sums = dict(self._sums)
-        sums["qoe"] = sums["qoe"] / sums["steps"]
-        return Scores(
-            finished=(self._last == 0).all(dim=-1),
-            queue=torch.stack([*self._queue, self._last.mean(dim=0)]),
-            **sums,
-        )
 
 
 def play(

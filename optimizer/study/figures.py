@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.files.errors import raise_config_errors
 from data.files.lock import LOCK_NAME, locked
 from data.files.paths import exists
 from optimizer.policies.baselines import shown
+from optimizer.study.config import FiguresConfig, TrainConfig
 from optimizer.study.evaluate import queues_by_modality
 from optimizer.study.plots import new_figure, save_with_data
-from optimizer.study.resume import refuse_another_run
-from optimizer.study.train import (
-    TrainConfig,
-    plain,
-    read_results,
-    train,
-)
+from optimizer.study.results import read_results
+from optimizer.study.resume import described, refuse_another_run, run_identity
+from optimizer.study.train import train
 from optimizer.world.inputs import Loaded, k_in_every_map, load
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
 """Fig. 7's axis."""
-FIGURES = (2, 3, 4, 5, 6, 7)
 HIDDEN = ("central",)
 """Policies the paper's figures have no room for."""
 BLANK = {"value": "", "low": "", "high": ""}
@@ -35,36 +30,6 @@ NOTHING = dict.fromkeys(BLANK, float("nan"))
 
 logger = logging.getLogger(__name__)
 Documents = Mapping[float, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FiguresConfig:
-    """Which figures, from what runs.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
-
-    train: TrainConfig
-    """Every run's config but for what its figure varies; `output` is where figures and the runs' folders
-    go."""
-    figures: tuple[int, ...] = FIGURES
-    """Numbers of the paper's figures. Flag --figures."""
-    sweep_seeds: int = 1
-    """Trainings at each point of Figs. 5-7. Flag --sweep-seeds."""
-
-    def __post_init__(self) -> None:
-        errors = []
-        if not set(self.figures) <= set(FIGURES):
-            errors.append(f"--figures {','.join(map(str, self.figures))} given, 2 to 7 is allowed")
-        if self.train.inputs.joint_k and {5, 6} & set(self.figures):
-            errors.append(
-                f"--joint-k given with --figures {','.join(map(str, self.figures))}: UEs that choose k are "
-                "given none, Figs. 5 and 6 vary it; --figures 2,3,4,7 is allowed"
-            )
-        if self.sweep_seeds < 1:
-            errors.append(f"--sweep-seeds {self.sweep_seeds} given, at least 1 is allowed")
-        raise_config_errors(errors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +109,9 @@ def _run(config: TrainConfig, files: Mapping[str, str]) -> Mapping[str, Any]:
     """Results of a run on files of these checksums, made only where its folder does not hold them."""
     path = config.output / "results.json"
     if exists(path):
-        refuse_another_run(path, plain(asdict(config)), files)
-        return read_results(config.output)
-    train(config)
+        refuse_another_run(path, run_identity(described(config), files))
+    else:
+        train(config)
     return read_results(config.output)
 
 

@@ -3,45 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from data.files.documents import write_json
-from data.files.errors import raise_config_errors
 from data.files.lock import LOCK_NAME, locked
 from data.files.provenance import provenance
 from data.terminal.progress import Progress
+from data.terminal.table import align
 from optimizer.policies.baselines import GreedyPolicy, LocalPolicy, Policy
 from optimizer.policies.mappo import MappoTrainer
+from optimizer.study.config import ParetoConfig
 from optimizer.study.evaluate import Performance, play, summarise
 from optimizer.study.plots import new_figure, save_with_data
-from optimizer.study.resume import refuse_another_run
-from optimizer.study.train import TrainConfig, plain
+from optimizer.study.resume import described, refuse_another_run, run_identity
+from optimizer.study.train import train_in
 from optimizer.world.config import EpisodeConfig
 from optimizer.world.inputs import Loaded, load
-
-BETAS = tuple(round(0.1 * step, 1) for step in range(11))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParetoConfig:
-    """A front.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
-
-    train: TrainConfig
-    """Of the one policy, mappo's; its preference is drawn anew each episode, whatever it says."""
-    betas: tuple[float, ...] = BETAS
-    """Preferences the policy is tested at. Flag --betas."""
-
-    def __post_init__(self) -> None:
-        wrong = [beta for beta in self.betas if not 0 <= beta <= 1]
-        errors = [f"--betas {beta} given, 0 to 1 is allowed" for beta in wrong]
-        raise_config_errors(errors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +54,7 @@ def pareto(config: ParetoConfig) -> ParetoResult:
 def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> ParetoResult:
     started = time.monotonic()
     run = config.train
-    refuse_another_run(run.output / "pareto.json", plain(asdict(config)), loaded.sha256)
+    refuse_another_run(run.output / "pareto.json", run_identity(described(config), loaded.sha256))
     train_seed, test_seed = torch.randint(
         2**31, (2,), generator=torch.Generator().manual_seed(run.seed)
     ).tolist()
@@ -81,31 +62,12 @@ def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> Par
         run.mappo, system=run.system, episode=episode, tasks=loaded.tasks,
         generator=torch.Generator().manual_seed(train_seed),
     )  # fmt: skip
-    trainer.train(
-        checkpoint=run.output / "checkpoints" / f"front-{trainer.digest}.safetensors",
-        log=run.output / "tensorboard" / f"front-{trainer.digest}",
-    )
+    train_in(trainer, run.output, "front")
     policy_path = run.output / "front-policy.safetensors"
-    trainer.network.save(policy_path)
+    trainer.save_policy(policy_path)
 
-    policies: dict[str, Policy] = {
-        "mappo": trainer.policy,
-        "greedy": GreedyPolicy(run.system, loaded.tasks),
-        "local": LocalPolicy(run.system, loaded.tasks),
-    }
-    found: dict[str, dict[float, Performance]] = {name: {} for name in policies}
-    tests = len(config.betas) * len(policies)
-    with Progress("tests at each beta", total=tests, done=0, unit="test") as progress:
-        for beta in config.betas:
-            fixed = replace(run.episode, preference="fixed", beta=beta)
-            for tested, policy in policies.items():
-                scores = play(
-                    policy, system=run.system, episode=fixed, tasks=loaded.tasks, episodes=run.test_episodes,
-                    seed=test_seed,
-                )  # fmt: skip
-                found[tested][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
-                progress.update()
-    written = [policy_path, *_draw(found, run.output / "front", synthetic=loaded.synthetic)]
+    performance = _test(config, loaded, trainer.policy, test_seed)
+    written = [policy_path, *_draw(performance, run.output / "front", synthetic=loaded.synthetic)]
     written.append(run.output / "pareto.json")
     document = {
         "kind": "optimize-pareto",
@@ -113,22 +75,59 @@ def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> Par
         "synthetic": loaded.synthetic,
         "policies": {
             name: {str(beta): asdict(tested) for beta, tested in by_beta.items()}
-            for name, by_beta in found.items()
+            for name, by_beta in performance.items()
         },
         "provenance": provenance(
-            config=plain(asdict(config)), seed=run.seed, data_sha256=loaded.sha256,
+            config=described(config), seed=run.seed, data_sha256=loaded.sha256,
             wall_s=round(time.monotonic() - started, 1),
         ),
     }  # fmt: skip
     write_json(written[-1], document)
-    return ParetoResult(performance=found, synthetic=loaded.synthetic, written=written)
+    return ParetoResult(performance=performance, synthetic=loaded.synthetic, written=written)
 
 
-def _draw(found: dict[str, dict[float, Performance]], stem: Path, *, synthetic: bool) -> list[Path]:
+def _test(
+    config: ParetoConfig, loaded: Loaded, trained: Policy, seed: int
+) -> dict[str, dict[float, Performance]]:
+    """Performance of the trained policy, greedy and local at each beta."""
+    run = config.train
+    policies: dict[str, Policy] = {
+        "mappo": trained,
+        "greedy": GreedyPolicy(run.system, loaded.tasks),
+        "local": LocalPolicy(run.system, loaded.tasks),
+    }
+    performance: dict[str, dict[float, Performance]] = {name: {} for name in policies}
+    tests = len(config.betas) * len(policies)
+    with Progress("tests at each beta", total=tests, done=0, unit="test") as progress:
+        for beta in config.betas:
+            fixed = replace(run.episode, preference="fixed", beta=beta)
+            for tested, policy in policies.items():
+                scores = play(
+                    policy, system=run.system, episode=fixed, tasks=loaded.tasks, episodes=run.test_episodes,
+                    seed=seed,
+                )  # fmt: skip
+                performance[tested][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
+                progress.update()
+    return performance
+
+
+def format_front(performance: Mapping[str, Mapping[float, Performance]]) -> str:
+    """The table `optimize pareto` prints: a line a policy and beta."""
+    rows = [("beta", "t/t_0", "E/E_0", "QoE", "finished", "policy")]
+    for name, by_beta in performance.items():
+        for beta, tested in by_beta.items():
+            rows.append(
+                (f"{beta:g}", f"{tested.latency:.3f}", f"{tested.energy:.4f}", f"{tested.qoe_mean:.3f}",
+                 f"{tested.finished:.1%}", name)
+            )  # fmt: skip
+    return align(rows, left=(0, -1))
+
+
+def _draw(performance: dict[str, dict[float, Performance]], stem: Path, *, synthetic: bool) -> list[Path]:
     figure = new_figure()
     axes = figure.subplots()
     rows = []
-    for name, by_beta in found.items():
+    for name, by_beta in performance.items():
         tested = list(by_beta.values())
         axes.plot(
             [one.latency for one in tested],
@@ -139,7 +138,7 @@ def _draw(found: dict[str, dict[float, Performance]], stem: Path, *, synthetic: 
         )
         for beta, one in by_beta.items():
             rows.append((name, beta, one.latency, one.energy, one.qoe_mean, one.finished))
-    first = next(iter(found.values()))
+    first = next(iter(performance.values()))
     for beta in (min(first), max(first)):
         one = first[beta]
         axes.annotate(

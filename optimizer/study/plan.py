@@ -3,84 +3,27 @@ training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from data.files.errors import ToolkitError, raise_config_errors
-from data.intervals import INTERVAL_ITEMS_MIN
+from data.files.errors import ToolkitError
+from data.settings import named
 from data.terminal.progress import Progress
+from data.terminal.table import align
 from optimizer.bound.step import GRIDS, Step, bracket
+from optimizer.study.config import VARIED, PlanConfig
 from optimizer.study.evaluate import Interval, mean_interval
-from optimizer.world.config import (
-    EpisodeConfig,
-    Inputs,
-    SystemConfig,
-    bound_errors,
-    seed_errors,
-)
+from optimizer.world.config import SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
-from optimizer.world.inputs import (
-    Loaded,
-    k_in_every_map,
-    load,
-    tasks_at,
-)
+from optimizer.world.inputs import Loaded, k_in_every_map, load, tasks_at
 from optimizer.world.tasks import Tasks
 
-VARIED = ("bandwidth", "server", "k-text", "k-image")
+UNITS = {"bandwidth": "Hz", "server": "FLOP/s", "k-text": "symbols", "k-image": "symbols"}
 FACTORS = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
 """Of the configured bandwidth and server clock."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanConfig:
-    """What is asked.
-
-    Raises:
-        ToolkitError: from the constructor, listing every error at once.
-    """
-
-    qoe: float
-    """Sum QoE per step that is wanted, mean over places, fading and queues. Flag --qoe."""
-    vary: tuple[str, ...] | None = None
-    """What is tried at several values, one at a time; None is all of VARIED that the UEs have. Flag
-    --vary."""
-    inputs: Inputs = field(default_factory=Inputs)
-    """Maps, FLOPs files, k."""
-    system: SystemConfig = field(default_factory=SystemConfig)
-    """Table I."""
-    episode: EpisodeConfig = field(default_factory=EpisodeConfig)
-    """UEs and preference."""
-    states: int = 64
-    """Steps of random places, fading and queue lengths the mean is over. Flag --states."""
-    seed: int = 0
-    """They are drawn from it. Flag --seed."""
-
-    def __post_init__(self) -> None:
-        errors = []
-        if not 0 < self.qoe < float("inf"):
-            errors.append(f"--qoe {self.qoe} given, a finite number above 0 is allowed")
-        if self.vary is not None and not set() < set(self.vary) <= set(VARIED):
-            errors.append(
-                f"--vary {','.join(self.vary)} given, one or more of {', '.join(VARIED)} is allowed"
-            )
-        given = self.vary or ()
-        if self.inputs.joint_k and {"k-text", "k-image"} & set(given):
-            errors.append(
-                f"--joint-k given with --vary {','.join(given)}: UEs that choose k are given none, "
-                "--vary bandwidth,server is allowed"
-            )
-        if self.states < INTERVAL_ITEMS_MIN:
-            errors.append(
-                f"--states {self.states} given, at least {INTERVAL_ITEMS_MIN} is allowed: an interval over "
-                "fewer would feign certainty"
-            )
-        errors += bound_errors(self.episode.ues)
-        errors += seed_errors(self.seed)
-        raise_config_errors(errors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +67,9 @@ def plan(config: PlanConfig) -> PlanResult:
     }
     for varied in config.vary or ():
         if varied in without:
-            raise ToolkitError(f"--vary {varied} given, the maps of the UEs (--ues) hold none in common")
+            raise ToolkitError(
+                f"{named('vary')}: {varied} given, the maps of the UEs ({named('mix')}) hold none in common"
+            )
     variants = [
         (varied, *variant)
         for varied in config.vary or VARIED
@@ -137,6 +82,26 @@ def plan(config: PlanConfig) -> PlanResult:
             choices.append(_bracket(config, system, tasks, varied, value))
             progress.update()
     return PlanResult(choices=choices, synthetic=loaded.synthetic)
+
+
+def format_choices(choices: Sequence[Choice], qoe: float) -> str:
+    """The table `optimize plan` prints: a line a value.
+
+    Args:
+        choices: what was tried.
+        qoe: that is wanted.
+    """
+    rows: list[tuple[str, ...]] = [
+        ("varied", "value", "reached", "95 % interval", "bound", "95 % interval", f"QoE {qoe:g}?")
+    ]
+    for choice in choices:
+        ends = (
+            text
+            for side in (choice.reached, choice.bound)
+            for text in (f"{side.value:.3f}", f"{side.low:.3f} to {side.high:.3f}")
+        )
+        rows.append((choice.varied, f"{choice.value:g} {UNITS[choice.varied]}", *ends, choice.verdict(qoe)))
+    return align(rows, left=(0, -1))
 
 
 def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple[float, SystemConfig, Tasks]]:
@@ -162,12 +127,12 @@ def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str
     )
     view = environment.view()
     length = torch.randint(1, config.episode.queue_tasks + 1, (config.states, 1), generator=generator)
-    found = bracket(
+    ends = bracket(
         system,
         tasks,
         Step.known(replace(view.state, queue=length.double().expand_as(view.queue).contiguous())),
         grids=GRIDS[:2],
     )
     return Choice(
-        varied=varied, value=value, reached=mean_interval(found.lower), bound=mean_interval(found.upper)
+        varied=varied, value=value, reached=mean_interval(ends.lower), bound=mean_interval(ends.upper)
     )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from data.files.atomic import atomic_path, write_text
 from data.files.printable import csv_text
 from optimizer.policies.baselines import shown
-from optimizer.policies.mappo import LearningCurve
+from optimizer.policies.learner import LearningCurve
 from optimizer.study.evaluate import Performance
 
 

@@ -19,7 +19,7 @@ from data.files.paths import exists, is_file
 from data.files.schema import from_json, typed
 from data.page.html import check_html, provenance_rows, write_page
 from optimizer.study.evaluate import queues_by_modality
-from optimizer.study.train import describe, read_results
+from optimizer.study.results import describe, read_results
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import (
     KINDS,
@@ -65,31 +65,10 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         if not document["policies"]:
             raise ToolkitError("there is no policy in it")
         config = document["provenance"]["config"]
-        given: dict[str, Any] = {
-            name: Path(value) if isinstance(value, str) else value for name, value in config["inputs"].items()
-        }
-        inputs = Inputs(**given)
+        inputs = from_json(Inputs, config["inputs"])
         system = from_json(SystemConfig, config["system"])
         episode = from_json(EpisodeConfig, config["episode"])
-        maps = typed(document, "accuracy_maps", dict)
-        synthetic = sorted(name for name, found in maps.items() if typed(found, "synthetic", bool))
-        context: dict[str, Any] = {
-            "learners": list(document["learning_curves"]),
-            "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
-            "setting": _typeset(describe(inputs, episode, synthetic=bool(synthetic))),
-            "synthetic": synthetic,
-            "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
-            "policies": _policies(document["policies"]),
-            "bound": None if document["bound"] is None else float(document["bound"]),
-            "shares": any(tested["of_bound"] for tested in document["policies"].values()),
-            "seeds": typed(config, "seeds", int),
-            "test_episodes": typed(config, "test_episodes", int),
-            "modalities": list(dict.fromkeys(episode.mix)),
-            "files": _files(document),
-            "provenance_rows": provenance_rows(document["provenance"]),
-            "system": system,
-            "episode": episode,
-        }
+        context = _context(document, inputs, episode) | {"system": system, "episode": episode}
         data: dict[str, Any] = {
             "policies": [
                 {key: row[key] for key in ("name", "qoe", "of_bound")} for row in context["policies"]
@@ -100,17 +79,11 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             "queues": queues_by_modality(document["policies"], episode.mix),
         }
         json.dumps(data, allow_nan=False)  # a page of nan would show nothing
-        recorded = set(document["provenance"]["data_sha256"].values())
+        checksums = set(document["provenance"]["data_sha256"].values())
     try:
-        copies: dict[str, Any] = {
-            name: copy
-            for name in (f"{modality}_{kind}" for modality in dict.fromkeys(episode.mix) for kind in KINDS)
-            if exists(copy := copy_of(folder, name))
-        }
-        loaded = load(replace(inputs, **copies), system=system, episode=episode)
-        if set(loaded.sha256.values()) != recorded:
-            raise ToolkitError("a map or FLOPs file has changed since the run")
-        data["what_if"] = _what_if(loaded, inputs, system, episode)
+        data["what_if"] = _what_if(
+            _read_again(folder, inputs, system, episode, checksums), inputs, system, episode
+        )
         missing = None
     except ToolkitError as error:
         logger.warning("the what-if panel is left out: %s", error)
@@ -120,6 +93,47 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         title="Offloading policies", missing=missing, what_if=data["what_if"], **context,
     )  # fmt: skip
     return path
+
+
+def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig) -> dict[str, Any]:
+    """What the page's text and tables say."""
+    config = document["provenance"]["config"]
+    maps = typed(dict(document), "accuracy_maps", dict)
+    synthetic = sorted(name for name, described in maps.items() if typed(described, "synthetic", bool))
+    return {
+        "learners": list(document["learning_curves"]),
+        "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
+        "setting": _typeset(describe(inputs, episode, synthetic=bool(synthetic))),
+        "synthetic": synthetic,
+        "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
+        "policies": _policies(document["policies"]),
+        "bound": None if document["bound"] is None else float(document["bound"]),
+        "shares": any(tested["of_bound"] for tested in document["policies"].values()),
+        "seeds": typed(config, "seeds", int),
+        "test_episodes": typed(config, "test_episodes", int),
+        "modalities": list(dict.fromkeys(episode.mix)),
+        "files": _files(document),
+        "provenance_rows": provenance_rows(document["provenance"]),
+    }
+
+
+def _read_again(
+    folder: Path, inputs: Inputs, system: SystemConfig, episode: EpisodeConfig, checksums: set[str]
+) -> Loaded:
+    """The run's maps and FLOPs files: its copies, else the files themselves.
+
+    Raises:
+        ToolkitError: if they cannot be read or are others than they were.
+    """
+    copies: dict[str, Any] = {
+        name: copy
+        for name in (f"{modality}_{kind}" for modality in dict.fromkeys(episode.mix) for kind in KINDS)
+        if exists(copy := copy_of(folder, name))
+    }
+    loaded = load(replace(inputs, **copies), system=system, episode=episode)
+    if set(loaded.sha256.values()) != checksums:
+        raise ToolkitError("a map or FLOPs file has changed since the run")
+    return loaded
 
 
 def _typeset(text: str) -> str:
@@ -139,8 +153,8 @@ def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name, tested in policies.items():
         row: dict[str, Any] = {key: float(tested[key]) for key in numbers}
         for key in ("qoe", "of_bound"):
-            found = tested[key]
-            row[key] = found and {end: float(found[end]) for end in ("value", "low", "high")}
+            interval = tested[key]
+            row[key] = interval and {end: float(interval[end]) for end in ("value", "low", "high")}
         rows.append(row | {"name": str(name), "sees": _typeset(str(tested["sees"]))})
     return sorted(rows, key=lambda row: -row["qoe"]["value"])
 
@@ -157,25 +171,25 @@ def _curves(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mean(values: NDArray[np.float64]) -> dict[str, list[float]]:
     """Mean over the first axis and, of two rows or more, the least and the most: too few for an interval."""
-    found = {"mean": values.mean(axis=0)}
+    lines = {"mean": values.mean(axis=0)}
     if len(values) > 1:
-        found["low"], found["high"] = values.min(axis=0), values.max(axis=0)
+        lines["low"], lines["high"] = values.min(axis=0), values.max(axis=0)
     # six digits are more than a screen shows, and a third of the bytes
-    return {end: [float(f"{value:.6g}") for value in line] for end, line in found.items()}
+    return {end: [float(f"{value:.6g}") for value in line] for end, line in lines.items()}
 
 
 def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What the run says of its maps and FLOPs files, by modality."""
     rows = []
-    for modality, found in document["accuracy_maps"].items():
+    for modality, measured in document["accuracy_maps"].items():
         flops = document["flops"][modality]
         rows.append(
             {
-                "modality": modality, "task": found["task"], "channel": found["channel"],
-                "metric": str(found["metric"]).partition(" ")[0], "synthetic": bool(found["synthetic"]),
-                "model": ", ".join(f"{name} {value}" for name, value in found["model"].items()),
+                "modality": modality, "task": measured["task"], "channel": measured["channel"],
+                "metric": str(measured["metric"]).partition(" ")[0], "synthetic": bool(measured["synthetic"]),
+                "model": ", ".join(f"{name} {value}" for name, value in measured["model"].items()),
                 "flops": typed(flops, "local_flops", float), "decoding": flops["decoding"],
-                "same_model": found["model"] == flops["model"],
+                "same_model": measured["model"] == flops["model"],
             }
         )  # fmt: skip
     return rows
@@ -185,11 +199,14 @@ def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: Epis
     """What physics.js reads: Table I, and each modality's task and map."""
     tasks = {}
     for modality in dict.fromkeys(episode.mix):
-        found, ue = loaded.maps[modality], episode.mix.index(modality)
-        if isinstance(found, BimodalMap):
-            axes, ratio = [found.k_text, found.k_image], found.on_diagonal(found.envelope)
+        accuracy_map, ue = loaded.maps[modality], episode.mix.index(modality)
+        if isinstance(accuracy_map, BimodalMap):
+            axes, ratio = (
+                [accuracy_map.k_text, accuracy_map.k_image],
+                accuracy_map.on_diagonal(accuracy_map.envelope),
+            )
         else:
-            axes, ratio = [found.k], found.envelope
+            axes, ratio = [accuracy_map.k], accuracy_map.envelope
         lengths = token_counts(loaded.flops[modality], modality)
         if len(lengths) > len(axes):  # a VQA map with one axis of k is read at k^I
             axes.insert(0, (inputs.k_text,))
@@ -199,8 +216,8 @@ def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: Epis
             },
             "repeats": episode.repeats(modality),
             "lengths": lengths,
-            "k": choices_of_k(inputs, modality, found)[0],
-            "axes": [*axes, found.snr_db],
+            "k": choices_of_k(inputs, modality, accuracy_map)[0],
+            "axes": [*axes, accuracy_map.snr_db],
             "ratio": ratio.ravel().tolist(),
         }
     return {"system": asdict(system), "tasks": tasks}

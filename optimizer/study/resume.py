@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -15,10 +14,17 @@ from torch import Tensor
 from data.files.documents import read_json
 from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists
+from data.files.runs import Identity
 from data.files.schema import from_json, typed
 from data.files.tensors import read_tensors, require_head, write_tensors
-from optimizer.policies.mappo import LearningCurve
-from optimizer.study.evaluate import Scores
+from data.settings import named
+from optimizer.policies.baselines import BUILT_IN, POLICIES
+from optimizer.policies.learner import LearningCurve
+from optimizer.policies.registry import LEARNERS, USUAL
+from optimizer.policies.scores import Scores
+from optimizer.study.config import ParetoConfig, TrainConfig
+from optimizer.world.config import MODALITIES
+from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
 SEED_SCHEMA = 1
@@ -90,8 +96,8 @@ class SeedResult:
                 raise ToolkitError("it is not of the policies of this run")
             columns = [
                 (name, value)
-                for one in scores.values()
-                for name, value in vars(one).items()
+                for policy in scores.values()
+                for name, value in vars(policy).items()
                 if name != "queue"
             ]
             columns += [] if bound is None else [("bound", bound)]
@@ -99,7 +105,7 @@ class SeedResult:
                 kind = torch.bool if name in _FLAGS else torch.float64
                 if value.shape != (episodes,) or value.dtype != kind:
                     raise ToolkitError(f"{name} is not one number for each of {episodes} episodes")
-            queues = [one.queue for one in scores.values()]
+            queues = [policy.queue for policy in scores.values()]
             if any(queue.dim() != 2 or queue.shape != queues[0].shape for queue in queues):
                 raise ToolkitError("queue is not one number for each step and UE")
             return cls(
@@ -111,23 +117,44 @@ class SeedResult:
             )
 
 
-def run_digest(config: Mapping[str, Any], sha256: Mapping[str, str]) -> str:
-    """Short hash of what decides a run's results: tells one run's seeds from another's.
+def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
+    """A run's config, ready for JSON, with the policies and learners that do not come with the package."""
+    document: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    if isinstance(config, TrainConfig):  # a front has neither
+        policies = [name for name in POLICIES if name not in BUILT_IN]
+        learners = {name: asdict(config.learner(name)) for name in config.learners if name not in USUAL}
+        document |= {"registered_policies": policies} if policies else {}
+        document |= {"registered_learners": learners} if learners else {}
+    return document
+
+
+def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
+    """What decides a run's results.
+
+    The training of DQN and DDQN counts as not there at its defaults: runs of earlier releases have none.
 
     Args:
-        config: the run's, ready for JSON.
+        document: of `described`.
         sha256: of the files it reads, by path.
     """
-    return hashlib.sha256(json.dumps(_identity(config, sha256), sort_keys=True).encode()).hexdigest()[:8]
+    places = ("output", *(f"{modality}_{kind}" for modality in MODALITIES for kind in KINDS))
+    usual = Identity.of({name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}).settings
+    settings = Identity.of(document, places=places, sha256=sha256).settings
+    return Identity(
+        {
+            name: value
+            for name, value in settings.items()
+            if (short := name.removeprefix("train.")) not in usual or usual[short] != value
+        }
+    )
 
 
-def refuse_another_run(path: Path, config: Mapping[str, Any], sha256: Mapping[str, str]) -> None:
+def refuse_another_run(path: Path, identity: Identity) -> None:
     """Refuse to replace the results of another config, or of other files.
 
     Args:
         path: of the results; nothing is refused where there are none.
-        config: this run's, ready for JSON.
-        sha256: of the files it reads, by path.
+        identity: this run's.
 
     Raises:
         ToolkitError: naming what differs, or if the results are damaged.
@@ -137,26 +164,7 @@ def refuse_another_run(path: Path, config: Mapping[str, Any], sha256: Mapping[st
     document = read_json(path)
     with parsing(path):
         source = typed(document, "provenance", dict)
-        theirs = _identity(typed(source, "config", dict), typed(source, "data_sha256", dict))
-    ours = _identity(config, sha256)
-    differing = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    if differing:
-        raise ToolkitError(
-            f"{path}: holds the results of another config, {', '.join(differing)} differ; remove it or give "
-            "another --output"
-        )
-
-
-def _identity(config: Mapping[str, Any], sha256: Mapping[str, str]) -> dict[str, Any]:
-    """What decides a run's results, by dotted name: not where files lie, but what is in them."""
-    found: dict[str, Any] = {"files": sorted(map(str, sha256.values()))}
-
-    def walk(part: Any, name: str) -> None:
-        if isinstance(part, Mapping):
-            for key, inner in part.items():
-                walk(inner, f"{name}.{key}" if name else str(key))
-        elif not name.endswith(("output", "_map", "_flops")):
-            found[name] = json.loads(json.dumps(part))
-
-    walk(config, "")
-    return found
+        stored = run_identity(typed(source, "config", dict), typed(source, "data_sha256", dict))
+    identity.require_same(
+        stored, where=str(path), flag=named("output"), advice="remove it or give another folder"
+    )

@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,26 +14,24 @@ import optimizer
 import optimizer.policies.mappo
 import optimizer.study.figures
 from data.files.errors import ToolkitError
+from data.settings.fields import help_of
 from optimizer.command import SYMBOLS, main, parser, to_config
 from optimizer.policies.baselines import POLICIES, shown
-from optimizer.policies.dqn import DqnConfig
-from optimizer.policies.mappo import MappoConfig
+from optimizer.policies.config import DqnConfig, MappoConfig
+from optimizer.study.config import FiguresConfig, ParetoConfig, PlanConfig, TrainConfig
 from optimizer.study.evaluate import Interval
-from optimizer.study.figures import FiguresConfig
-from optimizer.study.pareto import ParetoConfig
-from optimizer.study.plan import Choice, PlanConfig
-from optimizer.study.train import (
-    TrainConfig,
-    format_table,
-    read_results,
-    train,
-)
+from optimizer.study.plan import Choice
+from optimizer.study.results import format_table, read_results
+from optimizer.study.train import train
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 
 SYNTHETIC = "measured on synthetic data: these figures say nothing about real data"
 QUICK = ("--episodes", "2", "--test-episodes", "16", "--no-bound")
 SUBCOMMANDS = (None, "train", "figures", "pareto", "plan")
-MODULES = sorted(path.stem for path in Path(optimizer.__file__).parent.glob("[a-z]*.py"))
+ROOT = Path(optimizer.__file__).parent
+MODULES = sorted(
+    str(path.relative_to(ROOT).with_suffix("")).replace("/", ".") for path in ROOT.rglob("[a-z]*.py")
+)
 
 
 def run_python(code: str) -> str:
@@ -108,10 +107,10 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
     assert SYNTHETIC in capsys.readouterr().out, "read again, not made"
     assert results.stat().st_mtime_ns == before
     assert main([*call, "--figures", "3", "--beta", "0.4"]) == 2
-    assert "another config, episode.beta differ" in capsys.readouterr().err
+    assert "is of another run: episode.beta was 0.5, is now 0.4; remove it" in capsys.readouterr().err
     make_map(local_accuracy=31.0, local_high=32.0).save(files[0])
     assert main([*call, "--figures", "3"]) == 2
-    assert "another config, files differ" in capsys.readouterr().err
+    assert "is of another run: files was " in capsys.readouterr().err
 
 
 def test_pareto_draws_a_front(files, tmp_path, capsys):
@@ -245,7 +244,7 @@ def test_plan_answers_only_what_its_intervals_tell():
 def test_plan_refuses_states_too_few_for_an_interval(files, capsys):
     flags = ["--text-map", str(files[0]), "--flops", str(files[1])]
     assert main(["plan", *flags, "--qoe", "8", "--states", "15"]) == 2
-    assert "--states 15 given, at least 16 is allowed" in capsys.readouterr().err
+    assert "--states: 15 given, at least 16 is allowed" in capsys.readouterr().err
 
 
 def test_section_iv_is_one_flag(files, tmp_path):
@@ -275,7 +274,7 @@ def test_a_k_that_the_ues_choose_is_not_varied(files, tmp_path, capsys, argument
         flags += ["--output", str(tmp_path / "out")]
     assert main([*arguments, *flags]) == 2
     error = capsys.readouterr().err
-    assert "--joint-k given with" in error
+    assert "--joint-k: given with" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
@@ -285,7 +284,7 @@ def test_plan_checks_its_seed(files, capsys, seed):
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--ues", "text:1", "--qoe", "1"]
     assert main(["plan", *flags, "--seed", seed]) == 2
     assert capsys.readouterr().err == (
-        f"optimize plan: error: --seed {seed} given, 0 to 2^63 - 1 is allowed\n"
+        f"optimize plan: error: --seed: {seed} given, 0 to 9223372036854775807 is allowed\n"
     )
 
 
@@ -318,6 +317,40 @@ def test_whose_files_are_given_decides_the_default_mix(files):
     both = parser().parse_args(["--text-map", str(files[0]), "--vqa-map", str(files[0])])
     assert to_config(both).episode.mix == ("text", "image", "vqa", "vqa")
     assert to_config(parser().parse_args(["--ues", "3"])).episode.mix == ("text",) * 3
+
+
+def test_every_setting_is_a_key_of_the_config_file_and_a_flag_counts_more(tmp_path, capsys):
+    for name in ("train", "figures", "pareto", "plan"):
+        flags = ["--qoe", "3"] if name == "plan" else []
+        with pytest.raises(SystemExit) as stop:
+            main([name, *flags, "--print-config"])
+        assert stop.value.code == 0
+        (tmp_path / "printed.yaml").write_text(capsys.readouterr().out)
+        again = to_config(parser(name).parse_args(["--config", str(tmp_path / "printed.yaml")]))
+        assert again == to_config(parser(name).parse_args(flags))
+    (tmp_path / "run.yaml").write_text(
+        "system: {remote_clock_hz: 2e9}\nepisode: {queue_tasks: 5, mix: 'image:2', beta: 0.25}\n"
+        "mappo: {clip: 0.2, episodes: 9}\ndqn: {memory: 1000}\ninputs: {k_text: 8}\n"
+    )
+    config = to_config(parser("train").parse_args(["--config", str(tmp_path / "run.yaml"), "--beta", "0.75"]))
+    assert config == TrainConfig(
+        inputs=Inputs(k_text=8), system=SystemConfig(remote_clock_hz=2e9),
+        episode=EpisodeConfig(queue_tasks=5, mix=("image",) * 2, beta=0.75),
+        mappo=MappoConfig(clip=0.2, episodes=9), dqn=DqnConfig(double=False, memory=1000),
+    )  # fmt: skip
+
+
+def test_mistakes_of_file_and_flags_are_told_together(tmp_path, capsys):
+    path = tmp_path / "run.yaml"
+    path.write_text("episode: {bet: 2, steps: 5}\nmappo: {clip: -1}\n")
+    assert main(["train", "--config", str(path), "--seeds", "0"]) == 2
+    error = capsys.readouterr().err
+    for part in (
+        f"{path}: episode.bet: no such setting; near: episode.beta", f"{path}: mappo.clip: -1.0 given",
+        "--seeds: 0 given", f"{path}: episode.steps: 5 given, at least queue_tasks 10",
+    ):  # fmt: skip
+        assert part in error, part
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)
@@ -360,31 +393,31 @@ def test_help_states_the_defaults_it_cannot_import():
     assert f"(default: {MappoConfig().episodes})" in " ".join(parser("train").format_help().split())
     assert to_config(parser("train").parse_args([])).mappo == MappoConfig()
     full = TrainConfig()
-    options = parser("train").parse_args([])
-    assert (options.learners, options.seeds, options.test_episodes) == (
-        full.learners, full.seeds, full.test_episodes,
-    )  # fmt: skip
-    plan = parser("plan").parse_args(["--qoe", "1"])
-    assert (plan.vary, plan.states) == (PlanConfig(qoe=1.0).vary, PlanConfig(qoe=1.0).states)
-    assert parser("figures").parse_args([]).figures == FiguresConfig(train=full).figures
+    assert to_config(parser("train").parse_args([])) == full
+    assert to_config(parser("plan").parse_args(["--qoe", "1"])) == PlanConfig(qoe=1.0)
+    assert to_config(parser("figures").parse_args([])) == FiguresConfig(train=full)
+    short = to_config(parser().parse_args([]))
+    assert (short.learners, short.seeds, short.mappo.episodes) == (("mappo",), 1, 200)
+    front = to_config(parser("pareto").parse_args([]))
+    assert front == ParetoConfig(train=replace(full, learners=("mappo",), output=Path("runs/pareto")))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--beta", "nan"], "--beta"),
-        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--test-episodes 1 given"),
-        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--bandwidth-hz -1.0 given"),
-        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--beta 1.5 given"),
+        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--test-episodes: 1 given"),
+        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--bandwidth-hz: -1.0 given"),
+        (["--beta", "1.5", "--bandwidth-hz", "-1", "--test-episodes", "1"], "--beta: 1.5 given"),
         (
             ["--seeds", "3", "--test-episodes", "5"],
-            "--test-episodes 5 given with --seeds 3, 16",
+            "--test-episodes: 5 given, at least 16 is allowed",
         ),
-        (["--seed", "-1"], "--seed -1 given"),
-        (["--seed", "99999999999999999999999"], "--seed 99999999999999999999999 given"),
-        (["--noise-dbm-hz", "9999"], "--noise-dbm-hz 9999.0 given, -250 to 0 dBm/Hz is allowed"),
-        (["--noise-dbm-hz", "-9999"], "--noise-dbm-hz -9999.0 given"),
-        (["--bandwidth-hz", "1e-300"], "--bandwidth-hz 1e-300 given, 1 to 1e+12 Hz is allowed"),
+        (["--seed", "-1"], "--seed: -1 given"),
+        (["--seed", "99999999999999999999999"], "--seed: 99999999999999999999999 given"),
+        (["--noise-dbm-hz", "9999"], "--noise-dbm-hz: 9999.0 given, -250 to 0 is allowed"),
+        (["--noise-dbm-hz", "-9999"], "--noise-dbm-hz: -9999.0 given"),
+        (["--bandwidth-hz", "1e-300"], "--bandwidth-hz: 1e-300 given, 1 to 1e+12 is allowed"),
         (["--ues", "0"], "--ues"),
         (["--csi", "perfect"], "--csi"),
         (["--csi", "statistical"], "fading twice"),
@@ -395,15 +428,15 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--ues", "sound:2"], "--ues"),
         (["--ues", "text:20000000"], "at most 1000 UEs are allowed"),
         (["--ues", "text:600,text:600"], "at most 1000 UEs are allowed"),
-        (["--ues", "text:200"], "--ues with 200 UEs given, at most 128 are allowed of MAPPO with 128 copies"),
-        (["--learners", "ppo"], "--learners ppo given"),
+        (["--ues", "text:200"], "--ues: 200 UEs given, at most 128 are allowed of MAPPO with 128 copies"),
+        (["--learners", "ppo"], "--learners: ppo given"),
         (
             ["--learners", "mappo,mappo"],
-            "--learners mappo,mappo given, each of mappo, ddqn, dqn is allowed once",
+            "--learners: mappo,mappo given, each of mappo, ddqn, dqn is allowed once",
         ),
         (
             ["--test-episodes", "15"],
-            "--test-episodes 15 given, at least 16 is allowed: an interval over fewer",
+            "--test-episodes: 15 given, at least 16 is allowed: an interval over fewer",
         ),
         (["--text-map", "x" * 300], "x: File name too long"),
         (["--output", "x" * 300], "File name too long"),
@@ -455,7 +488,7 @@ def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, 
         (["--preference", "dynamic", "--beta", "0.3"], "--beta given: --preference dynamic does not"),
         (
             ["plan", "--qoe", "1", "--vary", "k-image"],
-            "--vary k-image given, the maps of the UEs (--ues) hold",
+            "--vary: k-image given, the maps of the UEs (--ues) hold",
         ),
         (["train", "--ues", "text:1", "--k-image", "8"], "--k-image given: only image and vqa UEs"),
         (
@@ -525,19 +558,21 @@ def test_an_output_that_cannot_be_written_is_found_before_training(files, tmp_pa
 def test_configs_list_all_their_errors():
     with pytest.raises(ToolkitError) as caught:
         SystemConfig(bandwidth_hz=0.0, power_min_dbm=30.0, radius_min_m=1.0, noise_dbm_hz=float("nan"))
-    for part in ("--bandwidth-hz 0.0", "power_min_dbm 30.0", "radius_min_m 1.0", "--noise-dbm-hz nan"):
+    for part in ("bandwidth_hz: 0.0", "power_min_dbm: 30.0", "radius_min_m: 1.0", "noise_dbm_hz: nan"):
         assert part in str(caught.value)
-    with pytest.raises(ToolkitError, match=r"power_max_dbm 5000\.0 given, -100 to 100 dBm is allowed"):
+    with pytest.raises(ToolkitError, match=r"power_max_dbm: 5000\.0 given, -100 to 100 is allowed"):
         SystemConfig(power_max_dbm=5000.0)
     with pytest.raises(ToolkitError, match=r"discount.*gae_lambda|learning_rate") as caught:
         MappoConfig(discount=1.5, gae_lambda=0.0, learning_rate=0.0)
-    assert all(name in str(caught.value) for name in ("discount 1.5", "gae_lambda 0.0", "learning_rate 0.0"))
-    with pytest.raises(ToolkitError, match="steps 5"):
+    assert all(
+        name in str(caught.value) for name in ("discount: 1.5", "gae_lambda: 0.0", "learning_rate: 0.0")
+    )
+    with pytest.raises(ToolkitError, match="steps: 5"):
         EpisodeConfig(steps=5)
-    with pytest.raises(ToolkitError, match="--ues with 1001 UEs given, at most 1000 are allowed"):
+    with pytest.raises(ToolkitError, match="mix: 1001 UEs given, at most 1000 are allowed"):
         EpisodeConfig(mix=("text",) * 1001)
     for config in (MappoConfig, DqnConfig):
-        with pytest.raises(ToolkitError, match=r"learning_rate 1e\+308 given, above 0 up to 1 is allowed"):
+        with pytest.raises(ToolkitError, match=r"learning_rate: 1e\+308 given, above 0 up to 1 is allowed"):
             config(learning_rate=1e308, **({"double": True} if config is DqnConfig else {}))
 
 
@@ -552,7 +587,7 @@ def test_more_ues_than_can_be_bounded_are_refused_before_anything_is_written(fil
         PlanConfig(inputs=inputs, episode=crowd["episode"], qoe=1.0)
     assert not crowd["output"].exists()
     TrainConfig(**crowd, mappo=MappoConfig(copies=64))  # fewer copies pay for more UEs
-    done = train(TrainConfig(**crowd, learners=(), bound=False, seeds=1, test_episodes=4))
+    done = train(TrainConfig(**crowd, learners=(), bound=False, seeds=1, test_episodes=16))
     assert set(done.performance) == set(POLICIES) - {"central", "exhaustive"}
 
 
@@ -563,7 +598,7 @@ def test_results_are_written_whatever_the_bound_is(files, tmp_path, horizon, lat
         inputs=Inputs(text_map=files[0], text_flops=files[1]),
         system=SystemConfig(latency_max_s=latency_max_s),
         episode=EpisodeConfig(mix=("text",) * 2, **horizon),
-        mappo=MappoConfig(episodes=2, copies=2), seeds=1, test_episodes=4, output=tmp_path / "out",
+        mappo=MappoConfig(episodes=2, copies=2), seeds=1, test_episodes=16, output=tmp_path / "out",
     )  # fmt: skip
     done = train(config)
     written = json.loads((tmp_path / "out" / "results.json").read_text())
@@ -584,11 +619,8 @@ def test_results_are_written_whatever_the_bound_is(files, tmp_path, horizon, lat
      FiguresConfig],
 )  # fmt: skip
 def test_every_field_has_a_docstring(config):
-    source = Path(sys.modules[config.__module__].__file__).read_text().split(f"class {config.__name__}:")[1]
-    lines = source.splitlines()
     for name in config.__dataclass_fields__:
-        index = next(i for i, line in enumerate(lines) if line.startswith(f"    {name}:"))
-        assert lines[index + 1].startswith('    """'), name
+        assert help_of(config, name), name
 
 
 def test_table_one_is_in_the_configs():
@@ -608,7 +640,7 @@ def test_table_one_is_in_the_configs():
 
 
 def test_optimizer_never_imports_the_codecs():
-    imports = "; ".join(f"import optimizer.{name}" for name in MODULES if name not in ("__init__", "views"))
+    imports = "; ".join(f"import optimizer.{name}" for name in MODULES if name != "world.gym")
     loaded = run_python(f"import sys; {imports}; print(*sys.modules)").split()
     assert "optimizer.policies.mappo" in loaded
     assert not {"timm", "transformers", "torchvision"} & {name.split(".")[0] for name in loaded}

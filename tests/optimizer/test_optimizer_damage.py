@@ -24,9 +24,10 @@ from data.files.documents import LARGEST_JSON
 from data.files.errors import ToolkitError
 from data.files.tensors import LARGEST_TENSORS
 from optimizer.command import main
-from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.config import MappoConfig
+from optimizer.policies.mappo import MappoTrainer
 from optimizer.policies.networks import ActorCritic, LearnedPolicy
-from optimizer.study.train import read_results
+from optimizer.study.results import read_results
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import OBSERVATION_SIZE

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from optimizer.policies.dqn import DqnConfig, DqnTrainer
-from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.config import DqnConfig, MappoConfig
+from optimizer.policies.dqn import DqnTrainer
+from optimizer.policies.mappo import MappoTrainer
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
 

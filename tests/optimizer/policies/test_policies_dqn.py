@@ -5,12 +5,8 @@ import torch
 
 from data.files.errors import ToolkitError
 from optimizer.policies.baselines import POLICIES
-from optimizer.policies.dqn import (
-    DqnConfig,
-    DqnTrainer,
-    Levels,
-    exploration_entropy,
-)
+from optimizer.policies.config import DqnConfig
+from optimizer.policies.dqn import DqnTrainer, Levels, exploration_entropy
 from optimizer.study.evaluate import play
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.view import OBSERVATION_SIZE
@@ -96,11 +92,11 @@ def test_training_repeats_from_its_seed(make_tasks):
 def test_configs_list_all_their_errors():
     with pytest.raises(ToolkitError) as caught:
         DqnConfig(double=True, episodes=0, discount=2.0, levels=1)
-    assert all(part in str(caught.value) for part in ("--episodes 0", "discount 2.0", "levels 1"))
+    assert all(part in str(caught.value) for part in ("episodes: 0", "discount: 2.0", "levels: 1"))
 
 
 def test_a_memory_of_less_than_a_batch_would_learn_nothing():
-    with pytest.raises(ToolkitError, match="memory 10 given, at least batch 512 is allowed"):
+    with pytest.raises(ToolkitError, match="memory: 10 given, at least batch 512 is allowed"):
         DqnConfig(double=True, memory=10)
 
 
@@ -112,7 +108,7 @@ def test_more_than_there_is_room_for_leaves_the_last(make_tasks):
             observation=observation, action=rows, reward=rows.float(), following=observation,
             goes_on=rows > 0,
         )  # fmt: skip
-    columns = learner._memory._columns
+    columns = learner._memory.columns
     assert sorted(columns["action"].tolist()) == [6, 7, 8, 9]
     assert torch.equal(columns["action"].float(), columns["reward"])
     assert torch.equal(columns["action"].float(), columns["observation"][:, 0])

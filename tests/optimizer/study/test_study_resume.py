@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from support.full_disk import files_limited_to
 from support.mutations import damaged_bytes, damaged_documents, outcome
 
-import data.files.documents
-import optimizer.policies.networks
+import data.files.atomic
+import data.files.tensors
 import optimizer.study.plots
 import optimizer.study.train
-from data.files import documents as artifacts
+from data.files import atomic
 from optimizer.command import main, parser
 from optimizer.policies.baselines import POLICIES
 from optimizer.study.evaluate import summarise
@@ -48,7 +48,7 @@ def test_a_killed_run_redoes_its_unfinished_seed_alone(flags, tmp_path, monkeypa
     left = [killed / ".results.json.x.deepsc.part", killed / "checkpoints" / ".seed-1.y.deepsc.part"]
     for path in left:  # of a process that was killed, where this one was interrupted
         path.touch()
-    artifacts._swept.clear()
+    atomic._swept.clear()
     first, second = dict.fromkeys(played)
     played[:] = [0] * 100  # never at the count that kills
     assert main(["train", *flags, "--output", str(killed)]) == 0
@@ -58,7 +58,7 @@ def test_a_killed_run_redoes_its_unfinished_seed_alone(flags, tmp_path, monkeypa
     ours, theirs = (json.loads((folder / "results.json").read_text()) for folder in (killed, whole))
     for name in ("policies", "bound", "learning_curves", "other_learning_curves"):
         assert ours[name] == theirs[name]
-    assert len(list((killed / "tensorboard").iterdir())) == 2
+    assert len(list((killed / "tensorboard").iterdir())) == 2 * 2, "one of each learner and seed"
 
 
 def test_another_runs_folder_is_refused(flags, files, tmp_path, capsys):
@@ -67,7 +67,10 @@ def test_another_runs_folder_is_refused(flags, files, tmp_path, capsys):
     assert main(call) == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     assert main([*call, "--beta", "0.3", "--seeds", "1"]) == 2
-    assert "holds the results of another config, episode.beta, seeds differ" in capsys.readouterr().err
+    assert (
+        "is of another run: episode.beta was 0.5, is now 0.3; seeds was 2, is now 1"
+        in capsys.readouterr().err
+    )
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
     out.rename(tmp_path / "moved")
     call[-1] = str(tmp_path / "moved")
@@ -77,7 +80,7 @@ def test_another_runs_folder_is_refused(flags, files, tmp_path, capsys):
     files[0].write_text(json.dumps(document))
     capsys.readouterr()
     assert main(call) == 2
-    assert "another config, files differ" in capsys.readouterr().err
+    assert "is of another run: files was " in capsys.readouterr().err
 
 
 def contents(folder):
@@ -105,7 +108,7 @@ def test_on_a_full_disk_the_old_results_survive_and_the_run_goes_on(flags, tmp_p
             next(out.glob(f"{full}*")).unlink()
         before = contents(out)
         with monkeypatch.context() as patch:
-            for module in (data.files.documents, optimizer.policies.networks, optimizer.study.plots):
+            for module in (data.files.atomic, data.files.tensors, optimizer.study.plots):
                 patch.setattr(module, "atomic_path", without_room)
             capsys.readouterr()
             assert main(call) == 2, full
@@ -124,13 +127,14 @@ def test_on_a_full_disk_the_old_results_survive_and_the_run_goes_on(flags, tmp_p
 
 
 def test_pareto_keeps_to_its_own_folder(flags, tmp_path, capsys):
-    assert parser("pareto").parse_args([]).output != parser("train").parse_args([]).output
+    assert "runs/pareto" in parser("pareto").format_help()
+    assert "runs/pareto" not in parser("train").format_help()
     out = tmp_path / "out"
     call = ["pareto", *flags[:6], "--episodes", "1", "--test-episodes", "16", "--output", str(out), "--betas"]
     assert main([*call, "0,1"]) == 0
     assert main([*call, "0,1"]) == 0
     assert main([*call, "0,0.5"]) == 2
-    assert "another config, betas differ" in capsys.readouterr().err
+    assert "is of another run: betas was " in capsys.readouterr().err
 
 
 def test_a_seed_that_is_damaged(flags, tmp_path):

@@ -1,0 +1,103 @@
+"""Settings of the learners' training. Free of torch: --help is quick."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from typing_extensions import override
+
+from data.settings import Flag, Problem, Range, Settings
+
+PLAYS_MAX = 2**21
+"""Most plays of a step for MAPPO's baselines, copies * UEs^2: 128 UEs in 128 copies, some 40 CPU s a training
+episode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnerConfig(Settings):
+    """What the training of every learner has; a learner of one's own may derive its config from it."""
+
+    episodes: Annotated[int, Range(1), Flag(metavar="N")] = 1000
+    """Training episodes, one MAPPO update after each. Table I."""
+    copies: Annotated[int, Range(1)] = 128
+    """Independent copies of each training episode, played at once; the updates learn from all of them."""
+    learning_rate: Annotated[float, Range(above=0, most=1)] = 1e-3
+    """Adam's."""
+    discount: Annotated[float, Range(above=0, most=1)] = 0.95
+    """gamma of eq. (15). Table I."""
+    hidden: Annotated[int, Range(1)] = 64
+    """Width of the hidden layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappoConfig(LearnerConfig):
+    """Training of MAPPO: Table I, and usual practice where it is silent."""
+
+    learning_rate: Annotated[float, Range(above=0, most=1)] = 3e-3
+    """Adam's, falling to 0 over the training. Table I prints 2e-7, with which the weights do not move."""
+    batch_steps: Annotated[int, Range(1)] = 512
+    """Environment steps in one minibatch. Table I's "batch step" is 256, of one copy."""
+    epochs: Annotated[int, Range(1)] = 4
+    """Passes over an episode's experience per update."""
+    gae_lambda: Annotated[float, Range(above=0, most=1)] = 0.98
+    """lambda of eq. (23). Table I."""
+    clip: Annotated[float, Range(above=0)] = 0.3
+    """delta of eq. (25). Table I."""
+    critic_weight: Annotated[float, Range(0)] = 0.5
+    """c^CR of eq. (27). Table I."""
+    entropy_weight: Annotated[float, Range(0)] = 0.005
+    """c^E of eq. (27). Table I."""
+    gradient_norm_max: Annotated[float, Range(above=0)] = 0.5
+    """Gradients longer than this are shortened to it."""
+    learn_clock: bool = False
+    """f is an action, as in section IV. It moves a UE's local QoE by a few hundredths, far below the noise
+    of the sum reward, and drifts; else the closed form is taken, which no action beats."""
+    learn_power: bool = False
+    """p is an action, as in section IV. It touches no other UE, so that once (12) has granted a UE its band
+    the best p is a look-up in its own map; else that is taken."""
+
+    def too_many(self, ues: int) -> Iterator[Problem]:
+        """What is wrong with a training of so many UEs: for the baselines each step is played once more for
+        every UE, on all UEs."""
+        plays = self.copies * ues**2
+        if plays > PLAYS_MAX:
+            yield Problem(
+                "episode.mix",
+                f"{ues} UEs given, at most {math.isqrt(PLAYS_MAX // self.copies)} are allowed of MAPPO with "
+                f"{self.copies} copies: a training episode costs by the square of the UEs, here about "
+                f"{plays * 20 * 1e-6:,.0f} CPU s; train without mappo, or with fewer UEs or copies",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DqnConfig(LearnerConfig):
+    """Training of DQN and DDQN. The paper gives none of it but gamma."""
+
+    double: bool
+    """Double DQN: the online network chooses the next action, the target network values it."""
+    learning_rate: Annotated[float, Range(above=0, most=1)] = 5e-4
+    """Adam's."""
+    batch: Annotated[int, Range(1)] = 512
+    """Experiences of one UE in one update."""
+    updates: Annotated[int, Range(1)] = 4
+    """Updates after every step."""
+    memory: Annotated[int, Range(1)] = 100_000
+    """Experiences of one UE that are remembered."""
+    explore_share: Annotated[float, Range(above=0)] = 0.5
+    """Share of the training over which the share of random actions falls from 1 to `explore_min`."""
+    explore_min: Annotated[float, Range(above=0, most=1)] = 0.05
+    """Share of random actions that remains."""
+    target_updates: Annotated[int, Range(1)] = 200
+    """Updates between two copies of the online network to the target network."""
+    levels: Annotated[int, Range(2)] = 5
+    """Powers, equal in dBm, and clocks."""
+    requests: Annotated[int, Range(1)] = 3
+    """Bandwidth requests b-hat, ln 3 apart."""
+
+    @override
+    def problems(self) -> Iterator[Problem]:
+        if self.memory < self.batch:
+            yield Problem("memory", f"{self.memory} given, at least batch {self.batch} is allowed")

@@ -1,0 +1,173 @@
+"""The results of `optimize train`: document, table, CSV; written, and read again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from data.files.atomic import write_text
+from data.files.documents import read_document, write_json
+from data.files.errors import parsing
+from data.files.printable import csv_text
+from data.files.provenance import provenance
+from data.files.schema import from_json, typed
+from data.terminal.table import align
+from optimizer.policies.baselines import shown
+from optimizer.policies.learner import LearningCurve
+from optimizer.study.config import TrainConfig
+from optimizer.study.evaluate import Performance
+from optimizer.study.resume import described
+from optimizer.world.config import EpisodeConfig, Inputs
+from optimizer.world.inputs import Loaded
+
+KIND = "optimize-results"
+SCHEMA_VERSION = 2
+
+
+def write_results(
+    config: TrainConfig,
+    loaded: Loaded,
+    performance: Mapping[str, Performance],
+    bound: float | None,
+    curves: Mapping[str, Sequence[LearningCurve]],
+    wall_s: float,
+) -> list[Path]:
+    """Write results.json, results.csv and the learners' plot.
+
+    Args:
+        config: of the run; its `output` is the folder.
+        loaded: the files it read.
+        performance: by policy.
+        bound: mean certified bound.
+        curves: of every learner's seeds.
+        wall_s: seconds it took.
+
+    Returns:
+        What is written.
+    """
+    setting = describe(config.inputs, config.episode, synthetic=loaded.synthetic)
+    document = {
+        "kind": KIND,
+        "schema_version": SCHEMA_VERSION,
+        "synthetic": loaded.synthetic,
+        "bound": bound,
+        "policies": {name: asdict(tested) for name, tested in performance.items()},
+        "learning_curves": {name: asdict(seeds[0]) for name, seeds in curves.items()},
+        "other_learning_curves": {
+            name: [asdict(curve) for curve in seeds[1:]] for name, seeds in curves.items()
+        },
+        "accuracy_maps": {
+            modality: {
+                name: getattr(measured, name) for name in ("task", "channel", "metric", "model", "synthetic")
+            }
+            for modality, measured in loaded.maps.items()
+        },
+        "flops": {
+            modality: {name: getattr(counted, name) for name in ("model", "decoding", "local_flops", "k")}
+            for modality, counted in loaded.flops.items()
+        },
+        "provenance": provenance(
+            config=described(config), seed=config.seed, data_sha256=loaded.sha256, wall_s=round(wall_s, 1)
+        ),
+    }
+    csv_path, results = config.output / "results.csv", config.output / "results.json"
+    written = [csv_path, results]
+    write_text(csv_path, results_csv(performance, synthetic=loaded.synthetic))
+    if curves:
+        from optimizer.study.plots import plot_learning_curve  # matplotlib takes a second
+
+        written.append(config.output / "learning_curve.png")
+        first = {name: seeds[0] for name, seeds in curves.items()}
+        plot_learning_curve(written[-1], first, performance, bound, title=setting)
+    write_json(results, document)
+    return written
+
+
+def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: bool) -> str:
+    """The setting in a line."""
+    counts = ", ".join(f"{episode.mix.count(modality)} {modality}" for modality in dict.fromkeys(episode.mix))
+    beta = {
+        "fixed": f"beta {episode.beta:g}", "dynamic": "beta^d of the battery", "drawn": "beta drawn",
+    }[episode.preference]  # fmt: skip
+    channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
+    k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
+    maps = "; synthetic maps" if synthetic else ""
+    return f"{episode.ues} UEs ({counts}); {k}; {beta}; a UE's channel is {channel}{maps}"
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The results document of a run's folder.
+
+    Raises:
+        ToolkitError: if it is missing, damaged or foreign.
+    """
+    path = folder / "results.json"
+    document = read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
+    number: Any = float | None
+    with parsing(path):
+        for tested in typed(document, "policies", dict).values():
+            from_json(Performance, tested)
+        others = document.get("other_learning_curves", {})
+        for curve in typed(document, "learning_curves", dict).values():
+            from_json(LearningCurve, curve)
+        for curve in itertools.chain.from_iterable(others.values()):
+            from_json(LearningCurve, curve)
+        typed(typed(document, "provenance", dict), "config", dict)
+        typed(document, "bound", number)
+    return document
+
+
+def results_csv(performance: Mapping[str, Performance], *, synthetic: bool) -> str:
+    """One line a policy, intervals spread over three columns.
+
+    Args:
+        performance: by policy.
+        synthetic: whether any map was measured on generated data, the last column.
+    """
+    rows = []
+    for name, tested in performance.items():
+        row: dict[str, Any] = {"policy": name}
+        for key, value in asdict(tested).items():
+            if key == "queue":
+                continue
+            row |= (
+                {f"{key}_{end}": number for end, number in value.items()}
+                if isinstance(value, dict)
+                else {key: value}
+            )
+        rows.append(row | {"synthetic": int(synthetic)})
+    head = list(rows[0])
+    return csv_text((head, *([row.get(name, "") for name in head] for row in rows)))
+
+
+def format_table(performance: Mapping[str, Performance], bound: float | None) -> str:
+    """The table `optimize` prints: a line a policy, best QoE first."""
+    rows: list[tuple[str, ...]] = [
+        ("policy", "QoE", "95 % interval", "mean", "of bound", "finished", "steps", "offloaded", "(11b)",
+         "(11g)",
+         "(11h)", "sees")
+    ]  # fmt: skip
+    for name, tested in sorted(performance.items(), key=lambda item: -item[1].qoe.value):
+        rows.append(
+            (
+                shown(name),
+                f"{tested.qoe.value:.3f}",
+                f"{tested.qoe.low:.3f} to {tested.qoe.high:.3f}",
+                f"{tested.qoe_mean:.3f}",
+                "-" if tested.of_bound is None else f"{tested.of_bound.value:.1%}",
+                f"{tested.finished:.1%}",
+                f"{tested.steps:.1f}",
+                f"{tested.offloaded:.1%}",
+                f"{tested.violates_accuracy:.1%}",
+                f"{tested.violates_latency:.1%}",
+                f"{tested.violates_battery:.1%}",
+                tested.sees,
+            )
+        )
+    if bound is not None:
+        share = "100.0%" if bound else "-"  # of 0 there is none
+        rows.insert(1, ("bound", "", "", f"{bound:.3f}", share, *[""] * 6, "the future"))
+    return align(rows, left=(0, -1))
