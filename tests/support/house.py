@@ -95,14 +95,20 @@ def room_imports(package: str) -> Graph:
     return rooms
 
 
+def reached(graph: Graph) -> dict[str, set[str]]:
+    """What each name leads to, through others or not."""
+    ways: dict[str, set[str]] = {}
+    for start in graph:
+        ways[start], ahead = set(), list(graph[start])
+        while ahead:
+            if (name := ahead.pop()) not in ways[start]:
+                ways[start].add(name)
+                ahead += graph.get(name, ())
+    return ways
+
+
 def circles(graph: Graph) -> list[list[str]]:
     """Modules that import each other, directly or through others, together; tidy graphs have none."""
-    reached: dict[str, set[str]] = {}
-    for start in graph:
-        reached[start], ahead = set(), list(graph[start])
-        while ahead:
-            if (name := ahead.pop()) not in reached[start]:
-                reached[start].add(name)
-                ahead += graph.get(name, ())
-    together = {frozenset(other for other in reached[name] if name in reached[other]) for name in graph}
+    ways = reached(graph)
+    together = {frozenset(other for other in ways[name] if name in ways[other]) for name in graph}
     return sorted(sorted(circle) for circle in together if circle)
