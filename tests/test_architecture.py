@@ -6,6 +6,7 @@ the imports inside a package. `--help`, and reading a result file, load no torch
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from support.house import (
     room_imports,
     tree,
 )
+from support.house_picture import PICTURE, svg
 
 # What a package may import of the others: `data.*` is every room, `accuracy_maps` its face alone.
 ALLOWED = {
@@ -37,13 +39,13 @@ ALLOWED = {
 }  # fmt: skip
 # The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.
 FLOORS = {
-    "data": "files < terminal < settings < batching, download, intervals, page, splits"
-    " < images, text < questions",
-    "deepsc": "link < codec < modality < train, digital < text, image < vqa < command",
-    "accuracy_maps": "envelope < grid < map < bimodal < show < sweep < command",
-    "profiling": "units, flops_file, tables < closed < counted, plot < timed, modalities < config, profile"
+    "data": "files, version, moved, neighbours, intervals, batching, splits < terminal"
+    " < settings, page, download, reading < text, images < questions",
+    "deepsc": "link, codec < config < modality < checkpoint, digital < train, text, image < vqa, command",
+    "accuracy_maps": "channels, envelope, start < grid < map < bimodal < show < sweep < command",
+    "profiling": "units, flops_file, tables < closed < counted, modalities, plot < timed < config, profile"
     " < report < command",
-    "optimizer": "world < bound, unread < policies < study < command",
+    "optimizer": "world < bound < policies < study < unread < command",
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
 HEAVY_FOR_HELP = {"torch", "transformers", "timm", "matplotlib", "tensorboard", "yaml", "scipy", "sklearn"}
@@ -80,8 +82,12 @@ def test_no_module_imports_itself_through_others() -> None:
 
 
 def test_a_folder_is_taken_in_at_a_glance() -> None:
-    sizes = Counter(name.rpartition(".")[0] for name in modules())
-    assert {name: size for name, size in sizes.items() if name and size > MOST_MODULES} == {}
+    sizes = Counter(path.parent for path in modules().values() if path.name != "__init__.py")
+    assert {path: size for path, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def test_the_picture_of_the_house_is_of_these_imports() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == svg(), "cd tests && python -m support.house_picture"
 
 
 def test_files_and_functions_are_short() -> None:
@@ -104,6 +110,27 @@ def test_a_package_says_what_lives_there_and_shows_it(folder: str) -> None:
     missing = [name for name in package.__all__ if not hasattr(package, name)]
     assert missing == []
     assert set(package.__all__) <= set(dir(package))
+
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("walk", re.findall(r"^## (.*)$", PAGE, re.MULTILINE))
+def test_a_walk_leads_from_file_to_file(walk: str) -> None:
+    """An earlier file of the walk imports each file, or the step says that it is found by name."""
+    section = PAGE.partition(f"## {walk}\n")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. `([\w/]+)\.py`: (.*)$", section, re.MULTILINE)
+    assert 10 <= len(steps) < 15
+    names = [path.replace("/", ".") for path, _ in steps]
+    assert [name for name in names if name not in modules()] == []
+    astray = [
+        name
+        for at, (name, (_, text)) in enumerate(zip(names, steps, strict=True))
+        if at
+        and "found by name" not in text
+        and not any(name in {before, *module_imports()[before]} for before in names[:at])
+    ]
+    assert astray == []
 
 
 def test_no_other_code_folder() -> None:
