@@ -27,6 +27,7 @@ from data.images.load import LARGEST_IMAGE, read_image
 from data.questions.load import LARGEST_QUESTIONS, load_vqa
 from data.text.parallel import LARGEST_TEXT, load_parallel
 from data.text.tokenizer import JointBPE, load_tokenizer
+from deepsc.codec.base import Codec
 from deepsc.codec.checkpoint import Checkpoint, from_pretrained, load_state, save_state
 from deepsc.text.model import TextCodec, collate
 from optimizer.command import main as optimize
@@ -137,7 +138,7 @@ def _encode(_: Path, checkpoint: Checkpoint) -> None:
         assert torch.isfinite(checkpoint.codec.encode(batch.source, batch.mask)).all()
 
 
-def _stepped(folder: Path) -> tuple[torch.nn.Module, torch.optim.AdamW]:
+def _stepped(folder: Path) -> tuple[Codec, torch.optim.AdamW]:
     """The codec in a folder, and its optimizer with moments."""
     codec = copy.deepcopy(from_pretrained(folder).codec)
     optimizer = torch.optim.AdamW(codec.parameters())
@@ -145,8 +146,8 @@ def _stepped(folder: Path) -> tuple[torch.nn.Module, torch.optim.AdamW]:
     return codec, optimizer
 
 
-def _step(codec: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    sum(parameter.sum() for parameter in codec.parameters()).backward()
+def _step(codec: Codec, optimizer: torch.optim.Optimizer) -> None:
+    torch.stack([parameter.sum() for parameter in codec.parameters()]).sum().backward()
     optimizer.step()
 
 
@@ -209,7 +210,8 @@ def _look_up(folder: Path, found: AccuracyMap | BimodalMap) -> None:
     assert load_map(again).to_document() == found.to_document()
     found.save_csv(again.with_suffix(".csv"))
     ks = [axis[0] for name, axis in zip(found.axis_names, found.axes, strict=True) if name.startswith("k")]
-    assert np.all(np.isfinite(found.lookup(*ks, [-np.inf, 3.0, np.inf])))
+    look_up: Callable[..., Any] = found.lookup
+    assert np.all(np.isfinite(look_up(*ks, [-np.inf, 3.0, np.inf])))
 
 
 def _serve_cell(_: Path, cell: Cell) -> None:
