@@ -1,70 +1,143 @@
-"""Data flows one way: data -> deepsc -> accuracy_maps, profiling -> optimizer (docs/decisions.md).
+"""The house: what may import what, how large a room may be, and what a package shows.
 
-And `--help`, and reading a result file, load no torch.
+Data flows one way, data -> deepsc -> accuracy_maps, profiling -> optimizer (docs/architecture.md), and so do
+the imports inside a package. `--help`, and reading a result file, load no torch.
 """
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter
 
 import pytest
+from support.house import (
+    PACKAGES,
+    ROOT,
+    circles,
+    folders,
+    import_statements,
+    module_imports,
+    modules,
+    room,
+    room_imports,
+    tree,
+)
+from support.house_picture import PICTURE, svg
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = {"data", "deepsc", "accuracy_maps", "profiling", "optimizer"}
-# What a package's modules may import of the others, at the top or inside functions.
+# What a package may import of the others: `data.*` is every room, `accuracy_maps` its face alone.
 ALLOWED = {
     "data": set(),
-    "deepsc": {"data"},
-    "accuracy_maps": {"data", "deepsc"},
-    "profiling": {"data", "deepsc"},
+    "deepsc": {"data.*"},
+    "accuracy_maps": {"data.*", "deepsc.*"},
+    "profiling": {"data.*", "deepsc.*"},
     "optimizer": {
-        "data.files",
-        "data.settings",
-        "data.terminal",
-        "data.page",
-        "data.intervals",
-        "data.version",
-        "accuracy_maps",
-        "profiling.flops_file",
+        "data.files", "data.settings", "data.terminal", "data.page", "data.intervals", "data.version",
+        "accuracy_maps", "accuracy_maps.map", "accuracy_maps.bimodal", "profiling.flops_file",
     },
+}  # fmt: skip
+# The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.
+FLOORS = {
+    "data": "files, version, moved, neighbours, intervals, batching, splits < terminal"
+    " < settings, page, download, reading < text, images < questions",
+    "deepsc": "link, codec < config < modality < checkpoint, digital < train, text, image < vqa, command",
+    "accuracy_maps": "channels, envelope, start < grid < map < bimodal < show < sweep < command",
+    "profiling": "units, flops_file, tables < closed < counted, modalities, plot < timed < config, profile"
+    " < report < command",
+    "optimizer": "world < bound < policies < study < unread < command",
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
+HEAVY_FOR_HELP = {"torch", "transformers", "timm", "matplotlib", "tensorboard", "yaml", "scipy", "sklearn"}
+MOST_MODULES, MOST_LINES, MOST_LINES_OF_A_FUNCTION = 12, 400, 60
 
 
-def imports(package: str) -> Iterator[tuple[Path, str]]:
-    """Every module that a package's files import, with the file."""
-    for path in sorted((ROOT / package).glob("**/*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                yield from ((path, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path}: imports are absolute here"
-                assert node.module is not None
-                yield path, node.module
-
-
-@pytest.mark.parametrize("package", sorted(PACKAGES))
+@pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_imports_only_what_lies_before_it(package: str) -> None:
-    found = list(imports(package))
-    assert found
-    for path, module in found:
-        top = module.split(".")[0]
-        if top in PACKAGES - {package}:
-            # "data", "deepsc" and subpackages stand for all their modules, the others for themselves.
-            known = {module, module.rpartition(".")[0], top} & ALLOWED[package]
-            assert known, f"{path} imports {module}"
-        if package == "optimizer":
-            assert top not in HEAVY_FOR_THE_OPTIMIZER, f"{path} imports {module}"
+    inside = {name for name in modules() if name.split(".")[0] == package}
+    foreign = {(name, target) for name in inside for target in module_imports()[name] - inside}
+    refused = [
+        (name, target)
+        for name, target in sorted(foreign)
+        if not {room(target), f"{target.split('.')[0]}.*"} & ALLOWED[package]
+    ]
+    assert not refused, refused
+    if package == "optimizer":
+        libraries = {module.split(".")[0] for name in inside for module, _ in import_statements(name)}
+        assert not libraries & HEAVY_FOR_THE_OPTIMIZER
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_room_imports_from_lower_floors_alone(package: str) -> None:
+    floors = [names.split(", ") for names in FLOORS[package].split(" < ")]
+    floor = {f"{package}.{name}": at for at, names in enumerate(floors) for name in names}
+    imports = room_imports(package)
+    assert set(floor) == set(imports), "FLOORS holds every room once"
+    upward = [(name, other) for name in imports for other in imports[name] if floor[other] >= floor[name]]
+    assert not upward, upward
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    assert not circles(module_imports()), circles(module_imports())
+
+
+def test_a_folder_is_taken_in_at_a_glance() -> None:
+    sizes = Counter(path.parent for path in modules().values() if path.name != "__init__.py")
+    assert {path: size for path, size in sizes.items() if size > MOST_MODULES} == {}
+
+
+def test_the_picture_of_the_house_is_of_these_imports() -> None:
+    assert PICTURE.read_text(encoding="utf-8") == svg(), "cd tests && python -m support.house_picture"
+
+
+def test_files_and_functions_are_short() -> None:
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    long = [(name, count) for name, count in lines.items() if count > MOST_LINES]
+    for name, path in modules().items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                count = (node.end_lineno or 0) - node.lineno + 1
+                if count > MOST_LINES_OF_A_FUNCTION:
+                    long.append((f"{name}.{node.name}", count))
+    assert not long, long
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_a_package_says_what_lives_there_and_shows_it(folder: str) -> None:
+    package = importlib.import_module(folder)
+    assert package.__doc__
+    assert package.__all__
+    missing = [name for name in package.__all__ if not hasattr(package, name)]
+    assert missing == []
+    assert set(package.__all__) <= set(dir(package))
+
+
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("walk", re.findall(r"^## (.*)$", PAGE, re.MULTILINE))
+def test_a_walk_leads_from_file_to_file(walk: str) -> None:
+    """An earlier file of the walk imports each file, or the step says that it is found by name."""
+    section = PAGE.partition(f"## {walk}\n")[2].partition("\n## ")[0]
+    steps = re.findall(r"^\d+\. `([\w/]+)\.py`: (.*)$", section, re.MULTILINE)
+    assert 10 <= len(steps) < 15
+    names = [path.replace("/", ".") for path, _ in steps]
+    assert [name for name in names if name not in modules()] == []
+    astray = [
+        name
+        for at, (name, (_, text)) in enumerate(zip(names, steps, strict=True))
+        if at
+        and "found by name" not in text
+        and not any(name in {before, *module_imports()[before]} for before in names[:at])
+    ]
+    assert astray == []
 
 
 def test_no_other_code_folder() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "*.py"], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout.split()
-    folders = {Path(name).parts[0] for name in listed}
-    assert folders <= PACKAGES | {"tests", "benchmarks"}
+    assert {name.split("/")[0] for name in listed} <= {*PACKAGES, "tests", "benchmarks"}
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -74,10 +147,16 @@ def loaded_after(statement: str) -> set[str]:
     return {name.split(".")[0] for name in run.stdout.splitlines()[-1].split()}
 
 
-@pytest.mark.parametrize("package", sorted(PACKAGES - {"data"}))
-def test_help_is_quick_because_it_loads_nothing_heavy(package: str) -> None:
-    statement = f"from {package}.command import main\ntry:\n    main(['--help'])\nexcept SystemExit: pass"
-    assert not loaded_after(statement) & {"torch", "transformers", "timm", "matplotlib", "tensorboard"}
+@pytest.mark.parametrize("flags", ["--help", "--version"])
+@pytest.mark.parametrize("package", [package for package in PACKAGES if package != "data"])
+def test_help_is_quick_because_it_loads_nothing_heavy(package: str, flags: str) -> None:
+    statement = f"from {package}.command import main\ntry:\n    main([{flags!r}])\nexcept SystemExit: pass"
+    assert not loaded_after(statement) & HEAVY_FOR_HELP
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_importing_a_package_loads_nothing_heavy(package: str) -> None:
+    assert not loaded_after(f"import {package}\ndir({package})") & HEAVY_FOR_HELP
 
 
 def test_reading_a_map_or_flops_file_loads_no_torch() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.house import PACKAGES, ROOT, modules
 
 import accuracy_maps.command
 import deepsc.command
@@ -18,9 +19,7 @@ import optimizer.command
 import profiling.command
 from deepsc.modality import modality_names
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = ("data", "deepsc", "accuracy_maps", "profiling", "optimizer")
-SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).glob("*.py"))]
+SOURCES = list(modules().values())
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOREIGN_FLAGS = {
     "--strict", "--multi_gpu", "--num_processes", "--nproc-per-node", "--head", "--address", "--check",

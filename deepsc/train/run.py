@@ -281,7 +281,7 @@ def _claim_output(
         )
     document = {**may_lack, **read_config(output)}
     if document.get("init_from") in starts:
-        fields = fields | {"init_from": document["init_from"]}
+        fields = {**fields, "init_from": document["init_from"]}
     stored = Identity.of({name: value for name, value in document.items() if name in fields})
     if changed := Identity.of(fields).differences(stored):
         details = "; ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())

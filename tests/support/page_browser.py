@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -35,7 +35,9 @@ def browser() -> Iterator[Browser]:
 class Visit:
     """A page opened offline, with everything it asked for or complained of."""
 
-    def __init__(self, browser: Browser, path: Path, *, width: int = 1280, scheme: str = "light") -> None:
+    def __init__(
+        self, browser: Browser, path: Path, *, width: int = 1280, scheme: Literal["light", "dark"] = "light"
+    ) -> None:
         self.complaints: list[str] = []
         context = browser.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
@@ -64,7 +66,7 @@ class Visit:
 
     def value(self, name: str) -> float:
         """A read-out with all its digits."""
-        return float(self.page.locator(f"#{name}").get_attribute("data-value"))
+        return float(self.page.locator(f"#{name}").get_attribute("data-value") or "nan")
 
     def tiles_fill_their_rows(self) -> bool:
         """No read-out stands alone in a row that has room for more."""
