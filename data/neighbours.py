@@ -3,11 +3,13 @@
 Each of them executes this file when it is imported, by its path: the name `data` may be a stranger's.
 """
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+HOUSE = Path(__file__).parents[1]
 PACKAGES = ("data", "deepsc", "accuracy_maps", "profiling", "optimizer")
 COMMANDS = ("train-deepsc", "build-accuracy-map", "profile-flops", "optimize")
 
@@ -30,8 +32,9 @@ def refuse_strangers() -> None:
     Raises:
         ImportError: if there is one; a command exits with status 2.
     """
+    beside = os.listdir(HOUSE)
     for package in PACKAGES:
-        if file := stranger(package):
+        if package in beside and (file := stranger(package)):
             line = f"{file}: hides the package {package} of deepsc-toolkit; rename or move it"
             command = Path(sys.argv[0]).stem if sys.argv else ""
             if command in COMMANDS:

@@ -13,5 +13,5 @@ from pathlib import Path
 import lazy_loader as lazy
 
 NEIGHBOURS = Path(__file__).parents[1] / "data" / "neighbours.py"
-exec(NEIGHBOURS.read_text("utf-8"), {})  # not by name: `data` may be somebody else's
+exec(NEIGHBOURS.read_text("utf-8"), {"__file__": NEIGHBOURS})  # `data` may be somebody else's
 __getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

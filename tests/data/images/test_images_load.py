@@ -236,7 +236,7 @@ def test_all_bad_images_are_listed_before_anything_else(
     assert message.startswith("folder: 3 of 51 images are bad: ")
     for part in (
         "cut.jpg: cannot be read (image file is truncated", "link.png: cannot be read (no such file)",
-        "text.png: cannot be read (cannot identify image file)", "--skip-bad",
+        "text.png: cannot be read (cannot identify image file)", "give skip_bad",
     ):  # fmt: skip
         assert part in message
     caplog.clear()
