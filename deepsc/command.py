@@ -12,6 +12,7 @@ from typing import Any
 
 from data.files.errors import raise_config_errors
 from data.settings import (
+    Layer,
     Parser,
     add_config_flags,
     add_flags,
@@ -88,7 +89,8 @@ def config_from_args(args: argparse.Namespace, above: Mapping[str, Any] | None =
 
     Args:
         args: what `build_parser` returned for it.
-        above: settings that count more, nested as in a file of --config.
+        above: settings that count more, nested as in a file of --config; those that the modality lacks are
+            passed over.
 
     Raises:
         ToolkitError: listing what is wrong.
@@ -112,7 +114,9 @@ def config_from_args(args: argparse.Namespace, above: Mapping[str, Any] | None =
     for dataset, names in kind.corpus_config.own_files.items():
         if any(corpus.get(name) is not None for name in names):
             below["corpus"] = {"dataset": dataset}
-    made: RunConfig = from_args(config, args, below, above=over, chosen={"modality": kind.name})
+    made: RunConfig = from_args(
+        config, args, below, above=Layer(over, unknown=True), chosen={"modality": kind.name}
+    )
     return made
 
 
