@@ -39,13 +39,14 @@ ALLOWED = {
 }  # fmt: skip
 # The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.
 FLOORS = {
-    "data": "files, version, moved, neighbours, intervals, batching, splits < terminal"
+    "data": "version, moved, neighbours, files, intervals, batching, splits < terminal"
     " < settings, page, download, reading < text, images < questions",
-    "deepsc": "link, codec < config < modality < checkpoint, digital < train, text, image < vqa, command",
-    "accuracy_maps": "channels, envelope, start < grid < map < bimodal < show < sweep < command",
-    "profiling": "units, flops_file, tables < closed < counted, modalities, plot < timed < config, profile"
-    " < report < command",
-    "optimizer": "world < bound < policies < study < unread < command",
+    "deepsc": "version, link, codec < config < modality < checkpoint, digital < train, text, image"
+    " < vqa, command",
+    "accuracy_maps": "version, channels, envelope, start < grid < map < bimodal < show < sweep < command",
+    "profiling": "version, units, flops_file, tables < closed < counted, modalities, plot < timed"
+    " < config, profile < report < command",
+    "optimizer": "version, world < bound < policies < study < unread < command",
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
 HEAVY_FOR_HELP = {"torch", "transformers", "timm", "matplotlib", "tensorboard", "yaml", "scipy", "sklearn"}

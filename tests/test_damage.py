@@ -25,6 +25,8 @@ HEADS = {"checkpoint's weights": "metrics", "training state": "position"}
 """Where the metadata of a file of tensors hold a JSON document, if not in `head`."""
 
 
+TIMESFORMER = {"model_type": "timesformer", "image_size": 8, "patch_size": 4, "hidden_size": 8,
+               "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}  # fmt: skip
 Make = Callable[[str], tuple[Reader, Path]]
 
 
@@ -137,6 +139,10 @@ def test_huge_files(make: Make, name: str) -> None:
                 {"num_attention_heads": 0}, {"num_attention_heads": 3}, {"hidden_act": "explode"},
                 {"vocab_size": -1}, {"vocab_size": float("nan")},
             )
+        ),
+        *(
+            ("transformers config", TIMESFORMER | changes)
+            for changes in ({"image_size": "wide"}, {"image_size": [1, 2, 3]}, {"num_channels": -1})
         ),
         *(
             ("policy", changes)
