@@ -111,7 +111,7 @@ class Sweep:
 
     def _take_baseline(self, config: MapConfig) -> None:
         """k, SNRs and channel are those of the config, or of the map beside."""
-        from deepsc.digital.channel_code import channel_code
+        from deepsc.digital.codes import channel_code
         from deepsc.link.channel import Channel
 
         if self.test.digital is None:

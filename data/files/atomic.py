@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from data.files.errors import ToolkitError
+from data.files.paths import exists
 from data.files.printable import is_text
 
 try:
@@ -69,7 +70,7 @@ def _temporary(path: Path) -> tuple[int, str]:
     """Make a temporary file and lock it, so that others can tell that its writer lives."""
     while True:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
-        if _lock(handle) and os.path.exists(name):
+        if _lock(handle) and exists(name):
             return handle, name
         os.close(handle)  # another process took it for a dead one's before it was locked
 

@@ -1,5 +1,6 @@
 from .baseline import Digital
-from .channel_code import ChannelCode, channel_code
+from .channel_code import ChannelCode
+from .codes import channel_code
 from .images import image_versions
 from .text import TextSource, code_names
 

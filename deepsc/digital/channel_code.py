@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
-
-from data.files.errors import ToolkitError
-from deepsc.codec.config import CHANNEL_CODES
 
 Bits = NDArray[np.int64]
 Array = NDArray[np.float64]
@@ -81,20 +77,3 @@ def mean_over(values: Array, uses: Bits) -> Array:
         return values[:, 0]
     inside = np.arange(values.shape[1]) < uses[:, None]
     return np.asarray(np.where(inside, values, 0).sum(axis=1) / uses)
-
-
-def channel_code(name: str) -> ChannelCode:
-    """A channel code by its name.
-
-    Raises:
-        ToolkitError: if there is none of this name, or Sionna is missing for "ldpc".
-    """
-    made: dict[str, Any] = {"capacity": Capacity, "finite": Finite}
-    if name == "ldpc":
-        from deepsc.digital.ldpc import LDPC
-
-        return LDPC()
-    if name not in made:
-        raise ToolkitError(f"--code: {name!r} given, allowed: {', '.join(CHANNEL_CODES)}")
-    code: ChannelCode = made[name]()
-    return code

@@ -18,10 +18,6 @@ from deepsc.image.config import (
 from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from data.images.sets import ImageSplit
     from deepsc.codec.base import Codec
     from deepsc.digital import Digital
     from deepsc.image.evaluate import ImageEvaluator
@@ -62,10 +58,7 @@ class ImageModality(Modality[ImageRunConfig]):
         options: Mapping[str, Any],
     ) -> TestData:
         """Test images, and the gallery where the document's task is "retrieve"."""
-        import numpy as np
-
         from data.images.load import load_images
-        from data.images.sets import ImageSplit
         from deepsc.image.evaluate import (
             GALLERY_IMAGES,
             ImageEvaluator,
@@ -93,30 +86,9 @@ class ImageModality(Modality[ImageRunConfig]):
             return ImageEvaluator(checkpoint.codec, split, channel=channel)
 
         def digital(checkpoint: Checkpoint, channel: Channel, code: str) -> Digital:
-            from deepsc.digital import Digital, channel_code, image_versions
-            from deepsc.image.pixels import shrunk
+            from deepsc.image.separate import separate_images
 
-            assert isinstance(checkpoint.codec.config, ImageCodecConfig)
-            size = checkpoint.codec.config.image_size
-            # Photographs are coded at the size that the codec sends; whole, they would need more symbols.
-            seen = ImageSplit(
-                images=[shrunk(image, image_size=size) for image in split.images], labels=split.labels
-            )
-            local = evaluate(checkpoint, None)
-
-            def answers(images: ImageSplit) -> NDArray[np.int64]:
-                return local.on(images).measure(k=0, snr_db=0.0, seed=0)[0]
-
-            bits, versions = image_versions(seen)
-            grey = [np.full_like(image, 128) for image in seen.images]
-            return Digital(
-                bits=bits,
-                counts=np.stack([answers(version) for version in versions], axis=1),
-                nothing=answers(ImageSplit(images=grey, labels=split.labels)),
-                tokens=np.full(len(split), checkpoint.codec.config.tokens),
-                channel=channel,
-                code=channel_code(code),
-            )
+            return separate_images(checkpoint, split, evaluate(checkpoint, None), channel=channel, code=code)
 
         return TestData(
             dataset=Dataset.of(images),

@@ -53,8 +53,6 @@ class TextModality(Modality[TextRunConfig]):
         options: Mapping[str, Any],
     ) -> TestData:
         """Test pairs; option "beams" is the width of the search, "bleu_tokenize" sacreBLEU's tokenizer."""
-        import numpy as np
-
         from deepsc.digital.text import code_names
         from deepsc.text.bleu_tokenizer import USUAL, choose_tokenizer
         from deepsc.text.evaluate import text_evaluator
@@ -80,31 +78,11 @@ class TextModality(Modality[TextRunConfig]):
             )
 
         def digital(checkpoint: Checkpoint, channel: Channel, code: str) -> Digital:
-            from data.text.tokenizer import encode_within
-            from deepsc.digital import Digital, TextSource, channel_code
-            from deepsc.text.evaluate import BleuStatistics
+            from deepsc.text.separate import separate_text
 
-            config, tokenizer = checkpoint.codec.config, checkpoint.tokenizer
-            assert isinstance(config, TextCodecConfig)
-            assert tokenizer is not None
-            sources = [source for source, _ in pairs]
-            ids = encode_within(tokenizer, sources, max_length=config.max_length)
-            coder = TextSource(
-                [source for source, _ in corpus.train],
-                tokenizer,
-                vocab_size=config.vocab_size,
-                max_length=config.max_length,
-            )
-            bits, shares = coder.sizes(sources)
             counts, _ = evaluator(checkpoint, None).measure(k=0, snr_db=0.0, seed=0)
-            return Digital(
-                bits=bits[:, None],
-                counts=counts[:, None],
-                nothing=BleuStatistics([""] * len(pairs), references, tokenize=tokenize).counts,
-                tokens=np.array([len(row) for row in ids]),
-                channel=channel,
-                code=channel_code(code),
-                figures={f"share coded by {name}": share for name, share in shares.items()},
+            return separate_text(
+                checkpoint, pairs, counts, train=corpus.train, tokenize=tokenize, channel=channel, code=code
             )
 
         return TestData(

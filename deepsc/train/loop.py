@@ -151,41 +151,21 @@ def train(
     Raises:
         ToolkitError: if the loss or its gradient is not finite, or the state cannot be read.
     """
-    _keep_freed_memory()
-    device = next(codec.parameters()).device
-    if device.type == "cpu":
-        _attend_by_plain_products(codec)
-    optimizer = torch.optim.AdamW(
-        codec.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
-    )
-    position: dict[str, Any] = {"epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1}
-    if resume and exists(output / "state.safetensors"):
-        position = load_state(output, codec, optimizer)
-        if is_over(config, position):
-            return position
-        logger.info("resumed at epoch %d, batch %d", position["epoch"], position["batch"])
+    run = _Run(codec=codec, config=config, output=output, processes=processes)
+    position = run.position
+    if resume and run.resume() and is_over(config, position):
+        return position
     processes.agree_on(codec)
     batches = lru_cache(maxsize=2)(batches)  # each epoch is dealt once; workers may be an epoch ahead
-    run = _Run(
-        codec=codec,
-        config=config,
-        optimizer=optimizer,
-        output=output,
-        processes=processes,
-        device=device,
-        position=position,
-        total_steps=config.epochs * len(batches(0)),
-        record=Record(output / "tensorboard", done=position["step"]) if processes.writes else None,
-    )
+    run.start(total_steps=config.epochs * len(batches(0)))
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     stream = batches_from(
         batches,
         epoch=position["epoch"],
         batch=position["batch"],
         epochs=config.epochs,
-        workers=workers_for(device, sharing=processes.count),
+        workers=workers_for(run.device, sharing=processes.count),
     )
-    codec.train()
     with Progress(
         f"training {output}",
         total=run.total_steps,
@@ -209,19 +189,44 @@ class _Run:
 
     codec: Codec
     config: TrainConfig
-    optimizer: torch.optim.AdamW
     output: Path
     processes: Processes
-    device: torch.device
-    position: dict[str, Any]
-    """Where the run stands, changed in place."""
-    total_steps: int
-    record: Record | None
+    total_steps: int = 0
+    record: Record | None = None
     """None: another process writes."""
 
     def __post_init__(self) -> None:
+        _keep_freed_memory()
+        self.device = next(self.codec.parameters()).device
+        if self.device.type == "cpu":
+            _attend_by_plain_products(self.codec)
+        self.optimizer = torch.optim.AdamW(
+            self.codec.parameters(),
+            lr=self.config.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=self.config.weight_decay,
+        )
+        self.position: dict[str, Any] = {
+            "epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1,
+        }  # fmt: skip
+        """Where the run stands, changed in place."""
         helps = _bf16_helps(self.codec, self.device)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=helps)
+
+    def resume(self) -> bool:
+        """Go on where the saved state stands; False where there is none."""
+        if not exists(self.output / "state.safetensors"):
+            return False
+        self.position.update(load_state(self.output, self.codec, self.optimizer))
+        logger.info("resumed at epoch %d, batch %d", self.position["epoch"], self.position["batch"])
+        return True
+
+    def start(self, *, total_steps: int) -> None:
+        """Get ready for the first step of so many in all."""
+        self.total_steps = total_steps
+        if self.processes.writes:
+            self.record = Record(self.output / "tensorboard", done=self.position["step"])
+        self.codec.train()
 
     def step(self, batch: Batch, progress: Progress) -> None:
         """Take one step."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from torch import Tensor
 from data.files.atomic import remove_unfinished
 from data.files.errors import ToolkitError, parsing
 from data.files.lock import LOCK_NAME, locked
-from data.files.paths import exists
+from data.files.paths import exists, is_folder
 from data.files.provenance import provenance, sha256_of
 from data.files.runs import Identity
 from data.settings import named
@@ -34,7 +33,7 @@ from deepsc.checkpoint import (
 from deepsc.codec.base import Codec
 from deepsc.codec.device import device_name
 from deepsc.config import RunConfig
-from deepsc.modality import modality
+from deepsc.modality import Material, modality
 from deepsc.train.loop import train
 from deepsc.train.principal import principal_start
 from deepsc.train.processes import Processes, join
@@ -76,17 +75,7 @@ def _train_codec(
     logger.info("reading the data")
     material = kind.material(config, initial)
     start = _start(config, initial, material.weights_file)
-    fields = {
-        "modality": config.modality,
-        "task": config.task,
-        "dataset": material.dataset.name,
-        "synthetic": material.dataset.synthetic,
-        "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
-        "codec": material.codec_config.to_dict(),
-        "training": config.training.to_dict(),
-        "init_from": start[0],
-        **material.description,
-    }
+    fields = _description(config, material, start[0])
     logger.info("preparing the batches")
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
@@ -129,6 +118,21 @@ def _train_codec(
         )
         processes.wait()  # until the first has written
         return from_pretrained(output, device=device)
+
+
+def _description(config: RunConfig, material: Material, start: str | None) -> dict[str, Any]:
+    """What config.json says of a run, its provenance aside."""
+    return {
+        "modality": config.modality,
+        "task": config.task,
+        "dataset": material.dataset.name,
+        "synthetic": material.dataset.synthetic,
+        "corpus": dataclasses.asdict(config.corpus) | {"data_dir": None},
+        "codec": material.codec_config.to_dict(),
+        "training": config.training.to_dict(),
+        "init_from": start,
+        **material.description,
+    }
 
 
 @contextmanager
@@ -199,7 +203,7 @@ def _require_folder(output: Path) -> None:
         ToolkitError: if it is a file, or lies below one.
     """
     for path in (output, *output.parents):
-        if os.path.exists(path) and not os.path.isdir(path):  # unlike Path's, they raise nothing
+        if exists(path) and not is_folder(path):
             raise ToolkitError(
                 f"{named('output')}: {output} given, but {path} is a file; a folder is allowed"
             )

@@ -1,0 +1,51 @@
+"""Images by separate source and channel coding: their digital baseline."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.images.sets import ImageSplit
+from deepsc.digital import Digital, channel_code, image_versions
+from deepsc.image.config import ImageCodecConfig
+from deepsc.image.evaluate import ImageEvaluator
+from deepsc.image.pixels import shrunk
+from deepsc.link.channel import Channel
+from deepsc.modality import Checkpoint
+
+
+def separate_images(
+    checkpoint: Checkpoint, split: ImageSplit, local: ImageEvaluator, *, channel: Channel, code: str
+) -> Digital:
+    """The baseline on test images; see `deepsc.digital`.
+
+    Args:
+        checkpoint: the local model, whose tokens make the number of channel uses.
+        split: test images.
+        local: measures the local model on them.
+        channel: the uplink.
+        code: name of the channel code.
+
+    Raises:
+        ToolkitError: if there is no such code, or its packages are missing.
+    """
+    config = checkpoint.codec.config
+    assert isinstance(config, ImageCodecConfig)
+    # Photographs are coded at the size that the codec sends; whole, they would need more symbols.
+    sent = ImageSplit(
+        images=[shrunk(image, image_size=config.image_size) for image in split.images], labels=split.labels
+    )
+
+    def answers(images: ImageSplit) -> NDArray[np.int64]:
+        return local.on(images).measure(k=0, snr_db=0.0, seed=0)[0]
+
+    bits, versions = image_versions(sent)
+    grey = [np.full_like(image, 128) for image in sent.images]
+    return Digital(
+        bits=bits,
+        counts=np.stack([answers(version) for version in versions], axis=1),
+        nothing=answers(ImageSplit(images=grey, labels=split.labels)),
+        tokens=np.full(len(split), config.tokens),
+        channel=channel,
+        code=channel_code(code),
+    )
