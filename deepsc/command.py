@@ -97,8 +97,7 @@ def config_from_args(args: argparse.Namespace, above: Mapping[str, Any] | None =
     """
     kind = modality(args.modality)
     config: type[RunConfig] = kind.run_config
-    layers = [*layers_of(args, "modality"), *([above] if above else [])]
-    asked = merge(*layers)
+    asked = merge(*layers_of(args, "modality"), above or {})
     over = dict(above or {})
     if _is_local(asked):
         over["training"] = {**over.get("training", {}), "channel": None}

@@ -91,7 +91,7 @@ def _train_codec(
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
     with _alone(output, processes, device, wait_s):
-        _claim_output(output, fields, starts=start, may_lack=dict(material.description), resume=config.resume)
+        _claim_output(output, fields, starts=start, may_lack=material.description, resume=config.resume)
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
@@ -257,7 +257,7 @@ def _claim_output(
     fields: Mapping[str, Any],
     *,
     starts: Sequence[str | None],
-    may_lack: dict[str, Any],
+    may_lack: Mapping[str, Any],
     resume: bool,
 ) -> None:
     """Make sure that `output` is free, or holds this very run and is to be resumed.
@@ -279,9 +279,9 @@ def _claim_output(
             f"{named('output')}: {output} holds a run already; give {named('resume')} to go on, or another "
             "folder"
         )
-    document = may_lack | read_config(output)
+    document = {**may_lack, **read_config(output)}
     if document.get("init_from") in starts:
-        fields = fields | {"init_from": document["init_from"]}
+        fields = {**fields, "init_from": document["init_from"]}
     stored = Identity.of({name: value for name, value in document.items() if name in fields})
     if changed := Identity.of(fields).differences(stored):
         details = "; ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
