@@ -80,7 +80,7 @@ def _train_codec(
     batches, validation = material.batches(), material.validation()
     output = Path(config.output)
     with _alone(output, processes, device, wait_s):
-        _claim_output(output, fields, starts=start, may_lack=dict(material.description), resume=config.resume)
+        _claim_output(output, fields, starts=start, may_lack=material.description, resume=config.resume)
         processes.wait()  # until everyone has seen the output as it was
         if processes.writes:
             remove_unfinished(output)
@@ -261,7 +261,7 @@ def _claim_output(
     fields: Mapping[str, Any],
     *,
     starts: Sequence[str | None],
-    may_lack: dict[str, Any],
+    may_lack: Mapping[str, Any],
     resume: bool,
 ) -> None:
     """Make sure that `output` is free, or holds this very run and is to be resumed.
