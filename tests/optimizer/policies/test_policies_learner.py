@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 import optimizer
 from data.files.errors import ToolkitError
+from data.files.tensors import read_tensors, write_tensors
 from optimizer.policies import baselines, registry
 from optimizer.policies.baselines import POLICIES, LocalPolicy
 from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig
@@ -207,3 +208,27 @@ def test_what_would_hold_for_no_learner_is_refused():
     with pytest.raises(ToolkitError, match=r"ddqn\.double: False given, True is allowed"):
         TrainConfig(ddqn=DqnConfig(double=False))
     assert Path(TrainConfig().output) == Path("runs/optimize")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"memory.reward": 1}, {"memory.action": 10**6}, {"memory.goes_on": None}, {"target.0.bias": None},
+     {"head": {"memory": [0, 10**9]}}, {"head": {"memory": [-1, 5]}}, {"head": {"updated": "many"}}],
+    ids=str,
+)  # fmt: skip
+def test_a_dqn_checkpoint_that_is_damaged_is_refused(make_tasks, tmp_path, change):
+    tasks, path = make_tasks(), tmp_path / "checkpoint.safetensors"
+    learner("ddqn", tasks).save(path)
+    tensors, head = read_tensors(path)
+    for name, value in change.items():
+        if name == "head":
+            head |= value
+        elif value is None:
+            del tensors[name]
+        elif name == "memory.action":
+            tensors[name][3] = value
+        else:
+            tensors[name] = tensors[name][:value].clone()
+    write_tensors(path, tensors, head)
+    with pytest.raises(ToolkitError, match=rf"^{path}: "):
+        learner("ddqn", tasks).restore(path)
