@@ -17,8 +17,6 @@ MOVED = {
     "data.typed": ("data.files.schema",),
     "data.vqa": ("data.questions.load", "data.questions.sets"),
     "deepsc.channels": ("deepsc.link.channel",),
-    "deepsc.checkpoint": ("deepsc.codec.checkpoint",),
-    "deepsc.config": ("deepsc.text.config", "deepsc.train.config", "deepsc.codec.config"),
     "deepsc.evaluation": ("deepsc.text.evaluate",),
     "deepsc.image_config": ("deepsc.image.config",),
     "deepsc.jsc": ("deepsc.link.jsc",),
@@ -30,8 +28,7 @@ MOVED = {
     "accuracy_maps.config": ("accuracy_maps.sweep.config",),
     "profiling.appendix_a": ("profiling.closed.appendix_a",),
     "profiling.latency": ("profiling.timed.latency",),
-    "profiling.measured": ("profiling.counted.measured",),
-    "profiling.user_model": ("profiling.counted.user_model",),
+    "profiling.user_model": ("profiling.counted.library_models",),
     "optimizer.config": ("optimizer.world.config",),
     "optimizer.dqn": ("optimizer.policies.dqn",),
     "optimizer.environment": ("optimizer.world.environment",),
@@ -44,7 +41,7 @@ MOVED = {
     "optimizer.tasks": ("optimizer.world.tasks",),
     "optimizer.views": ("optimizer.world.gym",),
 }  # fmt: skip
-"""New places by old path. Paths that are packages now, such as data.images, re-export what they held."""
+"""New places by old path, but for those that hold something else now. Paths that are packages, such as data.images, re-export what they held."""
 
 
 class Moved:

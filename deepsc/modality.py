@@ -1,4 +1,4 @@
-"""What a modality is, and which there are: every `deepsc.NAME.modality` holds one as `MODALITY`.
+"""What a modality is, and which there are: the file `modality.py` of a folder of `deepsc` holds one.
 
 Commands, training, checkpoints and maps know modalities by this interface alone, and modalities know nothing
 of them. No torch here, nor at the top of those modules, so that `--help` is quick.

@@ -75,7 +75,7 @@ class Range:
 
 
 class Flag:
-    """How the flag of a setting differs from `--its-name VALUE`.
+    """How the flag of a setting differs from its name behind two dashes, and a value.
 
     Args:
         names: of the flag; the first is what errors say.

@@ -142,7 +142,7 @@ def train(
         output: folder for model.safetensors, state.safetensors and tensorboard/.
         resume: continue from state.safetensors where there is one.
         stop_after_steps: leave off after so many steps of this call, as a kill would.
-        processes: those that share each batch. Dropout is drawn anew in each, all else as in one process.
+        processes: they share each batch. Dropout is drawn anew in each, all else as in one process.
         quiet: no progress.
 
     Returns:
@@ -160,12 +160,9 @@ def train(
     run.start(total_steps=config.epochs * len(batches(0)))
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     stream = batches_from(
-        batches,
-        epoch=position["epoch"],
-        batch=position["batch"],
-        epochs=config.epochs,
+        batches, epoch=position["epoch"], batch=position["batch"], epochs=config.epochs,
         workers=workers_for(run.device, sharing=processes.count),
-    )
+    )  # fmt: skip
     with Progress(
         f"training {output}",
         total=run.total_steps,
