@@ -41,7 +41,9 @@ MOVED = {
     "optimizer.tasks": ("optimizer.world.tasks",),
     "optimizer.views": ("optimizer.world.gym",),
 }  # fmt: skip
-"""New places by old path, but for those that hold something else now. Paths that are packages, such as data.images, re-export what they held."""
+"""New places by old path, but for those that hold something else now.
+
+Paths that are packages, such as data.images, re-export what they held."""
 
 
 class Moved:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from deepsc.codec.checkpoint import _fingerprint, from_pretrained
-from profiling.counted.user_model import hf_model
+from profiling.counted.library_models import hf_model
 from safetensors.torch import load_file, save_file
 from support.full_disk import files_limited_to
 from support.micro_codec import use_micro_preset
