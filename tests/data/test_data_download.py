@@ -89,7 +89,7 @@ def test_a_broken_download_is_never_taken_for_a_whole_one(server: Server, cache:
             fetch(NAME, url=server.url(kind), sha256=SHA256, data_dir=None)
         message = str(error.value)
         assert "\n" not in message
-        for part in (server.url(kind), str(cache / NAME), "--data-dir", "$DEEPSC_DATA"):
+        for part in (server.url(kind), str(cache / NAME), "data_dir", "$DEEPSC_DATA"):
             assert part in message
         assert files_below(cache) == []
     assert server.asked == [f"/{kind}"] * 2, "tried again, for nothing was kept"

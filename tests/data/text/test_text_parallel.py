@@ -183,7 +183,7 @@ def test_no_network_and_no_data_says_exactly_what_to_do(tmp_path: Path) -> None:
     for part in (
         "cannot download https://raw.githubusercontent.com/multi30k/", "train.en.gz",
         f"put the file at {tmp_path / 'cache' / 'multi30k' / 'train.en.gz'} yourself",
-        "--data-dir", "$DEEPSC_DATA", "--dataset captions", "needs no download",
+        "data_dir", "$DEEPSC_DATA", "dataset captions", "needs no download",
     ):  # fmt: skip
         assert part in message
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
