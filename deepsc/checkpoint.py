@@ -101,8 +101,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         file_sha256=sha256_of(weights),
     )
     with parsing(folder / "config.json"):  # each is parsed here, once
-        assert checkpoint.task, checkpoint.training
-        assert checkpoint.corpus
+        _ = checkpoint.task, checkpoint.training, checkpoint.corpus
     return checkpoint
 
 

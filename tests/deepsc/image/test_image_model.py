@@ -1,5 +1,6 @@
 """Image codec: timm's own DeiT, what crosses the channel, batches, pretrained weights, evaluation."""
 
+import contextlib
 import dataclasses
 import itertools
 import shutil
@@ -342,9 +343,9 @@ def test_a_corrupt_photograph_shows_before_the_training(
 
 def test_a_checkpoint_holds_its_class_names(photographs: Path, tmp_path: Path) -> None:
     """A renamed class would be taken for another: numbers of classes go by the order of their names."""
-    run = folder_run(photographs, tmp_path / "run")
-    with pytest.raises(ToolkitError, match="first epoch"):
-        train_codec(run, stop_after_steps=0)
+    run = folder_run(photographs, tmp_path / "run", training={"checkpoint_steps": 1, "epochs": 9})
+    with contextlib.suppress(ToolkitError):  # its first epoch may not be over
+        train_codec(run, stop_after_steps=1)
     document = read_config(run.output)
     assert document["class_names"] == ["blue", "red"]
     for split in ("train", "test"):
