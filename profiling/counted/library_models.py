@@ -132,8 +132,8 @@ def _class(config: Any) -> Any:
     room = importlib.import_module(type(config).__module__.replace("configuration_", "modeling_"))
     models = [
         model
-        for name, model in vars(room).items()
-        if getattr(model, "config_class", None) is type(config) and not name.endswith("PreTrainedModel")
+        for model in vars(room).values()
+        if getattr(model, "config_class", None) is type(config) and model.forward is not nn.Module.forward
     ]
     if not models:
         raise ValueError(f"transformers has no model of a {type(config).__name__}")
