@@ -137,7 +137,8 @@ def _class(config: Any) -> Any:
     ]
     if not models:
         raise ValueError(f"transformers has no model of a {type(config).__name__}")
-    return next((model for model in models if model.__name__.endswith("Model")), models[-1])
+    bare = type(config).__name__.removesuffix("Config") + "Model"
+    return min(models, key=lambda model: (model.__name__ != bare, not model.__name__.endswith("Model")))
 
 
 class _ByName(nn.Module):
