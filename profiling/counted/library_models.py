@@ -132,12 +132,13 @@ def _class(config: Any) -> Any:
     room = importlib.import_module(type(config).__module__.replace("configuration_", "modeling_"))
     models = [
         model
-        for name, model in vars(room).items()
-        if getattr(model, "config_class", None) is type(config) and not name.endswith("PreTrainedModel")
+        for model in vars(room).values()
+        if getattr(model, "config_class", None) is type(config) and model.forward is not nn.Module.forward
     ]
     if not models:
         raise ValueError(f"transformers has no model of a {type(config).__name__}")
-    return next((model for model in models if model.__name__.endswith("Model")), models[-1])
+    bare = type(config).__name__.removesuffix("Config") + "Model"
+    return min(models, key=lambda model: (model.__name__ != bare, not model.__name__.endswith("Model")))
 
 
 class _ByName(nn.Module):

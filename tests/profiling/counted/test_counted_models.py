@@ -263,3 +263,23 @@ def test_models_from_a_transformers_config_agree(name: str, tmp_path: Path) -> N
     if name == "bert":  # encoder layers, the head's own layer, the vocabulary
         layer = 6 * (4 * 16 * 16 + 2 * 16 * 24) + 2 * 36 * 16
         assert one.corrected == Macs(2 * layer + 6 * 16 * 16 + 6 * 16 * 50).flops
+
+
+@pytest.mark.parametrize(
+    ("fields", "inputs"),
+    [
+        ({"model_type": "altclip_text_model", "vocab_size": 99}, "AltCLIPTextModel), input_ids [6],"),
+        ({"model_type": "wav2vec2"}, "Wav2Vec2Model), input_values [16000],"),
+        ({"model_type": "speech_to_text"}, "input_features [6, 80], decoder_input_ids [4],"),
+        ({"model_type": "videomae", "image_size": 32}, "VideoMAEModel), pixel_values [16, 3, 32, 32],"),
+    ],
+)
+def test_a_transformers_model_gets_what_it_reads(
+    tmp_path: Path, fields: dict[str, object], inputs: str
+) -> None:
+    small = {"hidden_size": 48, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 4,
+             "d_model": 16, "encoder_layers": 1, "decoder_layers": 1}  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(small | fields))
+    model = hf_model(str(tmp_path / "config.json"), source_length=6, target_length=4)
+    assert inputs in f"{model.name},"
+    model.workload.run()
