@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from deepsc.codec.checkpoint import _fingerprint, from_pretrained
-from profiling.counted.library_models import hf_model
 from safetensors.torch import load_file, save_file
 from support.full_disk import files_limited_to
 from support.micro_codec import use_micro_preset
@@ -50,6 +49,7 @@ from deepsc.text.config import TextCodecConfig
 from deepsc.text.opus_mt import load_opus_mt
 from optimizer.command import main as optimize
 from optimizer.policies.networks import LearnedPolicy
+from profiling.counted.library_models import hf_model
 
 
 def refused(read: Callable[[], object], named: Path) -> None:

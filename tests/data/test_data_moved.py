@@ -13,10 +13,9 @@ from data.moved import MOVED
 ROOT = Path(__file__).parents[2]
 PROMISED = {
     "data": "parallel captions tokenizer artifacts cli typed page vqa images",
-    "deepsc": "channels jsc config text image_config vqa_config checkpoint training run evaluation pixels "
-    "digital",
+    "deepsc": "channels jsc text image_config vqa_config training run evaluation pixels digital",
     "accuracy_maps": "build config",
-    "profiling": "appendix_a user_model latency measured",
+    "profiling": "appendix_a user_model latency",
     "optimizer": "config inputs tasks physics environment views mappo dqn policies bound episode_bound "
     "evaluation experiment",
 }
@@ -28,7 +27,6 @@ HELD = {
     "data.page": ("write_page", "check_html"),
     "data.parallel": ("ParallelCorpus", "load_parallel", "split_by_hash"),
     "data.vqa": ("load_vqa", "VQASet", "Question"),
-    "deepsc.config": ("TextCodecConfig", "TrainConfig"),
     "optimizer.config": ("EpisodeConfig", "Inputs", "SystemConfig"),
     "optimizer.mappo": ("MappoConfig", "MappoTrainer"),
     "optimizer.views": ("CentralOffloading", "ParallelOffloading"),
