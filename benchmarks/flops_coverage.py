@@ -142,7 +142,7 @@ def _small_model(model_type: str, build: Any) -> Any:
 
 def _line(error: Exception) -> str:
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    text = re.sub(r"--hf-config: \S+ ", "", text)
+    text = re.sub(r"hf_config: \S+ ", "", text)
     return text.partition(". --allow-uncounted")[0][:160]
 
 
