@@ -30,7 +30,7 @@ from data.terminal.command import Parser
 from data.terminal.flag_types import float_grid, int_list, positive_int
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.link.channel import Channel
-from deepsc.link.transmit import link_at
+from deepsc.link.transmission import link_at
 from deepsc.modality import modality
 from deepsc.text.evaluate import (
     BleuStatistics,

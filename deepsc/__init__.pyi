@@ -4,7 +4,7 @@ from .config import RunConfig, SetConfig, TrainConfig
 from .image.config import ImageCodecConfig, ImageRunConfig, ImageSetConfig
 from .image.model import ImageCodec
 from .link.channel import AWGN, Channel, Rayleigh, Rician, channel_names
-from .link.transmit import Link, link_at, transmit
+from .link.transmission import Link, link_at, transmit
 from .modality import Checkpoint, modality_names
 from .text.config import CorpusConfig, TextCodecConfig, TextRunConfig
 from .text.model import TextCodec

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from deepsc.codec.checkpoint import _fingerprint, from_pretrained
 from safetensors.torch import load_file, save_file
 from support.full_disk import files_limited_to
 from support.micro_codec import use_micro_preset
@@ -42,6 +41,7 @@ from data.questions.load import LARGEST_QUESTIONS, load_vqa
 from data.text import parallel
 from data.text.parallel import load_parallel
 from data.text.tokenizer import JointBPE, OpusMTTokenizer, load_tokenizer
+from deepsc.checkpoint import _fingerprint, from_pretrained
 from deepsc.image.config import ImageCodecConfig
 from deepsc.image.model import LARGEST_WEIGHTS, pretrained_deit
 from deepsc.modality import modality

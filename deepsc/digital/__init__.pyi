@@ -1,5 +1,5 @@
 from .baseline import Digital
-from .channel_code import ChannelCode
+from .block_codes import ChannelCode
 from .codes import channel_code
 from .images import image_versions
 from .text import TextSource, code_names

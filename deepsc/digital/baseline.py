@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepsc.digital.channel_code import Array, Capacity, ChannelCode
+from deepsc.digital.block_codes import Array, Capacity, ChannelCode
 from deepsc.link.channel import Channel
 from deepsc.modality import Measurer
 

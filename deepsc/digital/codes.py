@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data.files.errors import ToolkitError
 from deepsc.codec.config import CHANNEL_CODES
-from deepsc.digital.channel_code import Capacity, ChannelCode, Finite
+from deepsc.digital.block_codes import Capacity, ChannelCode, Finite
 from deepsc.digital.ldpc import LDPC
 
 _CODES: dict[str, type[ChannelCode]] = {code.name: code for code in (Capacity, Finite, LDPC)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.files.errors import ToolkitError
-from deepsc.digital.channel_code import Array, Bits, ChannelCode, Finite, mean_over
+from deepsc.digital.block_codes import Array, Bits, ChannelCode, Finite, mean_over
 from deepsc.link.channel import complex_normal
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from data.images.sets import ImageSet, ImageSplit
 from deepsc.image.model import ImageCodec
 from deepsc.image.pixels import to_tensor
 from deepsc.link.channel import Channel
-from deepsc.link.transmit import link_at
+from deepsc.link.transmission import link_at
 from deepsc.modality import Evaluator
 
 GALLERY_IMAGES = 2000

@@ -21,7 +21,7 @@ from deepsc.codec.base import Codec, TensorBatch
 from deepsc.codec.pretrained import weights_file
 from deepsc.image.config import ImageCodecConfig
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
-from deepsc.link.transmit import Link, transmit
+from deepsc.link.transmission import Link, transmit
 
 LARGEST_WEIGHTS = 4 * 2**30
 """Bytes of a file of published weights; deit3_huge, the largest DeiT, has 2.5 GB."""
@@ -81,7 +81,7 @@ class ImageCodec(Codec):
         return x
 
     def transmit(self, features: Tensor, link: Link | None) -> Tensor:
-        """Features at the server, (B, S, width); see `deepsc.link.transmit.transmit`."""
+        """Features at the server, (B, S, width); see `deepsc.link.transmission.transmit`."""
         mask = torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
         return transmit(self.jsc_encoder, self.jsc_decoder, features, mask, link)
 

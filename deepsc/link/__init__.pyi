@@ -1,6 +1,6 @@
 from .channel import AWGN, Channel, Rayleigh, Rician, channel_names
 from .jsc import JSCDecoder, JSCEncoder
-from .transmit import Link, link_at, transmit
+from .transmission import Link, link_at, transmit
 
 __all__ = [
     "AWGN",

@@ -15,7 +15,7 @@ from sacrebleu.metrics import BLEU
 from data.batching import token_batches
 from data.text.tokenizer import TextTokenizer, encode_within
 from deepsc.link.channel import Channel
-from deepsc.link.transmit import Link, link_at
+from deepsc.link.transmission import Link, link_at
 from deepsc.modality import Evaluator
 from deepsc.text.bleu_tokenizer import USUAL, scorer
 from deepsc.text.model import TextBatch, TextCodec, collate

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from deepsc.codec.base import Codec, TensorBatch
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
-from deepsc.link.transmit import Link, transmit
+from deepsc.link.transmission import Link, transmit
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.decoding import greedy
 
@@ -80,7 +80,7 @@ class TextCodec(Codec):
         return self.transformer.get_encoder()(input_ids=source, attention_mask=mask).last_hidden_state
 
     def transmit(self, features: Tensor, mask: Tensor, link: Link | None) -> Tensor:
-        """Features at the server, (B, S, d_model); see `deepsc.link.transmit.transmit`."""
+        """Features at the server, (B, S, d_model); see `deepsc.link.transmission.transmit`."""
         return transmit(self.jsc_encoder, self.jsc_decoder, features, mask, link)
 
     def loss(self, batch: TextBatch, link: Link | None = None, *, label_smoothing: float = 0.0) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deepsc.codec.base import Codec
 from deepsc.config import TrainConfig
-from deepsc.link.transmit import Link
+from deepsc.link.transmission import Link
 
 
 def sandwich_k(ks: Sequence[int], size: int, *, generator: torch.Generator) -> Tensor:

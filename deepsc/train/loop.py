@@ -34,7 +34,7 @@ from deepsc.checkpoint import (
 )
 from deepsc.codec.base import Batch, Codec
 from deepsc.config import TrainConfig
-from deepsc.link.transmit import Link
+from deepsc.link.transmission import Link
 from deepsc.train.links import draw_links
 from deepsc.train.processes import Processes
 from deepsc.train.workers import batches_from, workers_for

@@ -15,7 +15,7 @@ from data.questions.sets import VQASplit
 from data.text.tokenizer import TextTokenizer
 from deepsc.image.pixels import to_tensor
 from deepsc.link.channel import Channel
-from deepsc.link.transmit import link_at
+from deepsc.link.transmission import link_at
 from deepsc.modality import Evaluator
 from deepsc.vqa.material import collate, encode_questions
 from deepsc.vqa.model import VQABatch, VQACodec

@@ -18,7 +18,7 @@ from transformers.models.marian.modeling_marian import MarianEncoder
 from deepsc.codec.base import Codec, TensorBatch
 from deepsc.image.model import build_deit
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
-from deepsc.link.transmit import Link, transmit
+from deepsc.link.transmission import Link, transmit
 from deepsc.text.model import marian_config
 from deepsc.vqa.config import VQACodecConfig
 
@@ -128,11 +128,11 @@ class VQACodec(Codec):
         return self.image_encoder.forward_features(images)
 
     def transmit_question(self, features: Tensor, mask: Tensor, link: Link | None) -> Tensor:
-        """Question features at the server, (B, S, text_width); see `deepsc.link.transmit.transmit`."""
+        """Question features at the server, (B, S, text_width); see `deepsc.link.transmission.transmit`."""
         return transmit(self.text_jsc_encoder, self.text_jsc_decoder, features, mask, link)
 
     def transmit_image(self, features: Tensor, link: Link | None) -> Tensor:
-        """Image features at the server, (M, S^I, image_width); see `deepsc.link.transmit.transmit`."""
+        """Image features at the server, (M, S^I, image_width); see `deepsc.link.transmission.transmit`."""
         mask = torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
         return transmit(self.image_jsc_encoder, self.image_jsc_decoder, features, mask, link)
 

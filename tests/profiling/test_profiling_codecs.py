@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deepsc.image.config import IMAGE_PRESETS, ImageCodecConfig
 from deepsc.image.model import ImageCodec
 from deepsc.link.channel import Channel
-from deepsc.link.transmit import Link
+from deepsc.link.transmission import Link
 from deepsc.text.config import TEXT_PRESETS, TextCodecConfig
 from deepsc.text.model import TextCodec, collate
 from deepsc.vqa.config import VQA_PRESETS, VQACodecConfig

@@ -24,7 +24,7 @@ from data.images.load import load_images
 from data.text.tokenizer import JointBPE
 from deepsc.digital import Digital, TextSource, channel_code, code_names, image_versions
 from deepsc.digital.bits import shortest, value
-from deepsc.digital.channel_code import Capacity, Finite
+from deepsc.digital.block_codes import Capacity, Finite
 from deepsc.digital.images import SCALES, WEBP_QUALITIES, _webp
 from deepsc.digital.ppmd import MEMORY, ORDER, PPMd
 from deepsc.digital.source import BYTE_END, Bigram, Deflate, Huffman, SourceCode

@@ -43,7 +43,7 @@ from deepsc.image.material import ImageBatches
 from deepsc.image.model import ImageCodec, pretrained_deit
 from deepsc.image.pixels import normalise, shift_and_flip, to_tensor
 from deepsc.link.channel import Channel
-from deepsc.link.transmit import link_at
+from deepsc.link.transmission import link_at
 from deepsc.modality import modality
 from deepsc.train.run import train_codec
 
@@ -309,7 +309,9 @@ def test_a_gallery_is_read_for_retrieval_alone(
         {"corpus": corpus, "task": task}, data_dir=None, limit=5, options={"skip_bad": False}
     )
     assert not read
-    checkpoint = Checkpoint(codec=tiny(classes=2), tokenizer=None, document={}, metrics={}, sha256="")
+    checkpoint = Checkpoint(
+        codec=tiny(classes=2), tokenizer=None, document={}, metrics={}, sha256="", file_sha256=""
+    )
     test.evaluator(checkpoint, None).measure(k=0, snr_db=0.0, seed=0)
     assert len({path for path in read if path.parts[-3] == "test"}) == 5
     assert bool([path for path in read if path.parts[-3] == "train"]) == (task == "retrieve")

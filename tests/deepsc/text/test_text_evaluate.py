@@ -89,7 +89,8 @@ def test_chinese_is_scored_by_its_own_tokenizer() -> None:
     ],
 )  # fmt: skip
 def test_the_tokenizer_follows_the_target_language(pair: str, task: str, tokenizer: str) -> None:
-    assert tokenizer_of(CorpusConfig(dataset="files", pair=pair).language(task)) == tokenizer
+    corpus = CorpusConfig(dataset="files", source="a", target="b", pair=pair)
+    assert tokenizer_of(corpus.language(task)) == tokenizer
 
 
 @pytest.mark.parametrize("references", [CHINESE, ["これはペンです。"], ["ผู้ชายวิ่งในสวน"]])

@@ -9,7 +9,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from data.text.parallel import ParallelCorpus
 from deepsc.checkpoint import Checkpoint
 from deepsc.link.channel import Channel
-from deepsc.link.transmit import link_at
+from deepsc.link.transmission import link_at
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.evaluate import encode_sentences
 from deepsc.text.model import (

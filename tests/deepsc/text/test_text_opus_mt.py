@@ -152,7 +152,7 @@ def test_mistakes_are_one_line_and_leave_nothing(opus_mt, tmp_path, capsys):
     common = ["--modality", "text", "--dataset", "captions", "--caption-count", "40", "--output", str(output)]
     for flags, says in (
         (["--pretrained", str(tmp_path / "missing")], "missing"),
-        (["--pretrained", str(opus_mt), "--init-from", "x"], "--init-from and --pretrained"),
+        (["--pretrained", str(opus_mt), "--init-from", "x"], "--init-from: given beside --pretrained"),
     ):
         assert main(common + flags) == 2
         error = capsys.readouterr().err.strip()
