@@ -111,6 +111,8 @@ def test_a_package_says_what_lives_there_and_shows_it(folder: str) -> None:
     missing = [name for name in package.__all__ if not hasattr(package, name)]
     assert missing == []
     assert set(package.__all__) <= set(dir(package))
+    rooms = {path.stem for path in (ROOT / folder.replace(".", "/")).iterdir()}
+    assert not set(package.__all__) & rooms, "once the module is imported, its name is the module's"
 
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
