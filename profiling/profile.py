@@ -136,8 +136,8 @@ def profile_model(
         allow_uncounted: warn of what no method explains, instead of refusing it.
 
     Raises:
-        ToolkitError: if a count is not explained, if the module cannot be copied, or if its copy calls modules
-            of the original.
+        ToolkitError: if a count is not explained, the module cannot be copied, or its copy calls modules of
+            the original.
     """
     original = Workload(module=module, inputs=tuple(inputs))
     products, device = count_on_a_copy(original)

@@ -61,7 +61,7 @@ class Counted:
     fvcore: FvcoreCount | None
     """None where jit cannot trace the module."""
     strict: bool = False
-    """Whether fvcore must agree in every module, as it does for our codecs; formulas of its own are no cause."""
+    """Whether fvcore must agree in every module, as for our codecs: a formula of its own is no cause."""
 
     @property
     def corrected(self) -> Flops:

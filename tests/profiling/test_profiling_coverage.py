@@ -311,7 +311,7 @@ class Shared(nn.Module):
         self.run: Callable[[Tensor], Tensor] = {
             "closure": lambda x: self.lin(self.bn(x)),
             "weak reference": lambda x: own().bn(x),
-            "global": lambda x: GLOBAL(x),  # noqa: PLW0108  found at the call
+            "global": lambda x: GLOBAL(x),
         }[way]
         self.looks = looks
 
