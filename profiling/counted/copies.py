@@ -73,8 +73,8 @@ class Copy(Workload):
 
         hooks = (
             every_module.register_module_forward_pre_hook(refuse),
-            every_module.register_module_parameter_registration_hook(note),  # type: ignore[arg-type]
-            every_module.register_module_buffer_registration_hook(note),  # type: ignore[arg-type]
+            every_module.register_module_parameter_registration_hook(note),
+            every_module.register_module_buffer_registration_hook(note),
         )
         try:
             with warnings.catch_warnings():
@@ -146,9 +146,8 @@ def copied(workload: Workload, device: torch.device) -> Copy:
 
 def _copy_packed(packed: PackedSequence, memo: dict[int, Any]) -> PackedSequence:
     lengths = packed.batch_sizes.detach().to(CPU, copy=True)
-    others = (packed.data, packed.sorted_indices, packed.unsorted_indices)
-    data, order, back = (copy.deepcopy(tensor, memo) for tensor in others)
-    return PackedSequence(data, lengths, order, back)
+    order, back = copy.deepcopy((packed.sorted_indices, packed.unsorted_indices), memo)
+    return PackedSequence(copy.deepcopy(packed.data, memo), lengths, order, back)
 
 
 class _To(TorchFunctionMode):
