@@ -159,9 +159,7 @@ class _Dispatched(TorchDispatchMode):
     def _product(self, macs: int, arguments: dict[str, Any], result: Any) -> None:
         tensors = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
         kernels = (_name(func) for func in self._chain if not _is_composite(func))
-        composite = _name(
-            self._chain[-1]
-        )  # has a formula itself; a convolution's all come down to one kernel
+        composite = _name(self._chain[-1])  # all convolutions come down to one kernel
         kernel = next(kernels, "convolution" if "conv" in composite else composite)
         if any(tensor.is_complex() for tensor in tensors):
             macs *= _REAL_OF_COMPLEX

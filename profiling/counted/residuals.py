@@ -143,10 +143,10 @@ class Counted:
             FLOP_COUNTER_MODE in unexplained or (exact and closed != dict(self.torch.modules))
         ):
             yield self._differs(f"{FLOP_COUNTER_MODE} counts", closed, self.torch.modules)
-        in_fvcore = {} if self.fvcore is None else self.fvcore.modules
-        in_flops = {path: macs.flops for path, macs in in_fvcore.items()}
-        if FVCORE in unexplained or (self.strict and self.fvcore is not None and closed != in_flops):
-            yield self._differs(f"{FVCORE} counts", closed, in_flops)
+        if self.fvcore is not None:
+            in_flops = {path: macs.flops for path, macs in self.fvcore.modules.items()}
+            if FVCORE in unexplained or (self.strict and closed != in_flops):
+                yield self._differs(f"{FVCORE} counts", closed, in_flops)
         if self.products.uncounted:
             yield f"{self.name}: uncounted operators {', '.join(self.products.uncounted)}"
 
