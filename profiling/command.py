@@ -29,6 +29,7 @@ from profiling import plot, tables
 from profiling.config import ProfileConfig
 from profiling.flops_file import FlopsFile
 from profiling.modalities import LENGTH, MODALITIES, Modality
+from profiling.outputs import prepare_outputs
 from profiling.timed.latency import LatencyConfig
 
 if TYPE_CHECKING:
@@ -47,8 +48,12 @@ Count the FLOPs of one task: locally, at the user equipment, and at the server. 
   profile-flops --hf-config config.json --source-length 128
 
 Side by side: the paper's Appendix A as printed, its corrected closed form, and the real model counted by
-torch's FlopCounterMode and by fvcore, module by module. The optimizer reads the corrected count; it equals
-both counters for every matrix product, or the command fails. Of a checkpoint only the config is read.
+torch's FlopCounterMode and by fvcore, module by module. The optimizer reads a codec's corrected count; it
+equals both counters for every matrix product, or the command fails. For other models the count is that of
+the operators torch dispatches. It equals FlopCounterMode's, residuals of a known cause apart, or the command
+fails; fvcore's differences are shown by cause and never fail. Of a checkpoint only the config is read.
+
+All files are checked before anything is counted. A table or plot of an earlier call is written anew.
 
 A preset has a nested code of k = 4, 8, 12, 16, 20 (image: 8, 16, 24, 32), or for another k a code of that k
 alone. A nested code's JSC codec computes its largest k's symbols whatever k is sent, so its FLOPs do not
@@ -129,6 +134,7 @@ def profile(config: ProfileConfig) -> ModelProfile:
         tables.require_suffix(path, tables.SUFFIXES, flag="table")
     if config.plot is not None:
         tables.require_suffix(config.plot, plot.SUFFIXES, flag="plot")
+    prepare_outputs(config, None if config.modality is None else config.output or _OUTPUT)
     if config.modality is not None:
         return _profile_codec(config)
     result = _profile_model(config)

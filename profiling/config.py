@@ -51,7 +51,7 @@ class ProfileConfig(Settings):
     output: Annotated[str | None, Flag(metavar="FILE")] = None
     """The FLOPs file, of a codec (runs/flops.json)."""
     overwrite: bool = False
-    """Replace an output that other settings made."""
+    """Replace an output that other settings made, and a table or plot that profile-flops did not make."""
     table: Annotated[tuple[str, ...], Flag(metavar="FILE", action="append")] = ()
     """All tables as .md or .tex, or counts by module as .csv; repeatable."""
     plot: Annotated[str | None, Flag(metavar="FILE")] = None
@@ -74,6 +74,8 @@ class ProfileConfig(Settings):
         subject = named(subjects[0]) + (f" {self.modality}" if self.modality else "")
         allowed_sizes = self._sizes()
         for name in sorted({*_CODEC_ONLY, *_ALL_SIZES} - allowed_sizes):
+            if name == "overwrite" and self.table:
+                continue  # which may be there
             if getattr(self, name) not in (None, False) and not (self.modality and name in _CODEC_ONLY):
                 others = ", ".join(sorted(map(named, allowed_sizes)))
                 yield Problem(name, f"given, {subject} has none; it has {others}")

@@ -11,6 +11,8 @@ from profiling.closed.parts import SHARES, Part, belongs
 from profiling.tables import require_suffix
 
 SUFFIXES = (".png", ".pdf", ".svg")
+MARK = "profile-flops"
+"""What a plot's metadata say of its maker."""
 
 
 def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
@@ -61,5 +63,7 @@ def plot_split(path: str, parts: Sequence[Part], *, title: str) -> None:
     )
     figure.legend(handles=legend, fontsize="small", loc="outside right upper")
     axes.spines[["top", "right"]].set_visible(False)
+    suffix = Path(path).suffix
+    metadata = {"Software" if suffix == ".png" else "Creator": MARK}
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format=Path(path).suffix[1:], dpi=150)
+        figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=metadata)

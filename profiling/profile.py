@@ -102,6 +102,7 @@ def profile_codec(config: CodecConfig, *, allow_uncounted: bool = False, **sizes
             products=dispatched[part.name],
             torch=in_torch[part.name],
             fvcore=in_fvcore[part.name],
+            strict=True,
         )
         for part in parts
     )
@@ -124,7 +125,9 @@ def profile_model(
     """Count a forward pass of any module by every method, module by module.
 
     Copies of the module and of its inputs run, in evaluation mode: on the meta device, where shapes alone are
-    computed, or on the CPU if the module looks at values. The originals are left as they are.
+    computed, or on the CPU if the module looks at values. The originals are left as they are: a model whose
+    copy would run modules of the original is refused. Only what a closure or hook of the model's does to the
+    original by other ways than calling a module is out of sight.
 
     Args:
         module: what to count.
@@ -133,7 +136,8 @@ def profile_model(
         allow_uncounted: warn of what no method explains, instead of refusing it.
 
     Raises:
-        ToolkitError: if a count is not explained, or the module cannot be copied.
+        ToolkitError: if a count is not explained, the module cannot be copied, or its copy calls modules of
+            the original.
     """
     original = Workload(module=module, inputs=tuple(inputs))
     products, device = count_on_a_copy(original)
@@ -153,7 +157,7 @@ def count_on_a_copy(original: Workload) -> tuple[ProductCount, torch.device]:
     """The products of a module that is never run itself, and the device that its copy ran on.
 
     Raises:
-        ToolkitError: if the module cannot be copied.
+        ToolkitError: if the module cannot be copied, or its copy calls modules of the original.
     """
     try:
         return count_products(copied(original, META)), META
@@ -163,6 +167,8 @@ def count_on_a_copy(original: Workload) -> tuple[ProductCount, torch.device]:
         logger.debug("not on the meta device: %s", error)
     try:
         return count_products(copied(original, CPU)), CPU
+    except ToolkitError:
+        raise
     except Exception:
         # It may need autograd. What it raises now is its own error, as the user would see it.
         return count_products(copied(original, CPU), below_autograd=False), CPU

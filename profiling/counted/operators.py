@@ -159,7 +159,8 @@ class _Dispatched(TorchDispatchMode):
     def _product(self, macs: int, arguments: dict[str, Any], result: Any) -> None:
         tensors = [leaf for leaf in tree_leaves(arguments) if isinstance(leaf, Tensor)]
         kernels = (_name(func) for func in self._chain if not _is_composite(func))
-        kernel = next(kernels, "convolution")  # the only composite calls with a formula
+        composite = _name(self._chain[-1])  # all convolutions come down to one kernel
+        kernel = next(kernels, "convolution" if "conv" in composite else composite)
         if any(tensor.is_complex() for tensor in tensors):
             macs *= _REAL_OF_COMPLEX
             self.complex[kernel] += macs
@@ -185,6 +186,11 @@ def _matrix(first: str, second: str) -> Callable[[Any, dict[str, Any]], int]:
         return left.numel() * (right.shape[-1] if right.ndim > 1 else 1)
 
     return macs
+
+
+def _dots(result: Any, arguments: dict[str, Any]) -> int:
+    dim = arguments.get("dim", -1)
+    return result.numel() * max(arguments["x"].shape[dim], arguments["y"].shape[dim])
 
 
 def _packed(result: Any, arguments: dict[str, Any]) -> int:
@@ -228,6 +234,7 @@ _FORMULAS: dict[str, Callable[[Any, dict[str, Any]], int]] = {
     "mv": _matrix("self", "vec"),
     "dot": _matrix("self", "tensor"),
     "vdot": _matrix("self", "other"),
+    "linalg_vecdot": _dots,  # torch computes it element by element, and the einsum "bi,bi->b" as a product
     **dict.fromkeys(("addmm", "_addmm_activation"), _matrix("mat1", "mat2")),
     "addmv": _matrix("mat", "vec"),
     **dict.fromkeys(("baddbmm", "addbmm"), _matrix("batch1", "batch2")),

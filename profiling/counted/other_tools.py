@@ -124,6 +124,7 @@ def _trace(workload: Workload) -> tuple[Mapping[str, Mapping[str, float]], Mappi
     with (
         warnings.catch_warnings(),
         without_traces(),
+        workload.alone(),
         mock.patch.object(nn.functional, "scaled_dot_product_attention", _attention),
     ):
         warnings.simplefilter("ignore")  # of torch.jit being old, and of a trace holding for its shapes alone

@@ -75,6 +75,26 @@ def test_counters_equal_the_closed_form_of_every_vqa_preset(preset: str) -> None
     check_exact(profile_codec(config, k_text=8, k_image=32, source_length=9))
 
 
+def test_no_formula_of_fvcores_own_explains_a_codec() -> None:
+    part = profile_codec(ImageCodecConfig.from_preset("tiny", classes=3, k=(8,)), k=8).counted[0]
+    assert part.fvcore is not None
+    assert list(part.problems()) == []
+    (name, macs), *_ = part.fvcore.operators.items()
+    (path, own), *_ = part.fvcore.modules.items()
+    wrong = replace(
+        part.fvcore,
+        operators={**part.fvcore.operators, name: macs + Macs(7)},
+        modules={**part.fvcore.modules, path: own + Macs(7)},
+    )
+    (problem,) = replace(part, fvcore=wrong).problems()
+    assert "fvcore counts" in problem
+    (residual,) = [r for r in replace(part, fvcore=wrong).residuals() if r.cause == UNEXPLAINED]
+    assert residual.flops == Flops(-14)
+    assert list(replace(part, fvcore=wrong, strict=False).problems()) == []  # foreign models: named
+    shifted = replace(part.fvcore, modules={**part.fvcore.modules, path: own + Macs(7), "other": Macs(-7)})
+    assert list(replace(part, fvcore=shifted).problems())  # the same sum in other modules
+
+
 @given(data=st.data())
 @QUICK
 def test_counters_equal_the_closed_form_of_any_text_codec(data: st.DataObject) -> None:

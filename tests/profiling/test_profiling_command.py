@@ -159,6 +159,71 @@ def test_a_flops_file_of_other_settings_is_kept(tmp_path: Path, capsys: pytest.C
     assert path.read_text() == "my notes"
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--output", "folder"], "--output: cannot write folder: it is no file"),
+        (["--table", "folder.md"], "--table: cannot write folder.md: it is no file"),
+        (["--plot", "notes.md/a.png"], "--plot: cannot write notes.md/a.png: "),
+        (["--table", "/proc/t.md"], "--table: cannot write /proc/t.md: "),
+        (["--output", "f.md", "--table", "f.md"], "--table: f.md given, --output writes that file"),
+        (["--table", "a.csv", "--table", "./a.csv"], "--table: ./a.csv given, --table writes that file"),
+        (["--table", "notes.md"], "--table: notes.md is there, and not made by profile-flops"),
+        (["--table", "notes.tex"], "--table: notes.tex is there, and not made by profile-flops"),
+        (["--table", "notes.csv"], "--table: notes.csv is there, and not made by profile-flops"),
+        (["--plot", "notes.png"], "--plot: notes.png is there, and not made by profile-flops"),
+    ],
+)
+def test_files_are_checked_before_anything_is_counted(
+    flags: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.md").mkdir()
+    for suffix in ("md", "tex", "csv", "png"):
+        (tmp_path / f"notes.{suffix}").write_text("**my own** notes")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("profiling.profile.profile_codec", None)  # not reached
+    assert main(["--modality", "text", "--preset", "tiny", *LENGTHS, *flags]) == 2
+    output = capsys.readouterr()
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "notes.md").read_text() == "**my own** notes"
+
+
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_tables_and_plots_of_an_earlier_call_are_written_anew(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["t.md", "t.tex", "t.csv"]
+    flags = ["--modality", "image", "--preset", "tiny", "--plot", f"p.{suffix}"]
+    flags += [flag for name in names for flag in ("--table", name)]
+    assert main(flags) == 0
+    assert main(flags) == 0
+    (tmp_path / "t.md").write_text("my own notes")
+    assert main(flags) == 2
+    assert main([*flags, "--overwrite"]) == 0
+    assert (tmp_path / "t.md").read_text().startswith("**")
+
+
+def test_a_table_of_another_model_may_be_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = ["--timm", "resnet18", "--image-size", "64"]
+    assert main([*flags, "--overwrite"]) == 2
+    assert "--overwrite: given, --timm has none" in capsys.readouterr().err
+    (tmp_path / "t.md").write_text("my own notes")
+    assert main([*flags, "--table", "t.md"]) == 2
+    assert main([*flags, "--table", "t.md", "--overwrite"]) == 0
+
+
 def test_help_and_reading_load_no_torch() -> None:
     code = "import sys, profiling.command as c; c.build_parser(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

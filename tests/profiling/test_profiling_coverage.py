@@ -2,7 +2,9 @@
 
 import json
 import random
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from data.files.errors import ToolkitError
 from profiling import report
 from profiling.command import main
 from profiling.counted.residuals import (
+    ANOTHER_FORMULA,
     COMPLEX,
     EINSUM,
     FLOP_COUNTER_MODE,
@@ -25,6 +28,7 @@ from profiling.counted.residuals import (
     Counted,
 )
 from profiling.profile import profile_model
+from profiling.units import Macs
 
 F, zeros = nn.functional, torch.zeros
 IMAGE, ROWS = zeros(1, 3, 8, 8), zeros(2, 4)
@@ -91,6 +95,30 @@ def test_fvcores_rounded_einsum_is_named() -> None:
     assert residuals(one, FVCORE)[EINSUM] == 2 * 3 * 101 * 103 * 107 - 6679000
 
 
+def test_an_einsum_further_off_than_its_rounding_is_not_called_rounded() -> None:
+    one = counted(lambda p, q: torch.einsum("bij,jk->bik", p, q), zeros(3, 101, 103), zeros(103, 107))
+    assert one.fvcore is not None
+    wrong = replace(one.fvcore, operators={"einsum": Macs(6675000)}, modules={"": Macs(6675000)})
+    causes = residuals(replace(one, fvcore=wrong), FVCORE)
+    assert EINSUM not in causes
+    assert ANOTHER_FORMULA in causes
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        (lambda a, b: torch.einsum("bi,bi->b", a, b), (2, 5)),
+        (torch.linalg.vecdot, (2, 5)),
+        (lambda a, b: torch.linalg.vecdot(a, b, dim=0), (5, 2)),
+    ],
+)
+def test_dot_products_count_alike(function: Any, shape: tuple[int, ...]) -> None:
+    one = counted(function, zeros(shape), zeros(shape))
+    assert one.corrected.count == 20
+    assert list(one.problems()) == []
+    assert UNEXPLAINED not in residuals(one, FVCORE)
+
+
 class Packed(nn.Module):
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -113,6 +141,14 @@ def test_recurrent_layers_on_the_cpu(module: nn.Module, steps: int, gates: int) 
     assert residuals(one, FLOP_COUNTER_MODE) == {}
     if one.fvcore is not None:
         assert residuals(one, FVCORE)[f"{RECURRENT} counted as zero"] == one.corrected.count
+
+
+@pytest.mark.parametrize("order", [[5, 3, 2], [2, 5, 3]])
+def test_a_packed_sequence_as_input(order: list[int]) -> None:
+    packed = pack_padded_sequence(zeros(5, 3, 8), order, enforce_sorted=False)
+    assert counted(nn.LSTM(8, 16), packed).corrected.count == 2 * 10 * 4 * 16 * 24
+    assert isinstance(packed, PackedSequence)
+    assert packed.data.device == packed.batch_sizes.device == torch.device("cpu")
 
 
 @pytest.mark.parametrize(("cell", "gates"), [(nn.LSTMCell, 4), (nn.GRUCell, 3), (nn.RNNCell, 1)])
@@ -260,6 +296,53 @@ def test_the_model_is_left_as_it_was(module: nn.Module, x: Tensor) -> None:
     except (ToolkitError, RuntimeError) as error:
         assert "linalg_inv" in str(error) or "broken" in str(error)  # noqa: PT017  either outcome leaves it
     assert _state(module, x) == before
+
+
+GLOBAL, _RELU = nn.BatchNorm1d(8), nn.ReLU()
+
+
+class Shared(nn.Module):
+    """Reaches modules by what a copy does not follow."""
+
+    def __init__(self, way: str, *, looks: bool) -> None:
+        super().__init__()
+        self.lin, self.bn = nn.Linear(8, 8), nn.BatchNorm1d(8)
+        own = weakref.ref(self)
+        self.run: Callable[[Tensor], Tensor] = {
+            "closure": lambda x: self.lin(self.bn(x)),
+            "weak reference": lambda x: own().bn(x),
+            "global": lambda x: GLOBAL(x),
+        }[way]
+        self.looks = looks
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.looks and x.sum() > 1e9:  # on the CPU alone
+            return x
+        return self.run(x)
+
+
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize("way", ["closure", "weak reference", "global"])
+def test_a_model_whose_copy_would_run_the_original_is_refused(way: str, looks: bool) -> None:
+    module = Shared(way, looks=looks).train()
+    every, x = nn.ModuleList([module, GLOBAL]), torch.ones(3, 8)
+    before = _state(every, x)
+    with pytest.raises(ToolkitError, match=f"Shared: the model calls a module that its copy .*{way}.*BatchN"):
+        counted(module, x)
+    assert _state(every, x) == before
+    assert not nn.modules.module._global_forward_pre_hooks
+
+
+def test_modules_in_lists_and_made_on_the_way_are_counted() -> None:
+    class Loose(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [nn.Linear(8, 8)]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.Linear(8, 4, device=x.device)(_RELU(self.layers[0](x)))
+
+    assert counted(Loose(), zeros(3, 8)).corrected.count == 2 * 3 * 8 * (8 + 4)
 
 
 def test_a_model_that_cannot_be_copied_is_refused_in_one_line() -> None:

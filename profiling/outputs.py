@@ -1,0 +1,77 @@
+"""Files that profile-flops writes: whether it may, found out before anything is counted."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from data.files.errors import ToolkitError
+from data.files.paths import exists, is_file, is_folder
+from data.settings import named
+from profiling.config import ProfileConfig
+from profiling.plot import MARK
+
+_HEADS = {
+    ".md": rb"\*\*[^\n]+\*\*\n\n\| ",
+    ".tex": rb"\\begin{table}\n\\caption{",
+    ".csv": rb"part,place,module,corrected_flops,",
+}
+"""How tables begin."""
+
+
+def prepare_outputs(config: ProfileConfig, output: str | None) -> None:
+    """Check every file that will be written; whether `output` is of the same settings is seen elsewhere.
+
+    Args:
+        config: names tables and plot.
+        output: the FLOPs file; None where there is none.
+
+    Raises:
+        ToolkitError: if two are the same, one cannot be written, or a table or plot would replace a file that
+            profile-flops did not make.
+    """
+    paths = [("output", output), *(("table", path) for path in config.table), ("plot", config.plot)]
+    flags: dict[Path, str] = {}
+    for flag, path in paths:
+        if path is None:
+            continue
+        _require_writable(path, flag)
+        place = Path(path).resolve()
+        if place in flags:
+            raise ToolkitError(
+                f"{named(flag)}: {path} given, {named(flags[place])} writes that file; give another name"
+            )
+        flags[place] = flag
+        if flag != "output" and not config.overwrite and exists(path) and not _is_ours(Path(path)):
+            raise ToolkitError(
+                f"{named(flag)}: {path} is there, and not made by profile-flops; give another name, or "
+                f"{named('overwrite')} to replace it"
+            )
+
+
+def _require_writable(path: str, flag: str) -> None:
+    refused = f"{named(flag)}: cannot write {path}"
+    if exists(path) and not is_file(path):
+        raise ToolkitError(f"{refused}: it is no file; give another {named(flag)}")
+    folder = Path(path).absolute().parent
+    while not exists(folder):  # missing folders are made
+        folder = folder.parent
+    if not is_folder(folder):
+        raise ToolkitError(f"{refused}: {folder} is no folder")
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{Path(path).name[:99]}.", suffix=".part"):
+            pass
+    except OSError as error:
+        raise ToolkitError(f"{refused}: {error.strerror or error}") from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a table or plot could be of an earlier call."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ToolkitError(f"{path}: {error.strerror or error}") from error
+    if path.suffix in _HEADS:
+        return not content or re.match(_HEADS[path.suffix], content) is not None
+    return not content or MARK.encode() in content
