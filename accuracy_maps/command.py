@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from accuracy_maps.show.table import format_map
 from accuracy_maps.sweep.config import MapConfig
-from data.files.errors import ToolkitError, parsing
+from data.files.errors import ToolkitError, parsing, raise_config_errors
 from data.settings import (
     Flag,
     Parser,
@@ -163,7 +163,7 @@ def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
     elif training:
         raise ToolkitError(f"--: given without {named('from_scratch')}, which train-deepsc's flags are for")
     elif not args.print_config:
-        _check_modality(values, kind.name)
+        _check_modality(values, kind)
     maps = getattr(args, "beside", None)
     beside = {} if maps is None else {"beside": maps[0], "also_beside": tuple(maps[1:])}
     decided = {"modality": kind.name, **dataclasses.asdict(place)}
@@ -227,6 +227,7 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
     (folder,) = config.codecs
     local = _training(name, [*shared, "--channel=none", *following, f"--output={config.local}"])
     codec = _training(name, [*shared, *further, *following, f"--output={folder}"])
+    raise_config_errors(codec.corpus.unread(codec.corpus.dataset, {"data_dir": config.data_dir}))
     if codec.training.channel in (None, "none"):
         raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
     return Family(local=local, codec=dataclasses.replace(codec, init_from=config.local, pretrained=None))
@@ -281,8 +282,9 @@ def _codecs(values: Mapping[str, Any]) -> list[str]:
     return list(map(str, folders)) if isinstance(folders, list | tuple) else []
 
 
-def _check_modality(values: Mapping[str, Any], name: str) -> None:
-    """Check that the checkpoints are of the modality that the command line says."""
+def _check_modality(values: Mapping[str, Any], kind: Modality[Any]) -> None:
+    """Check that the checkpoints are of the modality that the command line says, and their data read its
+    flags."""
     from deepsc.checkpoint import read_config
 
     if values.get("local") is None:
@@ -292,10 +294,13 @@ def _check_modality(values: Mapping[str, Any], name: str) -> None:
         document = read_config(folder)
         with parsing(Path(folder) / "config.json"):
             stored = document["modality"]
-        if stored != name:
+            dataset = str(document["corpus"]["dataset"])
+        if stored != kind.name:
             raise ToolkitError(
-                f"{named(setting)}: {folder} is of modality {stored!r}, {named('modality')} says {name!r}"
+                f"{named(setting)}: {folder} is of modality {stored!r}, {named('modality')} says "
+                f"{kind.name!r}"
             )
+        raise_config_errors(kind.corpus_config.unread(dataset, {"data_dir": values.get("data_dir")}))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from accuracy_maps.channels import CHANNELS
 from accuracy_maps.envelope import Array, monotone_envelope
 from data.files.atomic import write_text
 from data.files.documents import read_document, write_json
@@ -20,6 +19,7 @@ from data.files.errors import ToolkitError, parsing
 from data.files.printable import csv_text
 from data.files.schema import numbers, typed
 from data.settings import named
+from deepsc.link.channel import CHANNELS
 
 KIND = "accuracy-map"
 _K_UNIT = "complex channel symbols per token"

@@ -16,7 +16,6 @@ each of them: with (number of k) times theirs it costs as much as all of them to
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,8 +25,9 @@ import numpy as np
 
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
-from data.files.atomic import atomic_path
+from data.files.atomic import write_text
 from data.files.documents import write_json
+from data.files.printable import csv_text
 from data.files.provenance import provenance
 from data.terminal.command import Parser
 from data.terminal.flag_types import float_grid, int_list, positive_int
@@ -60,10 +60,9 @@ def main() -> None:
             dedicated = measured(args, (k,), seed, flags, origins)
             rows += [(k, snr, seed, nested[k, snr], dedicated[k, snr]) for snr in args.snr_db]
     csv_path = Path(args.output) / f"nested-{args.modality}{epochs_suffix(args.nested_epochs)}.csv"
-    with atomic_path(csv_path) as path, path.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("k", "snr_db", "seed", "nested_ratio", "dedicated_ratio"))
-        table.writerows((k, f"{snr:g}", seed, f"{n:.4f}", f"{d:.4f}") for k, snr, seed, n, d in rows)
+    head = ("k", "snr_db", "seed", "nested_ratio", "dedicated_ratio")
+    table = ((k, f"{snr:g}", seed, f"{n:.4f}", f"{d:.4f}") for k, snr, seed, n, d in rows)
+    write_text(csv_path, csv_text((head, *table)))
     origin = provenance(
         config=vars(args) | {"flags": flags},
         seed=None,

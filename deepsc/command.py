@@ -140,11 +140,8 @@ def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
         fields = [f"{_CHANNEL}.{field.name}" for field in dataclasses.fields(Channel) if field.name != "kind"]
         unread = [name for name in (*config.k_names, "snr_range_db", *fields) if hasattr(args, name)]
         errors += [f"{named(name)}: given, --channel none has no channel that reads it" for name in unread]
-    for name, datasets in config.corpus.read_by.items():
-        value = getattr(args, f"corpus.{name}", None)
-        if value is not None and config.corpus.dataset not in datasets:
-            alone = f"--dataset {' and '.join(datasets)} alone"
-            errors.append(f"{named(name)}: {value} given, {alone} {'read' if datasets[1:] else 'reads'} it")
+    corpus = {name: getattr(args, f"corpus.{name}", None) for name in config.corpus.read_by}
+    errors += config.corpus.unread(config.corpus.dataset, corpus)
     raise_config_errors(errors)
 
 

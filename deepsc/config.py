@@ -107,6 +107,15 @@ class SetConfig(Settings):
     data_dir: Annotated[str | None, Flag(metavar="DIR")] = None
     """Folder that holds the data ($DEEPSC_DATA)."""
 
+    @classmethod
+    def unread(cls, dataset: str, values: Mapping[str, object]) -> Iterator[str]:
+        """An error for each setting that is not None and that a dataset does not read."""
+        for name, datasets in cls.read_by.items():
+            value = values.get(name)
+            if value is not None and dataset not in datasets:
+                alone = f"--dataset {' and '.join(datasets)} alone"
+                yield f"{named(name)}: {value} given, {alone} {'read' if datasets[1:] else 'reads'} it"
+
     @override
     def problems(self) -> Iterator[Problem]:
         yield from empty_texts(self)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from data.settings import Flag, Problem, Range, Settings, named
+from deepsc.codec.config import K_RANGE
 from profiling.modalities import ANSWERS, CLASSES, IMAGE_K, LENGTH, MODALITIES, TEXT_K
 from profiling.timed.latency import LatencyConfig
 
@@ -14,6 +15,7 @@ _SUBJECTS = ("modality", "timm", "hf_config")
 _CODEC_ONLY = ("checkpoint", "output", "overwrite", "plot", "preset")
 _PRESETS = "; ".join(f"{name}: {', '.join(modality.presets)}" for name, modality in MODALITIES.items())
 _Size = Annotated[int | None, Range(1)]
+_K = Annotated[int | None, K_RANGE]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +34,10 @@ class ProfileConfig(Settings):
     checkpoint: Annotated[str | None, Flag(metavar="DIR")] = None
     """Folder of a codec trained by train-deepsc; without one, a preset's codec."""
     preset: Annotated[str | None, Flag(metavar="NAME", help=f"size of a codec. {_PRESETS}")] = None
-    k: Annotated[_Size, Flag(metavar="K", help=f"complex channel symbols a token, eq. (4) (text: {TEXT_K}, "
+    k: Annotated[_K, Flag(metavar="K", help=f"complex channel symbols a token, eq. (4) (text: {TEXT_K}, "
                              f"image: {IMAGE_K})")] = None  # fmt: skip
-    k_text: Annotated[_Size, Flag(metavar="K", help=f"the same for a VQA question ({TEXT_K})")] = None
-    k_image: Annotated[_Size, Flag(metavar="K", help=f"the same for a VQA image ({IMAGE_K})")] = None
+    k_text: Annotated[_K, Flag(metavar="K", help=f"the same for a VQA question ({TEXT_K})")] = None
+    k_image: Annotated[_K, Flag(metavar="K", help=f"the same for a VQA image ({IMAGE_K})")] = None
     source_length: Annotated[
         _Size, Flag(metavar="S", help=f"tokens of a sentence or question, its end included ({LENGTH})")
     ] = None

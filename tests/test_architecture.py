@@ -43,7 +43,7 @@ FLOORS = {
     " < settings, page, download, reading < text, images < questions",
     "deepsc": "version, link, codec < config < modality < checkpoint, digital < train, text, image"
     " < vqa, command",
-    "accuracy_maps": "version, channels, envelope, start < grid < map < bimodal < show < sweep < command",
+    "accuracy_maps": "version, envelope, start < grid < map < bimodal < show < sweep < command",
     "profiling": "version, units, flops_file, tables < closed < counted, modalities, plot < timed"
     " < config, profile < report < command",
     "optimizer": "version, world < bound < policies < study < unread < command",

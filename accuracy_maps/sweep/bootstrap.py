@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from deepsc.modality import Evaluator
 
 BOOTSTRAP_RESAMPLES = 1000
+NEAR_ZERO = 5.0
+"""Score of a local model below which more test items help less than a longer training."""
 CONFIDENCE = 0.95
 
 
@@ -62,8 +64,8 @@ def require_items(items: int) -> None:
     """
     if items < INTERVAL_ITEMS_MIN:
         raise ToolkitError(
-            f"{named('limit')}: {items} test items are too few for an interval, at least "
-            f"{INTERVAL_ITEMS_MIN} are needed; give a larger one, or a larger test set"
+            f"{items} test items are too few for an interval, at least {INTERVAL_ITEMS_MIN} are needed; use "
+            "a larger test set"
         )
 
 
@@ -73,8 +75,8 @@ def require_interval(local: Cell, evaluator: type[Evaluator], *, seed: int) -> N
     Raises:
         ToolkitError: if it answers nothing right, or the items are too few for an interval.
     """
-    items = len(local.counts)
-    if evaluator.score(local.counts.sum(axis=0)) <= 0:
+    items, score = len(local.counts), evaluator.score(local.counts.sum(axis=0))
+    if score <= 0:
         raise ToolkitError(
             "the local model answers nothing right, so no ratio to it exists; train it longer (train-deepsc "
             "--channel none --epochs ...)"
@@ -82,9 +84,11 @@ def require_interval(local: Cell, evaluator: type[Evaluator], *, seed: int) -> N
     require_items(items)
     scores = _resampled(local, evaluator, _resamples(items, seed))
     if scores.min() <= 0:
+        longer = "train it longer (train-deepsc --channel none --epochs ...)"
+        more = f"use more test items: a larger {named('limit')} or none, or a larger test set"
         raise ToolkitError(
-            f"{named('limit')}: {items} test items are too few for an interval: some resamples of them "
-            "hold none that the local model answers right; give a larger one"
+            f"{items} test items are too few for an interval: some resamples of them hold none that the "
+            f"local model, which scores {score:.2f}, answers right; {longer if score < NEAR_ZERO else more}"
         )
     return scores
 

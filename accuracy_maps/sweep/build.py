@@ -33,7 +33,8 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
 
     Finished cells are kept in a folder beside the output until the map is written, so that the same call goes
     on after a kill. A map that the same call wrote is read instead; one that other settings made is refused,
-    unless `config.overwrite`. Whatever cannot be written is refused before anything is measured.
+    and so are kept cells of other settings, unless `config.overwrite`. Whatever cannot be written is refused
+    before anything is measured.
 
     Args:
         config: what to measure.
@@ -73,7 +74,7 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
         if not is_complete(sweep, stored):
             _write_beside(sweep, stored)
         return stored
-    store = CellStore(folder, sweep.plan, sweep.file_plan)
+    store = CellStore(folder, sweep.plan, sweep.file_plan, overwrite=sweep.config.overwrite)
     if stored is None:
         stored = _measured_map(sweep, measure_cells(sweep, store, engine), engine)
         stored.save(sweep.config.output)
@@ -145,7 +146,7 @@ def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point,
 
     Raises:
         ToolkitError: if a cell fails `MAX_ATTEMPTS` times; the others are in the store. If no ratio to the
-            local model has an interval, before anything else is measured.
+            local model has an interval, before anything else is measured; the store is removed then.
     """
     cells: dict[Point, Cell] = {}
     pending = []
@@ -165,8 +166,17 @@ def measure_cells(sweep: Sweep, store: CellStore, engine: Engine) -> dict[Point,
                 logger.info("%s: %s %.2f", group.name(point), sweep.test.scorer.metric, score)
                 progress.update()
             if local:
-                require_interval(cells[0, 0.0], sweep.test.scorer, seed=sweep.config.seed)
+                _require_interval(sweep, store, cells[0, 0.0])
     return cells
+
+
+def _require_interval(sweep: Sweep, store: CellStore, local: Cell) -> None:
+    """`require_interval`; cells of a map that cannot be are in the way of the command that it advises."""
+    try:
+        require_interval(local, sweep.test.scorer, seed=sweep.config.seed)
+    except ToolkitError:
+        store.clear()
+        raise
 
 
 def _measure(

@@ -56,25 +56,37 @@ class CellStore:
         folder: where.
         plans: what the cells depend on; after the first, other wordings, which an earlier release may have
             written.
+        overwrite: replace cells of another plan.
 
     Raises:
-        ToolkitError: if the folder holds cells of another plan.
+        ToolkitError: if the folder holds cells of another plan, and they are not to be replaced.
     """
 
-    def __init__(self, folder: Path, *plans: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, *plans: Mapping[str, Any], overwrite: bool = False) -> None:
         self._folder = folder
         path = folder / "plan.json"
-        if exists(path):
-            if not self.holds(folder, *plans):
-                raise ToolkitError(
-                    f"{folder} holds cells of another sweep; remove it or choose another {named('output')}"
-                )
+        if self._is_mine(plans, overwrite=overwrite):
             remove_unfinished(folder)
             logger.info("resuming: %d cells are already measured", len(list(folder.glob("*.npz"))))
         else:
             # Cells without a plan are what a kill left of another sweep's removal.
             shutil.rmtree(folder, ignore_errors=True)
             write_json(path, plans[0])
+
+    def _is_mine(self, plans: Sequence[Mapping[str, Any]], *, overwrite: bool) -> bool:
+        """Whether there are cells of a plan to go on with."""
+        try:
+            if self.holds(self._folder, *plans):
+                return True
+        except ToolkitError:  # a plan that cannot be read
+            if not overwrite:
+                raise
+        if exists(self._folder / "plan.json") and not overwrite:
+            raise ToolkitError(
+                f"{self._folder} holds cells of another sweep; give another {named('output')}, or "
+                f"{named('overwrite')} to replace them"
+            )
+        return False
 
     @staticmethod
     def holds(folder: Path, *plans: Mapping[str, Any]) -> bool:
@@ -98,13 +110,17 @@ class CellStore:
             figures = np.array(json.dumps(cell.figures))
             np.savez_compressed(stream, counts=cell.counts, figures=figures, seconds=np.array(cell.seconds))
 
+    def clear(self) -> None:
+        """Forget all cells, of which no map can be made."""
+        shutil.rmtree(self._folder)
+
     def remove(self, names: Sequence[str]) -> None:
         """Forget the cells of a map that is written, unless there are some of other k, SNRs or draws."""
         others = {path.stem for path in self._folder.glob("*.npz")} - set(names)
         if others:
             logger.info("%s keeps %d cells that this map has not", self._folder, len(others))
         else:
-            shutil.rmtree(self._folder)
+            self.clear()
 
 
 def _read(path: Path) -> Cell:

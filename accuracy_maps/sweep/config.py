@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from accuracy_maps.channels import CHANNELS
 from data.files.errors import ToolkitError
 from data.intervals import INTERVAL_ITEMS_MIN
 from data.settings import Flag, Problem, Range, Settings, named
-from deepsc.codec.config import CHANNEL_CODES, LARGEST_SIZE, SNR_LIMIT_DB
+from deepsc.codec.config import CHANNEL_CODES, SNR_LIMIT_DB, TrainedK
+from deepsc.link.channel import CHANNELS
 from deepsc.text.bleu_tokenizer import TOKENIZERS
 
 SNR_DB = tuple(float(snr) for snr in range(-6, 19, 3))
@@ -19,10 +19,7 @@ MAX_SEED = 5 * 10**8  # a batch's noise has a seed up to 2e10 times as large, an
 MAX_DRAWS = 10_000  # seeds of a batch's draws are 10,007 apart from those of the next --seed
 MAX_CELLS = 10**6
 """Of a map: twice as many is the largest file that is read."""
-MAX_MAT_K = 4096
-"""Rows of a sem_table, one for each k from 1."""
 
-KAxis = Annotated[tuple[int, ...] | None, Range(1, LARGEST_SIZE, rising=True), Flag(metavar="K[,K...]")]
 SNRAxis = Annotated[
     tuple[float, ...] | None, Range(-SNR_LIMIT_DB, SNR_LIMIT_DB, rising=True), Flag(metavar="START:STOP:STEP")
 ]
@@ -42,12 +39,12 @@ class MapConfig(Settings):
     output: Annotated[str, Flag(metavar="FILE")] = "runs/map.json"
     """The map; .csv and .png are written beside it."""
     overwrite: bool = False
-    """Replace an output that other settings made."""
-    k: KAxis = None
+    """Replace an output that other settings made, or cells that an unfinished sweep of others kept."""
+    k: TrainedK | None = None
     """Symbols per token (default: all trained)."""
-    k_text: KAxis = None
+    k_text: TrainedK | None = None
     """Of vqa, symbols per token of the question (default: all trained)."""
-    k_image: KAxis = None
+    k_image: TrainedK | None = None
     """Of vqa, symbols per token of the image (default: all trained)."""
     snr_db: SNRAxis = None
     """Grid in dB, or a list (default: -6:18:3; of a --baseline: --beside's)."""
@@ -122,10 +119,6 @@ def require_size(config: MapConfig, ks: Collection[tuple[int, ...]]) -> None:
     largest = max(ks)
     if config.mat and len(largest) > 1:
         raise ToolkitError(f"{named('mat')}: given, a map of several transmissions has none")
-    if config.mat and largest[0] > MAX_MAT_K:
-        raise ToolkitError(
-            f"{named('mat')}: given with k = {largest[0]}, a table up to k = {MAX_MAT_K} is allowed"
-        )
     snrs = len(config.snr_points)
     if (cells := len(ks) * snrs ** len(largest)) > MAX_CELLS:
         raise ToolkitError(

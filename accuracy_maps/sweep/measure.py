@@ -19,7 +19,7 @@ from data.files.errors import ToolkitError, parsing
 from data.files.runs import Identity
 from data.files.schema import from_json
 from data.settings import named
-from deepsc.codec.config import LARGEST_SIZE
+from deepsc.codec.config import K_RANGE
 
 if TYPE_CHECKING:
     from deepsc.link.channel import Channel
@@ -124,10 +124,8 @@ class Sweep:
                 f"{named('k')}: none given, {named('baseline')} needs it, or {named('beside')} MAP to take "
                 "it from"
             )
-        if ks[-1] > LARGEST_SIZE:
-            raise ToolkitError(
-                f"{named('beside')}: {config.beside} has k = {ks[-1]}, at most {LARGEST_SIZE} is allowed"
-            )
+        if why := K_RANGE.refusal(ks[-1]):
+            raise ToolkitError(f"{named('beside')}: {config.beside} has k = {ks[-1]}, {why}")
         self.owners = {(k,): 0 for k in ks}
         self.channel = Channel(kind=config.channel or "awgn")
         if beside is not None:

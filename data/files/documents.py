@@ -56,7 +56,7 @@ def read_json(path: str | os.PathLike[str], *, largest: int | None = None) -> di
 def parse_json(text: str) -> Any:
     """Parse JSON; NaN and infinity, which are none, numbers that overflow and lone surrogates are refused.
 
-    So are lone surrogates, halves of a character: no file, page or terminal can be given one.
+    A lone surrogate is half of a character: no file, page or terminal can be given one.
 
     Raises:
         ValueError, RecursionError: if it cannot be parsed.

@@ -6,7 +6,7 @@ import errno
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from safetensors import SafetensorError
@@ -95,7 +95,7 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def raise_config_errors(errors: list[str]) -> None:
+def raise_config_errors(errors: Iterable[str]) -> None:
     """Raise one ToolkitError that lists every error of a config, if there is any."""
-    if errors:
-        raise ToolkitError("; ".join(errors))
+    if text := "; ".join(errors):
+        raise ToolkitError(text)

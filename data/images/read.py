@@ -32,9 +32,9 @@ LARGEST_IMAGE = 2**28
 """Bytes of an image file: what as many pixels as Pillow decodes without a warning take uncompressed."""
 _SYSTEM_NAMES = {
     "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information",
-    "@eadir", "lost+found", "icon\r",
+    "@eadir", "#recycle", "#snapshot", "@recycle", "lost+found", "icon\r",
 }  # fmt: skip
-"""What operating systems put into folders, in lower case, besides what begins with a dot."""
+"""What operating systems and network drives add to folders, in lower case, besides what begins with a dot."""
 # How a camera's pixels must be turned to be upright, by the tag of their file.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,

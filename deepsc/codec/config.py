@@ -32,7 +32,9 @@ Size = Annotated[int, Range(1, LARGEST_SIZE)]
 """Type of a width, or a number of tokens."""
 Layers = Annotated[int, Range(1, MOST_LAYERS)]
 Dropout = Annotated[float, Range(0, below=1)]
-TrainedK = Annotated[tuple[int, ...], Range(1, LARGEST_K, rising=True), Flag(metavar="K[,K...]")]
+K_RANGE = Range(1, LARGEST_K)
+"""What a k may be, wherever one is named."""
+TrainedK = Annotated[tuple[int, ...], dataclasses.replace(K_RANGE, rising=True), Flag(metavar="K[,K...]")]
 """Type of the complex channel symbols per token that are trained, rising; () for the local model."""
 SNRRange = Annotated[
     tuple[float, float],

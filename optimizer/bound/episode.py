@@ -24,7 +24,7 @@ from optimizer.world.tasks import Tasks
 def episode_bound(
     *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks, episodes: int, seed: int
 ) -> Tensor:
-    """Bound of each of the episodes that `evaluation.play` plays from the same seed.
+    """Bound of each of the episodes that `optimizer.study.evaluate.play` plays from the same seed.
 
     Either every UE succeeds in every step and the episode ends after D = `queue_tasks` steps, its queues
     known; then the steps' bounds average to one of the episode. Or it takes n > D steps, or ends unfinished

@@ -205,8 +205,10 @@ class ExhaustivePolicy:
 
 
 class CentralPolicy:
-    """The feasible solution that `bound.bracket` finds below the bound of each step: what a controller that
-    knows every channel can do."""
+    """The feasible solution that `optimizer.bound.step.bracket` finds below the bound of each step.
+
+    It is what a controller that knows every channel can do.
+    """
 
     sees = "all channels, queues, batteries, betas"
     ues_max = BOUND_UES_MAX

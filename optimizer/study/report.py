@@ -54,11 +54,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         ToolkitError: if the results are missing, damaged or foreign.
     """
     folder = Path(folder)
-    if is_file(folder):
-        raise ToolkitError(
-            f"RUN_FOLDER: '{folder}' given, a folder that `optimize train` wrote is allowed, such as "
-            f"'{folder.parent}'"
-        )
+    _require_run(folder)
     path = check_html(folder / "report.html" if output is None else output)
     document = read_results(folder)
     with parsing(folder / "results.json"):
@@ -93,6 +89,21 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         title="Offloading policies", missing=missing, what_if=data["what_if"], **context,
     )  # fmt: skip
     return path
+
+
+def _require_run(folder: Path) -> None:
+    """Check that a folder is one of a run.
+
+    Raises:
+        ToolkitError: if it is a file, or is not there, or has no results.
+    """
+    allowed = "a folder that `optimize train` wrote is allowed"
+    if is_file(folder):
+        raise ToolkitError(f"RUN_FOLDER: '{folder}' given, {allowed}, such as '{folder.parent}'")
+    if not exists(folder):
+        raise ToolkitError(f"RUN_FOLDER: '{folder}' given, no such file or folder; {allowed}")
+    if not exists(folder / "results.json"):
+        raise ToolkitError(f"RUN_FOLDER: '{folder}' given, it has no results.json; {allowed}")
 
 
 def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig) -> dict[str, Any]:

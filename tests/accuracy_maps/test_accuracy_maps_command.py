@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.scratch_runs import FAMILY
 
 from accuracy_maps import AccuracyMap
 from accuracy_maps.command import main
@@ -68,7 +69,7 @@ def change(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--k", "0"], "--k: 0 given, 1 to 1048576 is allowed"),
+        (["--k", "0"], "--k: 0 given, 1 to 4096 is allowed"),
         (["--k", "-4"], "--k"),
         (["--k", "4,2"], "--k: 4,2 given, rising values are allowed"),
         (["--k", "2,3,5"], "--k: [3, 5] given, the codecs are trained for [2, 4, 6]"),
@@ -79,7 +80,7 @@ def change(folder: Path, **changes: Any) -> None:
         (["--snr-db", "-200:0:10"], "--snr-db: -200.0 given, -100 to 100 is allowed"),
         (["--snr-db", "-1e308:1e308:1"], "at most 10000 values are allowed"),
         (["--snr-db", "-1e308,1e308"], "--snr-db: -1e+308 given"),
-        (["--k", str(2**20 + 1)], "--k: 1048577 given, 1 to 1048576 is allowed"),
+        (["--k", "4097"], "--k: 4097 given, 1 to 4096 is allowed"),
         (["--draws", str(10**12)], "--draws: 1000000000000 given, 1 to 10000 is allowed"),
         (["--beams", "65"], "--beams: 65 given, 1 to 64 is allowed"),
         (["--limit", "1"], "--limit: 1 given, at least 16 is allowed"),
@@ -191,6 +192,16 @@ def test_flags_that_would_change_nothing_are_refused(
     refused: Refused, name: str, flags: list[str], message: str, scratch: tuple[str, ...]
 ) -> None:
     assert message in refused("--modality", name, *flags, *scratch)
+
+
+def test_data_that_read_no_folder_refuse_one(refused: Refused, image_folders: dict[str, Path]) -> None:
+    """By the rule of train-deepsc."""
+    message = "--data-dir: nowhere given, --dataset multi30k alone reads it"
+    assert message in refused("--data-dir", "nowhere")
+    assert message in refused("--data-dir", "nowhere", "--from-scratch", *FAMILY)
+    digits = refused("--modality", "image", "--data-dir", "nowhere", codec=image_folders["codec"],
+                     local=image_folders["local"])  # fmt: skip
+    assert "--data-dir: nowhere given, --dataset cifar10 alone reads it" in digits
 
 
 def test_an_output_that_cannot_be_written_is_found_before_measuring(

@@ -72,7 +72,8 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--k", "0"], "at least 1"),
+        (["--k", "0"], "--k: 0 given, 1 to 4096 is allowed"),
+        (["--k", "4097"], "--k: 4097 given, 1 to 4096 is allowed"),
         (["--k", "4.5"], "--k: '4.5' given, a whole number is allowed"),
         (["--source-length", "-3"], "at least 1"),
         (["--source-length", "257"], "1 to 256"),

@@ -328,7 +328,10 @@ def test_an_interrupted_sweep_ends_with_130_and_goes_on(
         assert main(command) == 130
     assert "interrupted" in capsys.readouterr().err
     assert main([*command, "--seed", "1"]) == 2
-    assert "holds cells of another sweep" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        "holds cells of another sweep; give another --output, or --overwrite to replace them"
+    )
     assert not (tmp_path / "map.json").exists()
     assert main(command) == 0
     assert len(measured) == len(set(measured)) == CELLS
@@ -495,6 +498,48 @@ def test_a_local_model_without_a_right_answer_is_refused_before_the_codec_is_mea
     assert main(arguments(folders, tmp_path / "map.json")) == 2
     assert "the local model answers nothing right" in capsys.readouterr().err
     assert measured == [(0, 0.0)]
+    assert files(tmp_path) == [], "its cells are of no use, and in the way of another"
+
+
+@pytest.mark.parametrize("flags", [["--limit", "16"], ["--limit", "16", "--bleu-tokenize", "zh"]])
+def test_a_refused_map_is_not_in_the_way_of_its_own_advice(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], flags: list[str],
+) -> None:  # fmt: skip
+    command = arguments(folders, tmp_path / "map.json", "--k", "2")
+
+    def score_of_few(counts: np.ndarray) -> float:
+        """20 in all, and nothing in a resample, whose counts are floats."""
+        return 20.0 if np.issubdtype(counts.dtype, np.integer) else 0.0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextEvaluator, "score", staticmethod(score_of_few))
+        assert main([*command, *flags]) == 2
+    error = capsys.readouterr().err
+    assert "16 test items are too few for an interval" in error
+    assert "use more test items: a larger --limit or none" in error
+    assert files(tmp_path) == []
+    assert main([*command, "--limit", "100"]) == 0
+
+
+def test_overwrite_replaces_cells_of_another_sweep(
+    folders: dict[str, Path], built: Path, tmp_path: Path, measured: list[tuple[int, float]]
+) -> None:
+    """Beside a finished map, and beside none; a plan that cannot be read too."""
+    folder = Path(shutil.copytree(built, tmp_path / "built"))
+    command = arguments(folders, folder / "map.json", "--k", "2", "--limit", "16")
+    cells = folder / ".map.json.cells"
+    for damaged in (False, True):
+        CellStore(cells, {"channel": "of another"}).save("k9_snr0_draws1", cell(np.ones(16, dtype=np.int64)))
+        if damaged:
+            (cells / "plan.json").write_text("{")
+            (folder / "map.json").unlink()
+        measured.clear()
+        assert main(command) == 2
+        assert measured == []
+        assert main([*command, "--overwrite"]) == 0
+        assert len(measured) == 1 + len(SNR_DB)
+        assert not cells.exists()
 
 
 def test_a_killed_calls_temporary_files_are_removed(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -524,7 +569,7 @@ def test_config_lists_its_errors_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"snr_db": (6.0, 0.0)}, {"snr_db": (0.0, 0.0)}, {"k": (4, 4)}, {"k": (4, 2)}, {"k": (2**21,)}]
+    "changes", [{"snr_db": (6.0, 0.0)}, {"snr_db": (0.0, 0.0)}, {"k": (4, 4)}, {"k": (4, 2)}]
 )
 def test_axes_that_do_not_rise_are_refused_before_measuring(
     folders: dict[str, Path], tmp_path: Path, measured: list[tuple[int, float]], changes: dict[str, Any]
@@ -548,6 +593,8 @@ def test_axes_that_do_not_rise_are_refused_before_measuring(
         ({"snr_db": (float("nan"),)}, "snr_db: nan given"),
         ({"draws": 10**9}, "draws: 1000000000 given, 1 to 10000"),
         ({"beams": 10**9}, "beams: 1000000000 given, 1 to 64"),
+        ({"k": (5000,)}, "k: 5000 given, 1 to 4096 is allowed"),
+        ({"k_text": (5000,)}, "k_text: 5000 given, 1 to 4096 is allowed"),
         ({"limit": 15}, "limit: 15 given, at least 16 is allowed"),
         ({"output": "map.txt"}, "a name that ends in .json"),
         ({"output": ".json"}, "a name that ends in .json"),
@@ -566,9 +613,6 @@ def test_a_map_has_so_many_cells_at_most() -> None:
     with pytest.raises(ToolkitError, match="1001 SNRs given, which make 1,002,001 cells"):
         require_size(config, [(1, 1)])
     table = dataclasses.replace(config, mat=True)
-    require_size(table, [(4096,)])
-    with pytest.raises(ToolkitError, match=r"^mat: given with k = 5000, a table up to k = 4096"):
-        require_size(table, [(4,), (5000,)])
     with pytest.raises(ToolkitError, match=r"^mat: given, a map of several transmissions has none"):
         require_size(table, [(4, 4)])
 
@@ -615,12 +659,18 @@ def right() -> Callable[[float], np.ndarray]:
 def test_too_few_items_for_an_interval_and_none_right_are_told_apart() -> None:
     one, few, none = np.ones(1), np.array([1, 0, 0]), np.zeros(3, dtype=np.int64)
     rare = np.eye(1, 20, dtype=np.int64)[0]
-    with pytest.raises(ToolkitError, match=r"^limit: 1 test items are too few for an interval, at least 16"):
+    with pytest.raises(ToolkitError, match=r"^1 test items are too few for an interval, at least 16"):
         share_map(one, one)
-    with pytest.raises(ToolkitError, match=r"^limit: 3 test items are too few"):
+    with pytest.raises(ToolkitError, match=r"^3 test items are too few"):
         share_map(few, few)
-    with pytest.raises(ToolkitError, match=r"^limit: 20 test items are too few .* hold none that the local"):
+    with pytest.raises(
+        ToolkitError,
+        match=r"^20 test items are too few .* scores 5\.00, answers right; use more test items: a larger",
+    ):
         share_map(rare, rare)
+    rarer = np.eye(1, 50, dtype=np.int64)[0]
+    with pytest.raises(ToolkitError, match=r"^50 test items are too few .* scores 2\.00, .* train it longer"):
+        share_map(rarer, rarer)
     with pytest.raises(ToolkitError, match="answers nothing right"):
         share_map(none, none)
 

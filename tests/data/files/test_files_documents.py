@@ -179,14 +179,14 @@ def test_another_kind_is_refused_by_name(tmp_path: Path, kind: object) -> None:
     assert repr(kind) in one_line(error, path)
 
 
-@pytest.mark.parametrize("value", ["\ud800", ["a", {"\udfff": 1}], "half \ud83d of a pair"])
+@pytest.mark.parametrize("value", ["\ud800", ["a", {"\udfff": 1}], "half \ud83d of a pair", ["\udc00\ud800"]])
 def test_half_a_surrogate_pair_is_refused_on_reading(tmp_path: Path, value: object) -> None:
     """No page, table or file could hold it."""
     path = tmp_path / "thing.json"
     path.write_text(json.dumps(DOCUMENT | {"more": value}))
-    with pytest.raises(ToolkitError, match="surrogate") as error:
+    with pytest.raises(ToolkitError, match="half a character") as error:
         read_json(path)
-    one_line(error, path)
+    one_line(error, path).encode()
     path.write_text(json.dumps(DOCUMENT | {"more": "\U0001f600 and \\ud800 in words"}))
     assert read_json(path)["more"] == "\U0001f600 and \\ud800 in words"
 
@@ -306,17 +306,6 @@ def test_code_in_somebody_elses_repository_has_no_commit(tmp_path: Path, place: 
 
 def test_code_outside_any_repository_has_no_commit(tmp_path: Path) -> None:
     assert commit_told_by(copy_code(tmp_path, checkout=True)) == "None"
-
-
-@pytest.mark.parametrize("text", ['{"a": "\\ud800"}', '{"\\uDFff": 1}', '{"a": [["\\udc00\\ud800"]]}'])
-def test_half_a_character_is_refused_on_reading(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "thing.json"
-    path.write_text(text)
-    with pytest.raises(ToolkitError, match="half a character") as error:
-        read_json(path)
-    one_line(error, path).encode()
-    path.write_text('{"a": "\\ud83d\\ude00 \\\\ud800"}')
-    assert read_json(path) == {"a": "\U0001f600 \\ud800"}, "both halves, and a backslash"
 
 
 READERS: list[Callable[[Path], object]] = [exists, is_file, is_folder, require_file, read_json, sha256_of]

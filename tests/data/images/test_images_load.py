@@ -171,6 +171,8 @@ def test_a_folder_of_images_is_read_lazily(tmp_path: Path) -> None:
         "train/cat/.hidden.png", "train/cat/.hidden/0.png", "test/__MACOSX/0.png", "train/cat/__MACOSX/0.png",
         "train/cat/Thumbs.db", "train/.DS_Store", ".DS_Store", "__MACOSX/train/cat/0.png", ".git/0.png",
         "train/@eaDir/0.png", "train/$RECYCLE.BIN/0.png", "validation/.cache/0.png",
+        "train/#recycle/0.png", "train/#snapshot/0.png", "train/@Recycle/0.png",
+        "test/System Volume Information/0.png",
     ],
 )  # fmt: skip
 def test_hidden_files_are_neither_classes_nor_images(

@@ -349,6 +349,13 @@ def test_damaged_results_are_one_line_and_write_nothing(
 def test_wrong_flags(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(run / "absent")]) == 2
     assert "no such file" in capsys.readouterr().err
+    assert main(["report", "missing/results.json"]) == 2
+    assert capsys.readouterr().err == (
+        "optimize report: error: RUN_FOLDER: 'missing/results.json' given, no such file or folder; a folder "
+        "that `optimize train` wrote is allowed\n"
+    )
+    assert main(["report", str(run.parent)]) == 2
+    assert "it has no results.json; a folder that" in capsys.readouterr().err
     assert main(["report", str(run / "results.json")]) == 2
     assert f"such as '{run}'" in capsys.readouterr().err
     assert main(["report", "x" * 300]) == 2

@@ -1,3 +1,0 @@
-"""Channels that a map can be of."""
-
-CHANNELS = ("awgn", "rayleigh", "rician")
