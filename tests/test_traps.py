@@ -234,7 +234,7 @@ def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
         (tmp_path / split / "cat").mkdir(parents=True)
         (tmp_path / split / "cat" / "a.png").write_bytes(image_bytes("PNG"))
     (tmp_path / "train" / "cat" / "b.png").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(ToolkitError, match=r"--folder: .*b\.png: cannot be read \(no such file\); mend"):
+    with pytest.raises(ToolkitError, match=r"folder: .*b\.png: cannot be read \(no such file\); mend"):
         load_images(dataset="folder", folder=tmp_path)
 
 
