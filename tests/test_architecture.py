@@ -45,7 +45,7 @@ FLOORS = {
     " < vqa, command",
     "accuracy_maps": "version, envelope, start < grid < map < bimodal < show < sweep < command",
     "profiling": "version, units, flops_file, tables < closed < counted, modalities, plot < timed"
-    " < config, profile < report < command",
+    " < config, profile < report, outputs < command",
     "optimizer": "version, world < bound < policies < study < unread < command",
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
