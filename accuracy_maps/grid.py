@@ -19,11 +19,12 @@ from data.files.errors import ToolkitError, parsing
 from data.files.printable import csv_text
 from data.files.schema import numbers, typed
 from data.settings import named
-from deepsc.link.channel import CHANNELS
 
 KIND = "accuracy-map"
 _K_UNIT = "complex channel symbols per token"
 _SNR_UNIT = "dB, E_s/N_0 per complex symbol"
+CHANNELS = ("awgn", "rayleigh", "rician")
+"""Those that a map may be of. Not asked of `deepsc`: whoever reads a map loads no codec."""
 GRIDS = ("accuracy", "accuracy_low", "accuracy_high", "ratio_low", "ratio_high")
 
 

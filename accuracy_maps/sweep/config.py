@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from accuracy_maps.grid import CHANNELS
 from data.files.errors import ToolkitError
 from data.intervals import INTERVAL_ITEMS_MIN
 from data.settings import Flag, Problem, Range, Settings, named
 from deepsc.codec.config import CHANNEL_CODES, SNR_LIMIT_DB, TrainedK
-from deepsc.link.channel import CHANNELS
 from deepsc.text.bleu_tokenizer import TOKENIZERS
 
 SNR_DB = tuple(float(snr) for snr in range(-6, 19, 3))

@@ -206,10 +206,6 @@ class Rician(Channel):
         return math.sqrt(factor / (factor + 1)) + math.sqrt(1 / (factor + 1)) * scatter
 
 
-CHANNELS = channel_names()
-"""Those of the package."""
-
-
 def channel_from_fields(fields: Mapping[str, Any]) -> tuple[Channel | None, dict[str, Any]]:
     """A channel of flat fields, as config.json has them: "channel" is its kind, "none" is None.
 
