@@ -234,3 +234,7 @@ def channel_fields(channel: Channel | None) -> dict[str, Any]:
     fields = dataclasses.asdict(channel or Channel())
     kind = fields.pop("kind")
     return {"channel": "none" if channel is None else kind, **fields}
+
+
+CHANNELS = channel_names()
+"""Those of the package."""
