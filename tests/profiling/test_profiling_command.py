@@ -297,7 +297,7 @@ def test_models_of_others_get_the_same_table(
         (["--hf-config", "clip.json", "--image-size", "12"], "does not run on these inputs alone"),
         (
             ["--modality", "image", "--preset", "tiny", "--image-size", "33"],
-            "--image-size: 33 given, a multiple of --patch-size 8",
+            "--image-size: 33 given, a multiple of patch_size 8",
         ),
     ],
 )

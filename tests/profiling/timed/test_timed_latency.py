@@ -107,7 +107,7 @@ def test_lower_precision_runs_under_autocast() -> None:
 def test_bad_settings_are_listed_all_at_once() -> None:
     with pytest.raises(ToolkitError, match=r"dtype: 'int8'.*batch: 0.*clock_hz: -1"):
         LatencyConfig(dtype="int8", batch=0, clock_hz=-1)
-    with pytest.raises(ToolkitError, match=r"--device: 'meat' given"):
+    with pytest.raises(ToolkitError, match=r"device: 'meat' given"):
         time_workloads(run(), {"layer": Flops(1)}, LatencyConfig(device="meat"))
 
 
