@@ -226,7 +226,9 @@ def table(rows: list[dict[str, Any]], total: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="docs/flops-coverage.md", help="Markdown file")
-    parser.add_argument("--results", default="benchmarks/results/flops-coverage.jsonl", help="what is known already")
+    parser.add_argument(
+        "--results", default="benchmarks/results/flops-coverage.jsonl", help="what is known already"
+    )
     parser.add_argument("--only", help="subjects that begin so, such as timm:")
     args = parser.parse_args()
     results = Path(args.results)
