@@ -228,7 +228,7 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
     local = _training(name, [*shared, "--channel=none", *following, f"--output={config.local}"])
     codec = _training(name, [*shared, *further, *following, f"--output={folder}"])
     raise_config_errors(codec.corpus.unread(codec.corpus.dataset, {"data_dir": config.data_dir}))
-    if codec.training.channel in (None, "none"):
+    if codec.training.channel is None:
         raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
     return Family(local=local, codec=dataclasses.replace(codec, init_from=config.local, pretrained=None))
 

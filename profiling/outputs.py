@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 
+from data.files.atomic import require_writable
 from data.files.errors import ToolkitError
-from data.files.paths import exists, is_file, is_folder
+from data.files.paths import exists
 from data.settings import named
 from profiling.config import ProfileConfig
 from profiling.plot import MARK
@@ -36,7 +36,7 @@ def prepare_outputs(config: ProfileConfig, output: str | None) -> None:
     for flag, path in paths:
         if path is None:
             continue
-        _require_writable(path, flag)
+        require_writable(path, flag)
         place = Path(path).resolve()
         if place in flags:
             raise ToolkitError(
@@ -48,22 +48,6 @@ def prepare_outputs(config: ProfileConfig, output: str | None) -> None:
                 f"{named(flag)}: {path} is there, and not made by profile-flops; give another name, or "
                 f"{named('overwrite')} to replace it"
             )
-
-
-def _require_writable(path: str, flag: str) -> None:
-    refused = f"{named(flag)}: cannot write {path}"
-    if exists(path) and not is_file(path):
-        raise ToolkitError(f"{refused}: it is no file; give another {named(flag)}")
-    folder = Path(path).absolute().parent
-    while not exists(folder):  # missing folders are made
-        folder = folder.parent
-    if not is_folder(folder):
-        raise ToolkitError(f"{refused}: {folder} is no folder")
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{Path(path).name[:99]}.", suffix=".part"):
-            pass
-    except OSError as error:
-        raise ToolkitError(f"{refused}: {error.strerror or error}") from error
 
 
 def _is_ours(path: Path) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.measure import Sweep
 from accuracy_maps.sweep.models import describe, k_field
+from data.files.atomic import require_writable
 from data.files.errors import ToolkitError
 from data.files.paths import exists, is_file
 from data.files.runs import Identity
@@ -51,14 +51,7 @@ def prepare_outputs(config: MapConfig) -> None:
         for left in path.parent.glob("*.part"):
             if left.name.startswith(f".{path.name}."):
                 left.unlink(missing_ok=True)
-        refused = f"{named('output')}: cannot write {path}"
-        if exists(path) and not is_file(path):
-            raise ToolkitError(f"{refused}: it is no file; give another {named('output')}")
-        try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
-                pass
-        except OSError as error:
-            raise ToolkitError(f"{refused}: {error.strerror or error}") from error
+        require_writable(path, "output")
 
 
 def require_free(config: MapConfig) -> None:

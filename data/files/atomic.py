@@ -11,8 +11,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from data.files.errors import ToolkitError
-from data.files.paths import exists
+from data.files.errors import ToolkitError, named
+from data.files.paths import exists, is_file, is_folder
 from data.files.printable import is_text
 
 try:
@@ -86,6 +86,33 @@ def _lock(handle: int) -> bool:
     except OSError:  # a file system without locks
         return True
     return True
+
+
+def require_writable(path: str | os.PathLike[str], setting: str) -> None:
+    """Find out before long work whether `atomic_path` could write a file. Nothing is made.
+
+    Args:
+        path: of the file; its folder need not be there yet.
+        setting: that the path is of, for the error.
+
+    Raises:
+        ToolkitError: if it could not.
+    """
+    path = Path(path)
+    refused = f"{named(setting)}: cannot write {path}"
+    if exists(path) and not is_file(path):
+        raise ToolkitError(f"{refused}: it is no file; give another {named(setting)}")
+    folder = path.absolute().parent
+    while not exists(folder):
+        folder = folder.parent
+    if not is_folder(folder):
+        raise ToolkitError(f"{refused}: {folder} is no folder")
+    try:
+        handle, name = _temporary(folder / path.name)
+    except OSError as error:
+        raise ToolkitError(f"{refused}: {error.strerror or error}") from error
+    os.close(handle)
+    Path(name).unlink(missing_ok=True)
 
 
 def remove_unfinished(folder: str | os.PathLike[str]) -> None:
