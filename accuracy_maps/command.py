@@ -221,8 +221,8 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
             raise ToolkitError(
                 f"{flag}: given behind --, where it follows from build-accuracy-map's own flags"
             )
-    following = ["--resume", f"--device={config.device}"]
-    following += [] if config.data_dir is None else [f"--data-dir={config.data_dir}"]
+    places = {"--device": config.device, "--data-dir": config.data_dir}
+    following = ["--resume", *(f"{flag}={value}" for flag, value in places.items() if value is not None)]
     following += ["--skip-bad"] if config.skip_bad else []
     (folder,) = config.codecs
     local = _training(name, [*shared, "--channel=none", *following, f"--output={config.local}"])
