@@ -31,7 +31,7 @@ class FlopsFile:
     """FLOPs per task: a sentence, an image, or a question about an image.
 
     Raises:
-        ToolkitError: from the constructor, if a count is not above 0, or a size of the modality is missing.
+        ToolkitError: from the constructor, if a count is not above 0 (the UE's may be 0), or a size of the modality is missing.
     """
 
     modality: str
@@ -55,7 +55,7 @@ class FlopsFile:
     local_flops: float
     """Whole task at the UE without a channel: eq. (3)'s l."""
     ue_flops: float
-    """UE's share when offloaded: semantic encoders and JSC encoders."""
+    """UE's share when offloaded: semantic encoders and JSC encoders; 0 where points are looked up alone."""
     server_flops: float
     """Server's share when offloaded: JSC decoders and semantic decoder."""
     breakdown: Mapping[str, Any] = field(default_factory=dict)
@@ -67,8 +67,10 @@ class FlopsFile:
             raise ToolkitError(f"FLOPs file: modality {self.modality!r}, allowed: {', '.join(SIZES)}")
         for name in (*SIZES[self.modality], *_COUNTS):
             value = getattr(self, name)
-            if value is None or not 0 < value < MOST:
-                raise ToolkitError(f"FLOPs file: {name} must be above 0 and below {MOST:g}, found {value}")
+            least_fits = value is not None and (value > 0 or (value == 0 and name == "ue_flops"))
+            if not least_fits or not value < MOST:
+                least = "at least 0" if name == "ue_flops" else "above 0"
+                raise ToolkitError(f"FLOPs file: {name} must be {least} and below {MOST:g}, found {value}")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file as JSON, atomically."""

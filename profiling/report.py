@@ -204,7 +204,7 @@ def _slips(profile: CodecProfile) -> Table:
                 f"{part.name}: {slip.what}",
                 f"eq. ({slip.equation})" if slip.equation[0].isdigit() else slip.equation,
                 _mflop(slip.flops),
-                f"{slip.flops / part.corrected:+.2%}",
+                f"{slip.flops / part.corrected:+.2%}" if part.corrected.count else "-",
             )
             for part in profile.parts
             for slip in part.slips

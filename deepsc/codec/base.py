@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, Self
 
@@ -57,6 +57,16 @@ class Codec(nn.Module):
     loss: Callable[..., Tensor]
     """loss(batch, *links, label_smoothing=0.0): training loss of a batch, a scalar in nats. One link for each
     transmission, in the order of `config.uplinks`; none for the local model."""
+
+    def start(self, batches: Iterable[Any]) -> None:
+        """Learn from the training batches what the JSC codec starts from, unless it starts from nothing."""
+
+    def freeze_local(self) -> None:
+        """Leave the weights of the local model as they are, where a codec need not train them."""
+
+    def focus_snr_db(self, snr_db: Tensor, k: Tensor, *, generator: torch.Generator) -> Tensor:
+        """SNRs in dB that are trained, (B,), from such as are uniform in dB, and the k they are drawn for."""
+        return snr_db
 
     def loss_terms(self, batch: Any) -> int:
         """How many terms the loss of a batch is a mean over: its items, unless a codec says otherwise."""

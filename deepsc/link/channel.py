@@ -137,6 +137,19 @@ class Channel(Settings):
             return snr_db + 20 * gain.abs().reshape(-1).clamp_min(1e-6).log10()
         return snr_db
 
+    def symbol_snr(self, gain: Tensor, snr_db: Tensor) -> Tensor:
+        """SNR of each symbol as the receiver knows it, linear: snr |h|^2 with CSI, else the nominal snr.
+
+        Args:
+            gain: h, as from `draw_gain`.
+            snr_db: (B,), nominal E_s/N_0.
+
+        Returns:
+            (B, 1, 1), or the shape of the gain where h is known a symbol.
+        """
+        snr = db_to_linear(snr_db).view(-1, 1, 1)
+        return snr * gain.abs().square() if self.csi == "perfect" else snr
+
     def receive(self, x: Tensor, gain: Tensor, snr_db: Tensor, *, generator: torch.Generator) -> Tensor:
         """h x + n, not equalised.
 

@@ -49,6 +49,7 @@ class Conditioner(nn.Module):
         super().__init__()
         self.k_max = k_max
         self.snr_range_db = snr_range_db
+        self.width = _CONDITION_WIDTH
         self.mlp = nn.Sequential(
             nn.Linear(2, _CONDITION_WIDTH),
             nn.SiLU(),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from deepsc.link.channel import Channel
-from deepsc.link.jsc import JSCDecoder, JSCEncoder
+from deepsc.link.jsc import JSCDecoder, JSCEncoder, sent_mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,56 @@ class Link:
     rows: Tensor | None = None
     """Items of the batch that this process sends, where several share it. Gain and noise are drawn for all,
     so that they are the same as in one process. None: all items."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """B items as the receiver has them."""
+
+    symbols: Tensor
+    """complex64, (B, S, K): equalised, 0 where nothing was sent."""
+    snr: Tensor
+    """SNR of each symbol before the equaliser, linear: (B, 1, 1), or (B, S, K) where the receiver knows a gain a
+    symbol."""
+    equalised: bool
+    """Whether `symbols` are the MMSE estimate, snr / (snr + 1) (x + noise); else x + noise."""
+    mask: Tensor
+    """(B, S), 1 for valid tokens."""
+    k: Tensor
+    """(B,), symbols per token that were sent."""
+    snr_db: Tensor
+    """(B,), SNR an item that both ends know."""
+
+
+def carry(
+    encode: Callable[[Tensor, Tensor], Tensor], mask: Tensor, link: Link, *, k_max: int
+) -> Received:
+    """Send a batch over the channel.
+
+    Args:
+        encode: makes the symbols (B, S, K), from k (B,) and the SNR in dB (B,) that the transmitter knows.
+        mask: (B, S), 1 for valid tokens.
+        link: how to send them.
+        k_max: K.
+    """
+    channel, generator, k = link.channel, link.generator, link.k
+    shape = (len(k), mask.shape[1], k_max)
+    gain = channel.draw_gain(shape, generator=generator, device=mask.device)
+    known_snr_db = channel.known_snr_db(gain, link.snr_db)
+    mine = slice(None) if link.rows is None else link.rows
+    symbols = encode(k[mine], known_snr_db[mine])  # (B, S, K)
+    sent = symbols if link.rows is None else symbols.new_zeros(shape).index_copy(0, link.rows, symbols)
+    received = channel.receive(sent, gain, link.snr_db, generator=generator)[mine]
+    equalised = channel.equalise(received, gain[mine], link.snr_db[mine])
+    return Received(
+        # Nothing was sent on the unused symbols, so the receiver hears nothing there either.
+        symbols=equalised * sent_mask(k[mine], mask, k_max),
+        snr=channel.symbol_snr(gain[mine], link.snr_db[mine]),
+        equalised=channel.csi == "perfect",
+        mask=mask,
+        k=k[mine],
+        snr_db=known_snr_db[mine],
+    )
 
 
 def transmit(
@@ -45,18 +96,10 @@ def transmit(
         return features
     if link is None:
         raise ValueError("a codec with a channel needs a link")
-    channel, generator, k = link.channel, link.generator, link.k
-    shape = (len(k), features.shape[1], encoder.k_max)
-    gain = channel.draw_gain(shape, generator=generator, device=features.device)
-    known_snr_db = channel.known_snr_db(gain, link.snr_db)
-    mine = slice(None) if link.rows is None else link.rows
-    symbols = encoder(features, mask, k=k[mine], snr_db=known_snr_db[mine])  # (B, S, K)
-    sent = symbols if link.rows is None else symbols.new_zeros(shape).index_copy(0, link.rows, symbols)
-    received = channel.receive(sent, gain, link.snr_db, generator=generator)[mine]
-    equalised = channel.equalise(received, gain[mine], link.snr_db[mine])
-    # Nothing was sent on the unused symbols, so the receiver hears nothing there either.
-    equalised = equalised * (symbols != 0)
-    return decoder(equalised, k=k[mine], snr_db=known_snr_db[mine])
+    received = carry(
+        lambda k, snr_db: encoder(features, mask, k=k, snr_db=snr_db), mask, link, k_max=encoder.k_max
+    )
+    return decoder(received.symbols, k=received.k, snr_db=received.snr_db)
 
 
 def link_at(

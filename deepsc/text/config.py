@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from data.settings import Flag, Problem, Range
 from deepsc.codec.config import (
+    MOST_LAYERS,
     CodecConfig,
     Dropout,
     Layers,
@@ -34,6 +35,8 @@ class TextPreset:
     d_ff: int
     vocab_size: int
     dropout: float
+    context_layers: int
+    """Layers of the Transformer by which the receiver weighs tokens in their context."""
     learning_rate: float
     """Peak, after warm-up."""
     warmup_steps: int
@@ -44,20 +47,22 @@ class TextPreset:
 
 TEXT_PRESETS = {
     "tiny": TextPreset(
-        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, learning_rate=3e-3,
+        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, context_layers=2, learning_rate=3e-3,
         warmup_steps=50, batch_tokens=2048, epochs=6,
     ),
     "small": TextPreset(
-        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, learning_rate=1.5e-3,
+        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, context_layers=3, learning_rate=1.5e-3,
         warmup_steps=800, batch_tokens=2048, epochs=28,
     ),
     "base": TextPreset(
-        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, learning_rate=5e-4,
+        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, context_layers=3, learning_rate=5e-4,
         warmup_steps=2000, batch_tokens=4096, epochs=60,
     ),
 }  # fmt: skip
 
 
+_JSC_FIELDS = ("split", "context_layers")
+"""Of a codec's config, which its local model's lacks."""
 MOST_CAPTIONS = 10**6
 """The grammar takes minutes for as many."""
 
@@ -82,24 +87,38 @@ class TextCodecConfig(CodecConfig):
     """Most tokens of a sentence, the end of sentence included."""
     k: TrainedK = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
+    split: Annotated[int, Range(0, MOST_LAYERS)] = 0
+    """Encoder layers at the UE, whose features move the points of the tokens that are sent. The server encodes
+    what it believes anew, with all layers."""
+    context_layers: Layers = 3
+    """Layers of the Transformer by which the receiver weighs tokens in their context."""
 
     @override
     def problems(self) -> Iterator[Problem]:
         yield from super().problems()
         yield from head_problems(self, "d_model", "heads")
         yield from token_problems(self)
+        if self.split > self.layers:
+            yield Problem("split", f"{self.split} given, 0 to {self.layers} is allowed")
 
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> TextCodecConfig:
         """Config of a preset, with fields changed."""
         size = TEXT_PRESETS[preset]
-        names = ("vocab_size", "d_model", "layers", "heads", "d_ff", "dropout")
+        names = ("vocab_size", "d_model", "layers", "heads", "d_ff", "dropout", "context_layers")
         return cls(preset=preset, **{name: getattr(size, name) for name in names} | changes)
+
+    @override
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON knows them; the local model has none of the JSC codec."""
+        fields = super().to_dict()
+        return fields if self.k else {name: fields[name] for name in fields if name not in _JSC_FIELDS}
 
     @property
     @override
     def model_name(self) -> dict[str, Any]:
         names = ("preset", "d_model", "layers", "heads", "d_ff", "vocab_size")
+        names += _JSC_FIELDS if self.k else ()
         return {"name": "text-marian", **{name: getattr(self, name) for name in names}}
 
 
@@ -146,3 +165,14 @@ class TextRunConfig(RunConfig):
     """What the receiver writes; reconstruct: the source sentence itself (DeepSC's own task)."""
     k: TrainedK = (16,)
     """Complex channel symbols per token, eq. (4)'s k."""
+    split: Annotated[int, Range(0, MOST_LAYERS)] = 0
+    """Encoder layers at the UE; the UE sends tokens, and their features move what is sent."""
+
+    @property
+    @override
+    def channel_fields(self) -> dict[str, Any]:
+        fields = super().channel_fields
+        if not fields["k"]:
+            return fields
+        size = self.presets[self.preset].context_layers
+        return {**fields, "split": self.split, "context_layers": size}

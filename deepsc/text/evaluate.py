@@ -18,20 +18,18 @@ from deepsc.link.channel import Channel
 from deepsc.link.transmission import Link, link_at
 from deepsc.modality import Evaluator
 from deepsc.text.bleu_tokenizer import USUAL, scorer
-from deepsc.text.model import TextBatch, TextCodec, collate
+from deepsc.text.model import Sentences, TextBatch, TextCodec, collate
 
 logger = logging.getLogger(__name__)
 
 
 class EncodedBatch(NamedTuple):
-    """Sentences with their semantic features, computed once and sent many times."""
+    """Sentences with what the UE computes of them, once and sent many times."""
 
     rows: list[int]
     """Where the sentences stand in the test set."""
-    features: torch.Tensor
-    """(B, S, d_model), on the codec's device."""
-    mask: torch.Tensor
-    """(B, S)."""
+    sent: Sentences
+    """On the codec's device."""
 
 
 @torch.inference_mode()
@@ -48,7 +46,7 @@ def encode_sentences(
     for rows in token_batches([len(row) for row in ids], max_tokens=max_tokens, seed=None):
         sources = [ids[i] for i in rows]
         batch: TextBatch = collate(sources, sources, pad_id=tokenizer.pad_id).to(device)
-        batches.append(EncodedBatch(rows, codec.encode(batch.source, batch.mask), batch.mask))
+        batches.append(EncodedBatch(rows, codec.encode(batch.source, batch.mask)))
     return batches
 
 
@@ -66,8 +64,8 @@ def decode_sentences(
     Returns:
         For each link, sentences in the order of `batch.rows`.
     """
-    received = torch.cat([codec.transmit(batch.features, batch.mask, link) for link in links])
-    ids = codec.generate(received, batch.mask.repeat(len(links), 1), beams=beams)
+    received = torch.cat([codec.transmit(batch.sent, link) for link in links])
+    ids = codec.generate(received, batch.sent.mask.repeat(len(links), 1), beams=beams)
     return [tokenizer.decode(part.tolist()) for part in ids.split(len(batch.rows))]
 
 
@@ -189,7 +187,7 @@ class TextEvaluator(Evaluator):
         hypotheses = [[""] * len(self._references) for _ in points]
         for number, batch in enumerate(self._batches):
             links = [
-                link_at(self._channel, k=k, snr_db=snr_db, like=batch.mask, seed=(seed, number))
+                link_at(self._channel, k=k, snr_db=snr_db, like=batch.sent.mask, seed=(seed, number))
                 for k, snr_db in points
             ]
             decoded = decode_sentences(self._codec, self._tokenizer, batch, links, beams=self._beams)

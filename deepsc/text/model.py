@@ -1,25 +1,34 @@
-"""Text codec: a Marian Transformer whose encoder runs at the UE and whose decoder runs at the server.
+"""Text codec: tokens cross the channel, and a Marian Transformer at the server translates what it believes.
 
-Architecture: Vaswani et al. (2017) as transformers' MarianMTModel has it; JSC codec between the halves after
-Xie et al. (DeepSC). The same class without a JSC codec is the local model.
+Architecture: Vaswani et al. (2017) as transformers' MarianMTModel has it. The JSC codec sends a point a token
+and gives the server a posterior over the vocabulary (`deepsc.link.token_code`); the Transformer reads the
+expected embeddings. Encoder layers that run at the UE move the points by what they know of the context. The
+same class without a JSC codec is the local model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import MarianConfig, MarianMTModel
 from transformers.modeling_outputs import BaseModelOutput
+from transformers.models.marian.modeling_marian import MarianEncoder
+from typing_extensions import override
 
 from deepsc.codec.base import Codec, TensorBatch
-from deepsc.link.jsc import JSCDecoder, JSCEncoder
-from deepsc.link.transmission import Link, transmit
+from deepsc.link.token_code import Expectation, TokenDecoder, TokenEncoder, token_probability
+from deepsc.link.transmission import Link, carry
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.decoding import greedy
+
+
+_FOCUSED = 0.7
+"""Share of the training sentences whose SNR is where there is something to learn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +48,17 @@ class TextBatch(TensorBatch):
     def sizes(self) -> tuple[int]:
         """Items in each transmission: (B,)."""
         return (self.source.shape[0],)
+
+
+class Sentences(NamedTuple):
+    """B sentences of S tokens at the UE, ready to be sent or, by the local model, translated."""
+
+    tokens: Tensor
+    """(B, S), ids."""
+    mask: Tensor
+    """(B, S), 1 for valid tokens."""
+    features: Tensor | None
+    """(B, S, d_model), of the encoder layers that run at the UE; None: of none."""
 
 
 class TextCodec(Codec):
@@ -66,35 +86,126 @@ class TextCodec(Codec):
                 eos_id=config.eos_id,
             )
         )
-        self.jsc_encoder: JSCEncoder | None = None
-        self.jsc_decoder: JSCDecoder | None = None
+        self.jsc_encoder: TokenEncoder | None = None
+        self.jsc_decoder: TokenDecoder | None = None
+        self.jsc_expectation = Expectation()
         if config.k:
-            size: dict[str, Any] = {
-                "d_model": config.d_model, "k_max": config.k[-1], "snr_range_db": config.snr_range_db,
-            }  # fmt: skip
-            self.jsc_encoder = JSCEncoder(**size)
-            self.jsc_decoder = JSCDecoder(**size)
+            self.jsc_encoder = TokenEncoder(
+                vocab_size=config.vocab_size,
+                k_max=config.k[-1],
+                d_model=config.d_model if config.split else None,
+            )
+            self.jsc_decoder = TokenDecoder(
+                vocab_size=config.vocab_size,
+                k_max=config.k[-1],
+                width=config.d_model,
+                layers=config.context_layers,
+                heads=config.heads,
+                dropout=config.dropout,
+                max_length=config.max_length,
+                snr_range_db=config.snr_range_db,
+            )
 
-    def encode(self, source: Tensor, mask: Tensor) -> Tensor:
-        """Semantic encoder: token ids (B, S) and mask (B, S) to features (B, S, d_model)."""
-        return self.transformer.get_encoder()(input_ids=source, attention_mask=mask).last_hidden_state
+    @override
+    def start(self, batches: Iterable[TextBatch]) -> None:
+        """Take the frequencies of the tokens from the training data; the JSC codec starts from them."""
+        if self.jsc_encoder is None or self.jsc_decoder is None:
+            return
+        counts = torch.zeros(self.config.vocab_size)
+        for batch in batches:
+            counts += torch.bincount(batch.source[batch.mask.bool()], minlength=len(counts))
+        probability = token_probability(counts).to(self.jsc_encoder.points.device)
+        self.jsc_encoder.start(probability)
+        self.jsc_decoder.start(probability)
 
-    def transmit(self, features: Tensor, mask: Tensor, link: Link | None) -> Tensor:
-        """Features at the server, (B, S, d_model); see `deepsc.link.transmission.transmit`."""
-        return transmit(self.jsc_encoder, self.jsc_decoder, features, mask, link)
+    @override
+    def freeze_local(self) -> None:
+        """Keep the Transformer as it is: only the JSC codec is trained, to tell the tokens apart."""
+        self.transformer.requires_grad_(False)
+
+    @override
+    def focus_snr_db(self, snr_db: Tensor, k: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Some of the SNRs as they are, most where the channel can carry about what the tokens tell.
+
+        There the capacity of a token's k symbols is uniform between half and twice the entropy of the tokens.
+        Below that nothing gets through, above that everything does, and there is little to learn.
+        """
+        assert self.jsc_decoder is not None
+        prior = self.jsc_decoder.log_prior.detach().cpu()
+        entropy = -(prior.exp() * prior).sum()  # nats a token
+        capacity = entropy * (0.5 + 1.5 * torch.rand(len(k), generator=generator))
+        focused_db = 10 * torch.expm1(capacity / k).log10()
+        moved = torch.rand(len(k), generator=generator) < _FOCUSED
+        return torch.where(moved, focused_db.clamp(*self.config.snr_range_db), snr_db)
+
+    def encode(self, source: Tensor, mask: Tensor) -> Sentences:
+        """What runs at the UE before the JSC encoder: token ids (B, S) and mask (B, S) to sentences."""
+        encoder = self.transformer.get_encoder()
+        if self.jsc_encoder is None:
+            layers = self.config.layers
+        elif not (layers := self.config.split):
+            return Sentences(source, mask, None)
+        features = first_layers(encoder, layers)(input_ids=source, attention_mask=mask).last_hidden_state
+        return Sentences(source, mask, features)
+
+    def posterior(self, sent: Sentences, link: Link | None) -> Tensor:
+        """Logits of the tokens at the server, (B, S, V)."""
+        encoder, decoder = self.jsc_encoder, self.jsc_decoder
+        if encoder is None or decoder is None or link is None:
+            raise ValueError("a codec with a channel needs a link, and the local model has no channel")
+        received = carry(
+            lambda k, _: encoder(sent.tokens, sent.mask, k=k, features=sent.features),
+            sent.mask,
+            link,
+            k_max=encoder.k_max,
+        )
+        return decoder(received, encoder.points)
+
+    def understand(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Semantic encoder at the server: logits (B, S, V) to features (B, S, d_model).
+
+        It reads the expected embedding of each token. Where one token is certain, it is the local model's.
+        """
+        encoder = self.transformer.get_encoder()
+        return encoder(inputs_embeds=self.expect(logits), attention_mask=mask).last_hidden_state
+
+    def expect(self, logits: Tensor) -> Tensor:
+        """Expected embedding of each token: logits (B, S, V) to (B, S, d_model)."""
+        encoder = self.transformer.get_encoder()
+        return self.jsc_expectation(logits, encoder.embed_tokens.weight) * encoder.embed_scale
+
+    def transmit(self, sent: Sentences, link: Link | None) -> Tensor:
+        """Features at the server, (B, S, d_model); the local model has them already, and reads no link."""
+        if self.jsc_encoder is None:
+            assert sent.features is not None
+            return sent.features
+        return self.understand(self.posterior(sent, link), sent.mask)
 
     def loss(self, batch: TextBatch, link: Link | None = None, *, label_smoothing: float = 0.0) -> Tensor:
-        """Teacher-forced cross-entropy per target token, in nats.
+        """Teacher-forced cross-entropy per target token, in nats; of a codec, that of the source tokens too.
+
+        The source tokens' is that of their posterior at the server. With a frozen Transformer it is all.
 
         Args:
             batch: source and target; its source mask guards the cross-attention too, as in `generate`.
-            link: how the features cross the channel, None for the local model.
-            label_smoothing: share of the probability spread over the vocabulary.
+            link: how the sentences cross the channel, None for the local model.
+            label_smoothing: share of the probability of a target token that is spread over the vocabulary.
 
         Returns:
             Scalar.
         """
-        received = self.transmit(self.encode(batch.source, batch.mask), batch.mask, link)
+        sent = self.encode(batch.source, batch.mask)
+        if self.jsc_encoder is None:
+            return self._translation_loss(batch, self.transmit(sent, None), label_smoothing)
+        logits = self.posterior(sent, link)
+        valid = batch.mask.bool()
+        loss = nn.functional.cross_entropy(logits[valid], batch.source[valid])
+        if not any(parameter.requires_grad for parameter in self.transformer.parameters()):
+            return loss
+        received = self.understand(logits, batch.mask)
+        return loss + self._translation_loss(batch, received, label_smoothing)
+
+    def _translation_loss(self, batch: TextBatch, received: Tensor, label_smoothing: float) -> Tensor:
         hidden = self.transformer.get_decoder()(
             input_ids=batch.decoder_input,
             encoder_hidden_states=received,
@@ -135,6 +246,13 @@ class TextCodec(Codec):
             max_new_tokens=longest,
             suppress_tokens=[self.config.pad_id],  # never trained, and opus-mt's would win
         )
+
+
+def first_layers(encoder: MarianEncoder, layers: int) -> MarianEncoder:
+    """An encoder of the first layers of another, which has the same weights."""
+    part = copy.copy(encoder)
+    part._modules = {**encoder._modules, "layers": encoder.layers[:layers]}
+    return part
 
 
 def pad(rows: Sequence[Sequence[int]], *, pad_id: int) -> tuple[Tensor, Tensor]:

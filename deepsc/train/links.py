@@ -1,4 +1,4 @@
-"""The links a training draws: k by the sandwich rule, SNRs uniform in dB."""
+"""The links a training draws: k by the sandwich rule, SNRs uniform in dB unless a codec knows better."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def draw_links(
 ) -> tuple[Link, ...]:
     """A link for each transmission: k by the sandwich rule and SNR uniform in dB, one each per item.
 
+    A codec may move SNRs to where it has something to learn, see `Codec.focus_snr_db`.
+
     Args:
         codec: says what it is trained for.
         config: the channel.
@@ -57,5 +59,6 @@ def draw_links(
     for ks, size in zip(codec.config.uplinks, sizes, strict=True):
         snr_db = low + (high - low) * torch.rand(size, generator=generator)
         k = sandwich_k(ks, size, generator=generator)
+        snr_db = codec.focus_snr_db(snr_db, k, generator=generator)
         links.append(Link(channel=channel, k=k.to(device), snr_db=snr_db.to(device), generator=generator))
     return tuple(links)

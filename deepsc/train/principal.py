@@ -64,6 +64,8 @@ def principal_start(codec: Codec, batches: Iterable[Batch], config: TrainConfig)
         config: the run.
     """
     encoders = {name: module for name, module in codec.named_modules() if isinstance(module, JSCEncoder)}
+    if not encoders:  # its JSC codecs send no features
+        return
     device = next(codec.parameters()).device
     seen: dict[str, list[Tensor]] = {name: [] for name in encoders}
     hooks = []

@@ -103,9 +103,13 @@ def _train_codec(
         weights = initial.codec.state_dict() if initial else material.weights
         start_from(codec, weights)
         codec.to(device)
-        if weights and codec.config.uplinks and not exists(output / "state.safetensors"):
-            logger.info("starting the JSC codec from principal components of the features")
-            principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
+        if weights and codec.config.uplinks:
+            codec.freeze_local()
+        if codec.config.uplinks and not exists(output / "state.safetensors"):
+            logger.info("starting the JSC codec from the training data")
+            codec.start(batches(0))
+            if weights:
+                principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
         train(
             codec,
             config=config.training,

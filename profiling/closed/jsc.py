@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from profiling.closed.layers import linear
+from profiling.closed.layers import linear, scores
 from profiling.closed.parts import Part, Place, Slip
 from profiling.units import Flops, Macs
 
 _CONDITION_WIDTH = 64  # of deepsc.link.jsc's conditioner, which importing would load torch
 _HIDDEN_RATIO = 2  # of deepsc.link.jsc's FiLM blocks: hidden width over d_model
 _DECODER_BLOCKS = 2
+_CONTEXT_RATIO = 4  # of deepsc.link.token_code's context Transformer: inner width over d_model
 
 
 def jsc_parts(*, tokens: int, d_model: int, k_max: int, printed: Flops, of: str = "") -> tuple[Part, Part]:
@@ -37,6 +38,53 @@ def jsc_parts(*, tokens: int, d_model: int, k_max: int, printed: Flops, of: str 
         ),
         Part(
             name=f"{name}JSC decoder", place=Place.SERVER, local=False, modules=decoder, as_printed=None,
+            slips=(Slip(equation="33", what="no channel decoder", flops=missing),),
+        ),
+    )  # fmt: skip
+
+
+def token_jsc_parts(
+    *, tokens: int, d_model: int, k_max: int, vocab_size: int, layers: int, moved: bool, printed: Flops
+) -> tuple[Part, Part]:
+    """JSC encoder and decoder of tokens, see `deepsc.link.token_code`.
+
+    A point is looked up, which is no product. The receiver holds every point against what arrives: V of 2 K
+    reals a token, then V embeddings three times over: expected by itself, weighed in its context, and expected
+    by the semantic encoder.
+
+    Args:
+        tokens: S, of one sentence.
+        d_model: width of the semantic encoder and of the context Transformer.
+        k_max: largest k of the nested code, K.
+        vocab_size: V.
+        layers: of the context Transformer.
+        moved: whether features move the points.
+        printed: F_dense, what Appendix A has for the JSC encoder.
+    """
+    S, V, d, K = tokens, vocab_size, d_model, k_max
+    encoder = {"jsc_encoder.shift": linear(S, d, 2 * K)} if moved else {}
+    layer = {
+        "self_attn": linear(S, d, 4 * d) + scores(S * S, d),
+        "linear1": linear(S, d, _CONTEXT_RATIO * d),
+        "linear2": linear(S, _CONTEXT_RATIO * d, d),
+    }
+    decoder = {
+        "jsc_decoder": linear(S, 2 * K, V) + linear(1, K, V) + linear(S, V, d) + linear(S, d, V),
+        "jsc_decoder.inp": linear(S, 2 * K, d),
+        **_conditioner("jsc_decoder.conditioner"),
+        "jsc_decoder.condition": linear(1, _CONDITION_WIDTH, d),
+        **{f"jsc_decoder.context.layers.*.{name}": layers * macs for name, macs in layer.items()},
+        "jsc_decoder.out": linear(S, d, d),
+        "jsc_expectation": linear(S, V, d),
+    }
+    total, missing = Macs.total(encoder.values()).flops, Macs.total(decoder.values()).flops
+    return (
+        Part(
+            name="JSC encoder", place=Place.UE, local=False, modules=encoder, as_printed=printed,
+            slips=(Slip(equation="F_dense", what="a point is looked up, features move it", flops=total - printed),),
+        ),
+        Part(
+            name="JSC decoder", place=Place.SERVER, local=False, modules=decoder, as_printed=None,
             slips=(Slip(equation="33", what="no channel decoder", flops=missing),),
         ),
     )  # fmt: skip

@@ -10,17 +10,17 @@ from __future__ import annotations
 from deepsc.text.config import TextCodecConfig
 from profiling.closed import appendix_a
 from profiling.closed.decoding import Decoding, decoder
-from profiling.closed.jsc import jsc_parts
+from profiling.closed.jsc import token_jsc_parts
 from profiling.closed.layers import linear, scores
 from profiling.closed.parts import Part, Place, Slip
 from profiling.units import Macs
 
 
-def encoder(config: TextCodecConfig, *, source_length: int) -> dict[str, Macs]:
-    """Semantic encoder over S tokens. Corrects eq. (32)."""
+def encoder(config: TextCodecConfig, *, source_length: int, depth: int) -> dict[str, Macs]:
+    """The first layers of the semantic encoder over S tokens. Corrects eq. (32)."""
     return marian_encoder(
         "transformer.model.encoder", tokens=source_length, width=config.d_model, inner=config.d_ff,
-        depth=config.layers,
+        depth=depth,
     )  # fmt: skip
 
 
@@ -60,16 +60,34 @@ def text_parts(
     S, T, d = source_length, target_length, config.d_model
     size = {"B": 1, "S": S, "h": config.heads, "H": d // config.heads}
     dense = appendix_a.f_dense(**size, n_out=k)
+    layers = {"S": S, "d": d, "h": config.heads, "d_ff": config.d_ff, "attentions": 1}
+    first = Part(
+        name="encoder layers at the UE",
+        place=Place.UE,
+        local=False,
+        modules=encoder(config, source_length=S, depth=config.split),
+        as_printed=appendix_a.f_encoder(**size, L=config.split, n_out=k) - dense,
+        slips=layer_slips(**layers, L=config.split),
+    )
     return (
+        *((first,) if config.split else ()),
+        *token_jsc_parts(
+            tokens=S,
+            d_model=d,
+            k_max=config.k[-1],
+            vocab_size=config.vocab_size,
+            layers=config.context_layers,
+            moved=config.split > 0,
+            printed=dense,
+        ),
         Part(
             name="semantic encoder",
-            place=Place.UE,
+            place=Place.SERVER,
             local=True,
-            modules=encoder(config, source_length=S),
+            modules=encoder(config, source_length=S, depth=config.layers),
             as_printed=appendix_a.f_encoder(**size, L=config.layers, n_out=k) - dense,
-            slips=layer_slips(S=S, d=d, h=config.heads, d_ff=config.d_ff, L=config.layers, attentions=1),
+            slips=layer_slips(**layers, L=config.layers),
         ),
-        *jsc_parts(tokens=S, d_model=d, k_max=config.k[-1], printed=dense),
         Part(
             name="semantic decoder",
             place=Place.SERVER,

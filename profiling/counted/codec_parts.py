@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from deepsc.link.transmission import Received
 from deepsc.text.config import TextCodecConfig
 from profiling.counted.copies import Method, Workload
 
@@ -50,22 +51,51 @@ def count_parts(codec: Any, task: Mapping[str, int], count: Callable[[Workload],
 def _text_parts(
     codec: TextCodec, *, source_length: int, target_length: int, k: int, beams: int, batch: int
 ) -> Workloads:
+    from deepsc.text.model import first_layers
     from profiling.counted.text_decoder import generation
 
-    device, _ = _where(codec)
+    device, dtype = _where(codec)
+    config = codec.config
     # Without a mask, which transformers would look into, and meta tensors hold no values.
     source = torch.zeros(batch, source_length, dtype=torch.long, device=device)
-    encoder = Workload(
-        module=Method(codec, lambda ids: codec.transformer.get_encoder()(input_ids=ids).last_hidden_state),
-        inputs=(source,),
+    embedded = torch.zeros(batch, source_length, config.d_model, device=device, dtype=dtype)
+    encoder = codec.transformer.get_encoder()
+    first = Workload(
+        module=Method(codec, lambda ids: first_layers(encoder, config.split)(input_ids=ids)), inputs=(source,)
     )
-    jsc = _jsc(codec, "", tokens=source_length, width=codec.config.d_model, k=k, batch=batch)
     lengths = {"source_length": source_length, "target_length": target_length}
     return {
-        "semantic encoder": encoder,
-        "JSC encoder": jsc[0],
-        "JSC decoder": jsc[1],
+        **({"encoder layers at the UE": first} if config.split else {}),
+        **_token_jsc(codec, tokens=source_length, k=k, batch=batch),
+        "semantic encoder": Workload(
+            module=Method(codec, lambda x: encoder(inputs_embeds=x).last_hidden_state), inputs=(embedded,)
+        ),
         "semantic decoder": generation(codec, **lengths, beams=beams, batch=batch),
+    }
+
+
+def _token_jsc(codec: TextCodec, *, tokens: int, k: int, batch: int) -> Workloads:
+    device, dtype = _where(codec)
+    config, encoder, decoder = codec.config, codec.jsc_encoder, codec.jsc_decoder
+    assert encoder is not None
+    assert decoder is not None
+    symbols = torch.zeros(batch, tokens, encoder.k_max, dtype=torch.complex64, device=device)
+    mask = torch.ones(batch, tokens, dtype=torch.long, device=device)
+    features = torch.zeros(batch, tokens, config.d_model, device=device, dtype=dtype)
+    sizes, snr_db = torch.full((batch,), k, device=device), torch.zeros(batch, device=device)
+
+    def receive(symbols: Tensor, mask: Tensor, k: Tensor, snr_db: Tensor) -> Tensor:
+        received = Received(
+            symbols=symbols, snr=snr_db.view(-1, 1, 1), equalised=True, mask=mask, k=k, snr_db=snr_db
+        )
+        return codec.expect(decoder(received, encoder.points))
+
+    return {
+        "JSC encoder": Workload(
+            module=Method(codec, lambda ids, x: encoder(ids, mask, k=sizes, features=x)),
+            inputs=(mask, features if config.split else None),
+        ),
+        "JSC decoder": Workload(module=Method(codec, receive), inputs=(symbols, mask, sizes, snr_db)),
     }
 
 

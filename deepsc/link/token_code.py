@@ -1,0 +1,192 @@
+"""JSC codec of tokens: a point of a learned constellation a token, and the posterior given all that arrives.
+
+A token is sent as the first k complex coordinates of its point, so that one constellation serves every k. The
+receiver weighs two things: how likely each token makes its own symbols, which is exact for white Gaussian
+noise, and how likely it is in its place, by a Transformer over the noisy sentence. The first is the matched
+filter of separate coding, the second what a source code would have removed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from deepsc.link.jsc import Conditioner, normalise_power, sent_mask
+from deepsc.link.transmission import Received
+
+_RATIO = 4
+"""Inner width of the context Transformer over its width, as in GPT and ViT."""
+
+
+class TokenEncoder(nn.Module):
+    """Token ids to channel symbols.
+
+    Args:
+        vocab_size: points V.
+        k_max: complex symbols per token of the whole code.
+        d_model: width of the features that move a token's point; None: a token is always sent as its point.
+    """
+
+    def __init__(self, *, vocab_size: int, k_max: int, d_model: int | None = None) -> None:
+        super().__init__()
+        self.k_max = k_max
+        self.points = nn.Parameter(torch.randn(vocab_size, 2 * k_max))
+        self.shift: nn.Linear | None = None
+        if d_model is not None:
+            self.shift = nn.Linear(d_model, 2 * k_max)
+            nn.init.zeros_(self.shift.weight)  # start at the points
+            nn.init.zeros_(self.shift.bias)
+
+    def forward(
+        self, tokens: Tensor, token_mask: Tensor, *, k: Tensor, features: Tensor | None = None
+    ) -> Tensor:
+        """Encode.
+
+        Args:
+            tokens: (B, S), ids.
+            token_mask: (B, S), 1 for valid tokens.
+            k: (B,), symbols per token to send.
+            features: (B, S, d_model), of the tokens in their context, where the encoder reads them.
+
+        Returns:
+            complex64, (B, S, k_max): unit mean energy over the sent symbols, 0 elsewhere.
+        """
+        reals = self.points[tokens].float()  # (B, S, 2 k_max)
+        if self.shift is not None:
+            reals = reals + self.shift(features).float()
+        symbols = torch.view_as_complex(reals.unflatten(-1, (self.k_max, 2)))  # (B, S, k_max)
+        return normalise_power(symbols, sent_mask(k, token_mask, self.k_max))
+
+    @torch.no_grad()
+    def start(self, probability: Tensor) -> None:
+        """Give each point an energy in proportion to its token's surprise, -log p.
+
+        What is expected anyway needs little energy to be told from the rest; the mean over the tokens is that
+        of unit points.
+
+        Args:
+            probability: (V,), of each token in the training data, none 0.
+        """
+        surprise = -probability.log().clamp(max=-0.5)
+        energy = surprise / (probability * surprise).sum()
+        self.points.mul_(energy.sqrt().unsqueeze(1))
+
+
+class TokenDecoder(nn.Module):
+    """Equalised channel symbols to the posterior of each token.
+
+    Args:
+        vocab_size: points V.
+        k_max: complex symbols per token of the whole code.
+        width: of the context Transformer.
+        layers: of the context Transformer.
+        heads: of the context Transformer.
+        dropout: of the context Transformer.
+        max_length: most tokens of a sentence.
+        snr_range_db: trained SNRs.
+    """
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        k_max: int,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        max_length: int,
+        snr_range_db: tuple[float, float],
+    ) -> None:
+        super().__init__()
+        self.log_prior = nn.Parameter(torch.full((vocab_size,), -1.0), requires_grad=False)
+        """(V,), log probability of each token in the training data, in nats; see `start`."""
+        self.embeddings = nn.Parameter(0.5 * torch.randn(vocab_size, width))
+        self.positions = nn.Parameter(0.02 * torch.randn(max_length, width))
+        self.inp = nn.Linear(2 * k_max, width)
+        self.conditioner = Conditioner(k_max=k_max, snr_range_db=snr_range_db)
+        self.condition = nn.Linear(self.conditioner.width, width)
+        layer = nn.TransformerEncoderLayer(
+            width,
+            heads,
+            dim_feedforward=_RATIO * width,
+            dropout=dropout,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
+        )
+        self.context = nn.TransformerEncoder(
+            layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
+        )
+        self.out = nn.Linear(width, width, bias=False)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def forward(self, received: Received, points: Tensor) -> Tensor:
+        """Decode.
+
+        Args:
+            received: B sentences of S tokens.
+            points: the encoder's, (V, 2 k_max).
+
+        Returns:
+            Logits of the tokens, (B, S, V): log posterior but for a constant a token.
+        """
+        own = self.log_prior + self.log_likelihood(received, points)  # (B, S, V)
+        # What a token's own symbols say, as the expected embedding.
+        x = own.softmax(dim=-1) @ self.embeddings  # (B, S, width)
+        x = x + self.inp(torch.view_as_real(received.symbols).flatten(2))
+        x = x + self.positions[: x.shape[1]]
+        x = x + self.condition(self.conditioner(received.k, received.snr_db)).unsqueeze(1)
+        x = self.context(x, src_key_padding_mask=received.mask == 0)
+        return own + nn.functional.linear(self.out(x), self.embeddings, self.bias)
+
+    def log_likelihood(self, received: Received, points: Tensor) -> Tensor:
+        """Log likelihood of what arrived, for every token in every place, but for a constant a place.
+
+        2 Re <x, y> - |x|^2 of each point x, in units of the noise N_0: exact for a matched filter's output y in
+        white Gaussian noise, where a sentence's power is that of the vocabulary's mean.
+
+        Args:
+            received: B sentences of S tokens.
+            points: (V, 2 k_max).
+
+        Returns:
+            (B, S, V), in nats.
+        """
+        k_max = points.shape[1] // 2
+        energy = points.square().view(-1, k_max, 2).sum(dim=2)  # (V, K), of each symbol of each point
+        probability = self.log_prior.softmax(dim=0).unsqueeze(1)  # (V, 1)
+        mean = (probability * energy.cumsum(dim=1)).sum(dim=0)  # (K,), of the first k symbols
+        scale = torch.rsqrt(mean[received.k - 1] / received.k).view(-1, 1, 1)  # (B, 1, 1)
+        snr = received.snr  # (B, 1 or S, 1 or K)
+        sent = sent_mask(received.k, received.mask, k_max)  # (B, S, K)
+        # The MMSE equaliser multiplies by snr / (snr + 1); the matched filter, in units of N_0, by snr.
+        filtered = received.symbols * (snr + 1) if received.equalised else received.symbols * snr
+        statistic = torch.view_as_real(2 * scale * filtered).flatten(2)  # (B, S, 2 K)
+        if snr.shape[1:] == (1, 1):  # one SNR a sentence
+            first = torch.arange(k_max, device=snr.device) < received.k.unsqueeze(1)  # (B, K)
+            lost = (first * snr.view(-1, 1) * scale.view(-1, 1) ** 2) @ energy.T  # (B, V)
+            return statistic @ points.T - lost.unsqueeze(1)
+        return statistic @ points.T - (sent * snr * scale**2) @ energy.T
+
+    @torch.no_grad()
+    def start(self, probability: Tensor) -> None:
+        """Take the probability of each token in the training data, (V,)."""
+        self.log_prior.copy_(probability.log())
+
+
+class Expectation(nn.Module):
+    """What a table holds, averaged over the posterior; a module, so that its products have a name."""
+
+    def forward(self, logits: Tensor, table: Tensor) -> Tensor:
+        """Map logits (B, S, V) and a table (V, d) to (B, S, d)."""
+        return logits.softmax(dim=-1) @ table
+
+
+def token_probability(counts: Tensor) -> Tensor:
+    """Probability of each token from its count in the training data, (V,).
+
+    Half a token is added to each count (Krichevsky and Trofimov's estimator), so that none is impossible.
+    """
+    smoothed = counts + 0.5
+    return smoothed / smoothed.sum()
