@@ -31,7 +31,8 @@ class FlopsFile:
     """FLOPs per task: a sentence, an image, or a question about an image.
 
     Raises:
-        ToolkitError: from the constructor, if a count is not above 0 (the UE's may be 0), or a size of the modality is missing.
+        ToolkitError: from the constructor, if a count is not above 0, where the UE's may be 0, or a size of
+            the modality is missing.
     """
 
     modality: str

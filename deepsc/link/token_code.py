@@ -143,8 +143,8 @@ class TokenDecoder(nn.Module):
     def log_likelihood(self, received: Received, points: Tensor) -> Tensor:
         """Log likelihood of what arrived, for every token in every place, but for a constant a place.
 
-        2 Re <x, y> - |x|^2 of each point x, in units of the noise N_0: exact for a matched filter's output y in
-        white Gaussian noise, where a sentence's power is that of the vocabulary's mean.
+        2 Re <x, y> - |x|^2 of each point x, in units of the noise N_0: exact for a matched filter's output y
+        in white Gaussian noise, where a sentence's power is that of the vocabulary's mean.
 
         Args:
             received: B sentences of S tokens.

@@ -34,8 +34,8 @@ class Received:
     symbols: Tensor
     """complex64, (B, S, K): equalised, 0 where nothing was sent."""
     snr: Tensor
-    """SNR of each symbol before the equaliser, linear: (B, 1, 1), or (B, S, K) where the receiver knows a gain a
-    symbol."""
+    """SNR of each symbol before the equaliser, linear: (B, 1, 1), or (B, S, K) where the receiver knows a
+    gain a symbol."""
     equalised: bool
     """Whether `symbols` are the MMSE estimate, snr / (snr + 1) (x + noise); else x + noise."""
     mask: Tensor
@@ -46,9 +46,7 @@ class Received:
     """(B,), SNR an item that both ends know."""
 
 
-def carry(
-    encode: Callable[[Tensor, Tensor], Tensor], mask: Tensor, link: Link, *, k_max: int
-) -> Received:
+def carry(encode: Callable[[Tensor, Tensor], Tensor], mask: Tensor, link: Link, *, k_max: int) -> Received:
     """Send a batch over the channel.
 
     Args:

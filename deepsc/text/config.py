@@ -47,16 +47,16 @@ class TextPreset:
 
 TEXT_PRESETS = {
     "tiny": TextPreset(
-        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, context_layers=2, learning_rate=3e-3,
-        warmup_steps=50, batch_tokens=2048, epochs=6,
+        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, context_layers=2,
+        learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=6,
     ),
     "small": TextPreset(
-        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, context_layers=3, learning_rate=1.5e-3,
-        warmup_steps=800, batch_tokens=2048, epochs=28,
+        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, context_layers=3,
+        learning_rate=1.5e-3, warmup_steps=800, batch_tokens=2048, epochs=28,
     ),
     "base": TextPreset(
-        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, context_layers=3, learning_rate=5e-4,
-        warmup_steps=2000, batch_tokens=4096, epochs=60,
+        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, context_layers=3,
+        learning_rate=5e-4, warmup_steps=2000, batch_tokens=4096, epochs=60,
     ),
 }  # fmt: skip
 
@@ -88,8 +88,8 @@ class TextCodecConfig(CodecConfig):
     k: TrainedK = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
     split: Annotated[int, Range(0, MOST_LAYERS)] = 0
-    """Encoder layers at the UE, whose features move the points of the tokens that are sent. The server encodes
-    what it believes anew, with all layers."""
+    """Encoder layers at the UE, whose features move the points of the tokens that are sent. The server
+    encodes what it believes anew, with all layers."""
     context_layers: Layers = 3
     """Layers of the Transformer by which the receiver weighs tokens in their context."""
 

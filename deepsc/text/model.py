@@ -26,7 +26,6 @@ from deepsc.link.transmission import Link, carry
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.decoding import greedy
 
-
 _FOCUSED = 0.7
 """Share of the training sentences whose SNR is where there is something to learn."""
 
@@ -182,9 +181,10 @@ class TextCodec(Codec):
         return self.understand(self.posterior(sent, link), sent.mask)
 
     def loss(self, batch: TextBatch, link: Link | None = None, *, label_smoothing: float = 0.0) -> Tensor:
-        """Teacher-forced cross-entropy per target token, in nats; of a codec, that of the source tokens too.
+        """Teacher-forced cross-entropy of the target tokens, in nats; per target token for the local model.
 
-        The source tokens' is that of their posterior at the server. With a frozen Transformer it is all.
+        For a codec it is per source token, and the source tokens' own is added, by their posterior at the
+        server. With a frozen Transformer that is all.
 
         Args:
             batch: source and target; its source mask guards the cross-attention too, as in `generate`.
@@ -195,15 +195,16 @@ class TextCodec(Codec):
             Scalar.
         """
         sent = self.encode(batch.source, batch.mask)
+        terms = self.loss_terms(batch)
         if self.jsc_encoder is None:
-            return self._translation_loss(batch, self.transmit(sent, None), label_smoothing)
+            return self._translation_loss(batch, self.transmit(sent, None), label_smoothing) / terms
         logits = self.posterior(sent, link)
         valid = batch.mask.bool()
-        loss = nn.functional.cross_entropy(logits[valid], batch.source[valid])
-        if not any(parameter.requires_grad for parameter in self.transformer.parameters()):
-            return loss
-        received = self.understand(logits, batch.mask)
-        return loss + self._translation_loss(batch, received, label_smoothing)
+        loss = nn.functional.cross_entropy(logits[valid], batch.source[valid], reduction="sum")
+        if any(parameter.requires_grad for parameter in self.transformer.parameters()):
+            received = self.understand(logits, batch.mask)
+            loss = loss + self._translation_loss(batch, received, label_smoothing)
+        return loss / terms
 
     def _translation_loss(self, batch: TextBatch, received: Tensor, label_smoothing: float) -> Tensor:
         hidden = self.transformer.get_decoder()(
@@ -216,11 +217,14 @@ class TextCodec(Codec):
         # The vocabulary layer is the costly one: spare it the padding.
         head, bias = self.transformer.lm_head, self.transformer.final_logits_bias[0]
         logits = nn.functional.linear(hidden[valid], head.weight, bias)  # (valid tokens, vocab_size)
-        return nn.functional.cross_entropy(logits, batch.target[valid], label_smoothing=label_smoothing)
+        return nn.functional.cross_entropy(
+            logits, batch.target[valid], label_smoothing=label_smoothing, reduction="sum"
+        )
 
     def loss_terms(self, batch: TextBatch) -> int:
-        """Target tokens, padding left out."""
-        return int((batch.target != self.config.pad_id).sum())
+        """Source tokens of a codec, target tokens of the local model, padding left out."""
+        tokens = batch.source if self.jsc_encoder is not None else batch.target
+        return int((tokens != self.config.pad_id).sum())
 
     @torch.inference_mode()
     def generate(self, received: Tensor, mask: Tensor, *, beams: int = 1) -> Tensor:

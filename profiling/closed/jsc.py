@@ -49,8 +49,8 @@ def token_jsc_parts(
     """JSC encoder and decoder of tokens, see `deepsc.link.token_code`.
 
     A point is looked up, which is no product. The receiver holds every point against what arrives: V of 2 K
-    reals a token, then V embeddings three times over: expected by itself, weighed in its context, and expected
-    by the semantic encoder.
+    reals a token. Then it goes through V embeddings three times: to expect what the symbols say, to weigh it
+    in its context, and to expect what the semantic encoder reads.
 
     Args:
         tokens: S, of one sentence.
@@ -81,7 +81,7 @@ def token_jsc_parts(
     return (
         Part(
             name="JSC encoder", place=Place.UE, local=False, modules=encoder, as_printed=printed,
-            slips=(Slip(equation="F_dense", what="a point is looked up, features move it", flops=total - printed),),
+            slips=(Slip(equation="F_dense", what="a point is looked up", flops=total - printed),),
         ),
         Part(
             name="JSC decoder", place=Place.SERVER, local=False, modules=decoder, as_printed=None,

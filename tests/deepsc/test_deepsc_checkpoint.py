@@ -20,6 +20,8 @@ from deepsc.checkpoint import (
     model_sha256,
     read_header,
 )
+from deepsc.link.channel import Channel
+from deepsc.link.transmission import link_at
 from deepsc.modality import modality
 from deepsc.text.config import TextCodecConfig, TextRunConfig
 from deepsc.text.model import collate
@@ -38,8 +40,14 @@ def test_loaded_codec_is_the_saved_one(trained: Checkpoint, copy: Path) -> None:
     again = from_pretrained(copy)
     batch = collate([[5, 6, 7, 1]], [[5, 6, 1]], pad_id=0)
     with torch.no_grad():
-        ours = again.codec.encode(batch.source, batch.mask)
-        assert torch.equal(ours, trained.codec.encode(batch.source, batch.mask))
+        ours, theirs = (
+            codec.transmit(
+                codec.encode(batch.source, batch.mask),
+                link_at(Channel(), k=2, snr_db=0.0, like=batch.mask, seed=(0, 0)),
+            )
+            for codec in (again.codec, trained.codec)
+        )
+        assert torch.equal(ours, theirs)
     assert not again.codec.training
     assert again.sha256 == trained.sha256
     assert again.codec.config == trained.codec.config

@@ -162,7 +162,7 @@ def test_counters_equal_the_closed_form_of_any_vqa_codec(data: st.DataObject) ->
 
 def test_transformer_base_encoder_is_2517_million_multiply_adds_at_128_tokens() -> None:
     # 6 x (4 d^2 + 2 d d_ff) x 128 + 6 x 2 x 128^2 d: linear layers 2.416, attention 0.101 GMAC
-    macs = Macs.total(encoder(BASE, source_length=128).values())
+    macs = Macs.total(encoder(BASE, source_length=128, depth=6).values())
     assert macs == Macs(2_415_919_104 + 100_663_296)
     assert macs.count / 1e9 == pytest.approx(2.517, abs=5e-4)
     codec = TextCodec(BASE)
@@ -176,7 +176,7 @@ def test_transformer_base_encoder_is_2517_million_multiply_adds_at_128_tokens() 
 
 def test_one_encoder_layer_is_650_million_flops_at_100_tokens() -> None:
     layer = replace(BASE, layers=1)
-    assert total(encoder(layer, source_length=100)) == Flops(649_625_600)
+    assert total(encoder(layer, source_length=100, depth=1)) == Flops(649_625_600)
     # torch's own layer of the same size
     module = torch.nn.TransformerEncoderLayer(512, 8, 2048, batch_first=True, device="meta").eval()
     run = Workload(module=module, inputs=(torch.empty(1, 100, 512, device="meta"),))
@@ -198,7 +198,8 @@ def test_deit_small_is_22_million_parameters_and_9_198_gflop() -> None:
 
 def test_shares_are_sums_of_parts() -> None:
     for parts, at_ue in (
-        (text_parts(TINY, source_length=5, target_length=3, k=4), 2),
+        (text_parts(TINY, source_length=5, target_length=3, k=4), 1),
+        (text_parts(replace(TINY, split=1), source_length=5, target_length=3, k=4), 2),
         (image_parts(ImageCodecConfig.from_preset("tiny", classes=3, k=(4,)), k=4), 2),
         (vqa_of_tiny(), 4),
     ):
@@ -206,7 +207,7 @@ def test_shares_are_sums_of_parts() -> None:
         shares = split(parts)
         assert shares.ue == Flops.total(counts[:at_ue])
         assert shares.server == Flops.total(counts[at_ue:])
-        jsc = Flops.total(part.corrected for part in parts if "JSC" in part.name)
+        jsc = Flops.total(part.corrected for part in parts if "JSC" in part.name or "layers" in part.name)
         assert shares.local == Flops.total(counts) - jsc
         assert shares.channel == jsc
 
@@ -222,11 +223,12 @@ def test_the_nested_code_costs_its_largest_k() -> None:
 
     assert jsc(TINY, 4) == jsc(TINY, 16) == jsc(replace(TINY, k=(16,)), 16)
     shorter = jsc(replace(TINY, k=(4,)), 4)
-    assert jsc(TINY, 16) - shorter == Flops(2 * 9 * TINY.d_model * 2 * (16 - 4))
+    saved = 9 * (TINY.d_model + TINY.vocab_size) * 2 * (16 - 4) + TINY.vocab_size * (16 - 4)
+    assert jsc(TINY, 16) - shorter == Flops(2 * saved)
 
 
 def test_doubling_the_source_quadruples_the_scores_alone() -> None:
-    once, twice = (total(encoder(TINY, source_length=S)) for S in (10, 20))
+    once, twice = (total(encoder(TINY, source_length=S, depth=TINY.layers)) for S in (10, 20))
     assert twice - 2 * once == Flops(TINY.layers * 4 * (20**2 - 2 * 10**2) * TINY.d_model)
 
 

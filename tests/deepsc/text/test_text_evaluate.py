@@ -127,7 +127,9 @@ def test_noise_follows_from_the_seed(trained: Checkpoint, corpus: ParallelCorpus
     evaluator = TextEvaluator(trained.codec, trained.tokenizer, corpus.test, channel=Channel())
     heard: list[torch.Tensor] = []
     assert trained.codec.jsc_decoder is not None
-    hook = trained.codec.jsc_decoder.register_forward_pre_hook(lambda _module, args: heard.append(args[0]))
+    hook = trained.codec.jsc_decoder.register_forward_pre_hook(
+        lambda _module, args: heard.append(args[0].symbols)
+    )
     counts, figures = evaluator.measure(k=6, snr_db=0.0, seed=3)
     again, _ = evaluator.measure(k=6, snr_db=0.0, seed=3)
     evaluator.measure(k=6, snr_db=0.0, seed=4)
@@ -156,6 +158,6 @@ def test_sentence_longer_than_the_codec_allows_is_cut(trained: Checkpoint) -> No
         trained.codec, trained.tokenizer, [("the dog " * longest, "der Hund")], channel=Channel()
     )
     (batch,) = evaluator._batches
-    assert batch.mask.shape == (1, longest)
+    assert batch.sent.mask.shape == (1, longest)
     with torch.inference_mode():
         evaluator.measure(k=2, snr_db=0.0, seed=0)

@@ -17,6 +17,7 @@ from deepsc.text.model import (
     TextBatch,
     TextCodec,
     collate,
+    first_layers,
 )
 
 SHORT, LONG = [5, 6, 7, 1], [9, 8, 7, 6, 5, 4, 3, 2, 10, 11, 12, 1]
@@ -31,6 +32,13 @@ def make_codec(**changes: Any) -> TextCodec:
     return TextCodec(TextCodecConfig(**fields | changes)).eval()
 
 
+def moved(codec: TextCodec) -> TextCodec:
+    """As after training: the features' layer, which starts at 0, has values."""
+    if codec.jsc_encoder is not None and codec.jsc_encoder.shift is not None:
+        torch.nn.init.normal_(codec.jsc_encoder.shift.weight, std=0.3)
+    return codec
+
+
 def link(size: int, *, k: int = 4, snr_db: float = 10.0, kind: str = "awgn") -> Link:
     return Link(
         channel=Channel(kind=kind),
@@ -38,6 +46,12 @@ def link(size: int, *, k: int = 4, snr_db: float = 10.0, kind: str = "awgn") -> 
         snr_db=torch.full((size,), snr_db),
         generator=torch.Generator().manual_seed(0),
     )
+
+
+def local_features(codec: TextCodec, batch: TextBatch) -> torch.Tensor:
+    features = codec.encode(batch.source, batch.mask).features
+    assert features is not None
+    return features
 
 
 def test_collate_shifts_the_target_and_masks_the_padding() -> None:
@@ -48,14 +62,15 @@ def test_collate_shifts_the_target_and_masks_the_padding() -> None:
     assert batch.decoder_input.tolist() == [[0, 20, 21], [0, 30, 1]]
 
 
-def test_padding_does_not_change_a_sentences_symbols() -> None:
-    codec = make_codec()
+@pytest.mark.parametrize("split", [0, 1])
+def test_padding_does_not_change_a_sentences_symbols(split: int) -> None:
+    codec = moved(make_codec(split=split))
     assert codec.jsc_encoder is not None
 
     def symbols(batch: TextBatch) -> torch.Tensor:
-        features = codec.encode(batch.source, batch.mask)
+        sent = codec.encode(batch.source, batch.mask)
         (size,) = batch.sizes
-        return codec.jsc_encoder(features, batch.mask, k=torch.full((size,), 4), snr_db=torch.zeros(size))
+        return codec.jsc_encoder(*sent[:2], k=torch.full((size,), 4), features=sent.features)
 
     alone = symbols(collate([SHORT], [SHORT], pad_id=0))[0]
     beside = symbols(collate([SHORT, LONG], [SHORT, LONG], pad_id=0))[0]
@@ -70,11 +85,11 @@ def test_padding_does_not_change_what_is_decoded() -> None:
         decoded = []
         for sources in ([SHORT], [SHORT, LONG]):
             batch = collate(sources, sources, pad_id=0)
-            ids = codec.generate(codec.encode(batch.source, batch.mask), batch.mask, beams=beams)[0]
+            ids = codec.generate(local_features(codec, batch), batch.mask, beams=beams)[0]
             decoded.append(ids[: 2 * len(SHORT)].tolist())
         assert decoded[0] == decoded[1]
     garbage = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
-    received = codec.encode(garbage.source, garbage.mask)
+    received = local_features(codec, garbage)
     spoiled = torch.where(garbage.mask.bool().unsqueeze(2), received, torch.full_like(received, 1e3))
     assert torch.equal(codec.generate(received, garbage.mask), codec.generate(spoiled, garbage.mask))
 
@@ -96,7 +111,7 @@ def test_loss_is_transformers_own_on_the_same_features() -> None:
 def test_generation_with_the_cache_follows_the_teacher_forced_argmax() -> None:
     codec = make_codec(k=())
     batch = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
-    received = codec.encode(batch.source, batch.mask)
+    received = local_features(codec, batch)
     ids = codec.generate(received, batch.mask)
     logits = codec.transformer(
         encoder_outputs=BaseModelOutput(last_hidden_state=received),
@@ -114,10 +129,11 @@ def test_generation_with_the_cache_follows_the_teacher_forced_argmax() -> None:
 def test_local_model_has_no_channel_and_a_codec_needs_a_link() -> None:
     batch = collate([SHORT], [SHORT], pad_id=0)
     local, codec = make_codec(k=()), make_codec()
-    features = local.encode(batch.source, batch.mask)
-    assert torch.equal(local.transmit(features, batch.mask, None), features)
+    sent = local.encode(batch.source, batch.mask)
+    assert sent.features is not None
+    assert torch.equal(local.transmit(sent, None), sent.features)
     with pytest.raises(ValueError, match="needs a link"):
-        codec.transmit(features, batch.mask, None)
+        codec.transmit(codec.encode(batch.source, batch.mask), None)
 
 
 def test_receiver_hears_nothing_on_unused_symbols() -> None:
@@ -125,9 +141,9 @@ def test_receiver_hears_nothing_on_unused_symbols() -> None:
     codec = make_codec()
     heard = []
     assert codec.jsc_decoder is not None
-    codec.jsc_decoder.register_forward_pre_hook(lambda _module, args: heard.append(args[0]))
+    codec.jsc_decoder.register_forward_pre_hook(lambda _module, args: heard.append(args[0].symbols))
     batch = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
-    codec.transmit(codec.encode(batch.source, batch.mask), batch.mask, link(2, k=2))
+    codec.transmit(codec.encode(batch.source, batch.mask), link(2, k=2))
     (symbols,) = heard
     assert torch.all(symbols[..., 2:] == 0)
     assert torch.all(symbols[0, len(SHORT) :] == 0)
@@ -142,20 +158,18 @@ def test_greedy_decoding_is_transformers_own_though_complete_sentences_leave(
     codec = trained.codec
     batch = encode_sentences(codec, trained.tokenizer, [source for source, _ in corpus.test])[0]
     received = [
-        codec.transmit(
-            batch.features, batch.mask, link_at(Channel(), k=k, snr_db=snr, like=batch.mask, seed=(0, 0))
-        )
+        codec.transmit(batch.sent, link_at(Channel(), k=k, snr_db=snr, like=batch.sent.mask, seed=(0, 0)))
         for k, snr in ((2, -6.0), (6, 0.0), (6, 18.0))
     ]
-    together = codec.generate(torch.cat(received), batch.mask.repeat(3, 1)).split(len(batch.rows))
+    together = codec.generate(torch.cat(received), batch.sent.mask.repeat(3, 1)).split(len(batch.rows))
     lengths = set()
     for ours, features in zip(together, received, strict=True):
         reference = codec.transformer.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=features),
-            attention_mask=batch.mask,
+            attention_mask=batch.sent.mask,
             num_beams=1,
             do_sample=False,
-            max_new_tokens=min(2 * batch.mask.shape[1] + 8, codec.config.max_length - 1),
+            max_new_tokens=min(2 * batch.sent.mask.shape[1] + 8, codec.config.max_length - 1),
             suppress_tokens=[codec.config.pad_id],
         )
         assert torch.equal(ours[:, : reference.shape[1]], reference)
@@ -163,3 +177,60 @@ def test_greedy_decoding_is_transformers_own_though_complete_sentences_leave(
         lengths |= set((ours != codec.config.pad_id).sum(dim=1).tolist())
     assert len(lengths) > 3, "sentences are complete at different steps, so a mix-up would show"
     assert not torch.equal(together[0], together[2])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_what_arrives_for_certain_is_what_the_local_model_reads(split: int) -> None:
+    """Untrained, without noise: the server has the local model's features, whatever runs at the UE."""
+    codec, local = make_codec(split=split), make_codec(k=())
+    codec.load_state_dict(local.state_dict(), strict=False)
+    batch = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
+    sent = codec.encode(batch.source, batch.mask)
+    assert (sent.features is None) == (split == 0)
+    received = codec.transmit(sent, link(2, snr_db=60.0))
+    valid = batch.mask.bool()
+    assert torch.allclose(received[valid], local_features(local, batch)[valid], atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_first_layers_are_those_of_the_encoder() -> None:
+    codec = make_codec(k=())
+    batch = collate([SHORT, LONG], [SHORT, LONG], pad_id=0)
+    encoder = codec.transformer.get_encoder()
+    states = encoder(
+        input_ids=batch.source, attention_mask=batch.mask, output_hidden_states=True
+    ).hidden_states
+    one = first_layers(encoder, 1)(input_ids=batch.source, attention_mask=batch.mask).last_hidden_state
+    assert torch.equal(one, states[1])
+    assert len(encoder.layers) == 2, "the encoder keeps its layers"
+
+
+def test_a_frozen_transformer_leaves_the_source_tokens_to_learn() -> None:
+    codec = make_codec()
+    batch = collate([SHORT, LONG], [[20, 21, 1], [30, 31, 1]], pad_id=0)
+    logits = codec.posterior(codec.encode(batch.source, batch.mask), link(2))
+    valid = batch.mask.bool()
+    of_source = torch.nn.functional.cross_entropy(logits[valid], batch.source[valid])
+    assert codec.loss(batch, link(2)) > of_source, "the translation's is added"
+    codec.freeze_local()
+    loss = codec.loss(batch, link(2))
+    assert loss.item() == pytest.approx(of_source.item(), rel=1e-6)
+    loss.backward()
+    trained = {name.split(".")[0] for name, p in codec.named_parameters() if p.grad is not None}
+    assert trained == {"jsc_encoder", "jsc_decoder"}
+
+
+def test_training_meets_each_k_where_its_channel_carries_about_what_the_tokens_tell() -> None:
+    codec = make_codec()
+    codec.start([collate([SHORT, LONG], [SHORT, LONG], pad_id=0)])
+    assert codec.jsc_decoder is not None
+    entropy = torch.distributions.Categorical(logits=codec.jsc_decoder.log_prior).entropy()
+    k, uniform = torch.tensor([2, 4]).repeat(500), torch.full((1000,), 17.0)
+    snr_db = codec.focus_snr_db(uniform, k, generator=torch.Generator().manual_seed(0))
+    there = snr_db < 17
+    assert 0.6 < there.float().mean() < 0.8
+    capacity = k * torch.log1p(10 ** (snr_db / 10))
+    assert (capacity[there & (snr_db > -6)] >= 0.499 * entropy).all()
+    assert (capacity[there] <= 2.001 * entropy).all()
+    assert snr_db.min() >= -6

@@ -17,6 +17,7 @@ from accuracy_maps.sweep.models import describe
 from data.files.errors import ToolkitError
 from data.files.record import Record
 from deepsc.checkpoint import Checkpoint, from_pretrained, read_header
+from deepsc.codec.base import Codec
 from deepsc.modality import modality
 from deepsc.text.config import CorpusConfig, TextRunConfig
 from deepsc.train import loop as training
@@ -82,7 +83,7 @@ def test_training_learns_and_keeps_the_best_epoch(trained: Checkpoint, folders: 
     events.Reload()
     losses = [event.value for event in events.Scalars("validation/loss")]
     assert len(losses) == trained.document["training"]["epochs"]
-    assert min(losses) < losses[0] - 0.2
+    assert min(losses) < 0.9 * losses[0]
     assert trained.metrics["validation_loss"] == pytest.approx(min(losses), rel=1e-6)
     assert trained.metrics["epoch"] == losses.index(min(losses))
     assert {"train/loss", "train/learning_rate", "train/gradient_norm"} <= set(events.Tags()["scalars"])
@@ -106,8 +107,9 @@ def test_local_weights_initialise_the_codec(make_run: MakeRun, local: Checkpoint
     for mine, theirs in zip(
         codec.transformer.parameters(), local.codec.transformer.parameters(), strict=True
     ):
-        assert torch.allclose(mine, theirs, atol=1e-6)
-    assert codec.jsc_encoder.block.down.weight.abs().max() < 1e-6, "started as the principal code"
+        assert torch.equal(mine, theirs), "the local model is kept as it is"
+    energy = codec.jsc_encoder.points.square().mean(1)[codec.jsc_decoder.log_prior.argsort()]
+    assert energy[:300].mean() > 1.3 * energy[-60:].mean(), "started from the tokens' frequencies"
     assert from_pretrained(config.output).document["init_from"] == local.sha256
 
 
@@ -141,14 +143,15 @@ def test_sandwich_rule_gives_a_third_each_to_the_ends() -> None:
 
 
 def test_link_draws_one_snr_an_item_uniform_in_db(trained: Checkpoint, make_run: MakeRun) -> None:
-    config = make_run().training
-    (link,) = draw_links(trained.codec, config, (20_000,), seed=5, device=torch.device("cpu"))
-    low, high = trained.codec.config.snr_range_db
+    config, codec = make_run().training, Codec()
+    codec.config = trained.codec.config
+    (link,) = draw_links(codec, config, (20_000,), seed=5, device=torch.device("cpu"))
+    low, high = codec.config.snr_range_db
     assert low <= link.snr_db.min() < low + 0.1
     assert high - 0.1 < link.snr_db.max() <= high
     assert link.snr_db.mean().item() == pytest.approx((low + high) / 2, abs=0.2)
     assert link.snr_db.std().item() == pytest.approx((high - low) / 12**0.5, rel=0.02)
-    (again,) = draw_links(trained.codec, config, (20_000,), seed=5, device=torch.device("cpu"))
+    (again,) = draw_links(codec, config, (20_000,), seed=5, device=torch.device("cpu"))
     assert torch.equal(link.snr_db, again.snr_db)
     assert torch.equal(link.k, again.k)
 
