@@ -112,15 +112,15 @@ def one_cell(
     references = [reference for _, reference in pairs]
     hypotheses = [""] * len(pairs)
     for number, batch in enumerate(encode_sentences(codec, tokenizer, [source for source, _ in pairs])):
-        link = link_at(Channel(), k=k, snr_db=snr_db, like=batch.mask, seed=(SEED, number))
+        link = link_at(Channel(), k=k, snr_db=snr_db, like=batch.sent.mask, seed=(SEED, number))
         ids = codec.transformer.generate(
             encoder_outputs=BaseModelOutput(
-                last_hidden_state=codec.transmit(batch.features, batch.mask, link)
+                last_hidden_state=codec.transmit(batch.sent, link)
             ),
-            attention_mask=batch.mask,
+            attention_mask=batch.sent.mask,
             num_beams=1,
             do_sample=False,
-            max_new_tokens=min(2 * batch.mask.shape[1] + 8, codec.config.max_length - 1),
+            max_new_tokens=min(2 * batch.sent.mask.shape[1] + 8, codec.config.max_length - 1),
             suppress_tokens=[codec.config.pad_id],
             use_cache=cache,
         )

@@ -50,9 +50,17 @@ TEXT_PRESETS = {
         d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, context_layers=2,
         learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=6,
     ),
+    "mini": TextPreset(
+        d_model=128, layers=2, heads=4, d_ff=512, vocab_size=2500, dropout=0.1, context_layers=3,
+        learning_rate=2e-3, warmup_steps=400, batch_tokens=2048, epochs=14,
+    ),
     "small": TextPreset(
         d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, context_layers=3,
         learning_rate=1.5e-3, warmup_steps=800, batch_tokens=2048, epochs=28,
+    ),
+    "medium": TextPreset(
+        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=8000, dropout=0.2, context_layers=3,
+        learning_rate=1e-3, warmup_steps=1000, batch_tokens=2048, epochs=28,
     ),
     "base": TextPreset(
         d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, context_layers=3,
@@ -160,7 +168,7 @@ class TextRunConfig(RunConfig):
 
     corpus: CorpusConfig
     preset: str = "small"
-    """Size of the model: tiny, small or base."""
+    """Size of the model: tiny, mini, small, medium or base."""
     task: Annotated[str, Flag(metavar="{translate,reconstruct}")] = "translate"
     """What the receiver writes; reconstruct: the source sentence itself (DeepSC's own task)."""
     k: TrainedK = (16,)

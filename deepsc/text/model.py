@@ -85,6 +85,8 @@ class TextCodec(Codec):
                 eos_id=config.eos_id,
             )
         )
+        self.frozen = False
+        """Whether the Transformer is the local model's and stays it."""
         self.jsc_encoder: TokenEncoder | None = None
         self.jsc_decoder: TokenDecoder | None = None
         self.jsc_expectation = Expectation()
@@ -120,6 +122,7 @@ class TextCodec(Codec):
     @override
     def freeze_local(self) -> None:
         """Keep the Transformer as it is: only the JSC codec is trained, to tell the tokens apart."""
+        self.frozen = True
         self.transformer.requires_grad_(False)
 
     @override
@@ -201,7 +204,7 @@ class TextCodec(Codec):
         logits = self.posterior(sent, link)
         valid = batch.mask.bool()
         loss = nn.functional.cross_entropy(logits[valid], batch.source[valid], reduction="sum")
-        if any(parameter.requires_grad for parameter in self.transformer.parameters()):
+        if not self.frozen:
             received = self.understand(logits, batch.mask)
             loss = loss + self._translation_loss(batch, received, label_smoothing)
         return loss / terms
