@@ -114,9 +114,7 @@ def one_cell(
     for number, batch in enumerate(encode_sentences(codec, tokenizer, [source for source, _ in pairs])):
         link = link_at(Channel(), k=k, snr_db=snr_db, like=batch.sent.mask, seed=(SEED, number))
         ids = codec.transformer.generate(
-            encoder_outputs=BaseModelOutput(
-                last_hidden_state=codec.transmit(batch.sent, link)
-            ),
+            encoder_outputs=BaseModelOutput(last_hidden_state=codec.transmit(batch.sent, link)),
             attention_mask=batch.sent.mask,
             num_beams=1,
             do_sample=False,

@@ -147,12 +147,16 @@ class Bigram(SourceCode):
         kept: NDArray[np.float64] = np.maximum(counts - self._discount, 0) / total
         return kept + (1 - kept.sum()) * lower
 
-    def _bounds(self, before: int) -> list[int]:
-        """Where each token's interval begins, and at the end their sum, (size + 1,)."""
+    def probabilities(self, before: int) -> NDArray[np.float64]:
+        """P(t|s) of every token t behind a token s, (size,)."""
         counts = np.zeros(len(self._unigram))
         if behind := self._followers.get(before):
             counts[list(behind)] = list(behind.values())
-        frequencies = np.floor(self._smooth(counts, self._unigram) * _PRECISION).astype(np.int64) + 1
+        return self._smooth(counts, self._unigram)
+
+    def _bounds(self, before: int) -> list[int]:
+        """Where each token's interval begins, and at the end their sum, (size + 1,)."""
+        frequencies = np.floor(self.probabilities(before) * _PRECISION).astype(np.int64) + 1
         return [0, *np.cumsum(frequencies).tolist()]
 
     def encode(self, symbols: Sequence[int]) -> str:
