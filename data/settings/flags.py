@@ -6,11 +6,12 @@ import argparse
 import functools
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from data.files.errors import flag_of
-from data.settings.fields import MISSING, Setting, Settings, help_of, settings_of
+from data.settings.fields import Setting, Settings, help_of, settings_of
 from data.terminal.command import Parser as Parser
 from data.terminal.command import helps_when_shown
 from data.terminal.command import run_command as run_command

@@ -11,12 +11,8 @@ from torch import Tensor
 
 from data.batching import LazyBatches, token_batches
 from data.files.errors import ToolkitError
-from data.text.parallel import (
-    SPLITS,
-    Pair,
-    ParallelCorpus,
-    load_parallel,
-)
+from data.splits import SPLITS
+from data.text.parallel import Pair, ParallelCorpus, load_parallel
 from data.text.tokenizer import JointBPE, TextTokenizer
 from deepsc.modality import Checkpoint, Dataset, Material
 from deepsc.text.bleu_tokenizer import choose_tokenizer

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from data.files.errors import ToolkitError
 from data.settings import named
-from optimizer.bound.step import GRIDS, Step, bracket
+from optimizer.bound.grid import GRIDS
+from optimizer.bound.states import Step
+from optimizer.bound.step import bracket
 from optimizer.policies.registry import LEARNERS, require_free
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
 from optimizer.world.physics import Actions, execute
