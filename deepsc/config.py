@@ -113,7 +113,7 @@ class SetConfig(Settings):
         for name, datasets in cls.read_by.items():
             value = values.get(name)
             if value is not None and dataset not in datasets:
-                alone = f"--dataset {' and '.join(datasets)} alone"
+                alone = f"{named('dataset')} {' and '.join(datasets)} alone"
                 yield f"{named(name)}: {value} given, {alone} {'read' if datasets[1:] else 'reads'} it"
 
     @override

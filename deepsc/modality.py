@@ -214,7 +214,7 @@ class Modality(ABC, Generic[Config]):
         if asked not in (None, trained, *self.further_tasks):
             allowed = ", ".join((trained, *self.further_tasks))
             raise ToolkitError(
-                f"--task: {asked!r} given, of a model trained for {trained!r} is allowed: {allowed}"
+                f"{named('task')}: {asked!r} given, of a model trained for {trained!r} is allowed: {allowed}"
             )
         return asked or trained
 

@@ -77,7 +77,8 @@ class Sweep:
         self.kind = kind = self.local.modality
         if self.local.codec.config.uplinks:
             raise ToolkitError(
-                f"{named('local')}: {config.local} is a codec; give the model trained with --channel none"
+                f"{named('local')}: {config.local} is a codec; give the local model, trained without a "
+                "channel"
             )
         self.task = measured_task(config, kind, self.beside, trained=self.local.task)
         self.also_beside = further_maps(config, kind, task=self.task)

@@ -72,7 +72,7 @@ class ImageModality(Modality[ImageRunConfig]):
                 f"{named('skip_bad')}: given, {corpus['dataset']} has no {named('folder')} to check"
             )
         images = load_images(**corpus | {"data_dir": data_dir}, skip_bad=options["skip_bad"])
-        require_same_classes("--local", "the local model", document, images)
+        require_same_classes("local", "the local model", document, images)
         split = images.test.head(limit)
         retrieval = document["task"] == "retrieve"
 

@@ -78,7 +78,7 @@ def test_the_image_encoder_can_start_from_an_image_codec(
 ) -> None:
     weights = image_folders["local"] / "model.safetensors"
     wide = vqa_run(tmp_path / "wide", clevr, pretrained=str(weights), preset="deit-small")
-    with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit the model"):
+    with pytest.raises(ToolkitError, match=r"^pretrained: .*does not fit the model"):
         train_codec(wide, stop_after_steps=0)
     easy = vqa_run(tmp_path / "run", clevr, pretrained=str(weights), preset="easy", image_size=32,
                    training={"channel": "none", "learning_rate": 1e-7})  # fmt: skip
