@@ -7,12 +7,11 @@ import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from accuracy_maps.show.table import format_map
 from accuracy_maps.sweep.config import MapConfig
-from data.files.errors import ToolkitError, parsing, raise_config_errors
+from data.files.errors import ToolkitError, raise_config_errors
 from data.settings import (
     Flag,
     Parser,
@@ -162,8 +161,6 @@ def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
         folders = {"local": f"{stem}-local", "codecs": (f"{stem}-codec",)}
     elif training:
         raise ToolkitError(f"--: given without {named('from_scratch')}, which train-deepsc's flags are for")
-    elif not args.print_config:
-        _check_modality(values, kind)
     maps = getattr(args, "beside", None)
     beside = {} if maps is None else {"beside": maps[0], "also_beside": tuple(maps[1:])}
     decided = {"modality": kind.name, **dataclasses.asdict(place)}
@@ -181,7 +178,7 @@ def _measure(config: MapConfig, place: Place, modality_name: str, training: Sequ
     if place.from_scratch:
         result = build_from_scratch(config, family(training, config, name=modality_name), engine)
     else:
-        result = build_map(config, engine)
+        result = build_map(config, engine, modality=modality_name)
     print(format_map(result))
     print(threshold_line(result))
 
@@ -280,27 +277,6 @@ def _codecs(values: Mapping[str, Any]) -> list[str]:
     folders = values.get("codecs")
     folders = folders.split(",") if isinstance(folders, str) else folders
     return list(map(str, folders)) if isinstance(folders, list | tuple) else []
-
-
-def _check_modality(values: Mapping[str, Any], kind: Modality[Any]) -> None:
-    """Check that the checkpoints are of the modality that the command line says, and their data read its
-    flags."""
-    from deepsc.checkpoint import read_config
-
-    if values.get("local") is None:
-        raise ToolkitError(f"{named('local')}: none given, the map is a ratio to it")
-    folders = [("local", str(values["local"]))] + [("codecs", folder) for folder in _codecs(values)]
-    for setting, folder in folders:
-        document = read_config(folder)
-        with parsing(Path(folder) / "config.json"):
-            stored = document["modality"]
-            dataset = str(document["corpus"]["dataset"])
-        if stored != kind.name:
-            raise ToolkitError(
-                f"{named(setting)}: {folder} is of modality {stored!r}, {named('modality')} says "
-                f"{kind.name!r}"
-            )
-        raise_config_errors(kind.corpus_config.unread(dataset, {"data_dir": values.get("data_dir")}))
 
 
 if __name__ == "__main__":
