@@ -156,7 +156,8 @@ def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
     _check_flags(args, values, kind)
     folders: dict[str, object] = {}
     if place.from_scratch:
-        _check_scratch(values)
+        if values.get("baseline"):
+            raise ToolkitError(f"{named('from_scratch')} and {named('baseline')}: both given, one is allowed")
         stem = str(values.get("output", MapConfig.output)).removesuffix(".json")
         folders = {"local": f"{stem}-local", "codecs": (f"{stem}-codec",)}
     elif training:
@@ -165,6 +166,10 @@ def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
     beside = {} if maps is None else {"beside": maps[0], "also_beside": tuple(maps[1:])}
     decided = {"modality": kind.name, **dataclasses.asdict(place)}
     config = from_args(MapConfig, args, folders, above=beside, chosen=decided)
+    if place.from_scratch and (count := len(config.codecs)) > 1:
+        raise ToolkitError(
+            f"{named('codecs')}: {count} given, {named('from_scratch')} trains one for every k"
+        )
     _measure(config, place, kind.name, training)
 
 
@@ -260,23 +265,6 @@ def _check_flags(args: argparse.Namespace, values: Mapping[str, Any], kind: Moda
         # A file of --print-config says defaults, too.
         if hasattr(args, name) or values.get(name) not in (None, getattr(MapConfig, name)):
             raise ToolkitError(f"{named(name)}: given, {why}")
-
-
-def _check_scratch(values: Mapping[str, Any]) -> None:
-    """Refuse what does not go with --from-scratch."""
-    if values.get("baseline"):
-        raise ToolkitError(f"{named('from_scratch')} and {named('baseline')}: both given, one is allowed")
-    if (count := len(_codecs(values))) > 1:
-        raise ToolkitError(
-            f"{named('codecs')}: {count} given, {named('from_scratch')} trains one for every k"
-        )
-
-
-def _codecs(values: Mapping[str, Any]) -> list[str]:
-    """The folders of codecs, which a file may name as it likes: what is no list or text is refused later."""
-    folders = values.get("codecs")
-    folders = folders.split(",") if isinstance(folders, str) else folders
-    return list(map(str, folders)) if isinstance(folders, list | tuple) else []
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     document = read_config(folder)
     with parsing(folder / "config.json"):
         kind = modality(document["modality"])
-        config = kind.codec_config.from_dict(document["codec"])
+        config = _codec_config(kind, document)
     weights = folder / "model.safetensors"
     if not is_file(weights):
         raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
@@ -117,7 +117,7 @@ def _sha256(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
     digest = hashlib.sha256((header.get("codec") or "").encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -138,7 +138,7 @@ def config_beside(weights: Path) -> dict[str, Any] | None:
         return None
     document = read_config(weights.parent)
     with parsing(path):
-        config = modality(document["modality"]).codec_config.from_dict(document["codec"])
+        config = _codec_config(modality(document["modality"]), document)
     return document if fingerprint == _fingerprint(config) else None
 
 
@@ -254,6 +254,13 @@ def _position(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
         if position["best_loss"] is not None:
             typed(position, "best_loss", float)
     return position
+
+
+def _codec_config(kind: Modality[Any], document: Mapping[str, Any]) -> CodecConfig:
+    try:
+        return kind.codec_config.from_dict(document["codec"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"no codec of modality {kind.name!r}: {error}") from error
 
 
 def _fingerprint(config: CodecConfig) -> str:

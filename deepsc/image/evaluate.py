@@ -104,11 +104,6 @@ class ImageEvaluator(Evaluator):
         ]
 
     @staticmethod
-    def score(counts: NDArray[np.int64]) -> float:
-        """Accuracy of summed counts, in per cent."""
-        return 100 * float(counts[0]) / float(counts[1])
-
-    @staticmethod
     def signature() -> str:
         """Definition of the metric."""
         return "% of test images whose likeliest class is theirs"

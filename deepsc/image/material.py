@@ -65,7 +65,7 @@ class ImageBatches:
         return ImageBatch(images=batch, target=target)
 
 
-def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Material:
+def material(config: ImageRunConfig, initial: Checkpoint | None) -> Material:
     """Images, codec config and weights of a run; see `deepsc.modality.Material`."""
     images = load_images(**dataclasses.asdict(config.corpus), skip_bad=config.skip_bad)
     if initial is not None:

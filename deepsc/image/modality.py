@@ -15,10 +15,9 @@ from deepsc.image.config import (
     ImageRunConfig,
     ImageSetConfig,
 )
-from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
+from deepsc.modality import Checkpoint, Dataset, Modality, TestData
 
 if TYPE_CHECKING:
-    from deepsc.codec.base import Codec
     from deepsc.digital import Digital
     from deepsc.image.evaluate import ImageEvaluator
     from deepsc.link.channel import Channel
@@ -30,23 +29,12 @@ class ImageModality(Modality[ImageRunConfig]):
     name = "image"
     run_config = ImageRunConfig
     codec_config = ImageCodecConfig
+    codec_name = "ImageCodec"
     corpus_config = ImageSetConfig
     further_tasks = ("retrieve",)
     sweep_options = ("skip_bad",)
     example_flags = "--dataset digits --preset tiny"
     example_k = "--k 1,2,4,8"
-
-    @override
-    def codec(self, config: ImageCodecConfig) -> Codec:
-        from deepsc.image.model import ImageCodec
-
-        return ImageCodec(config)
-
-    @override
-    def material(self, config: ImageRunConfig, initial: Checkpoint | None) -> Material:
-        from deepsc.image.material import image_material
-
-        return image_material(config, initial)
 
     @override
     def test_data(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, first_line
 from data.settings import named
 
 if TYPE_CHECKING:
@@ -92,10 +92,9 @@ def scorer(tokenize: str) -> BLEU:
         bleu.sentence_score("a", ["a"])  # a signature is known after a score
     except Exception as error:  # sacreBLEU's, MeCab's, SentencePiece's and the network's many kinds
         fix = _FIXES.get(tokenize, "pip install --upgrade sacrebleu")
-        reason = str(error).strip().partition("\n")[0]
         raise ToolkitError(
             f"{named('bleu_tokenize')}: {tokenize!r}, which the target language asks for unless another is "
-            f"given, cannot be used here ({reason}); {fix}, or give {named('bleu_tokenize')} char"
+            f"given, cannot be used here ({first_line(error)}); {fix}, or give {named('bleu_tokenize')} char"
         ) from error
     return bleu
 

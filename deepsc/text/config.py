@@ -18,13 +18,11 @@ from deepsc.codec.config import (
     head_problems,
     token_problems,
 )
-from deepsc.config import RunConfig, SetConfig
-
-TASKS = ("translate", "reconstruct")
+from deepsc.config import Preset, RunConfig, SetConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextPreset:
+class TextPreset(Preset):
     """Size of a text codec and the training that suits it."""
 
     d_model: int
@@ -34,12 +32,6 @@ class TextPreset:
     d_ff: int
     vocab_size: int
     dropout: float
-    learning_rate: float
-    """Peak, after warm-up."""
-    warmup_steps: int
-    batch_tokens: int
-    """Largest number of tokens in a batch, padding included, per side."""
-    epochs: int
 
 
 TEXT_PRESETS = {
@@ -70,6 +62,8 @@ class TextCodecConfig(CodecConfig):
         ToolkitError: from the constructor, listing every error at once.
     """
 
+    presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
+
     vocab_size: Size
     d_model: Size
     layers: Layers
@@ -88,13 +82,6 @@ class TextCodecConfig(CodecConfig):
         yield from super().problems()
         yield from head_problems(self, "d_model", "heads")
         yield from token_problems(self)
-
-    @classmethod
-    def from_preset(cls, preset: str, **changes: Any) -> TextCodecConfig:
-        """Config of a preset, with fields changed."""
-        size = TEXT_PRESETS[preset]
-        names = ("vocab_size", "d_model", "layers", "heads", "d_ff", "dropout")
-        return cls(preset=preset, **{name: getattr(size, name) for name in names} | changes)
 
     @property
     @override
@@ -137,7 +124,7 @@ class TextRunConfig(RunConfig):
 
     modality: ClassVar[str] = "text"
     presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
-    tasks: ClassVar[tuple[str, ...]] = TASKS
+    tasks: ClassVar[tuple[str, ...]] = ("translate", "reconstruct")
 
     corpus: CorpusConfig
     preset: str = "small"

@@ -80,7 +80,7 @@ class TextBatches:
         return collate(sources, targets, pad_id=self._pad_id)
 
 
-def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
+def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     corpus = load_corpus(config.corpus, task=config.task)
     try:  # what the map will need is better known before the training than after it

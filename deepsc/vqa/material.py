@@ -124,7 +124,7 @@ def collate(
     )
 
 
-def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
+def material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
     """Images, questions, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     vqa = load_vqa(**dataclasses.asdict(config.corpus))
     tokenizer: TextTokenizer

@@ -29,7 +29,6 @@ from optimizer.policies.experience import (
 from optimizer.policies.learner import Learner
 from optimizer.policies.networks import ActorCritic, LearnedPolicy
 from optimizer.policies.scores import Scores, Tally
-from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import Transition
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import CLOCK_COLUMN, SLOW_SIZE, View
@@ -49,22 +48,10 @@ class MappoTrainer(Learner[MappoConfig]):
     adam_eps = 1e-5
     network: ActorCritic
 
-    def __init__(
-        self,
-        config: MappoConfig,
-        *,
-        system: SystemConfig,
-        episode: EpisodeConfig,
-        tasks: Tasks,
-        generator: torch.Generator,
-    ) -> None:
-        if problems := list(config.too_many(tasks.ues)):
-            raise SettingsError(problems)
-        super().__init__(config, system=system, episode=episode, tasks=tasks, generator=generator)
-        self._normaliser = ValueNormaliser()
-
     @override
     def build(self, tasks: Tasks, generator: torch.Generator) -> ActorCritic:
+        if problems := list(self.config.too_many(tasks.ues)):
+            raise SettingsError(problems)
         return ActorCritic(
             hidden=self.config.hidden,
             codes=tasks.codes,
@@ -73,6 +60,10 @@ class MappoTrainer(Learner[MappoConfig]):
             learn_power=self.config.learn_power,
             generator=generator,
         )
+
+    @override
+    def prepare(self) -> None:
+        self._normaliser = ValueNormaliser()
 
     @property
     @override

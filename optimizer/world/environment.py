@@ -38,11 +38,9 @@ class Transition:
 
     def __getitem__(self, index: int) -> Transition:
         """Of one of several actions, by its place on the first axis."""
-        outcome, state = (
-            type(part)(**{name: value[index] for name, value in vars(part).items()})
-            for part in (self.outcome, self.state)
-        )
-        return Transition(outcome=outcome, state=state, reward=self.reward[index])
+        outcome = {name: value[index] for name, value in vars(self.outcome).items()}
+        state = {name: value[index] for name, value in vars(self.state).items()}
+        return Transition(outcome=Outcome(**outcome), state=State(**state), reward=self.reward[index])
 
 
 class OffloadingEnvironment:
