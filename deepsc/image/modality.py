@@ -98,6 +98,7 @@ class ImageModality(Modality[ImageRunConfig]):
             evaluator=evaluate,
             digital=digital,
             source_codes=("WebP",),
+            whole=len(images.test),
         )
 
 
