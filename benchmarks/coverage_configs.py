@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -32,38 +31,36 @@ _FEW_LAYERS, _MOST_LAYERS = 2, 8
 
 _ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 _MROPE = {"rope_parameters.partial_rotary_factor": 1.0, "rope_parameters.mrope_section": [2, 3, 3]}
-_IN_TEXT = {f"text_config.{name}": value for name, value in _MROPE.items()}
-OWN: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(("autoformer", "informer", "time_series_transformer"), {"prediction_length": 24}),
-    **dict.fromkeys(("bamba", "granitemoehybrid"), {"mamba_n_heads": 4, "mamba_d_head": 32}),
-    "falcon_h1": {"mamba_n_heads": 4, "mamba_d_head": 32, "mamba_d_ssm": 128},
-    "mamba2": {"num_heads": 8, "head_dim": 16},
-    **dict.fromkeys(("nemotron_h",), {"mamba_num_heads": 8, "mamba_head_dim": 16}),
-    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo"), {"image_token_index": 5}),
-    **dict.fromkeys(("chameleon", "emu3"), {"vocabulary_map": {"<image>": 5}}),
-    **dict.fromkeys(("cohere_compass_text",), {"rope_parameters": {"full_attention": _ROPE}}),
-    "cohere_compass": {"text_config.rope_parameters": {"full_attention": _ROPE}},
-    "deepseek_v2": {"num_experts_per_tok": 2},
-    "dots1": {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2},
-    "esm": {"vocab_size": 33, "pad_token_id": 1},
-    **dict.fromkeys(("glm4v_text", "glm4v_moe_text", "glm_image_text"), _MROPE),
-    **dict.fromkeys(("glm46v", "glm4v", "glm4v_moe", "glm_image", "glmga"), _IN_TEXT),
-    **dict.fromkeys(
-        ("hunyuan_v1_dense", "hunyuan_v1_moe", "hunyuan_vl_text", "ministral", "nemotron"), {"head_dim": 16}
-    ),
-    "hunyuan_vl": {"text_config.head_dim": 16},
-    "lilt": {"hidden_size": 96},
-    "xlstm": {"embedding_dim": 64, "num_heads": 4},
-    "xmod": {"default_language": "en_XX"},
-}
+_CHANGES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("autoformer informer time_series_transformer", {"prediction_length": 24}),
+    ("bamba granitemoehybrid", {"mamba_n_heads": 4, "mamba_d_head": 32}),
+    ("blip-2 instructblip instructblipvideo", {"image_token_index": 5}),
+    ("chameleon emu3", {"vocabulary_map": {"<image>": 5}}),
+    ("cohere_compass", {"text_config.rope_parameters": {"full_attention": _ROPE}}),
+    ("cohere_compass_text", {"rope_parameters": {"full_attention": _ROPE}}),
+    ("deepseek_v2", {"num_experts_per_tok": 2}),
+    ("dots1", {"n_routed_experts": 8, "n_shared_experts": 1, "num_experts_per_tok": 2}),
+    ("esm", {"vocab_size": 33, "pad_token_id": 1}),
+    ("falcon_h1", {"mamba_n_heads": 4, "mamba_d_head": 32, "mamba_d_ssm": 128}),
+    ("glm4v_text glm4v_moe_text glm_image_text", _MROPE),
+    ("glm46v glm4v glm4v_moe glm_image glmga", {f"text_config.{name}": _MROPE[name] for name in _MROPE}),
+    ("hunyuan_v1_dense hunyuan_v1_moe hunyuan_vl_text ministral nemotron", {"head_dim": 16}),
+    ("hunyuan_vl", {"text_config.head_dim": 16}),
+    ("lilt", {"hidden_size": 96}),
+    ("mamba2", {"num_heads": 8, "head_dim": 16}),
+    ("nemotron_h", {"mamba_num_heads": 8, "mamba_head_dim": 16}),
+    ("xlstm", {"embedding_dim": 64, "num_heads": 4}),
+    ("xmod", {"default_language": "en_XX"}),
+)
+OWN = {model_type: changes for types, changes in _CHANGES for model_type in types.split()}
 """What a class leaves open, or has in a size that fits no other of its own: field, or part.field."""
 
 
 def small_configs(model_type: str) -> Iterator[dict[str, Any]]:
     """Configs of a transformers model, the smallest first, the class's own but for its layers last.
 
-    The first has small widths and two layers. The second has every kind of layer of the class, the third keeps
-    the width of its heads as well.
+    The first has small widths and two layers. The second has every kind of layer of the class, the third the
+    width of its heads as well.
     """
     from transformers import AutoConfig
 
@@ -73,7 +70,7 @@ def small_configs(model_type: str) -> Iterator[dict[str, Any]]:
     heads = {name: size for name, size in _WIDTHS.items() if name != "head_dim"}
     own = OWN.get(model_type, {})
     for sizes in (_WIDTHS | _NUMBERS | _MORE, heads | _NUMBERS | _MORE):
-        yield _with_own(_cut(fields, sizes), own)
+        yield _with_own(every_kind(fields, sizes), own)
     yield _shrunk(fields, dict.fromkeys(_COUNTED_LAYERS[:-1], _FEW_LAYERS) | {"vocab_size": 99})
 
 
@@ -105,7 +102,7 @@ def _least(name: str, value: Any, sizes: Mapping[str, int]) -> Any:
     return value
 
 
-def _cut(fields: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+def every_kind(fields: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     """With as many layers as hold every kind of layer, and the lists of one entry a layer as long."""
     depths = {name: fields[name] for name in _LAYERS if type(fields.get(name)) is int}
     stages, features = fields.get("stage_names"), fields.get("out_features")
@@ -129,7 +126,7 @@ def _cut(fields: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
         elif name == "per_layer_config" and isinstance(value, dict):
             small[name] = {layer: changes for layer, changes in value.items() if int(layer) < layers}
         elif isinstance(value, dict):
-            small[name] = _cut(value, sizes)
+            small[name] = every_kind(value, sizes)
         elif any(value is one for one in each):
             small[name] = value[:layers]
         else:

@@ -190,7 +190,9 @@ OWN: dict[str, Callable[[Any], dict[str, Any]]] = {
         ("instructblip", "instructblipvideo"), lambda c: _prompted(c) | {"qformer_input_ids": _tokens(c)}
     ),
     "janus_vqgan": lambda c: {"pixel_values": _floats(1, 3, 512, 512)},
-    "kosmos_2_5_vision_model": lambda c: {"flattened_patches": _floats(1, _ROWS, 2 + c.patch_embed_hidden_size)},
+    "kosmos_2_5_vision_model": lambda c: {
+        "flattened_patches": _floats(1, _ROWS, 2 + c.patch_embed_hidden_size),
+    },
     "kyutai_speech_to_text": lambda c: {"input_ids": _integers(1, _ROWS, c.num_codebooks + 1)},
     "lilt": lambda c: {"input_ids": _tokens(c), "bbox": _integers(1, _ROWS, 4)},
     "lxmert": lambda c: {
@@ -208,11 +210,12 @@ OWN: dict[str, Callable[[Any], dict[str, Any]]] = {
         "pixel_values": _floats(1, 1, 4, 3, c.image_size, c.image_size),
         "aspect_ratio_ids": _ones(1, 1), "aspect_ratio_mask": _ones(1, 1, 4),
     },
-    "molmo2_vision": lambda c: {"pixel_values": _floats(1, c.image_num_pos if hasattr(c, "image_num_pos") else 729, 588)},
+    "molmo2_vision": lambda c: {"pixel_values": _floats(1, 729, 3 * c.patch_size**2)},
     "moshi_depth": lambda c: {"input_ids": _integers(1, 8), "last_hidden_state": _floats(1, 1, c.input_size)},
     "muse_glimmer_assistant": lambda c: {"noise_embeds": _rows(c), "context_hidden_states": _rows(c)},
     **dict.fromkeys(
-        ("musicgen_decoder", "musicgen_melody_decoder"), lambda c: {"input_ids": _integers(c.num_codebooks, _ROWS)}
+        ("musicgen_decoder", "musicgen_melody_decoder"),
+        lambda c: {"input_ids": _integers(c.num_codebooks, _ROWS)},
     ),
     "nemotron3_5_transcribe_audio": lambda c: {"input_features": _floats(1, 128, 80)},
     **dict.fromkeys(
@@ -312,7 +315,7 @@ OWN: dict[str, Callable[[Any], dict[str, Any]]] = {
     ),
     "inkling2_vision": lambda c: {"pixel_values": _patch_images(c), "image_grid_thw": _grid(c)},
 }  # fmt: skip
-"""The inputs of models that need more than their forward pass says, or in a shape of their own, by model type."""
+"""Inputs of models that need more than their forward pass says, or in a shape of their own, by model type."""
 
 
 class Called(nn.Module):
@@ -344,7 +347,9 @@ def workload_with_inputs(model: nn.Module) -> Workload:
 
 def _inputs_of(model: nn.Module) -> dict[str, Any]:
     config: Any = model.config
-    if "input" in inspect.signature(model.forward).parameters and "_forward_unimplemented" in str(model.forward):
+    if "input" in inspect.signature(model.forward).parameters and "_forward_unimplemented" in str(
+        model.forward
+    ):
         raise ValueError("its class has no forward pass of its own")
     if own := OWN.get(config.model_type):
         return own(config)

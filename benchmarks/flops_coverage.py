@@ -72,7 +72,7 @@ def count(subject: str) -> dict[str, Any]:
             workload = timm_model(name).workload
         else:
             workload, own = _small_model(name)
-    except _Unfit as unfit:
+    except _UnfitError as unfit:
         return {"subject": subject, "outcome": unfit.outcome, "why": unfit.why}
     try:
         products, device = count_on_a_copy(workload)
@@ -90,7 +90,7 @@ def count(subject: str) -> dict[str, Any]:
     } | own
 
 
-class _Unfit(Exception):
+class _UnfitError(Exception):
     """No config of a class gives a model that runs."""
 
     def __init__(self, outcome: str, why: str) -> None:
@@ -99,8 +99,8 @@ class _Unfit(Exception):
 
 
 def _small_model(model_type: str) -> tuple[Any, dict[str, Any]]:
-    """The smallest workload of a config class that runs, and which inputs it has if they are this folder's."""
-    from benchmarks.coverage_configs import small_configs
+    """The smallest workload of a config class that runs, and its inputs if they are of this folder."""
+    from coverage_configs import small_configs
 
     errors: list[Exception] = []
     built = False
@@ -120,7 +120,7 @@ def _small_model(model_type: str) -> tuple[Any, dict[str, Any]]:
             else:
                 return workload, {"inputs": names} if names else {}
     outcome = "other inputs" if built or "reads" in str(errors[0]) else "not built"
-    raise _Unfit(outcome, _line(errors[-1]))
+    raise _UnfitError(outcome, _line(errors[-1]))
 
 
 def _with_hf_inputs(config: dict[str, Any]) -> tuple[Any, list[str]]:
@@ -133,7 +133,8 @@ def _with_hf_inputs(config: dict[str, Any]) -> tuple[Any, list[str]]:
 
 
 def _with_own_inputs(config: dict[str, Any]) -> tuple[Any, list[str]]:
-    from benchmarks.coverage_inputs import workload_with_inputs
+    from coverage_inputs import workload_with_inputs
+
     from profiling.counted.library_models import model_of
 
     workload = workload_with_inputs(model_of(config))
@@ -275,8 +276,7 @@ def main() -> None:
     waiting = [
         name
         for name in names
-        if name.startswith(tuple(args.only))
-        and (name not in known or known[name]["outcome"] in args.again)
+        if name.startswith(tuple(args.only)) and (name not in known or known[name]["outcome"] in args.again)
     ]
     run(waiting, results, args.jobs)
     known = {row["subject"]: row for row in map(json.loads, results.read_text().splitlines())}

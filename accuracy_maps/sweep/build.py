@@ -59,7 +59,9 @@ def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
         warn_if_unfinished(folder, checkpoint)
     limit, whole = config.limit, sweep.test.whole
     if limit is not None and whole is not None and limit > whole:
-        logger.warning("%s: %d given, the whole test set has %d and is measured", named("limit"), limit, whole)
+        logger.warning(
+            "%s: %d given, the whole test set has %d and is measured", named("limit"), limit, whole
+        )
     return sweep
 
 

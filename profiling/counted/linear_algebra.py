@@ -1,9 +1,9 @@
 """Multiply-adds of the dense factorisations and solves of `torch.linalg`, from shapes alone.
 
-The counts are those of the textbook algorithms (Golub and Van Loan, Matrix Computations; LAPACK Working
-Note 41, appendix C): Gaussian elimination, Cholesky, substitution, Householder reflections. Divisions, square roots
-and scalings are no multiply-adds. Eigenvalues, singular values, least squares and matrix exponentials have no
-formula: how many steps they take depends on the values or on the algorithm that is chosen.
+The counts are those of the textbook algorithms: Gaussian elimination, Cholesky, substitution, Householder
+reflections (Golub and Van Loan, Matrix Computations; LAPACK Working Note 41, appendix C). Divisions, square
+roots and scalings are no multiply-adds. Eigenvalues, singular values, least squares and matrix exponentials
+have no formula: how many steps they take depends on the values or on the algorithm that is chosen.
 """
 
 from __future__ import annotations
