@@ -100,6 +100,7 @@ _INPUTS: dict[str, Callable[[Any], Any]] = {
     "context": _rows,
 }
 """What a parameter of a forward pass takes, by its name."""
+_OF_HF_CONFIG = {"input_ids", "decoder_input_ids", "pixel_values", "input_features", "input_values"}
 
 
 def _siglip2(config: Any) -> dict[str, Any]:
@@ -334,12 +335,19 @@ class Called(nn.Module):
         return tuple(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor))
 
 
+class NothingMoreError(Exception):
+    """--hf-config makes the same inputs."""
+
+
 def workload_with_inputs(model: nn.Module) -> Workload:
     """A forward pass of a transformers model with the inputs of this module.
 
     Raises:
-        ValueError: naming what the model reads, if this module has no such input.
+        NothingMoreError: if this module has no more for it than --hf-config.
+        ValueError: naming what the model reads, if nothing here makes it.
     """
+    if type(model).forward is nn.Module.forward:
+        raise ValueError("its class has no forward pass of its own")
     inputs = _inputs_of(model)
     for_counting(model)
     return Workload(module=Called(model, tuple(inputs)), inputs=tuple(inputs.values()))
@@ -347,10 +355,6 @@ def workload_with_inputs(model: nn.Module) -> Workload:
 
 def _inputs_of(model: nn.Module) -> dict[str, Any]:
     config: Any = model.config
-    if "input" in inspect.signature(model.forward).parameters and "_forward_unimplemented" in str(
-        model.forward
-    ):
-        raise ValueError("its class has no forward pass of its own")
     if own := OWN.get(config.model_type):
         return own(config)
     required = [
@@ -360,7 +364,10 @@ def _inputs_of(model: nn.Module) -> dict[str, Any]:
     ]
     if unknown := [name for name in required if name not in _INPUTS]:
         raise ValueError(f"reads {', '.join(unknown)}")
-    inputs = {name: _INPUTS[name](config) for name in required}
-    if any(name.endswith("grid_thw") for name in required):
-        inputs["hidden_states" if "hidden_states" in required else "pixel_values"] = _patches(config)
-    return inputs or {str(model.main_input_name): _INPUTS[str(model.main_input_name)](config)}
+    names = required or [str(model.main_input_name)]
+    if set(names) <= _OF_HF_CONFIG:
+        raise NothingMoreError
+    makers = dict(_INPUTS)
+    if any(name.endswith("grid_thw") for name in names):
+        makers["hidden_states" if "hidden_states" in names else "pixel_values"] = _patches
+    return {name: makers[name](config) for name in names}

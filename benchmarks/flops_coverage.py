@@ -101,6 +101,7 @@ class _UnfitError(Exception):
 def _small_model(model_type: str) -> tuple[Any, dict[str, Any]]:
     """The smallest workload of a config class that runs, and its inputs if they are of this folder."""
     from coverage_configs import small_configs
+    from coverage_inputs import NothingMoreError
 
     errors: list[Exception] = []
     built = False
@@ -115,8 +116,11 @@ def _small_model(model_type: str) -> tuple[Any, dict[str, Any]]:
                 workload, names = make(config)
                 built = True
                 _run(workload)
+            except NothingMoreError:
+                continue
             except Exception as error:
-                errors.append(error)
+                if config is not whole or built:
+                    errors.append(error)
             else:
                 return workload, {"inputs": names} if names else {}
     outcome = "other inputs" if built or "reads" in str(errors[0]) else "not built"

@@ -14,12 +14,13 @@ def test_a_limit_beyond_the_test_set_is_said(
     name: str, request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folders = request.getfixturevalue(name)
+    data_dir = str(request.getfixturevalue("clevr")) if name == "vqa_folders" else None
 
     def said(limit: int | None) -> tuple[int, str]:
         caplog.clear()
         config = MapConfig(
             codecs=(str(folders["codec"]),), local=str(folders["local"]), output=str(tmp_path / "map.json"),
-            limit=limit, device="cpu",
+            limit=limit, device="cpu", data_dir=data_dir,
         )  # fmt: skip
         whole = open_sweep(config, LocalEngine()).test.whole
         assert whole is not None
