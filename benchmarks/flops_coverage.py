@@ -33,6 +33,13 @@ _SMALL_NAMES = (
     "test_", "atto", "femto", "pico", "nano", "xxs", "xxt", "tiny", "_xs", "mini", "small", "_s", "_b0", "18",
 )  # fmt: skip
 """What timm calls its small models, the smallest first."""
+_AROUND = (
+    (r"hf_config: \S+ ", ""),
+    (r"^gives no model: ", ""),
+    (r"^Class validation error for validator '\w+': (\w+Error: )?", ""),
+    (r"^(reads [^;]*);.*", r"\1"),
+    (r"\. (--)?allow.uncounted.*", ""),
+)
 _OWN_WORDS = ("over ", "reads ", "its class has no", "transformers has no", "not run: ")
 _PACKAGE = re.compile(r"requires the \w+ library|No module named")
 _MOST_WEIGHTS = 10**9
@@ -160,9 +167,14 @@ def _run(workload: Any) -> None:
 
 def _line(error: Exception) -> str:
     text = " ".join((str(error).strip() or type(error).__name__).split())
-    text = re.sub(r"hf_config: \S+ (gives no model: )?", "", text)
-    text = re.sub(r"^Class validation error for validator '\w+': (\w+Error: )?", "", text)
-    return re.split(r"\. (--)?allow.uncounted", text)[0][:160]
+    return plain(text)[:160]
+
+
+def plain(why: str) -> str:
+    """A reason without the flags and the frames that errors put around it."""
+    for pattern, rest in _AROUND:
+        why = re.sub(pattern, rest, why)
+    return why
 
 
 def run(waiting: list[str], results: Path, jobs: int) -> None:
@@ -256,10 +268,10 @@ def table(rows: list[dict[str, Any]], total: int) -> str:
 
 def reason(row: dict[str, Any]) -> str:
     """Why a model is not counted; what a class itself raises is named as what does not fit it."""
-    why = str(row["why"])
+    why = plain(str(row["why"]))
     if row["outcome"] == "refused" or why.startswith(_OWN_WORDS) or _PACKAGE.search(why):
         return why
-    return f"{'our inputs' if row['outcome'] == 'other inputs' else 'our sizes'} do not fit: {why}"
+    return f"the script's {'inputs' if row['outcome'] == 'other inputs' else 'sizes'} do not fit: {why}"
 
 
 def main() -> None:
