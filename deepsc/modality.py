@@ -181,6 +181,8 @@ class TestData:
     `deepsc.digital`."""
     source_codes: tuple[str, ...] = ()
     """Names of those that the digital baseline chooses from."""
+    whole: int | None = None
+    """Items of the whole test set as `limit` counts them; None: not known."""
 
 
 Config = TypeVar("Config", bound=RunConfig)

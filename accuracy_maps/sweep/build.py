@@ -20,6 +20,7 @@ from accuracy_maps.sweep.models import warn_if_unfinished
 from data.files.errors import ToolkitError
 from data.files.lock import locked
 from data.files.provenance import provenance
+from data.settings import named
 from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,11 @@ def open_sweep(config: MapConfig, engine: Engine, *, modality: str | None = None
     sweep = Sweep(config, device="cpu" if engine.remote else None, modality=modality)
     for folder, checkpoint in zip((*config.codecs, config.local), (*sweep.codecs, sweep.local), strict=True):
         warn_if_unfinished(folder, checkpoint)
+    limit, whole = config.limit, sweep.test.whole
+    if limit is not None and whole is not None and limit > whole:
+        logger.warning(
+            "%s: %d given, the whole test set has %d and is measured", named("limit"), limit, whole
+        )
     return sweep
 
 

@@ -86,6 +86,7 @@ class ImageModality(Modality[ImageRunConfig]):
             evaluator=evaluate,
             digital=digital,
             source_codes=("WebP",),
+            whole=len(images.test),
         )
 
 

@@ -82,6 +82,7 @@ class TextModality(Modality[TextRunConfig]):
             metric_options={} if tokenize == USUAL else {"bleu_tokenize": tokenize},
             digital=digital,
             source_codes=code_names(),
+            whole=len(corpus.test),
         )
 
 
