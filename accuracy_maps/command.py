@@ -7,12 +7,11 @@ import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from accuracy_maps.show.table import format_map
 from accuracy_maps.sweep.config import MapConfig
-from data.files.errors import ToolkitError, parsing, raise_config_errors
+from data.files.errors import ToolkitError, raise_config_errors
 from data.settings import (
     Flag,
     Parser,
@@ -157,17 +156,20 @@ def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
     _check_flags(args, values, kind)
     folders: dict[str, object] = {}
     if place.from_scratch:
-        _check_scratch(values)
+        if values.get("baseline"):
+            raise ToolkitError(f"{named('from_scratch')} and {named('baseline')}: both given, one is allowed")
         stem = str(values.get("output", MapConfig.output)).removesuffix(".json")
         folders = {"local": f"{stem}-local", "codecs": (f"{stem}-codec",)}
     elif training:
         raise ToolkitError(f"--: given without {named('from_scratch')}, which train-deepsc's flags are for")
-    elif not args.print_config:
-        _check_modality(values, kind)
     maps = getattr(args, "beside", None)
     beside = {} if maps is None else {"beside": maps[0], "also_beside": tuple(maps[1:])}
     decided = {"modality": kind.name, **dataclasses.asdict(place)}
     config = from_args(MapConfig, args, folders, above=beside, chosen=decided)
+    if place.from_scratch and (count := len(config.codecs)) > 1:
+        raise ToolkitError(
+            f"{named('codecs')}: {count} given, {named('from_scratch')} trains one for every k"
+        )
     _measure(config, place, kind.name, training)
 
 
@@ -181,7 +183,7 @@ def _measure(config: MapConfig, place: Place, modality_name: str, training: Sequ
     if place.from_scratch:
         result = build_from_scratch(config, family(training, config, name=modality_name), engine)
     else:
-        result = build_map(config, engine)
+        result = build_map(config, engine, modality=modality_name)
     print(format_map(result))
     print(threshold_line(result))
 
@@ -263,44 +265,6 @@ def _check_flags(args: argparse.Namespace, values: Mapping[str, Any], kind: Moda
         # A file of --print-config says defaults, too.
         if hasattr(args, name) or values.get(name) not in (None, getattr(MapConfig, name)):
             raise ToolkitError(f"{named(name)}: given, {why}")
-
-
-def _check_scratch(values: Mapping[str, Any]) -> None:
-    """Refuse what does not go with --from-scratch."""
-    if values.get("baseline"):
-        raise ToolkitError(f"{named('from_scratch')} and {named('baseline')}: both given, one is allowed")
-    if (count := len(_codecs(values))) > 1:
-        raise ToolkitError(
-            f"{named('codecs')}: {count} given, {named('from_scratch')} trains one for every k"
-        )
-
-
-def _codecs(values: Mapping[str, Any]) -> list[str]:
-    """The folders of codecs, which a file may name as it likes: what is no list or text is refused later."""
-    folders = values.get("codecs")
-    folders = folders.split(",") if isinstance(folders, str) else folders
-    return list(map(str, folders)) if isinstance(folders, list | tuple) else []
-
-
-def _check_modality(values: Mapping[str, Any], kind: Modality[Any]) -> None:
-    """Check that the checkpoints are of the modality that the command line says, and their data read its
-    flags."""
-    from deepsc.checkpoint import read_config
-
-    if values.get("local") is None:
-        raise ToolkitError(f"{named('local')}: none given, the map is a ratio to it")
-    folders = [("local", str(values["local"]))] + [("codecs", folder) for folder in _codecs(values)]
-    for setting, folder in folders:
-        document = read_config(folder)
-        with parsing(Path(folder) / "config.json"):
-            stored = document["modality"]
-            dataset = str(document["corpus"]["dataset"])
-        if stored != kind.name:
-            raise ToolkitError(
-                f"{named(setting)}: {folder} is of modality {stored!r}, {named('modality')} says "
-                f"{kind.name!r}"
-            )
-        raise_config_errors(kind.corpus_config.unread(dataset, {"data_dir": values.get("data_dir")}))
 
 
 if __name__ == "__main__":

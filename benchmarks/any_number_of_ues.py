@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from flag_types import int_list, positive_int
 
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import int_list, positive_int
 from optimizer.command import system_flags, world_settings
 from optimizer.policies.baselines import POLICIES
 from optimizer.policies.networks import LearnedPolicy

@@ -12,10 +12,10 @@ import time
 from dataclasses import replace
 
 import torch
+from flag_types import positive_int
 from setting import setting_of
 
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import positive_int
 from optimizer.bound import Step, bracket
 from optimizer.command import system_flags
 from optimizer.world.environment import OffloadingEnvironment

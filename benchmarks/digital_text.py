@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from flag_types import int_list, positive_int
 from numpy.typing import NDArray
 
 from accuracy_maps.show.compare import LEVEL, snr_at
 from data.files.documents import write_json
 from data.files.provenance import provenance
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import int_list, positive_int
 from data.text.parallel import DATASETS, load_parallel
 from data.text.tokenizer import JointBPE
 from deepsc.codec.config import CHANNEL_CODES

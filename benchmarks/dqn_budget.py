@@ -12,10 +12,10 @@ import sys
 from functools import partial
 from typing import Any
 
+from flag_types import positive_int
 from setting import Comparison, setting_of
 
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
 from optimizer.policies.config import DqnConfig
 from optimizer.policies.dqn import DqnTrainer

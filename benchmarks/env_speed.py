@@ -12,9 +12,9 @@ import sys
 import time
 
 import torch
+from flag_types import positive_int
 
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags, world_settings
 from optimizer.policies.baselines import RandomPolicy
 from optimizer.world.environment import OffloadingEnvironment

@@ -21,6 +21,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from importlib import metadata
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,18 @@ _SMALL_NAMES = (
     "test_", "atto", "femto", "pico", "nano", "xxs", "xxt", "tiny", "_xs", "mini", "small", "_s", "_b0", "18",
 )  # fmt: skip
 """What timm calls its small models, the smallest first."""
-_SMALL_SIZES = {
-    "hidden_size": 64, "d_model": 64, "n_embd": 64, "dim": 64, "embed_dim": 64, "n_embed": 64,
-    "intermediate_size": 96, "d_ff": 96, "ffn_dim": 96, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96,
-    "moe_intermediate_size": 32, "num_hidden_layers": 2, "num_layers": 2, "n_layer": 2, "n_layers": 2,
-    "encoder_layers": 2, "decoder_layers": 2, "num_decoder_layers": 2, "num_attention_heads": 4, "n_head": 4,
-    "n_heads": 4, "num_heads": 4, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
-    "num_key_value_heads": 4, "head_dim": 16, "d_kv": 16, "vocab_size": 99, "max_position_embeddings": 64,
-    "n_positions": 64, "num_experts": 8, "num_local_experts": 8, "n_routed_experts": 8,
-    "num_experts_per_tok": 2,
-}  # fmt: skip
-_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers")
+_AROUND = (
+    (r"hf_config: \S+ ", ""),
+    (r"^gives no model: ", ""),
+    (r"^Class validation error for validator '\w+': (\w+Error: )?", ""),
+    (r"^(reads [^;]*);.*", r"\1"),
+    (r"\. (--)?allow.uncounted.*", ""),
+)
+_OWN_WORDS = ("over ", "reads ", "its class has no", "transformers has no", "not run: ")
+_PACKAGE = re.compile(r"requires the \w+ library|No module named")
+_MOST_WEIGHTS = 10**9
+"""Of a model that runs on the CPU, where it takes their memory twice."""
+_RUNS_ON_CPU = "over {} million weights, and looks at values"
 
 
 def subjects() -> Iterator[str]:
@@ -62,91 +64,120 @@ def _size(name: str) -> tuple[int, int, str]:
     return min(ranks, default=len(_SMALL_NAMES)), len(name), name
 
 
-def small_configs(model_type: str) -> Iterator[dict[str, Any]]:
-    """Configs of a transformers model, the smallest first, the class's own but for its layers last."""
-    from transformers import AutoConfig
-
-    fields = json.loads(json.dumps(AutoConfig.for_model(model_type).to_dict(), default=str))
-    yield _shrunk(fields, _SMALL_SIZES)
-    yield _shrunk(fields, dict.fromkeys(_LAYERS, 2) | {"vocab_size": 99})
-
-
-def _shrunk(fields: dict[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
-    small = {}
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            small[name] = _shrunk(value, sizes)
-        elif type(value) is int and name in sizes:
-            small[name] = min(value, sizes[name])
-        elif name == "layer_types" and isinstance(value, list):
-            continue  # one a layer, which the class fills in
-        elif name.endswith("token_id") and type(value) is int:
-            small[name] = min(value, 3)
-        else:
-            small[name] = value
-    return small
-
-
 def count(subject: str) -> dict[str, Any]:
-    """What becomes of one model: "counted", "refused" or "not built", and why."""
+    """What becomes of one model: "counted", "refused", "other inputs" or "not built", and why."""
     from profiling.counted.copies import copied
-    from profiling.counted.library_models import hf_model, timm_model
+    from profiling.counted.library_models import timm_model
     from profiling.counted.other_tools import count_with_torch
     from profiling.counted.residuals import Counted, check
     from profiling.profile import count_on_a_copy
 
     library, _, name = subject.partition(":")
+    own: dict[str, Any] = {}
     try:
-        model = timm_model(name) if library == "timm" else _small_model(name, hf_model)
-    except Exception as error:
-        return {"subject": subject, "outcome": "not built", "why": _line(error)}
+        if library == "timm":
+            workload = timm_model(name).workload
+        else:
+            workload, own = _small_model(name)
+    except _UnfitError as unfit:
+        return {"subject": subject, "outcome": unfit.outcome, "why": unfit.why}
     try:
-        products, device = count_on_a_copy(model.workload)
-        in_torch = count_with_torch(copied(model.workload, device))
+        products, device = count_on_a_copy(workload)
+        in_torch = count_with_torch(copied(workload, device))
         counted = Counted(name=name, closed=products.modules, products=products, torch=in_torch, fvcore=None)
         check([counted], allow_uncounted=False)
     except ToolkitError as error:
         return {"subject": subject, "outcome": "refused", "why": _line(error)}
-    except Exception as error:
-        return {"subject": subject, "outcome": "other inputs", "why": _line(error)}
     return {
         "subject": subject,
         "outcome": "counted",
         "flops": counted.corrected.count,
         "device": device.type,
         "residuals": [residual.cause for residual in counted.residuals()],
-    }
+    } | own
 
 
-def _small_model(model_type: str, build: Any) -> Any:
-    """The smallest that runs, else the last that could be built, whose error is then the table's."""
-    model, error = None, None
-    for config in small_configs(model_type):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "config.json"
-            path.write_text(json.dumps(config))
+class _UnfitError(Exception):
+    """No config of a class gives a model that runs."""
+
+    def __init__(self, outcome: str, why: str) -> None:
+        super().__init__(why)
+        self.outcome, self.why = outcome, why
+
+
+def _small_model(model_type: str) -> tuple[Any, dict[str, Any]]:
+    """The smallest workload of a config class that runs, and its inputs if they are of this folder."""
+    from coverage_configs import small_configs
+    from coverage_inputs import NothingMoreError
+
+    errors: list[Exception] = []
+    built = False
+    *configs, whole = small_configs(model_type)
+    for config in (*configs, whole):
+        if config is whole and built:
+            break  # the class takes small sizes, so that they are no reason
+        for make in (_with_hf_inputs, _with_own_inputs):
+            if make is _with_hf_inputs and "reads" in str(errors[:1]):
+                continue  # the same inputs, whatever the sizes
             try:
-                model = build(str(path), source_length=16, target_length=16)
-                model.workload.run()
-            except Exception as first:
-                error = error or first
-                if model is not None and "meta" in str(first):
-                    return model  # it looks at values, which it will be given
+                workload, names = make(config)
+                built = True
+                _run(workload)
+            except NothingMoreError:
+                continue
+            except Exception as error:
+                if config is not whole or built:
+                    errors.append(error)
             else:
-                return model
-    if model is None:
-        assert error is not None
-        raise error
-    return model
+                return workload, {"inputs": names} if names else {}
+    outcome = "other inputs" if built or "reads" in str(errors[0]) else "not built"
+    raise _UnfitError(outcome, _line(errors[-1]))
+
+
+def _with_hf_inputs(config: dict[str, Any]) -> tuple[Any, list[str]]:
+    from profiling.counted.library_models import hf_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps(config))
+        return hf_model(str(path), source_length=16, target_length=16).workload, []
+
+
+def _with_own_inputs(config: dict[str, Any]) -> tuple[Any, list[str]]:
+    from coverage_inputs import workload_with_inputs
+
+    from profiling.counted.library_models import model_of
+
+    workload = workload_with_inputs(model_of(config))
+    return workload, list(workload.module.names)
+
+
+def _run(workload: Any) -> None:
+    """Run a copy on shapes alone, or else on the CPU."""
+    from profiling.counted.copies import CPU, META, copied
+
+    try:
+        copied(workload, META).run()
+    except Exception:
+        weights = sum(parameter.numel() for parameter in workload.module.parameters())
+        if weights > _MOST_WEIGHTS:
+            raise ValueError(_RUNS_ON_CPU.format(_MOST_WEIGHTS // 10**6)) from None
+        copied(workload, CPU).run()
 
 
 def _line(error: Exception) -> str:
-    text = (str(error).strip() or type(error).__name__).splitlines()[0]
-    text = re.sub(r"hf_config: \S+ ", "", text)
-    return text.partition(". --allow-uncounted")[0][:160]
+    text = " ".join((str(error).strip() or type(error).__name__).split())
+    return plain(text)[:160]
 
 
-def run(waiting: list[str], results: Path) -> None:
+def plain(why: str) -> str:
+    """A reason without the flags and the frames that errors put around it."""
+    for pattern, rest in _AROUND:
+        why = re.sub(pattern, rest, why)
+    return why
+
+
+def run(waiting: list[str], results: Path, jobs: int) -> None:
     """Count what is waiting, each model in a fork of this process, and add it to the results as it comes."""
     # Before the forks, which then need not import the libraries.
     import timm  # noqa: F401
@@ -155,13 +186,22 @@ def run(waiting: list[str], results: Path) -> None:
 
     import profiling.profile  # noqa: F401
 
-    for subject in waiting:
-        worker = multiprocessing.get_context("fork").Process(target=work, args=(subject, results))
-        worker.start()
-        worker.join()
-        if worker.exitcode:
-            why = f"over {TIME_S} s of CPU time" if worker.exitcode == -signal.SIGXCPU else "out of memory"
-            write_line(results, {"subject": subject, "outcome": "not built", "why": why})
+    running: dict[int, tuple[str, Any]] = {}
+    subjects_or_ends: list[str | None] = [*waiting, *[None] * jobs]
+    for subject in subjects_or_ends:
+        if len(running) == jobs or (subject is None and running):
+            for sentinel in connection.wait(list(running)):
+                done, worker = running.pop(int(sentinel))  # type: ignore[call-overload]
+                worker.join()
+                if worker.exitcode:
+                    why = f"over {TIME_S} s of CPU time"
+                    if worker.exitcode != -signal.SIGXCPU:
+                        why = f"over {MEMORY_BYTES >> 30} GiB of memory"
+                    write_line(results, {"subject": done, "outcome": "not built", "why": why})
+        if subject is not None:
+            worker = multiprocessing.get_context("fork").Process(target=work, args=(subject, results))
+            worker.start()
+            running[worker.sentinel] = subject, worker
 
 
 def work(subject: str, results: Path) -> None:
@@ -189,8 +229,10 @@ def table(rows: list[dict[str, Any]], total: int) -> str:
     lines = [
         "# Which models profile-flops counts", "",
         "Made by `python benchmarks/flops_coverage.py`: one model of every timm module at its own image",
-        "size, and every transformers config class at a small size, as `--timm` and `--hf-config` count",
-        "them. A model is counted if its products equal FlopCounterMode's but for differences with a name.",
+        "size, and every transformers config class at a small size. `--timm` and `--hf-config` count them",
+        "so; where a row names inputs, `profiling.profile_model` does with those of",
+        "`benchmarks/coverage_inputs.py`. A model is counted if its products equal FlopCounterMode's but",
+        "for differences with a name.",
         "", f"{len(rows)} of {total} models were run. Versions: {versions}.", "",
         "| library | counted | refused | needs other inputs | not built small |", "|---|---:|---:|---:|---:|",
     ]  # fmt: skip
@@ -199,14 +241,14 @@ def table(rows: list[dict[str, Any]], total: int) -> str:
         outcomes_of = Counter(row["outcome"] for row in rows if row["subject"].startswith(f"{library}:"))
         lines.append(f"| {library} | " + " | ".join(str(outcomes_of[outcome]) for outcome in outcomes) + " |")
     lines += [
-        "", "Refused: an operator that may hold products and has no formula. Needs other inputs: the",
-        "command makes token ids, images and sound, `profiling.profile_model` takes any. Not built small:",
-        "the class itself refuses the sizes, needs a package that is not installed, or takes too long.", "",
+        "", "Refused: an operator that may hold products and has no formula. Needs other inputs: neither the",
+        "command nor the script makes what the model reads. Not built small: the class refuses the script's",
+        "sizes, has no model, needs a package that is not installed, or takes too long.", "",
     ]  # fmt: skip
     for outcome in outcomes[1:]:
         lines += [f"## {outcome.capitalize()}", "", "| model | why |", "|---|---|"]
         lines += [
-            f"| {row['subject'].replace(':', ' ')} | {row['why'].replace('|', ' ').replace('<', '&lt;')} |"
+            f"| {row['subject'].replace(':', ' ')} | {reason(row).replace('|', ' ').replace('<', '&lt;')} |"
             for row in rows
             if row["outcome"] == outcome
         ]
@@ -214,13 +256,22 @@ def table(rows: list[dict[str, Any]], total: int) -> str:
     lines += [
         "## Counted", "",
         "On `meta`: shapes alone; on `cpu`: the model looks at values. Residuals: what FlopCounterMode",
-        "leaves out.", "", "| model | MFLOP | on | residuals |", "|---|---:|---|---|",
+        "leaves out.", "", "| model | MFLOP | on | inputs of its own | residuals |", "|---|---:|---|---|---|",
     ]  # fmt: skip
     for row in rows:
         if row["outcome"] == "counted":
             name, mflop = row["subject"].replace(":", " "), row["flops"] / 1e6
-            lines.append(f"| {name} | {mflop:.3f} | {row['device']} | {'; '.join(row['residuals'])} |")
+            inputs, residuals = ", ".join(row.get("inputs", [])), "; ".join(row["residuals"])
+            lines.append(f"| {name} | {mflop:.3f} | {row['device']} | {inputs} | {residuals} |")
     return "\n".join(lines) + "\n"
+
+
+def reason(row: dict[str, Any]) -> str:
+    """Why a model is not counted; what a class itself raises is named as what does not fit it."""
+    why = plain(str(row["why"]))
+    if row["outcome"] == "refused" or why.startswith(_OWN_WORDS) or _PACKAGE.search(why):
+        return why
+    return f"the script's {'inputs' if row['outcome'] == 'other inputs' else 'sizes'} do not fit: {why}"
 
 
 def main() -> None:
@@ -229,14 +280,21 @@ def main() -> None:
     parser.add_argument(
         "--results", default="benchmarks/results/flops-coverage.jsonl", help="what is known already"
     )
-    parser.add_argument("--only", help="subjects that begin so, such as timm:")
+    parser.add_argument("--only", nargs="*", default=[""], help="subjects that begin so, such as timm:")
+    parser.add_argument("--again", nargs="*", default=(), help="outcomes to try again, such as 'not built'")
+    parser.add_argument("--jobs", type=int, default=1, help="models at a time")
     args = parser.parse_args()
     results = Path(args.results)
     results.parent.mkdir(parents=True, exist_ok=True)
     results.touch()
     names = sorted(set(subjects()))
     known = {row["subject"]: row for row in map(json.loads, results.read_text().splitlines())}
-    run([name for name in names if name not in known and name.startswith(args.only or "")], results)
+    waiting = [
+        name
+        for name in names
+        if name.startswith(tuple(args.only)) and (name not in known or known[name]["outcome"] in args.again)
+    ]
+    run(waiting, results, args.jobs)
     known = {row["subject"]: row for row in map(json.loads, results.read_text().splitlines())}
     write_text(Path(args.output), table([known[name] for name in names if name in known], len(names)))
 

@@ -24,10 +24,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from flag_types import int_list, positive_int
 from transformers.modeling_outputs import BaseModelOutput
 
+from data.settings.flags import float_grid
 from data.terminal.command import Parser
-from data.terminal.flag_types import float_grid, int_list, positive_int
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.link.channel import Channel
 from deepsc.link.transmission import link_at

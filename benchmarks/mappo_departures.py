@@ -14,10 +14,10 @@ from functools import partial
 from typing import Any
 
 import torch
+from flag_types import positive_int
 from setting import Comparison, setting_of
 
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
 from optimizer.policies.config import MappoConfig
 from optimizer.policies.mappo import MappoTrainer

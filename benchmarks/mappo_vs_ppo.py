@@ -20,13 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from flag_types import positive_int
 from setting import setting_of
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
+from data.settings.flags import float_grid
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import float_grid, positive_int
 from optimizer.command import system_flags
 from optimizer.policies.baselines import POLICIES
 from optimizer.policies.config import MappoConfig

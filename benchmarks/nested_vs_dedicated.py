@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from flag_types import int_list, positive_int
 
 from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
@@ -29,8 +30,8 @@ from data.files.atomic import write_text
 from data.files.documents import write_json
 from data.files.printable import csv_text
 from data.files.provenance import provenance
+from data.settings.flags import float_grid
 from data.terminal.command import Parser
-from data.terminal.flag_types import float_grid, int_list, positive_int
 from deepsc.command import main as train_deepsc
 from deepsc.modality import modality_names
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import sys
 
 import torch
+from flag_types import positive_int
 from setting import setting_of
 
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import positive_int
 from optimizer.command import system_flags
 from optimizer.policies.baselines import POLICIES
 from optimizer.world.environment import OffloadingEnvironment

@@ -11,7 +11,7 @@ MOVED = {
     "data.artifacts": ("data.files.documents", "data.files.atomic", "data.files.errors",
                        "data.files.provenance"),
     "data.captions": ("data.text.captions",),
-    "data.cli": ("data.terminal.command", "data.terminal.flag_types", "data.terminal.table"),
+    "data.cli": ("data.terminal.command", "data.terminal.table"),
     "data.parallel": ("data.text.parallel",),
     "data.tokenizer": ("data.text.tokenizer",),
     "data.typed": ("data.files.schema",),

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_model, save_file, save_model
+from safetensors.torch import save_model
 from torch import Tensor
 
 from data.files.atomic import atomic_path
 from data.files.documents import parse_json, read_document, write_json
 from data.files.errors import ToolkitError, parsing
-from data.files.paths import exists, is_file, require_file
+from data.files.paths import exists, is_file
 from data.files.provenance import sha256_of
 from data.files.schema import typed
+from data.files.tensors import read_metadata, read_safetensors, write_safetensors
 from data.text.tokenizer import JointBPE, load_tokenizer
 from deepsc.codec.base import Codec
 from deepsc.codec.config import CodecConfig
@@ -72,23 +72,18 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     document = read_config(folder)
     with parsing(folder / "config.json"):
         kind = modality(document["modality"])
-        config = kind.codec_config.from_dict(document["codec"])
+        config = _codec_config(kind, document)
     weights = folder / "model.safetensors"
     if not is_file(weights):
         raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
-    header = read_header(weights)
+    tensors, header = read_safetensors(weights)
     if header.get("codec") != _fingerprint(config):
         raise ToolkitError(f"{weights}: belongs to another model than {folder / 'config.json'}")
     with parsing(weights):
         metrics = parse_json(header["metrics"])
         typed(metrics, "epoch", int)
         typed(metrics, "validation_loss", float)
-        _require_size(kind, config, weights)
-        codec = kind.codec(config)
-        load_model(codec, weights)
-        for name, tensor in codec.state_dict().items():
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise ValueError(f"{name} holds numbers that are not finite")
+        codec = _filled(kind, config, tensors)
     tokenizer = load_tokenizer(folder) if kind.has_text else None
     if isinstance(tokenizer, JointBPE) and tokenizer.vocab_size > getattr(config, "vocab_size", math.inf):
         raise ToolkitError(f"{folder / 'tokenizer.json'}: has more tokens than the model; make it again")
@@ -97,7 +92,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
         tokenizer=tokenizer,
         document=document,
         metrics=metrics,
-        sha256=model_sha256(weights),
+        sha256=_sha256(tensors, header),
         file_sha256=sha256_of(weights),
     )
     with parsing(folder / "config.json"):  # each is parsed here, once
@@ -115,12 +110,14 @@ def model_sha256(weights: str | os.PathLike[str]) -> str:
     Raises:
         ToolkitError: if the file is truncated or not safetensors.
     """
-    digest = hashlib.sha256((read_header(Path(weights)).get("codec") or "").encode())
-    with parsing(weights), safe_open(weights, framework="pt") as stored:
-        for name in sorted(stored.keys()):
-            tensor = stored.get_tensor(name)
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return _sha256(*read_safetensors(weights))
+
+
+def _sha256(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    digest = hashlib.sha256((header.get("codec") or "").encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -136,27 +133,34 @@ def config_beside(weights: Path) -> dict[str, Any] | None:
     path = weights.parent / "config.json"
     if weights.suffix != ".safetensors" or not is_file(path):
         return None
-    fingerprint = read_header(weights).get("codec")
+    fingerprint = read_metadata(weights).get("codec")
     if fingerprint is None:
         return None
     document = read_config(weights.parent)
     with parsing(path):
-        config = modality(document["modality"]).codec_config.from_dict(document["codec"])
+        config = _codec_config(modality(document["modality"]), document)
     return document if fingerprint == _fingerprint(config) else None
 
 
-def _require_size(kind: Modality[Any], config: CodecConfig, weights: Path) -> None:
-    """Check that a file holds as many numbers as the config asks for, before memory is taken for them.
+def _filled(kind: Modality[Any], config: CodecConfig, tensors: Mapping[str, Tensor]) -> Codec:
+    """The codec that a config describes, with stored weights.
 
     Raises:
-        ValueError: if it holds fewer.
+        ValueError, RuntimeError: if they are others than it asks for, before memory is taken if they are too
+            few.
     """
-    with safe_open(weights, framework="pt") as stored:
-        found = sum(math.prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
     with torch.device("meta"):  # shapes alone
         wanted = sum(parameter.numel() for parameter in kind.codec(config).parameters())
-    if found < wanted:
-        raise ValueError(f"{found} weights, the config asks for {wanted}")
+    if (count := sum(tensor.numel() for tensor in tensors.values())) < wanted:
+        raise ValueError(f"{count} weights, the config asks for {wanted}")
+    codec = kind.codec(config)
+    state = codec.state_dict()
+    stored = {state[name].data_ptr() for name in tensors if name in state}  # of tied weights one is
+    missing = [name for name, tensor in state.items() if tensor.data_ptr() not in stored]
+    if wrong := [*missing, *(tensors.keys() - state.keys())]:
+        raise ValueError(f"weights that are missing, or of no place in the model: {', '.join(wrong[:3])}")
+    codec.load_state_dict(tensors, strict=False)
+    return codec
 
 
 def save_state(
@@ -175,12 +179,11 @@ def save_state(
     """
     tensors: dict[str, Tensor] = {}
     for name, parameter in codec.named_parameters():
-        tensors[f"model.{name}"] = parameter.detach().contiguous()
+        tensors[f"model.{name}"] = parameter
         for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{key}.{name}"] = value.contiguous()
+            tensors[f"optimizer.{key}.{name}"] = value
     header = {"position": json.dumps(position), "codec": _fingerprint(codec.config)}
-    with atomic_path(Path(folder) / "state.safetensors") as temporary:
-        save_file(tensors, str(temporary), metadata=header)
+    write_safetensors(Path(folder) / "state.safetensors", tensors, header)
 
 
 def load_state(
@@ -195,22 +198,23 @@ def load_state(
         ToolkitError: if the file is truncated or belongs to another model.
     """
     path = Path(folder) / "state.safetensors"
-    header = read_header(path)
+    stored, header = read_safetensors(path)
     if header.get("codec") != _fingerprint(codec.config):
         raise ToolkitError(f"{path}: belongs to another model than this command's flags describe")
-    position = read_position(path)
-    with parsing(path), safe_open(path, framework="pt") as stored, torch.no_grad():
-        names = set(stored.keys())
+    position = _position(path, header)
+    with parsing(path), torch.no_grad():
 
         def tensor(name: str, shape: torch.Size) -> Tensor:
-            found: Tensor = stored.get_tensor(name)
+            found = stored[name]
             if found.shape != shape or not found.is_floating_point():
                 raise ValueError(f"{name} is of shape {tuple(found.shape)}, {tuple(shape)} expected")
             return found
 
         for name, parameter in codec.named_parameters():
             parameter.copy_(tensor(f"model.{name}", parameter.shape))
-            moments = [key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in names]
+            moments = [
+                key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in stored
+            ]
             if len(moments) not in (0, 3):
                 raise ValueError(f"of {name} only the moments {', '.join(moments)} are there")
             # The step counter stays where AdamW made it, the moments go with their parameter.
@@ -230,7 +234,7 @@ def position_of(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
         ToolkitError: if the state is truncated or foreign.
     """
     state = Path(folder) / "state.safetensors"
-    return read_position(state) if exists(state) else None
+    return _position(state, read_metadata(state)) if exists(state) else None
 
 
 def is_over(config: TrainConfig, position: Mapping[str, Any]) -> bool:
@@ -239,13 +243,8 @@ def is_over(config: TrainConfig, position: Mapping[str, Any]) -> bool:
     return epoch >= config.epochs or epoch - position["best_epoch"] > config.patience
 
 
-def read_position(path: Path) -> dict[str, Any]:
-    """Where the run stood whose state `save_state` wrote.
-
-    Raises:
-        ToolkitError: if the file is truncated or foreign.
-    """
-    header = read_header(path)
+def _position(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    """Where the run stood whose state `save_state` wrote."""
     with parsing(path):
         position: dict[str, Any] = parse_json(header["position"])
         counts = [typed(position, name, int) for name in ("epoch", "batch", "step")]
@@ -257,15 +256,11 @@ def read_position(path: Path) -> dict[str, Any]:
     return position
 
 
-def read_header(path: Path) -> dict[str, str]:
-    """Metadata of a safetensors file.
-
-    Raises:
-        ToolkitError: if it is truncated or not safetensors.
-    """
-    require_file(path)
-    with parsing(path), safe_open(path, framework="pt") as stored:
-        return stored.metadata() or {}
+def _codec_config(kind: Modality[Any], document: Mapping[str, Any]) -> CodecConfig:
+    try:
+        return kind.codec_config.from_dict(document["codec"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"no codec of modality {kind.name!r}: {error}") from error
 
 
 def _fingerprint(config: CodecConfig) -> str:

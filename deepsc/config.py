@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from typing_extensions import override
 
@@ -19,24 +19,19 @@ LARGEST_RATE = 1e30
 LARGEST_BATCH = 2**24
 
 
-class Preset(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Preset:
     """A model's size and the training that suits it; a modality adds the sizes."""
 
-    @property
-    def epochs(self) -> int:
-        """Passes over the data."""
-
-    @property
-    def batch_tokens(self) -> int:
-        """Most tokens in a batch."""
-
-    @property
-    def learning_rate(self) -> float:
-        """Peak, after warm-up."""
-
-    @property
-    def warmup_steps(self) -> int:
-        """Steps in which the learning rate rises."""
+    epochs: int
+    """Passes over the data."""
+    batch_tokens: int
+    """Most tokens in a batch, padding included: of text and target a side's, of images patches and class
+    tokens."""
+    learning_rate: float
+    """Peak, after warm-up."""
+    warmup_steps: int
+    """Steps in which the learning rate rises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +108,7 @@ class SetConfig(Settings):
         for name, datasets in cls.read_by.items():
             value = values.get(name)
             if value is not None and dataset not in datasets:
-                alone = f"--dataset {' and '.join(datasets)} alone"
+                alone = f"{named('dataset')} {' and '.join(datasets)} alone"
                 yield f"{named(name)}: {value} given, {alone} {'read' if datasets[1:] else 'reads'} it"
 
     @override

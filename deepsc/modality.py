@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import deepsc
@@ -148,9 +149,10 @@ class Evaluator(Measurer):
     """Name of the accuracy."""
 
     @staticmethod
-    @abstractmethod
     def score(counts: NDArray[np.int64]) -> float:
-        """Accuracy of counts summed over items, (statistics,)."""
+        """Accuracy of counts summed over items, (statistics,): unless a metric says otherwise, the first of
+        them in per cent of the second."""
+        return 100 * float(counts[0]) / float(counts[1])
 
     @staticmethod
     @abstractmethod
@@ -179,13 +181,18 @@ class TestData:
     `deepsc.digital`."""
     source_codes: tuple[str, ...] = ()
     """Names of those that the digital baseline chooses from."""
+    whole: int | None = None
+    """Items of the whole test set as `limit` counts them; None: not known."""
 
 
 Config = TypeVar("Config", bound=RunConfig)
 
 
 class Modality(ABC, Generic[Config]):
-    """One modality. A subclass imports whatever is heavy inside its methods."""
+    """One modality. A subclass imports whatever is heavy inside its methods.
+
+    One in a single file overrides `codec` and `material`.
+    """
 
     name: str
     run_config: type[Config]
@@ -196,6 +203,8 @@ class Modality(ABC, Generic[Config]):
     """For train-deepsc's help: flags of a short run besides `--modality`."""
     example_k: str = "--k 16"
     """Those of its codec."""
+    codec_name: str = ""
+    """Class of the model in the folder's `model.py`."""
     has_text: bool = False
     """Whether a tokenizer belongs to the checkpoint."""
     transmissions: tuple[str, ...] = ("",)
@@ -214,22 +223,28 @@ class Modality(ABC, Generic[Config]):
         if asked not in (None, trained, *self.further_tasks):
             allowed = ", ".join((trained, *self.further_tasks))
             raise ToolkitError(
-                f"--task: {asked!r} given, of a model trained for {trained!r} is allowed: {allowed}"
+                f"{named('task')}: {asked!r} given, of a model trained for {trained!r} is allowed: {allowed}"
             )
         return asked or trained
 
-    @abstractmethod
     def codec(self, config: Any) -> Codec:
-        """The model, its weights drawn from torch's global generator."""
+        """The model, its weights drawn from torch's global generator: `codec_name` of `model.py` beside."""
+        codec: Codec = getattr(self._beside("model"), self.codec_name)(config)
+        return codec
 
-    @abstractmethod
     def material(self, config: Config, initial: Checkpoint | None) -> Material:
-        """Load the data and decide on the model.
+        """Load the data and decide on the model, as `material` of `material.py` beside does.
 
         Args:
             config: the run.
             initial: checkpoint to start from, if any.
         """
+        material: Material = self._beside("material").material(config, initial)
+        return material
+
+    def _beside(self, name: str) -> ModuleType:
+        """A module of the modality's folder, which loads torch."""
+        return importlib.import_module(f"{type(self).__module__.rpartition('.')[0]}.{name}")
 
     @abstractmethod
     def test_data(

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.files.errors import ToolkitError, parsing
+from data.files.errors import ToolkitError, first_line, parsing
 from data.files.provenance import provenance, sha256_of
 from data.files.runs import Identity
 from data.settings import (
@@ -250,9 +250,9 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
         raise
     except Exception as error:  # whatever a model raises that takes other inputs
         names = ("image_size",) if config.timm is not None else ("source_length", "image_size")
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ToolkitError(
-            f"{', '.join(map(named, names))}: the model does not run on these inputs alone: {reason}; "
+            f"{', '.join(map(named, names))}: the model does not run on these inputs alone: "
+            f"{first_line(error)}; "
             "models with others are allowed from Python, with profiling.profile_model"
         ) from error
     if config.latency is not None:

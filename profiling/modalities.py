@@ -66,9 +66,7 @@ class Modality:
         fields |= {name: size for name, size in self.model_sizes.items() if size is not None} | changes
         if "answers" in fields:  # without names
             fields["answers"] = tuple(map(str, range(fields["answers"])))
-        codec_config: Any = self.codec_config  # each class has a `from_preset` of its own
-        config: CodecConfig = codec_config.from_preset(preset, **fields)
-        return config
+        return self.codec_config.from_preset(preset, **fields)
 
     def require_fit(self, config: CodecConfig, task: Sizes) -> None:
         """Refuse a task that does not fit a codec.

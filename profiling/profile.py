@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, first_line
 from deepsc.codec.config import CodecConfig
 from deepsc.codec.device import resolve_device
 from deepsc.modality import modality as trained
@@ -180,7 +180,7 @@ def _unless_it_fails(
     try:
         return count(copied(original, device))
     except Exception as error:  # whatever a tool cannot run or trace; the table says that it did not
-        logger.warning("%s cannot count %s: %s", tool, type(original.module).__name__, _first_line(error))
+        logger.warning("%s cannot count %s: %s", tool, type(original.module).__name__, first_line(error))
         return None
 
 
@@ -195,7 +195,3 @@ def time_codec(profile: CodecProfile, config: LatencyConfig) -> CodecProfile:
     runs = parts_of(codec, profile.task, batch=config.batch)
     flops = {part.name: part.corrected for part in profile.parts}
     return replace(profile, latency=time_workloads(runs, flops, config))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -2,6 +2,7 @@
 nested codecs and of separate coding say how they came to be.
 """
 
+import argparse
 import csv
 import itertools
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flag_types import int_list, positive_int
 
 from accuracy_maps import load_map
 from benchmarks import digital_text, map_throughput, nested_vs_dedicated
@@ -93,3 +95,23 @@ def test_text_by_separate_coding_needs_no_model(tmp_path: Path, capsys: pytest.C
     assert capacity["4"] < capacity["1"]
     assert found["provenance"]["config"]["k"] == [1, 4]
     assert "captions en-de (synthetic): 20 test sentences" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "values"), [("4", (4,)), ("4,8,12", (4, 8, 12)), ("1, 2", (1, 2))])
+def test_int_list_reads_rising_integers(text: str, values: tuple[int, ...]) -> None:
+    assert int_list(text) == values
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-4", "4,0", "4,4", "8,4", "4.0", "four", "4,,8", "4,", "nan", "9" * 5000]
+)
+def test_int_list_refuses_the_rest(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="given"):
+        int_list(text)
+
+
+def test_numbers_are_checked() -> None:
+    assert positive_int("12") == 12
+    for text in ("0", "-1", "1.5", "", "x"):
+        with pytest.raises(argparse.ArgumentTypeError, match="at least 1"):
+            positive_int(text)

@@ -97,6 +97,42 @@ def test_flags_are_there() -> None:
     assert unknown == set()
 
 
+IN_COMMANDS = re.compile(r"(.*\.)?command|optimizer\.unread|data\.(settings|terminal)\..*")
+"""Modules of the command line: they may say flags."""
+COMMAND_LINE = re.compile(r"\b(train-deepsc|build-accuracy-map|profile-flops|optimize)\b[^;]*?(?= --)")
+
+
+def said(path: Path) -> Iterator[str]:
+    """Strings that a module says to its caller: no docstring, no definition of a flag, no command's help."""
+    parsed = ast.parse(path.read_text(encoding="utf-8"))
+    silent: set[ast.AST] = set()
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            silent.add(node.value)
+        is_flag = isinstance(node, ast.Call) and ast.unparse(node.func) == "Flag"
+        if is_flag or (isinstance(node, ast.Assign | ast.AnnAssign) and "example_" in ast.unparse(node)):
+            silent |= set(ast.walk(node))
+    for node in ast.walk(parsed):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in silent:
+            yield node.value
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if not IN_COMMANDS.fullmatch(name)])
+def test_an_error_of_the_library_names_no_flag(name: str) -> None:
+    """Somebody who calls from Python has none: `data.settings.named` says which word is right.
+
+    A whole command may be named, as in "train-deepsc --resume goes on with it".
+    """
+    flags = [
+        flag
+        for text in said(modules()[name])
+        if not COMMAND_LINE.search(text)
+        for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
+        if flag not in FOREIGN_FLAGS
+    ]
+    assert flags == []
+
+
 def test_pages_are_there() -> None:
     named = {
         (path.name, page)

@@ -18,6 +18,7 @@ from accuracy_maps.show.compare import LEVEL, thresholds, who
 from data.files.atomic import atomic_path
 from data.files.printable import plot_text
 
+Colour = tuple[float, float, float, float]
 LINES = ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 """Of the maps beside one."""
 
@@ -35,25 +36,10 @@ def plot_map(
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
     colours = _colours(len(accuracy_map.k))
-    ratio, envelope = accuracy_map.ratio, accuracy_map.envelope
+    grids = _grids(accuracy_map)
     for i in reversed(range(len(accuracy_map.k))):  # legend in the order of the lines
-        axes.plot(
-            accuracy_map.snr_db,
-            ratio[i],
-            marker="o",
-            markersize=4,
-            color=colours[i],
-            label=f"k = {accuracy_map.k[i]}",
-        )
-        axes.fill_between(
-            accuracy_map.snr_db,
-            accuracy_map.ratio_low[i],
-            accuracy_map.ratio_high[i],
-            color=colours[i],
-            alpha=0.15,
-            lw=0,
-        )
-        axes.plot(accuracy_map.snr_db, envelope[i], color=colours[i], linestyle=":", linewidth=1)
+        lines = [grid[i] for grid in grids]
+        _draw(axes, accuracy_map.snr_db, lines, colours[i], label=f"k = {accuracy_map.k[i]}", markersize=4)
         for style, other in zip(itertools.cycle(LINES), beside):
             if accuracy_map.k[i] in other.k:
                 row = other.ratio[other.k.index(accuracy_map.k[i])]
@@ -77,22 +63,14 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
     figure = Figure(figsize=(3.1 * count + 0.9, 6.2), layout="constrained")
     grid = figure.subplots(2, count, squeeze=False)
     colours = _colours(len(accuracy_map.k_image))
-    ratio, low, high, envelope = (
-        accuracy_map.on_diagonal(values)
-        for values in (
-            accuracy_map.ratio, accuracy_map.ratio_low, accuracy_map.ratio_high, accuracy_map.envelope
-        )
-    )  # fmt: skip
+    grids = [accuracy_map.on_diagonal(values) for values in _grids(accuracy_map)]
     image = None
     for column, k_text in enumerate(accuracy_map.k_text):
         axes = grid[0, column]
         for i in reversed(range(len(accuracy_map.k_image))):
-            axes.plot(accuracy_map.snr_db, ratio[column, i], marker="o", markersize=3, color=colours[i],
-                      label=f"$k^I$ = {accuracy_map.k_image[i]}")  # fmt: skip
-            axes.fill_between(accuracy_map.snr_db, low[column, i], high[column, i], color=colours[i],
-                              alpha=0.15, lw=0)  # fmt: skip
-            axes.plot(accuracy_map.snr_db, envelope[column, i], color=colours[i], linestyle=":", linewidth=1)
-        _dress(axes, accuracy_map, low)
+            label, lines = f"$k^I$ = {accuracy_map.k_image[i]}", [grid[column, i] for grid in grids]
+            _draw(axes, accuracy_map.snr_db, lines, colours[i], label=label, markersize=3)
+        _dress(axes, accuracy_map, grids[1])
         axes.set_title(f"$k^T$ = {k_text}, both at one SNR", fontsize=9)
         below = grid[1, column]
         image = below.pcolormesh(
@@ -117,7 +95,27 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
         figure.savefig(temporary, format="png", dpi=160)
 
 
-def _colours(count: int) -> list[tuple[float, float, float, float]]:
+def _grids(accuracy_map: MeasuredGrid) -> tuple[Array, Array, Array, Array]:
+    return accuracy_map.ratio, accuracy_map.ratio_low, accuracy_map.ratio_high, accuracy_map.envelope
+
+
+def _draw(
+    axes: Axes,
+    snr_db: Sequence[float],
+    lines: Sequence[Array],
+    colour: Colour,
+    *,
+    label: str,
+    markersize: float,
+) -> None:
+    """Lines of `_grids`: ratio, its interval as a band, envelope."""
+    ratio, low, high, envelope = lines
+    axes.plot(snr_db, ratio, marker="o", markersize=markersize, color=colour, label=label)
+    axes.fill_between(snr_db, low, high, color=colour, alpha=0.15, lw=0)
+    axes.plot(snr_db, envelope, color=colour, linestyle=":", linewidth=1)
+
+
+def _colours(count: int) -> list[Colour]:
     colours = matplotlib.colormaps["viridis_r"]
     return [colours(0.15 + 0.85 * i / max(1, count - 1)) for i in range(count)]
 

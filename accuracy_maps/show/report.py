@@ -89,7 +89,8 @@ def _baseline(accuracy_map: MeasuredGrid, path: str | os.PathLike[str]) -> Accur
     baseline = load_map(path)
     if baseline.model.get("baseline") != "digital" or not isinstance(baseline, AccuracyMap):
         raise ToolkitError(
-            f"{named('digital')}: {path} is the map of a codec, one made with --baseline digital is allowed"
+            f"{named('digital')}: {path} is the map of a codec, one of build-accuracy-map --baseline digital "
+            "is allowed"
         )
     wanted = {name: getattr(accuracy_map, name) for name in ("modality", "task", "channel")}
     baseline.require("digital", str(path), wanted)

@@ -20,6 +20,7 @@ from accuracy_maps.sweep.models import warn_if_unfinished
 from data.files.errors import ToolkitError
 from data.files.lock import locked
 from data.files.provenance import provenance
+from data.settings import named
 from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ MAX_ATTEMPTS = 3
 """Times that a failing cell is measured before the others are all that is kept."""
 
 
-def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | BimodalMap:
+def build_map(
+    config: MapConfig, engine: Engine | None = None, *, modality: str | None = None
+) -> AccuracyMap | BimodalMap:
     """Measure a map and write JSON, CSV and a plot beside each other.
 
     Finished cells are kept in a folder beside the output until the map is written, so that the same call goes
@@ -39,6 +42,7 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
     Args:
         config: what to measure.
         engine: where; None: here.
+        modality: that the models must be of; None: whatever they are.
 
     Raises:
         ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others; if the output
@@ -46,16 +50,21 @@ def build_map(config: MapConfig, engine: Engine | None = None) -> AccuracyMap | 
             are too few for an interval; if a cell fails again and again.
     """
     engine = engine or LocalEngine()
-    sweep = open_sweep(config, engine)
+    sweep = open_sweep(config, engine, modality=modality)
     with locked(lock_of(config)):
         return build_opened(sweep, engine)
 
 
-def open_sweep(config: MapConfig, engine: Engine) -> Sweep:
+def open_sweep(config: MapConfig, engine: Engine, *, modality: str | None = None) -> Sweep:
     """A sweep, its models where they are needed; a model whose training is not over is named in the log."""
-    sweep = Sweep(config, device="cpu" if engine.remote else None)
+    sweep = Sweep(config, device="cpu" if engine.remote else None, modality=modality)
     for folder, checkpoint in zip((*config.codecs, config.local), (*sweep.codecs, sweep.local), strict=True):
         warn_if_unfinished(folder, checkpoint)
+    limit, whole = config.limit, sweep.test.whole
+    if limit is not None and whole is not None and limit > whole:
+        logger.warning(
+            "%s: %d given, the whole test set has %d and is measured", named("limit"), limit, whole
+        )
     return sweep
 
 

@@ -14,7 +14,14 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.bootstrap import require_items
 from accuracy_maps.sweep.cells import Cell
 from accuracy_maps.sweep.config import MapConfig, require_size
-from accuracy_maps.sweep.models import joined, open_model, owners_of, require_family, require_same_local
+from accuracy_maps.sweep.models import (
+    joined,
+    open_model,
+    owners_of,
+    require_family,
+    require_modality,
+    require_same_local,
+)
 from data.files.errors import ToolkitError, parsing
 from data.files.runs import Identity
 from data.files.schema import from_json
@@ -56,6 +63,7 @@ class Sweep:
     Args:
         config: of the map.
         device: where the models go; None: where the config says.
+        modality: that the models must be of, and whose data must read `config.data_dir`; None: any.
 
     Raises:
         ToolkitError: if a checkpoint is missing, damaged, or does not belong to the others.
@@ -65,7 +73,7 @@ class Sweep:
     """Which codec serves each k of the map, one of each transmission."""
     channel: Channel
 
-    def __init__(self, config: MapConfig, *, device: str | None = None) -> None:
+    def __init__(self, config: MapConfig, *, device: str | None = None, modality: str | None = None) -> None:
         from deepsc.codec.device import resolve_device
 
         self.beside = AccuracyMap.load(config.beside) if config.beside else None
@@ -74,10 +82,13 @@ class Sweep:
         device = device or str(config.device)
         self.codecs = [open_model(folder, device) for folder in config.codecs]
         self.local = open_model(config.local, device)
+        if modality is not None:
+            require_modality(config, self.checkpoints, modality)
         self.kind = kind = self.local.modality
         if self.local.codec.config.uplinks:
             raise ToolkitError(
-                f"{named('local')}: {config.local} is a codec; give the model trained with --channel none"
+                f"{named('local')}: {config.local} is a codec; give the local model, trained without a "
+                "channel"
             )
         self.task = measured_task(config, kind, self.beside, trained=self.local.task)
         self.also_beside = further_maps(config, kind, task=self.task)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accuracy_maps.grid import shortest
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.config import MapConfig
-from data.files.errors import ToolkitError, parsing
+from data.files.errors import ToolkitError, parsing, raise_config_errors
 from data.files.runs import Identity
 from data.settings import named
 
@@ -55,6 +55,22 @@ def warn_if_unfinished(folder: str, checkpoint: Checkpoint) -> None:
             "%s: its training is not over, epoch %d of %d is done; train-deepsc --resume goes on with it",
             folder, position["epoch"], training.epochs
         )  # fmt: skip
+
+
+def require_modality(config: MapConfig, checkpoints: Sequence[Checkpoint], name: str) -> None:
+    """Check that checkpoints, the local one last, are of a modality, and that their data read `data_dir`.
+
+    Raises:
+        ToolkitError: naming the first that is not.
+    """
+    settings = [*(("codecs", folder) for folder in config.codecs), ("local", config.local)]
+    for (setting, folder), checkpoint in zip(settings, checkpoints, strict=True):
+        if (stored := checkpoint.modality.name) != name:
+            raise ToolkitError(
+                f"{named(setting)}: {folder} is of modality {stored!r}, {named('modality')} says {name!r}"
+            )
+        corpus = checkpoint.corpus
+        raise_config_errors(corpus.unread(corpus.dataset, {"data_dir": config.data_dir}))
 
 
 def require_family(config: MapConfig, codecs: Sequence[Checkpoint], local: Checkpoint) -> None:

@@ -33,6 +33,11 @@ class ToolkitError(Exception):
         super().__init__(line if len(line) <= self.longest else f"{line[:half]} ... {line[-half:]}")
 
 
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, in a line; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @contextmanager
 def parsing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what a malformed document raises while it is taken apart into a ToolkitError naming `path`."""

@@ -1,4 +1,4 @@
-"""Files of tensors with a JSON head (safetensors): policies, checkpoints, finished seeds."""
+"""Files of tensors with a JSON head (safetensors): codecs, policies, checkpoints, finished seeds."""
 
 from __future__ import annotations
 
@@ -53,9 +53,16 @@ def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], head: Mapping[str, Any]
 ) -> None:
     """Write tensors and a JSON head as one safetensors file, atomically."""
+    write_safetensors(path, tensors, {"head": json.dumps(head)})
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> None:
+    """Write tensors and texts by name as one safetensors file, atomically."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        save_file(whole, temporary, metadata={"head": json.dumps(head)})
+        save_file(whole, temporary, metadata=dict(metadata))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -64,11 +71,38 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     Raises:
         ToolkitError: if it is missing, truncated, too large, or holds numbers that are not finite.
     """
-    require_file(path, largest=LARGEST_TENSORS)
+    tensors, metadata = read_safetensors(path, largest=LARGEST_TENSORS)
+    with parsing(path):
+        return tensors, dict(parse_json(metadata.get("head", "{}")))
+
+
+def read_safetensors(
+    path: str | os.PathLike[str], *, largest: int | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and texts of a safetensors file.
+
+    Args:
+        path: of the file.
+        largest: bytes it may have; None: any number, of a codec.
+
+    Raises:
+        ToolkitError: if it is missing, truncated, too large, or holds numbers that are not finite.
+    """
+    require_file(path, largest=largest)
     with parsing(path), safe_open(path, framework="pt") as file:
-        head = dict(parse_json((file.metadata() or {}).get("head", "{}")))
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"{name} holds numbers that are not finite")
-        return tensors, head
+        return tensors, file.metadata() or {}
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The texts of a safetensors file alone.
+
+    Raises:
+        ToolkitError: if it is missing, truncated or none.
+    """
+    require_file(path)
+    with parsing(path), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}

@@ -21,7 +21,8 @@ from data.images import easy_vqa
 from data.images.read import ImageFiles, Pixels, bad_images, checksums, image_paths, read_image
 from data.images.sets import ImageSet, ImageSplit
 from data.reading import reading, require_utf8
-from data.splits import SPLITS, hold_out
+from data.splits import SPLITS as SPLITS
+from data.splits import hold_out as hold_out
 from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)

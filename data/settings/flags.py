@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from data.files.errors import flag_of
-from data.settings.fields import MISSING, Setting, Settings, help_of, settings_of
+from data.settings.fields import Setting, Settings, help_of, settings_of
 from data.terminal.command import Parser as Parser
 from data.terminal.command import helps_when_shown
 from data.terminal.command import run_command as run_command
-from data.terminal.flag_types import float_grid
+
+MAX_GRID_POINTS = 10_000
 
 
 def add_config_flags(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +116,36 @@ def read_text(setting: Setting, text: str) -> object:
         return kind(text) if kind in (int, float) else text
     except (ValueError, TypeError):
         return text
+
+
+def float_grid(text: str) -> tuple[float, ...]:
+    """Flag type: rising floats, as "-6,0,6" or as "start:stop:step" with both ends in, as in "-6:18:3"."""
+    if ":" in text:
+        parts = [_finite(part) for part in text.split(":")]
+        if len(parts) != 3 or parts[2] <= 0 or parts[1] < parts[0]:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} given, start:stop:step with stop >= start, step > 0 is allowed"
+            )
+        start, stop, step = parts
+        steps = (stop - start) / step + 1e-9
+        if steps >= MAX_GRID_POINTS:
+            raise argparse.ArgumentTypeError(f"{text!r} given, at most {MAX_GRID_POINTS} values are allowed")
+        values = tuple(start + i * step for i in range(math.floor(steps) + 1))
+    else:
+        values = tuple(_finite(part) for part in text.split(","))
+    if list(values) != sorted(set(values)):
+        raise argparse.ArgumentTypeError(f"{text!r} given, the values must rise, as in -6,0,6")
+    return values
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} given, a finite number is allowed")
+    return value
 
 
 def early(words: Sequence[str] | None, name: str) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Iterator, Mapping
+from dataclasses import MISSING
 from typing import Any, TypeVar, get_args
 
-from data.settings.fields import MISSING, Layer, Setting, Settings, faults, settings_of, values_of
+from data.settings.fields import Layer, Setting, Settings, faults, settings_of, values_of
 from data.settings.flags import read_text
 from data.settings.problems import Problem, SettingsError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.files.errors import ToolkitError, named
+from data.files.errors import ToolkitError
+from data.files.errors import named as named
 
 
 @dataclass(frozen=True)

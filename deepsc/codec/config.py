@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
@@ -53,11 +53,20 @@ class CodecConfig(Settings):
 
     k_names: ClassVar[tuple[str, ...]] = ("k",)
     """Fields of the trained k, one for each transmission."""
+    presets: ClassVar[Mapping[str, Any]] = {}
+    """Sizes by name, each a `deepsc.config.Preset`; those of their fields that the config has are its own."""
 
     preset: str
     """Name of the size, or of the pretrained weights: part of the model's name in maps and FLOPs files."""
     snr_range_db: SNRRange = SNR_RANGE_DB
     """E_s/N_0 the codec is trained for."""
+
+    @classmethod
+    def from_preset(cls, preset: str, **changes: Any) -> Self:
+        """Config of a preset, with fields changed."""
+        size = vars(cls.presets[preset])
+        architecture = {name: size[name] for name in size.keys() & cls.__dataclass_fields__.keys()}
+        return cls(preset=preset, **architecture | changes)
 
     @override
     def problems(self) -> Iterator[Problem]:

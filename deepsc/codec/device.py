@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, first_line
 from data.settings import named
 
 _KINDS = ("cpu", "cuda", "mps", "xpu")
@@ -25,9 +25,8 @@ def resolve_device(name: str | None) -> str:
     try:
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().partition("\n")[0]
         raise ToolkitError(
-            f"{named('device')}: {chosen!r} given, torch cannot use it here: {reason}"
+            f"{named('device')}: {chosen!r} given, torch cannot use it here: {first_line(error)}"
         ) from error
     return chosen
 

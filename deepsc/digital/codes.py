@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from data.files.errors import ToolkitError
+from data.settings import named
 from deepsc.codec.config import CHANNEL_CODES
 from deepsc.digital.block_codes import Capacity, ChannelCode, Finite
 from deepsc.digital.ldpc import LDPC
@@ -17,5 +18,5 @@ def channel_code(name: str) -> ChannelCode:
         ToolkitError: if there is none of this name, or Sionna is missing for "ldpc".
     """
     if name not in _CODES:
-        raise ToolkitError(f"--code: {name!r} given, allowed: {', '.join(CHANNEL_CODES)}")
+        raise ToolkitError(f"{named('code')}: {name!r} given, allowed: {', '.join(CHANNEL_CODES)}")
     return _CODES[name]()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.images.load import Pixels, read_image
+from data.images.read import Pixels, read_image
 from data.images.sets import ImageSplit
 
 WEBP_QUALITIES = (0, 30, 60, 90)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.files.errors import ToolkitError
+from data.settings import named
 from deepsc.digital.block_codes import Array, Bits, ChannelCode, Finite, mean_over
 from deepsc.link.channel import complex_normal
 
@@ -55,7 +56,8 @@ class LDPC(ChannelCode):
             import sionna.phy.fec.ldpc  # noqa: F401
         except ImportError as error:
             raise ToolkitError(
-                "--code: 'ldpc' given, which needs sionna-no-rt: pip install 'deepsc-toolkit[digital]'"
+                f"{named('code')}: 'ldpc' given, which needs sionna-no-rt: pip install "
+                "'deepsc-toolkit[digital]'"
             ) from error
 
     def error_rate(self, bits: Bits, uses: Bits, snr: Array) -> Array:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from typing_extensions import override
 
 from data.settings import Flag, Problem, Range, SettingsError, named
 from deepsc.codec.config import CodecConfig, Layers, Size, TrainedK, head_problems
-from deepsc.config import RunConfig, SetConfig
+from deepsc.config import Preset, RunConfig, SetConfig
 
 AUGMENTATIONS = ("deit", "light", "none")
 LARGEST_SIDE = 4096
@@ -20,7 +20,7 @@ MOST_PATCHES = 2**16
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImagePreset:
+class ImagePreset(Preset):
     """Size of an image codec and the training that suits it."""
 
     width: int
@@ -32,12 +32,6 @@ class ImagePreset:
     drop_path: float
     augment: str
     """"deit": RandAugment, mixup, cutmix, erasing; "light": shifts and flips; "none"."""
-    learning_rate: float
-    """Peak, after warm-up."""
-    warmup_steps: int
-    batch_tokens: int
-    """Largest number of tokens in a batch: images times patches and the class token."""
-    epochs: int
 
 
 IMAGE_PRESETS = {
@@ -65,6 +59,8 @@ class ImageCodecConfig(CodecConfig):
         ToolkitError: from the constructor, listing every error at once.
     """
 
+    presets: ClassVar[Mapping[str, ImagePreset]] = IMAGE_PRESETS
+
     classes: Size
     width: Size
     heads: Size
@@ -80,13 +76,11 @@ class ImageCodecConfig(CodecConfig):
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
 
     @classmethod
-    def from_preset(cls, preset: str, **changes: Any) -> ImageCodecConfig:
+    @override
+    def from_preset(cls, preset: str, **changes: Any) -> Self:
         """Config of a preset, with fields changed; the cut is in the middle unless `split` is among them."""
-        size = IMAGE_PRESETS[preset]
-        names = ("width", "heads", "depth", "image_size", "patch_size", "drop_path")
-        fields = {name: getattr(size, name) for name in names} | changes
-        fields.setdefault("split", max(1, fields["depth"] // 2))
-        return cls(preset=preset, **fields)
+        depth = changes.get("depth", cls.presets[preset].depth)
+        return super().from_preset(preset, **{"split": max(1, depth // 2)} | changes)
 
     @property
     def tokens(self) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data.files.errors import ToolkitError
 from data.images.sets import ImageSet, ImageSplit
+from data.settings import named
 from deepsc.image.model import ImageCodec
 from deepsc.image.pixels import to_tensor
 from deepsc.link.channel import Channel
@@ -34,11 +35,11 @@ _GALLERY_SEED = -1
 """Of the gallery's fading and noise; those of queries are 0 and above, so that they share none of it."""
 
 
-def require_same_classes(flag: str, folder: str, document: Mapping[str, Any], images: ImageSet) -> None:
+def require_same_classes(setting: str, folder: str, document: Mapping[str, Any], images: ImageSet) -> None:
     """Check that a checkpoint numbers the classes as a set does; those of earlier releases do not say.
 
     Args:
-        flag: that names the checkpoint.
+        setting: that names the checkpoint.
         folder: of the checkpoint.
         document: its config.json.
         images: the set.
@@ -49,8 +50,8 @@ def require_same_classes(flag: str, folder: str, document: Mapping[str, Any], im
     stored, names = document.get("class_names"), list(images.classes)
     if stored is not None and stored != names:
         raise ToolkitError(
-            f"{flag}: {folder} was trained for the classes {stored}, {images.name} has {names}; another "
-            "class would be meant by each number"
+            f"{named(setting)}: {folder} was trained for the classes {stored}, {images.name} has {names}; "
+            "another class would be meant by each number"
         )
 
 
@@ -101,11 +102,6 @@ class ImageEvaluator(Evaluator):
             )
             for number, features in enumerate(self._features)
         ]
-
-    @staticmethod
-    def score(counts: NDArray[np.int64]) -> float:
-        """Accuracy of summed counts, in per cent."""
-        return 100 * float(counts[0]) / float(counts[1])
 
     @staticmethod
     def signature() -> str:

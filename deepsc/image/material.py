@@ -15,6 +15,7 @@ from data.batching import LazyBatches
 from data.files.errors import ToolkitError
 from data.images.load import load_images
 from data.images.sets import ImageSplit
+from data.settings import named
 from deepsc.image.config import IMAGE_PRESETS, ImageCodecConfig, ImageRunConfig
 from deepsc.image.evaluate import require_same_classes
 from deepsc.image.model import ImageBatch, ImageCodec, pretrained_deit
@@ -64,7 +65,7 @@ class ImageBatches:
         return ImageBatch(images=batch, target=target)
 
 
-def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Material:
+def material(config: ImageRunConfig, initial: Checkpoint | None) -> Material:
     """Images, codec config and weights of a run; see `deepsc.modality.Material`."""
     images = load_images(**dataclasses.asdict(config.corpus), skip_bad=config.skip_bad)
     if initial is not None:
@@ -73,11 +74,11 @@ def image_material(config: ImageRunConfig, initial: Checkpoint | None) -> Materi
         if codec_config.classes != len(images.classes):
             file = Path(str(config.init_from)) / "model.safetensors"
             raise ToolkitError(
-                f"--init-from: {config.init_from} was trained for {codec_config.classes} classes, "
-                f"{images.name} has {len(images.classes)}; --pretrained {file} starts from all of it but "
-                "the classifier"
+                f"{named('init_from')}: {config.init_from} was trained for {codec_config.classes} classes, "
+                f"{images.name} has {len(images.classes)}; {named('pretrained')} {file} starts from all of "
+                "it but the classifier"
             )
-        require_same_classes("--init-from", str(config.init_from), initial.document, images)
+        require_same_classes("init_from", str(config.init_from), initial.document, images)
     else:
         codec_config = ImageCodecConfig.from_preset(
             config.preset, classes=len(images.classes), **config.sizes, **config.channel_fields

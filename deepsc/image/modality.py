@@ -15,10 +15,9 @@ from deepsc.image.config import (
     ImageRunConfig,
     ImageSetConfig,
 )
-from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
+from deepsc.modality import Checkpoint, Dataset, Modality, TestData
 
 if TYPE_CHECKING:
-    from deepsc.codec.base import Codec
     from deepsc.digital import Digital
     from deepsc.image.evaluate import ImageEvaluator
     from deepsc.link.channel import Channel
@@ -30,23 +29,12 @@ class ImageModality(Modality[ImageRunConfig]):
     name = "image"
     run_config = ImageRunConfig
     codec_config = ImageCodecConfig
+    codec_name = "ImageCodec"
     corpus_config = ImageSetConfig
     further_tasks = ("retrieve",)
     sweep_options = ("skip_bad",)
     example_flags = "--dataset digits --preset tiny"
     example_k = "--k 1,2,4,8"
-
-    @override
-    def codec(self, config: ImageCodecConfig) -> Codec:
-        from deepsc.image.model import ImageCodec
-
-        return ImageCodec(config)
-
-    @override
-    def material(self, config: ImageRunConfig, initial: Checkpoint | None) -> Material:
-        from deepsc.image.material import image_material
-
-        return image_material(config, initial)
 
     @override
     def test_data(
@@ -72,7 +60,7 @@ class ImageModality(Modality[ImageRunConfig]):
                 f"{named('skip_bad')}: given, {corpus['dataset']} has no {named('folder')} to check"
             )
         images = load_images(**corpus | {"data_dir": data_dir}, skip_bad=options["skip_bad"])
-        require_same_classes("--local", "the local model", document, images)
+        require_same_classes("local", "the local model", document, images)
         split = images.test.head(limit)
         retrieval = document["task"] == "retrieve"
 
@@ -98,6 +86,7 @@ class ImageModality(Modality[ImageRunConfig]):
             evaluator=evaluate,
             digital=digital,
             source_codes=("WebP",),
+            whole=len(images.test),
         )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from data.files.errors import ToolkitError
 from data.files.paths import is_file, require_file
+from data.settings import named
 from deepsc.codec.base import Codec, TensorBatch
 from deepsc.codec.pretrained import weights_file
 from deepsc.image.config import ImageCodecConfig
@@ -159,8 +160,8 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
         fitted = checkpoint_filter_fn(state, model)
     except Exception as error:  # the hub's, timm's and torch's many kinds
         raise ToolkitError(
-            f"--pretrained: no DeiT weights to be had from {name!r}; give a file of timm's layout, or timm's "
-            f"name on the hub with a network ({error})"
+            f"{named('pretrained')}: no DeiT weights to be had from {name!r}; give a file of timm's layout, "
+            f"or timm's name on the hub with a network ({error})"
         ) from error
     own = model.state_dict()
     taken = {key: value for key, value in fitted.items() if key in own and not key.startswith("head")}
@@ -171,7 +172,7 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
     wrong = [key for key, value in taken.items() if value.shape != own[key].shape]
     if missing or wrong:
         raise ToolkitError(
-            f"--pretrained: {name!r} does not fit the model: {', '.join((missing + wrong)[:3])} missing or "
-            "of another shape; give the preset that it is of"
+            f"{named('pretrained')}: {name!r} does not fit the model: {', '.join((missing + wrong)[:3])} "
+            "missing or of another shape; give the preset that it is of"
         )
     return taken, weights_file(source)

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import Compose, InterpolationMode, RandomCrop, RandomHorizontalFlip
 from torchvision.transforms.v2 import functional as transforms
 
-from data.images.load import Pixels
+from data.images.read import Pixels
 
 _CROP_SHARE = 0.875
 """Of a larger image's shorter side, as DeiT is evaluated."""
@@ -181,7 +181,7 @@ def _global_seed(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         try:
             yield
         finally:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from data.files.errors import ToolkitError
+from data.files.errors import ToolkitError, first_line
+from data.settings import named
 
 if TYPE_CHECKING:
     from sacrebleu.metrics import BLEU
@@ -56,7 +57,7 @@ def choose_tokenizer(asked: str | None, *, language: str, references: Sequence[s
     """The tokenizer of a map: the one asked for, else that of the target language.
 
     Args:
-        asked: value of `--bleu-tokenize`, if any.
+        asked: what the map is told, if anything.
         language: of the references, as far as the corpus names it.
         references: of the test set.
 
@@ -66,12 +67,12 @@ def choose_tokenizer(asked: str | None, *, language: str, references: Sequence[s
     """
     chosen = tokenizer_of(language) if asked is None else asked
     if chosen not in TOKENIZERS:
-        raise ToolkitError(f"--bleu-tokenize: {chosen!r} given, allowed: {', '.join(TOKENIZERS)}")
+        raise ToolkitError(f"{named('bleu_tokenize')}: {chosen!r} given, allowed: {', '.join(TOKENIZERS)}")
     if asked is None and chosen == USUAL and _share_without_spaces(references) > 0.5:
         raise ToolkitError(
             "the references are of a language that puts no spaces between words, and the corpus does not "
-            "name it; give --bleu-tokenize zh, ja-mecab or char, or name the languages in the training "
-            "(--pair)"
+            f"name it; give {named('bleu_tokenize')} zh, ja-mecab or char, or name the languages in the "
+            f"training ({named('pair')})"
         )
     scorer(chosen)  # what is missing shows before anything is measured
     return chosen
@@ -91,10 +92,9 @@ def scorer(tokenize: str) -> BLEU:
         bleu.sentence_score("a", ["a"])  # a signature is known after a score
     except Exception as error:  # sacreBLEU's, MeCab's, SentencePiece's and the network's many kinds
         fix = _FIXES.get(tokenize, "pip install --upgrade sacrebleu")
-        reason = str(error).strip().partition("\n")[0]
         raise ToolkitError(
-            f"--bleu-tokenize: {tokenize!r}, which the target language asks for unless another is given, "
-            f"cannot be used here ({reason}); {fix}, or give --bleu-tokenize char"
+            f"{named('bleu_tokenize')}: {tokenize!r}, which the target language asks for unless another is "
+            f"given, cannot be used here ({first_line(error)}); {fix}, or give {named('bleu_tokenize')} char"
         ) from error
     return bleu
 

@@ -19,13 +19,11 @@ from deepsc.codec.config import (
     head_problems,
     token_problems,
 )
-from deepsc.config import RunConfig, SetConfig
-
-TASKS = ("translate", "reconstruct")
+from deepsc.config import Preset, RunConfig, SetConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextPreset:
+class TextPreset(Preset):
     """Size of a text codec and the training that suits it."""
 
     d_model: int
@@ -37,12 +35,6 @@ class TextPreset:
     dropout: float
     context_layers: int
     """Layers of the Transformer by which the receiver weighs tokens in their context."""
-    learning_rate: float
-    """Peak, after warm-up."""
-    warmup_steps: int
-    batch_tokens: int
-    """Largest number of tokens in a batch, padding included, per side."""
-    epochs: int
 
 
 TEXT_PRESETS = {
@@ -77,11 +69,13 @@ MOST_CAPTIONS = 10**6
 
 @dataclass(frozen=True, kw_only=True)
 class TextCodecConfig(CodecConfig):
-    """Architecture of a text codec: a Marian Transformer, and between its halves the JSC codec.
+    """Architecture of a text codec: a Marian Transformer at the server, and before it the JSC codec of tokens.
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
     """
+
+    presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
 
     vocab_size: Size
     d_model: Size
@@ -108,13 +102,6 @@ class TextCodecConfig(CodecConfig):
         yield from token_problems(self)
         if self.split > self.layers:
             yield Problem("split", f"{self.split} given, 0 to {self.layers} is allowed")
-
-    @classmethod
-    def from_preset(cls, preset: str, **changes: Any) -> TextCodecConfig:
-        """Config of a preset, with fields changed."""
-        size = TEXT_PRESETS[preset]
-        names = ("vocab_size", "d_model", "layers", "heads", "d_ff", "dropout", "context_layers")
-        return cls(preset=preset, **{name: getattr(size, name) for name in names} | changes)
 
     @override
     def to_dict(self) -> dict[str, Any]:
@@ -164,7 +151,7 @@ class TextRunConfig(RunConfig):
 
     modality: ClassVar[str] = "text"
     presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
-    tasks: ClassVar[tuple[str, ...]] = TASKS
+    tasks: ClassVar[tuple[str, ...]] = ("translate", "reconstruct")
 
     corpus: CorpusConfig
     preset: str = "small"

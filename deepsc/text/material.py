@@ -11,12 +11,8 @@ from torch import Tensor
 
 from data.batching import LazyBatches, token_batches
 from data.files.errors import ToolkitError
-from data.text.parallel import (
-    SPLITS,
-    Pair,
-    ParallelCorpus,
-    load_parallel,
-)
+from data.splits import SPLITS
+from data.text.parallel import Pair, ParallelCorpus, load_parallel
 from data.text.tokenizer import JointBPE, TextTokenizer
 from deepsc.modality import Checkpoint, Dataset, Material
 from deepsc.text.bleu_tokenizer import choose_tokenizer
@@ -84,7 +80,7 @@ class TextBatches:
         return collate(sources, targets, pad_id=self._pad_id)
 
 
-def text_material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
+def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     corpus = load_corpus(config.corpus, task=config.task)
     try:  # what the map will need is better known before the training than after it

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
+from deepsc.modality import Checkpoint, Dataset, Modality, TestData
 from deepsc.text.config import CorpusConfig, TextCodecConfig, TextRunConfig
 
 if TYPE_CHECKING:
-    from deepsc.codec.base import Codec
     from deepsc.digital import Digital
     from deepsc.link.channel import Channel
     from deepsc.text.evaluate import TextEvaluator
@@ -25,23 +24,12 @@ class TextModality(Modality[TextRunConfig]):
     name = "text"
     run_config = TextRunConfig
     codec_config = TextCodecConfig
+    codec_name = "TextCodec"
     corpus_config = CorpusConfig
     example_flags = "--dataset captions --preset tiny"
     example_k = "--k 4,8,12,16,20"
     has_text = True
     sweep_options = ("beams", "bleu_tokenize")
-
-    @override
-    def codec(self, config: TextCodecConfig) -> Codec:
-        from deepsc.text.model import TextCodec
-
-        return TextCodec(config)
-
-    @override
-    def material(self, config: TextRunConfig, initial: Checkpoint | None) -> Material:
-        from deepsc.text.material import text_material
-
-        return text_material(config, initial)
 
     @override
     def test_data(
@@ -94,6 +82,7 @@ class TextModality(Modality[TextRunConfig]):
             metric_options={} if tokenize == USUAL else {"bleu_tokenize": tokenize},
             digital=digital,
             source_codes=code_names(),
+            whole=len(corpus.test),
         )
 
 

@@ -9,6 +9,7 @@ import torch
 from transformers import MarianConfig, MarianMTModel
 
 from data.files.errors import ToolkitError
+from data.settings import named
 from data.text.tokenizer import OpusMTTokenizer
 from deepsc.codec.pretrained import weights_file
 from deepsc.text.config import TextCodecConfig
@@ -47,8 +48,8 @@ def load_opus_mt(name: str) -> OpusMT:
         transformer = MarianMTModel.from_pretrained(name, dtype=torch.float32)
     except Exception as error:  # the hub's, transformers', torch's and safetensors' many kinds
         raise ToolkitError(
-            f"--pretrained: no Marian weights to be had from {name!r}; give a folder that save_pretrained "
-            f"wrote, or a hub name with a network ({error})"
+            f"{named('pretrained')}: no Marian weights to be had from {name!r}; give a folder that "
+            f"save_pretrained wrote, or a hub name with a network ({error})"
         ) from error
     marian = transformer.config
     wrong = [
@@ -65,7 +66,9 @@ def load_opus_mt(name: str) -> OpusMT:
         if getattr(marian, encoder) != getattr(marian, decoder):
             wrong.append(f"{encoder} {getattr(marian, encoder)} is not {decoder} {getattr(marian, decoder)}")
     if wrong:
-        raise ToolkitError(f"--pretrained: {name!r} is not of opus-mt's architecture: {'; '.join(wrong)}")
+        raise ToolkitError(
+            f"{named('pretrained')}: {name!r} is not of opus-mt's architecture: {'; '.join(wrong)}"
+        )
     return OpusMT(
         transformer=transformer,
         tokenizer=tokenizer,

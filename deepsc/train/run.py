@@ -23,7 +23,6 @@ from data.files.runs import Identity
 from data.settings import named
 from data.text.tokenizer import OpusMTTokenizer
 from deepsc.checkpoint import (
-    Checkpoint,
     config_beside,
     from_pretrained,
     model_sha256,
@@ -33,7 +32,7 @@ from deepsc.checkpoint import (
 from deepsc.codec.base import Codec
 from deepsc.codec.device import device_name
 from deepsc.config import RunConfig
-from deepsc.modality import Material, modality
+from deepsc.modality import Checkpoint, Material, modality
 from deepsc.train.loop import train
 from deepsc.train.principal import principal_start
 from deepsc.train.processes import Processes, join

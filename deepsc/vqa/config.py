@@ -18,14 +18,12 @@ from deepsc.codec.config import (
     head_problems,
     token_problems,
 )
-from deepsc.config import RunConfig, SetConfig
+from deepsc.config import Preset, RunConfig, SetConfig
 from deepsc.image.config import OwnSize, patch_problems
-
-VQA_TASKS = ("answer",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQAPreset:
+class VQAPreset(Preset):
     """Size of a VQA codec and the training that suits it."""
 
     text_width: int
@@ -46,12 +44,6 @@ class VQAPreset:
     dropout: float
     augment: str
     """"light": shifts, and flips where no question tells left from right; "none"."""
-    learning_rate: float
-    """Peak, after warm-up."""
-    warmup_steps: int
-    batch_tokens: int
-    """Largest number of question and image tokens in a batch."""
-    epochs: int
 
 
 VQA_PRESETS = {
@@ -83,6 +75,7 @@ class VQACodecConfig(CodecConfig):
     """
 
     k_names: ClassVar[tuple[str, ...]] = ("k_text", "k_image")
+    presets: ClassVar[Mapping[str, VQAPreset]] = VQA_PRESETS
 
     answers: tuple[str, ...]
     """What the classifier chooses from."""
@@ -107,15 +100,6 @@ class VQACodecConfig(CodecConfig):
     """Complex channel symbols per question token, rising; empty for the local model."""
     k_image: TrainedK = ()
     """Complex channel symbols per image token, rising; empty for the local model."""
-
-    @classmethod
-    def from_preset(cls, preset: str, **changes: Any) -> VQACodecConfig:
-        """Config of a preset, with fields changed."""
-        size = VQA_PRESETS[preset]
-        names = [
-            name for name in cls.__dataclass_fields__ if name in VQAPreset.__dataclass_fields__
-        ]  # the architecture's, not the training's
-        return cls(preset=preset, **{name: getattr(size, name) for name in names} | changes)
 
     @property
     def image_tokens(self) -> int:
@@ -161,7 +145,7 @@ class VQARunConfig(RunConfig):
 
     modality: ClassVar[str] = "vqa"
     presets: ClassVar[Mapping[str, VQAPreset]] = VQA_PRESETS
-    tasks: ClassVar[tuple[str, ...]] = VQA_TASKS
+    tasks: ClassVar[tuple[str, ...]] = ("answer",)
     k_names: ClassVar[tuple[str, ...]] = VQACodecConfig.k_names
     size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size")
 

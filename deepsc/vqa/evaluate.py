@@ -120,11 +120,6 @@ class VQAEvaluator(Evaluator):
         return counts.numpy(), {}
 
     @staticmethod
-    def score(counts: NDArray[np.int64]) -> float:
-        """Accuracy of summed counts, in per cent."""
-        return 100 * float(counts[0]) / float(counts[1])
-
-    @staticmethod
     def signature() -> str:
         """Definition of the metric."""
         return "% of test questions answered with the reference's words"

@@ -14,6 +14,7 @@ from data.batching import LazyBatches
 from data.files.errors import ToolkitError
 from data.questions.load import load_vqa
 from data.questions.sets import VQASplit
+from data.settings import named
 from data.text.tokenizer import JointBPE, TextTokenizer, encode_within
 from deepsc.image.model import pretrained_deit
 from deepsc.image.pixels import shift_and_flip, to_tensor
@@ -123,7 +124,7 @@ def collate(
     )
 
 
-def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
+def material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
     """Images, questions, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     vqa = load_vqa(**dataclasses.asdict(config.corpus))
     tokenizer: TextTokenizer
@@ -134,8 +135,9 @@ def vqa_material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
         tokenizer = initial.tokenizer
         if codec_config.answers != vqa.answers:
             raise ToolkitError(
-                f"--init-from: {config.init_from} was trained for {len(codec_config.answers)} answers, not "
-                f"for the {len(vqa.answers)} of {vqa.name}; train a local model on these (--channel none)"
+                f"{named('init_from')}: {config.init_from} was trained for {len(codec_config.answers)} "
+                f"answers, not for the {len(vqa.answers)} of {vqa.name}; train a local model, without a "
+                "channel, on these"
             )
     else:
         size = VQA_PRESETS[config.preset]

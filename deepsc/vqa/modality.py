@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from deepsc.modality import Checkpoint, Dataset, Material, Modality, TestData
+from deepsc.modality import Checkpoint, Dataset, Modality, TestData
 from deepsc.vqa.config import VQACodecConfig, VQARunConfig, VQASetConfig
 
 if TYPE_CHECKING:
-    from deepsc.codec.base import Codec
     from deepsc.link.channel import Channel
     from deepsc.vqa.evaluate import VQAEvaluator
 
@@ -23,23 +22,12 @@ class VQAModality(Modality[VQARunConfig]):
     name = "vqa"
     run_config = VQARunConfig
     codec_config = VQACodecConfig
+    codec_name = "VQACodec"
     corpus_config = VQASetConfig
     example_flags = "--preset tiny"
     example_k = "--k-text 1,4 --k-image 1,4"
     has_text = True
     transmissions = ("text", "image")
-
-    @override
-    def codec(self, config: VQACodecConfig) -> Codec:
-        from deepsc.vqa.model import VQACodec
-
-        return VQACodec(config)
-
-    @override
-    def material(self, config: VQARunConfig, initial: Checkpoint | None) -> Material:
-        from deepsc.vqa.material import vqa_material
-
-        return vqa_material(config, initial)
 
     @override
     def test_data(
@@ -70,6 +58,7 @@ class VQAModality(Modality[VQARunConfig]):
             fingerprint=hashlib.sha256(f"{dict(vqa.sha256)} {len(split.questions)}".encode()).hexdigest(),
             scorer=VQAEvaluator,
             evaluator=evaluator,
+            whole=len(vqa.test.images),
         )
 
 

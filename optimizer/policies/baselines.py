@@ -13,7 +13,9 @@ from torch import Tensor
 
 from data.files.errors import ToolkitError
 from data.settings import named
-from optimizer.bound.step import GRIDS, Step, bracket
+from optimizer.bound.grid import GRIDS
+from optimizer.bound.states import Step
+from optimizer.bound.step import bracket
 from optimizer.policies.registry import LEARNERS, require_free
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
 from optimizer.world.physics import Actions, execute
@@ -52,13 +54,17 @@ def _equal_requests(view: View, offload: Tensor, power_w: Tensor, code: Tensor |
     )
 
 
-class _Fixed:
-    """All UEs do the same: offload at p_max with equal requests, or compute at the best local clock."""
-
-    offload: bool
+class _Baseline:
+    """A policy for a system and its tasks, which it keeps."""
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
         self._system, self._tasks = system, tasks
+
+
+class _Fixed(_Baseline):
+    """All UEs do the same: offload at p_max with equal requests, or compute at the best local clock."""
+
+    offload: bool
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
@@ -80,13 +86,10 @@ class RemotePolicy(_Fixed):
     offload = True
 
 
-class RandomPolicy:
+class RandomPolicy(_Baseline):
     """Section V-A's Random: rho fair, p (in dBm), f and k uniform, b-hat standard normal."""
 
     sees = "nothing"
-
-    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._codes = system, tasks.codes
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Draw actions."""
@@ -97,11 +100,11 @@ class RandomPolicy:
             power_w=power_from_share(self._system, power),
             clock_hz=clock_from_share(self._system, clock),
             bandwidth_request=torch.randn(shape, generator=generator, dtype=torch.float64),
-            code=torch.randint(self._codes, shape, generator=generator),
+            code=torch.randint(self._tasks.codes, shape, generator=generator),
         )
 
 
-class GreedyPolicy:
+class GreedyPolicy(_Baseline):
     """Each UE takes what earns it most this step if all I UEs offload with equal requests.
 
     It compares local execution at the best clock with offloading at `levels` powers from p_min to p_max,
@@ -112,9 +115,6 @@ class GreedyPolicy:
     sees = "own channel, queue, battery, beta; I"
     levels = 5
 
-    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._tasks = system, tasks
-
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         ues = self._tasks.ues
@@ -124,7 +124,7 @@ class GreedyPolicy:
         return _equal_requests(view, offload, power_w, code)
 
 
-class AnnouncedPolicy:
+class AnnouncedPolicy(_Baseline):
     """Only the UE that announces the largest gain from offloading alone does so, at its best power.
 
     It is told what `mappo` hears of the others, and learns nothing: what the announcement alone is worth. Of
@@ -133,20 +133,17 @@ class AnnouncedPolicy:
 
     sees = f"own channel, queue, battery, beta; {HEARD}"
 
-    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._ues = system, tasks.ues
-
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         offers = view.offers([(1, 1.0)], power_levels_w(self._system, POWER_LEVELS))
         earned, power_w, code = (offer[0] for offer in offers)
         gain, _ = view.announced(earned)
-        first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._ues).bool()
+        first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._tasks.ues).bool()
         offload = first & (gain > 0)
         return _equal_requests(view, offload, power_w, code)
 
 
-class ExhaustivePolicy:
+class ExhaustivePolicy(_Baseline):
     """Section V-A's exhaustive search of one step over discrete levels: a lower bound on (P0)'s optimum.
 
     Every set of offloading UEs, every combination of four requests b-hat, 0 to 3 ln 2, and for each UE every
@@ -165,7 +162,7 @@ class ExhaustivePolicy:
                 f"{named('mix')}: {tasks.ues} UEs given, exhaustive "
                 f"search is for at most {self.ues_max}: leave it out"
             )
-        self._system, self._tasks = system, tasks
+        super().__init__(system, tasks)
         choices = (None, *self.requests)
         combinations = list(itertools.product(choices, repeat=tasks.ues))
         offload = torch.tensor([[request is not None for request in row] for row in combinations])
@@ -204,7 +201,7 @@ class ExhaustivePolicy:
         )
 
 
-class CentralPolicy:
+class CentralPolicy(_Baseline):
     """The feasible solution that `optimizer.bound.step.bracket` finds below the bound of each step.
 
     It is what a controller that knows every channel can do.
@@ -212,9 +209,6 @@ class CentralPolicy:
 
     sees = "all channels, queues, batteries, betas"
     ues_max = BOUND_UES_MAX
-
-    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._tasks = system, tasks
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""

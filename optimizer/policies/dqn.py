@@ -21,7 +21,7 @@ from optimizer.policies.config import DqnConfig
 from optimizer.policies.learner import Learner, part_of
 from optimizer.policies.networks import mlp
 from optimizer.policies.scores import Scores, Tally
-from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.config import SystemConfig
 from optimizer.world.physics import Actions
 from optimizer.world.ranges import clock_from_share, power_from_share
 from optimizer.world.tasks import Tasks
@@ -145,26 +145,18 @@ class DqnTrainer(Learner[DqnConfig]):
 
     network: nn.Sequential
 
-    def __init__(
-        self,
-        config: DqnConfig,
-        *,
-        system: SystemConfig,
-        episode: EpisodeConfig,
-        tasks: Tasks,
-        generator: torch.Generator,
-    ) -> None:
-        self.name = "ddqn" if config.double else "dqn"
-        self._levels = Levels(config, system, tasks.codes, generator.device)
-        super().__init__(config, system=system, episode=episode, tasks=tasks, generator=generator)
-        self._target = copy.deepcopy(self.network)
-        self._memory = _Memory(config.memory, generator.device)
-        self._updated = 0
-
     @override
     def build(self, tasks: Tasks, generator: torch.Generator) -> nn.Sequential:
         hidden = self.config.hidden
+        self._levels = Levels(self.config, self.system, tasks.codes, self._generator.device)
         return mlp((OBSERVATION_SIZE, hidden, hidden, self._levels.count), 0.01, generator)
+
+    @override
+    def prepare(self) -> None:
+        self.name = "ddqn" if self.config.double else "dqn"
+        self._target = copy.deepcopy(self.network)
+        self._memory = _Memory(self.config.memory, self._generator.device)
+        self._updated = 0
 
     @property
     @override

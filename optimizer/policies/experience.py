@@ -147,7 +147,7 @@ def without_each(drawn: RawActions, best_clock: Tensor, which: Tensor | None = N
     Args:
         drawn: (copies, ues).
         best_clock: share of the clock range, (copies, ues).
-        which: indices of UEs; None is all.
+        which: indices of UEs, -1 for none; None is all.
     """
     index = torch.arange(drawn.offload.shape[-1], device=drawn.offload.device)
     which = index if which is None else which

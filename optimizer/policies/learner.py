@@ -53,7 +53,8 @@ class Learner(ABC, Generic[C]):
     """A policy that learns by playing.
 
     A learner of one's own gives `build`, `learn` and `policy`. What its training goes on from, besides the
-    weights, Adam's moments and the generator, it adds to `tensors`, `head` and `restore_state`.
+    weights, Adam's moments and the generator, it makes in `prepare` and adds to `tensors`, `head` and
+    `restore_state`.
 
     Args:
         config: of the training.
@@ -88,10 +89,14 @@ class Learner(ABC, Generic[C]):
             self.network.parameters(), lr=config.learning_rate, eps=self.adam_eps
         )
         self.curve = LearningCurve(reward=[], qoe=[], finished=[], entropy=[])
+        self.prepare()
 
     @abstractmethod
     def build(self, tasks: Tasks, generator: torch.Generator) -> nn.Module:
         """The network, its first weights drawn from a generator on the CPU; nothing else is there yet."""
+
+    def prepare(self) -> None:
+        """Make what else the training needs; all of the constructor's is there."""
 
     @abstractmethod
     def learn(self, done: int) -> tuple[Scores, float]:

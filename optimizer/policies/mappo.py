@@ -29,7 +29,7 @@ from optimizer.policies.experience import (
 from optimizer.policies.learner import Learner
 from optimizer.policies.networks import ActorCritic, LearnedPolicy
 from optimizer.policies.scores import Scores, Tally
-from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.environment import Transition
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import CLOCK_COLUMN, SLOW_SIZE, View
 
@@ -48,22 +48,10 @@ class MappoTrainer(Learner[MappoConfig]):
     adam_eps = 1e-5
     network: ActorCritic
 
-    def __init__(
-        self,
-        config: MappoConfig,
-        *,
-        system: SystemConfig,
-        episode: EpisodeConfig,
-        tasks: Tasks,
-        generator: torch.Generator,
-    ) -> None:
-        if problems := list(config.too_many(tasks.ues)):
-            raise SettingsError(problems)
-        super().__init__(config, system=system, episode=episode, tasks=tasks, generator=generator)
-        self._normaliser = ValueNormaliser()
-
     @override
     def build(self, tasks: Tasks, generator: torch.Generator) -> ActorCritic:
+        if problems := list(self.config.too_many(tasks.ues)):
+            raise SettingsError(problems)
         return ActorCritic(
             hidden=self.config.hidden,
             codes=tasks.codes,
@@ -72,6 +60,10 @@ class MappoTrainer(Learner[MappoConfig]):
             learn_power=self.config.learn_power,
             generator=generator,
         )
+
+    @override
+    def prepare(self) -> None:
+        self._normaliser = ValueNormaliser()
 
     @property
     @override
@@ -107,17 +99,16 @@ class MappoTrainer(Learner[MappoConfig]):
         while not environment.finished.all():
             distribution = network.actions(view.observation)
             drawn = distribution.sample(self._generator)
-            actions = network.physical(drawn, view)
-            baseline = self._baseline(drawn, view)
-            outcome, reward = environment.step(actions)
-            tally.add(view.queue, outcome, reward)
+            after, baseline = self._look_ahead(drawn, view)
+            environment.enter(after)
+            tally.add(view.queue, after.outcome, after.reward)
             steps.append(
                 Experience(
                     observation=view.observation,
                     actions=drawn,
                     log_prob=distribution.log_prob(drawn),
                     active=view.queue > 0,
-                    reward=(reward / scale).float(),
+                    reward=(after.reward / scale).float(),
                     value=restore(network.value(view.observation)),
                     value_ahead=restore(network.value_ahead(view.slow)),
                     baseline=baseline,
@@ -126,19 +117,23 @@ class MappoTrainer(Learner[MappoConfig]):
             view = environment.view()
         return stack(steps), tally.scores()
 
-    def _baseline(self, drawn: RawActions, view: View) -> Tensor:
-        """r + gamma V' had each UE alone not offloaded, in the rewards' unit, (copies, ues)."""
+    def _look_ahead(self, drawn: RawActions, view: View) -> tuple[Transition, Tensor]:
+        """What is drawn comes to, and r + gamma V' had each UE alone not offloaded, in the rewards' unit,
+        (copies, ues)."""
         environment, network = self._environment, self.network
-        parts = []
         copies, ues = drawn.offload.shape
-        everyone = torch.arange(ues, device=drawn.offload.device)
-        for which in everyone.split(max(1, _PLAYS_AT_ONCE // (copies * ues))):
+        parts, taken = [], None
+        left_out = torch.arange(-1, ues, device=drawn.offload.device)  # first nobody: the step itself
+        for which in left_out.split(max(1, _PLAYS_AT_ONCE // (copies * ues))):
             others = without_each(drawn, view.observation[..., CLOCK_COLUMN], which)
-            reward, after = environment.look_ahead(network.physical(others, view))
-            over = (after.queue == 0).all(dim=-1) | (after.step >= self.episode.steps)
-            follows = torch.where(over, 0.0, self._normaliser.restore(network.value_ahead(after.slow)))
-            parts.append((reward / environment.reward_scale).float() + self.config.discount * follows)
-        return torch.cat(parts).T
+            after = environment.look_ahead(network.physical(others, view))
+            taken = taken or after[0]
+            seen = environment.view_after(after)
+            over = (seen.queue == 0).all(dim=-1) | (seen.step >= self.episode.steps)
+            follows = torch.where(over, 0.0, self._normaliser.restore(network.value_ahead(seen.slow)))
+            parts.append((after.reward / environment.reward_scale).float() + self.config.discount * follows)
+        assert taken is not None
+        return taken, torch.cat(parts)[1:].T
 
     def update(self, experience: Experience) -> float:
         """Improve the network on one episode's experience.

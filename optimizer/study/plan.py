@@ -13,7 +13,9 @@ from data.files.errors import ToolkitError
 from data.settings import named
 from data.terminal.progress import Progress
 from data.terminal.table import align
-from optimizer.bound.step import GRIDS, Step, bracket
+from optimizer.bound.grid import GRIDS
+from optimizer.bound.states import Step
+from optimizer.bound.step import bracket
 from optimizer.study.config import VARIED, PlanConfig
 from optimizer.study.evaluate import Interval, mean_interval
 from optimizer.world.config import SystemConfig

@@ -15,7 +15,7 @@ import torch
 
 from data.files.lock import LOCK_NAME, locked
 from data.files.paths import exists
-from data.settings import SettingsError
+from data.settings import SettingsError, named
 from data.terminal.progress import Progress
 from optimizer.bound.episode import episode_bound
 from optimizer.policies.baselines import POLICIES, Policy
@@ -58,7 +58,7 @@ def train(config: TrainConfig) -> TrainResult:
         ToolkitError: if an input cannot be used, the output folder cannot be written or holds the results of
             another config; no file is written then.
     """
-    problems = list(too_many_for_bound(config.episode.ues, ": give --no-bound"))
+    problems = list(too_many_for_bound(config.episode.ues, f": leave the bound out ({named('bound')})"))
     if config.bound and problems:
         raise SettingsError(problems)
     loaded = load(config.inputs, system=config.system, episode=config.episode)

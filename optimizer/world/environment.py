@@ -31,10 +31,16 @@ class Transition:
     """What a step makes of the UEs' state, (..., episodes, ues) but for the reward."""
 
     outcome: Outcome
-    queue: Tensor
-    battery_j: Tensor
+    state: State
+    """After it, with the |h|^2 of before."""
     reward: Tensor
     """r_t of eqs. (13), (14), (..., episodes); 0 where the episode was over."""
+
+    def __getitem__(self, index: int) -> Transition:
+        """Of one of several actions, by its place on the first axis."""
+        outcome = {name: value[index] for name, value in vars(self.outcome).items()}
+        state = {name: value[index] for name, value in vars(self.state).items()}
+        return Transition(outcome=Outcome(**outcome), state=State(**state), reward=self.reward[index])
 
 
 class OffloadingEnvironment:
@@ -76,43 +82,41 @@ class OffloadingEnvironment:
     @property
     def finished(self) -> Tensor:
         """Episodes that are over, bool, (episodes,)."""
-        return (self._queue == 0).all(dim=-1) | (self._step >= self.episode.steps)
+        return (self._state.queue == 0).all(dim=-1) | (self._step >= self.episode.steps)
 
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
         self._position_m = draw_positions(self.system, shape, self._generator)
         self._gain = draw_gain(self.system, self._position_m, self._generator)
-        self._queue = torch.full(
-            shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device
-        )
+        queue = torch.full(shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device)
         level, beta = torch.rand(
             (2, *shape), generator=self._generator, dtype=torch.float64, device=self.device
         )
         low = self.episode.battery_start_min
-        self._battery_j = (low + (1.0 - low) * level) * self.battery_max_j
+        battery_j = (low + (1.0 - low) * level) * self.battery_max_j
         self._drawn_beta = beta[:, :1].expand(shape)
-        self._last_latency_s = torch.zeros_like(self._queue)
+        self._last_latency_s = torch.zeros_like(queue)
         self._step = 0
-        best = best_step_qoe(
-            self.system, self.tasks, beta=self._beta(self._battery_j), queue_tasks=self.episode.queue_tasks
-        )
+        beta = self._beta(battery_j)
+        best = best_step_qoe(self.system, self.tasks, beta=beta, queue_tasks=self.episode.queue_tasks)
         self.failure_penalty = self.episode.failure_scale * best
         """xi_F E_0 of eq. (14), reward lost per task left at T, (episodes, ues)."""
         scale = best.mean(dim=-1)
         self.reward_scale = torch.where(scale > 0, scale, 1.0)
         """What a step can earn, for learners to divide rewards by: of order 1 at any beta. 1 where no step
         can earn anything. (episodes,)."""
-        self._fade()
+        self._state = State(queue=queue, channel_gain=self._faded(), battery_j=battery_j, beta=beta)
         return self.view()
 
-    def _fade(self) -> None:
-        self._channel_gain = self._gain
-        if self.episode.csi == "instantaneous":
-            uniform = torch.rand(
-                self._gain.shape, generator=self._generator, dtype=torch.float64, device=self.device
-            )
-            self._channel_gain = self._gain * fading(uniform)
+    def _faded(self) -> Tensor:
+        """The channel gain with a new |h|^2; g itself with statistical CSI."""
+        if self.episode.csi == "statistical":
+            return self._gain
+        uniform = torch.rand(
+            self._gain.shape, generator=self._generator, dtype=torch.float64, device=self.device
+        )
+        return self._gain * fading(uniform)
 
     def _beta(self, battery_j: Tensor) -> Tensor:
         if self.episode.preference == "dynamic":
@@ -121,12 +125,6 @@ class OffloadingEnvironment:
             return self._drawn_beta.expand_as(battery_j)
         return torch.full_like(battery_j, self.episode.beta)
 
-    def _state(self, queue: Tensor, battery_j: Tensor) -> State:
-        """With the |h|^2 of now."""
-        return State(
-            queue=queue, channel_gain=self._channel_gain, battery_j=battery_j, beta=self._beta(battery_j)
-        )
-
     def view(self) -> View:
         """What can be seen now."""
         return View(
@@ -134,7 +132,7 @@ class OffloadingEnvironment:
             episode=self.episode,
             tasks=self.tasks,
             position_m=self._position_m,
-            state=self._state(self._queue, self._battery_j),
+            state=self._state,
             mean_gain=self._gain,
             battery_max_j=self.battery_max_j,
             last_latency_s=self._last_latency_s,
@@ -154,48 +152,45 @@ class OffloadingEnvironment:
             ValueError: if a power or clock lies outside its range, (11d), (11e), by more than rounding, if a
                 request is not finite, or if a code is no index of `Tasks.symbols`.
         """
-        after = self._transition(actions)
-        self._step += 1
-        self._queue, self._battery_j = after.queue, after.battery_j
-        self._last_latency_s = after.outcome.latency_s
-        self._fade()
+        after = self.look_ahead(actions)
+        self.enter(after)
         return after.outcome, after.reward
 
-    def look_ahead(self, actions: Actions) -> tuple[Tensor, View]:
+    def enter(self, after: Transition) -> None:
+        """Go where `look_ahead` has looked, (episodes, ues), and draw the next |h|^2."""
+        self._step += 1
+        self._last_latency_s = after.outcome.latency_s
+        self._state = replace(after.state, channel_gain=self._faded())
+
+    def view_after(self, after: Transition) -> View:
+        """What would be seen after a step, but for |h|^2, which is the old one."""
+        return replace(
+            self.view(), state=after.state, last_latency_s=after.outcome.latency_s, step=self._step + 1
+        )
+
+    def look_ahead(self, actions: Actions) -> Transition:
         """What a step would come to; the present state stays.
 
         Args:
             actions: (..., episodes, ues).
 
-        Returns:
-            Sum reward, (..., episodes), and what would be seen after, but for |h|^2, which is the old one.
-
         Raises:
             ValueError: as `step`.
         """
-        after = self._transition(actions)
-        view = replace(
-            self.view(),
-            state=self._state(after.queue, after.battery_j),
-            last_latency_s=after.outcome.latency_s,
-            step=self._step + 1,
-        )
-        return after.reward, view
-
-    def _transition(self, actions: Actions) -> Transition:
-        """One step from the present state, which stays; actions may have more axes in front."""
-        queue, battery_j = self._queue, self._battery_j
-        state = self._state(queue, battery_j)
+        state = self._state
+        queue, battery_j = state.queue, state.battery_j
         outcome = execute(self.system, self.tasks, self._within_limits(actions), state)
         left = queue - outcome.success.to(queue.dtype)
         idle_j = self.episode.idle_drain * self.battery_max_j / self.episode.steps
         # an execution that runs into t_max is broken off there and has drained only that much
         ran = (self.system.latency_max_s / outcome.latency_s.clamp_min(1e-12)).clamp_max(1.0)
         reward = self._reward(outcome, queue, battery_j).sum(dim=-1) + self._final_reward(left)
+        left_j = (battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0)
         return Transition(
             outcome=outcome,
-            queue=left,
-            battery_j=(battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0),
+            state=State(
+                queue=left, channel_gain=state.channel_gain, battery_j=left_j, beta=self._beta(left_j)
+            ),
             reward=torch.where(self.finished, 0.0, reward),
         )
 

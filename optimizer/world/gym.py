@@ -241,9 +241,6 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
     def render(self) -> None:
         """Nothing to see."""
 
-    def close(self) -> None:
-        """Nothing to free."""
-
     def _observations(self, view: View) -> dict[str, Array]:
         return dict(zip(self.agents, view.observation[0].numpy(), strict=True))
 

@@ -94,15 +94,11 @@ def hf_model(
         raise ToolkitError(
             f"{named('hf_config')}: {path} has {', '.join(many)}, at most {MOST_LAYERS} layers are allowed"
         )
-    import transformers
-
     sizes = InputSizes(
         source_length=source_length, target_length=target_length, image_size=image_size, batch=batch
     )
     try:
-        config = transformers.AutoConfig.for_model(**fields)
-        # Eager attention: the masks of the others look at values, and shapes have none.
-        model = _class(config)._from_config(config, attn_implementation="eager")
+        model = model_of(fields)
         with torch.device(device):
             inputs = inputs_of(model, sizes)
     except ToolkitError:
@@ -110,13 +106,23 @@ def hf_model(
     except Exception as error:  # whatever a model class stumbles over in a foreign config
         raise ToolkitError(f"{named('hf_config')}: {path} gives no model: {error}") from error
     for_counting(model)
-    model.to(device)
+    _move(model, device)
     shapes = ", ".join(f"{name} {list(value.shape[1:])}" for name, value in inputs.items())
     return LibraryModel(
         name=f"{Path(path).name} ({type(model).__name__}), {shapes}",
-        parameters=model.num_parameters(),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         workload=Workload(module=_ByName(model, tuple(inputs)), inputs=tuple(inputs.values())),
     )
+
+
+def model_of(fields: Mapping[str, Any]) -> nn.Module:
+    """The model of a transformers config on the CPU, with weights drawn at random."""
+    import transformers
+
+    config = transformers.AutoConfig.for_model(**_with_floats(fields))
+    # Eager attention: the masks of the others look at values, and shapes have none.
+    model: nn.Module = _class(config)._from_config(config, attn_implementation="eager")
+    return model
 
 
 def _class(config: Any) -> Any:
@@ -159,7 +165,30 @@ class _ByName(nn.Module):
         config: Any = model.config
         options = {"use_cache": False} if getattr(config, "use_cache", None) is not None else {}
         output = model(**dict(zip(self._names, values, strict=True)), **options)
-        return tuple(leaf for leaf in tree_leaves(list(output.values())) if isinstance(leaf, Tensor))
+        outputs = list(output.values()) if isinstance(output, Mapping) else output
+        return tuple(leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor))
+
+
+def _move(model: nn.Module, device: str) -> None:
+    """Move a model; to the meta device without its buffers, whose values some models look at: paddings."""
+    kept = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if device == "meta"
+    ]
+    model.to(device)
+    for module, name, buffer in kept:
+        setattr(module, name, buffer)
+
+
+def _with_floats(value: Any) -> Any:
+    """A config with the numbers that JSON has none for: transformers writes {"__float__": "Infinity"}."""
+    if isinstance(value, dict):
+        if set(value) == {"__float__"}:
+            return float(value["__float__"])
+        return {name: _with_floats(inner) for name, inner in value.items()}
+    return [_with_floats(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _layers(fields: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from profiling.counted.copies import Workload
+from profiling.counted.linear_algebra import FORMULAS as LINEAR_ALGEBRA
 from profiling.counted.running import as_products, by_module
 from profiling.units import Macs
 
@@ -257,6 +258,7 @@ _FORMULAS: dict[str, Callable[[Any, dict[str, Any]], int]] = {
         ),
         _attention,
     ),
+    **LINEAR_ALGEBRA,
 }  # fmt: skip
 """Multiply-adds of the operators that multiply, from their result and arguments."""
 

@@ -91,7 +91,7 @@ def test_photographs_are_coded_at_the_size_that_the_codec_sends(
         sizes.update(image.shape for image in split.images)
         return image_versions(split)
 
-    monkeypatch.setattr("deepsc.digital.image_versions", versions)
+    monkeypatch.setattr("deepsc.image.separate.image_versions", versions)
     path = output.with_name("digital.json")
     flags = [*FLAGS, "--baseline", "digital", "--beside", str(output), "--skip-bad", "--output", str(path)]
     assert main([*flags, "--local", str(output.with_name("map-local"))]) == 0

@@ -22,7 +22,7 @@ PROMISED = {
 """Paths that pages and scripts of 0.1 import."""
 HELD = {
     "data.artifacts": ("ToolkitError", "read_json", "write_json", "sha256_of", "atomic_path", "provenance"),
-    "data.cli": ("Parser", "run_command", "int_list", "align"),
+    "data.cli": ("Parser", "run_command", "align"),
     "data.images": ("load_images", "read_image", "ImageSet"),
     "data.page": ("write_page", "check_html"),
     "data.parallel": ("ParallelCorpus", "load_parallel", "split_by_hash"),

@@ -14,11 +14,11 @@ from support.full_disk import files_limited_to
 from support.micro_codec import use_micro_preset
 
 from data.files.errors import ToolkitError
+from data.files.tensors import read_metadata
 from deepsc.checkpoint import (
     Checkpoint,
     from_pretrained,
     model_sha256,
-    read_header,
 )
 from deepsc.link.channel import Channel
 from deepsc.link.transmission import link_at
@@ -78,7 +78,7 @@ def test_equal_models_have_one_identity(
     again = tmp_path / "again"
     shutil.copytree(folders["local"], again)
     path = again / "model.safetensors"
-    metadata = read_header(path)
+    metadata = read_metadata(path)
     tensors = load_file(path)
     save_file(tensors, path, metadata={**dict(reversed(metadata.items())), "more": "1"})
     first, second = from_pretrained(folders["local"]), from_pretrained(again)

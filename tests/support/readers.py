@@ -27,11 +27,13 @@ from data.images.read import LARGEST_IMAGE, read_image
 from data.questions.load import LARGEST_QUESTIONS, load_vqa
 from data.text.parallel import LARGEST_TEXT, load_parallel
 from data.text.tokenizer import JointBPE, load_tokenizer
-from deepsc.checkpoint import Checkpoint, from_pretrained, load_state, save_state
+from deepsc.checkpoint import from_pretrained, load_state, save_state
 from deepsc.codec.base import Codec
+from deepsc.modality import Checkpoint
 from deepsc.text.model import TextCodec, collate
 from optimizer.command import main as optimize
-from optimizer.policies.mappo import MappoConfig, MappoTrainer
+from optimizer.policies.config import MappoConfig
+from optimizer.policies.mappo import MappoTrainer
 from optimizer.policies.networks import ActorCritic, LearnedPolicy
 from optimizer.study.results import read_results
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig

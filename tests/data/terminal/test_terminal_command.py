@@ -10,14 +10,8 @@ import sys
 import pytest
 
 from data.files.errors import ToolkitError, raise_config_errors
+from data.settings.flags import MAX_GRID_POINTS, float_grid
 from data.terminal.command import Parser, run_command
-from data.terminal.flag_types import (
-    MAX_GRID_POINTS,
-    finite_float,
-    float_grid,
-    int_list,
-    positive_int,
-)
 from data.terminal.table import align
 
 
@@ -55,29 +49,6 @@ def test_float_grid_is_bounded() -> None:
         float_grid(f"0:{MAX_GRID_POINTS}:1")
 
 
-@pytest.mark.parametrize(("text", "values"), [("4", (4,)), ("4,8,12", (4, 8, 12)), ("1, 2", (1, 2))])
-def test_int_list_reads_rising_integers(text: str, values: tuple[int, ...]) -> None:
-    assert int_list(text) == values
-
-
-@pytest.mark.parametrize(
-    "text", ["", "0", "-4", "4,0", "4,4", "8,4", "4.0", "four", "4,,8", "4,", "nan", "9" * 5000]
-)
-def test_int_list_refuses_the_rest(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="given"):
-        int_list(text)
-
-
-def test_numbers_are_checked() -> None:
-    assert (positive_int("12"), finite_float("-1e-3")) == (12, -1e-3)
-    for text in ("0", "-1", "1.5", "", "x"):
-        with pytest.raises(argparse.ArgumentTypeError, match="at least 1"):
-            positive_int(text)
-    for text in ("nan", "inf", "-inf", "1e999", "", "x"):
-        with pytest.raises(argparse.ArgumentTypeError, match="finite"):
-            finite_float(text)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -92,7 +63,7 @@ def test_a_parser_refuses_in_one_line_with_status_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = Parser(prog="some-command")
-    parser.add_argument("--k", type=int_list)
+    parser.add_argument("--k", type=int, choices=(4, 8))
     parser.add_argument("--snr-db", type=float_grid, required=True)
     with pytest.raises(SystemExit) as stop:
         parser.parse_args(arguments)
@@ -121,7 +92,7 @@ def test_a_wrong_value_with_a_minus_is_no_flag(value: str, capsys: pytest.Captur
 
 def test_help_shows_defaults_and_keeps_lines(capsys: pytest.CaptureFixture[str]) -> None:
     parser = Parser(prog="some-command", description="one\n  two")
-    parser.add_argument("--k", type=int_list, default=(4, 8), help="symbols")
+    parser.add_argument("--k", default=(4, 8), help="symbols")
     parser.add_argument("--other", help="something")
     parser.add_argument("--switch", action="store_true", help="something")
     with pytest.raises(SystemExit) as stop:

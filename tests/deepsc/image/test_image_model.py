@@ -356,7 +356,7 @@ def test_a_checkpoint_holds_its_class_names(photographs: Path, tmp_path: Path) -
     with pytest.raises(ToolkitError, match=r"class_names was \['blue', 'red'\], is now \['red', 'violet'\]"):
         train_codec(resumed)
     options: dict[str, Any] = {"data_dir": None, "limit": None, "options": {"skip_bad": False}}
-    with pytest.raises(ToolkitError, match=r"--local: .* trained for the classes \['blue', 'red'\]"):
+    with pytest.raises(ToolkitError, match=r"^local: .* trained for the classes \['blue', 'red'\]"):
         modality("image").test_data(document, **options)
     # A checkpoint of an earlier release, which does not say.
     earlier = {name: value for name, value in document.items() if name != "class_names"}
@@ -368,7 +368,7 @@ def test_a_checkpoint_holds_its_class_names(photographs: Path, tmp_path: Path) -
     assert train_codec(start).document["class_names"] == ["red", "violet"]
     for split in ("train", "test"):
         (photographs / split / "red").rename(photographs / split / "orange")
-    with pytest.raises(ToolkitError, match=r"--init-from: .*start was trained for the classes"):
+    with pytest.raises(ToolkitError, match=r"^init_from: .*start was trained for the classes"):
         train_codec(folder_run(photographs, tmp_path / "again", init_from=start.output))
 
 
@@ -414,10 +414,10 @@ def test_pretrained_weights_are_made_to_fit(tmp_path: Path) -> None:
     assert torch.allclose(ours, published.blocks[3].attn.qkv.weight, atol=1e-3)
     assert run.document["init_from"] == sha256_of(path)
     assert "initial" not in run.document["provenance"], "the file is of no checkpoint"
-    with pytest.raises(ToolkitError, match=r"--pretrained: .*does not fit"):
+    with pytest.raises(ToolkitError, match=r"^pretrained: .*does not fit"):
         pretrained_deit(str(path), tiny(width=96).vit)
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ToolkitError, match="--pretrained: no DeiT weights"):
+    with pytest.raises(ToolkitError, match=r"^pretrained: no DeiT weights"):
         pretrained_deit(str(tmp_path / "text.pth"), codec.vit)
 
 

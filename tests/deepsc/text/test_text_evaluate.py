@@ -96,12 +96,12 @@ def test_the_tokenizer_follows_the_target_language(pair: str, task: str, tokeniz
 @pytest.mark.parametrize("references", [CHINESE, ["これはペンです。"], ["ผู้ชายวิ่งในสวน"]])
 def test_references_without_spaces_need_a_tokenizer(references: list[str]) -> None:
     """A corpus whose language nobody named is not scored wrongly in silence."""
-    with pytest.raises(ToolkitError, match="give --bleu-tokenize"):
+    with pytest.raises(ToolkitError, match="give bleu_tokenize"):
         choose_tokenizer(None, language="de", references=references)
     assert choose_tokenizer("char", language="de", references=references) == "char"
     assert choose_tokenizer("13a", language="zh", references=references) == "13a"
     assert choose_tokenizer(None, language="de", references=["ein Satz über 北京 und mehr"]) == "13a"
-    with pytest.raises(ToolkitError, match=r"--bleu-tokenize: 'words' given, allowed: 13a"):
+    with pytest.raises(ToolkitError, match=r"bleu_tokenize: 'words' given, allowed: 13a"):
         choose_tokenizer("words", language="de", references=references)
 
 

@@ -16,7 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from accuracy_maps.sweep.models import describe
 from data.files.errors import ToolkitError
 from data.files.record import Record
-from deepsc.checkpoint import Checkpoint, from_pretrained, read_header
+from data.files.tensors import read_metadata
+from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.codec.base import Codec
 from deepsc.modality import modality
 from deepsc.text.config import CorpusConfig, TextRunConfig
@@ -59,7 +60,7 @@ def test_resumed_run_equals_the_undisturbed_one_bit_for_bit(make_run: MakeRun, c
 
 
 def _header(config: TextRunConfig, name: str) -> dict[str, str]:
-    return read_header(Path(config.output) / name)
+    return read_metadata(Path(config.output) / name)
 
 
 def test_seed_decides_the_run(make_run: MakeRun) -> None:

@@ -115,10 +115,10 @@ def test_every_process_draws_its_own_dropout() -> None:
 
 
 def state(folder: Path) -> dict[str, Any]:
-    from deepsc.checkpoint import read_header
+    from data.files.tensors import read_metadata
 
     path = folder / "state.safetensors"
-    return {"position": json.loads(read_header(path)["position"]), "weights": load_file(path)}
+    return {"position": json.loads(read_metadata(path)["position"]), "weights": load_file(path)}
 
 
 def test_without_a_launcher_there_is_one_process(

@@ -289,7 +289,8 @@ def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks, learned):
     ]
 
     def reward(drawn):
-        return learner._environment.look_ahead(learner.network.physical(without_each(drawn, best), view))[0]
+        actions = learner.network.physical(without_each(drawn, best), view)
+        return learner._environment.look_ahead(actions).reward
 
     own = torch.arange(4) == 1
     base = reward(draws[0])
@@ -436,9 +437,14 @@ def test_baselines_in_parts_are_the_baselines(make_tasks, monkeypatch):
     view = learner._environment.view()
     drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(0))
     with torch.no_grad():
-        whole = learner._baseline(drawn, view)
-        monkeypatch.setattr(mappo, "_PLAYS_AT_ONCE", 6 * 4 * 3)  # three of the four UEs, then one
-        assert torch.allclose(learner._baseline(drawn, view), whole, rtol=1e-6)
+        after, whole = learner._look_ahead(drawn, view)
+        monkeypatch.setattr(mappo, "_PLAYS_AT_ONCE", 6 * 4 * 3)  # the step and two of the UEs, then two
+        parted, parts = learner._look_ahead(drawn, view)
+        assert torch.allclose(parts, whole, rtol=1e-6)
+        alone = learner._environment.look_ahead(learner.network.physical(drawn, view))
+    for looked in (after, parted):
+        assert torch.equal(looked.reward, alone.reward)
+        assert torch.equal(looked.state.battery_j, alone.state.battery_j)
     assert whole.shape == (6, 4)
 
 

@@ -65,7 +65,7 @@ def test_observation_is_what_the_design_lists(make_environment):
     chosen = everyone(environment, offload=True)
     chosen = replace(chosen, offload=chosen.offload & torch.tensor([True, False]))
     earned = [
-        environment._transition(replace(chosen, power_w=torch.full((3, 2), power_w))).outcome.earned_qoe
+        environment.look_ahead(replace(chosen, power_w=torch.full((3, 2), power_w))).outcome.earned_qoe
         for power_w in power_levels_w(SYSTEM, LOOKUP_POWERS)
     ]
     best = torch.stack(earned).amax(dim=0)[:, 0]
@@ -76,7 +76,7 @@ def test_of_the_others_a_ue_hears_the_largest_gain(make_environment):
     """What each would earn alone on the band and the server, less what it earns locally; nobody without a
     task says anything."""
     environment = make_environment(mix=("text", "vqa", "image"), episodes=20)
-    environment._queue[:, 2] = 0.0
+    environment.view().queue[:, 2] = 0.0
     view = environment.view()
     column = COLUMN["rival"]
     heard, ahead = view.observation[..., column], view.observation[..., column + 1]
@@ -110,15 +110,16 @@ def test_looking_ahead_is_a_step_that_is_not_taken(make_environment):
     before = environment.view()
     actions = everyone(environment, offload=True)
     choices = torch.tensor([[True, True, False], [False, False, True]]).unsqueeze(1)
-    reward, after = environment.look_ahead(replace(actions, offload=actions.offload & choices))
+    looked = environment.look_ahead(replace(actions, offload=actions.offload & choices))
+    after = environment.view_after(looked)
     assert torch.equal(environment.view().queue, before.queue)
     for row, choice in enumerate(choices):
         other = make_environment(mix=("text", "vqa", "image"), preference="dynamic", episodes=20)
         other.step(everyone(other, offload=False))
         _, earned = other.step(replace(actions, offload=actions.offload & choice))
-        assert torch.equal(reward[row], earned)
+        assert torch.equal(looked.reward[row], earned)
         assert torch.equal(after.slow[row], other.view().slow)
-    assert not torch.equal(reward[0], reward[1])
+    assert not torch.equal(looked.reward[0], looked.reward[1])
 
 
 def test_local_execution_finishes_in_ten_steps_with_the_printed_reward(make_environment):
@@ -374,7 +375,7 @@ def test_what_exceeds_a_range_by_rounding_counts_as_its_end(make_environment, be
     end_w = SYSTEM.power_max_w if beyond > 0 else SYSTEM.power_min_w
     at_end = replace(good, power_w=torch.full_like(good.power_w, end_w))
     outside = replace(at_end, power_w=at_end.power_w * (1 + beyond), clock_hz=good.clock_hz * (1 + beyond))
-    ahead, _ = environment.look_ahead(outside)
+    ahead = environment.look_ahead(outside).reward
     outcome, reward = environment.step(outside)
     expected, expected_reward = other.step(at_end)
     assert torch.equal(reward, expected_reward)
@@ -399,7 +400,7 @@ def test_where_no_step_can_earn_anything_rewards_stay_numbers(make_tasks):
 
 def test_fading_decides_all_but_the_slow_columns(make_environment):
     environment = make_environment(mix=("text", "vqa"), episodes=20)
-    before = environment.view().observation
-    environment._fade()
-    changed = (before != environment.view().observation).any(dim=0).any(dim=0)
+    before = environment.view()
+    faded = replace(before, state=replace(before.state, channel_gain=environment._faded()))
+    changed = (before.observation != faded.observation).any(dim=0).any(dim=0)
     assert changed.nonzero().squeeze(-1).tolist() == list(range(SLOW_SIZE, OBSERVATION_SIZE))

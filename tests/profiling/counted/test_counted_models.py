@@ -13,6 +13,7 @@ from torch.utils import flop_counter
 
 from data.files.errors import ToolkitError
 from profiling import Flops, Macs
+from profiling.counted.copies import copied
 from profiling.counted.library_models import hf_model, timm_model
 from profiling.counted.residuals import (
     FUSED,
@@ -282,4 +283,41 @@ def test_a_transformers_model_gets_what_it_reads(
     (tmp_path / "config.json").write_text(json.dumps(small | fields))
     model = hf_model(str(tmp_path / "config.json"), source_length=6, target_length=4)
     assert inputs in f"{model.name},"
-    model.workload.run()
+    copied(model.workload, META).run()
+
+
+def hf_counted(tmp_path: Path, **fields: object) -> Counted:
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    model = hf_model(str(tmp_path / "config.json"), source_length=6, target_length=4)
+    return counted(model.workload.module, *model.workload.inputs)
+
+
+def test_a_config_may_hold_infinity_as_transformers_writes_it(tmp_path: Path) -> None:
+    """mamba2's time steps have no upper limit."""
+    fields = {
+        "model_type": "mamba2", "hidden_size": 16, "num_heads": 4, "head_dim": 8, "num_hidden_layers": 1,
+        "vocab_size": 50, "n_groups": 1, "state_size": 4,
+    }  # fmt: skip
+    limits = {"time_step_limit": [0.0, {"__float__": "Infinity"}]}
+    one = hf_counted(tmp_path, **fields, **limits)
+    assert one.corrected == hf_counted(tmp_path, **fields).corrected
+    assert one.closed["layers.*.mixer.in_proj"] == Macs(6 * 16 * (32 + 32 + 2 * 4 + 4))
+
+
+def test_paddings_in_buffers_keep_their_values(tmp_path: Path) -> None:
+    """EnCodec's convolutions read theirs; as zeros they leave nothing of the sound."""
+    one = hf_counted(
+        tmp_path, model_type="encodec", num_filters=4, hidden_size=8, codebook_dim=8, codebook_size=16,
+        num_lstm_layers=1, sampling_rate=3200, target_bandwidths=[1.5],
+    )  # fmt: skip
+    assert list(one.problems()) == []
+    assert one.closed["encoder.layers.*.conv"].count > 3200 * 7 * 4
+
+
+def test_a_model_may_give_a_plain_tensor(tmp_path: Path) -> None:
+    one = hf_counted(
+        tmp_path, model_type="flava_image_codebook", num_groups=2, hidden_size=4, num_blocks_per_group=1,
+        vocab_size=16, image_size=16,
+    )  # fmt: skip
+    assert list(one.problems()) == []
+    assert one.corrected.count > 0
