@@ -69,7 +69,7 @@ MOST_CAPTIONS = 10**6
 
 @dataclass(frozen=True, kw_only=True)
 class TextCodecConfig(CodecConfig):
-    """Architecture of a text codec: a Marian Transformer at the server, and before it the JSC codec of tokens.
+    """Architecture of a text codec: the JSC codec of tokens, and a Marian Transformer at the server.
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
@@ -112,7 +112,7 @@ class TextCodecConfig(CodecConfig):
     @property
     @override
     def model_name(self) -> dict[str, Any]:
-        names = ("preset", "d_model", "layers", "heads", "d_ff", "vocab_size")
+        names: tuple[str, ...] = ("preset", "d_model", "layers", "heads", "d_ff", "vocab_size")
         names += _JSC_FIELDS if self.k else ()
         return {"name": "text-marian", **{name: getattr(self, name) for name in names}}
 

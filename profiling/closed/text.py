@@ -7,6 +7,8 @@ all. One sentence, without padding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from deepsc.text.config import TextCodecConfig
 from profiling.closed import appendix_a
 from profiling.closed.decoding import Decoding, decoder
@@ -61,16 +63,8 @@ def text_parts(
     size = {"B": 1, "S": S, "h": config.heads, "H": d // config.heads}
     dense = appendix_a.f_dense(**size, n_out=k)
     layers = {"S": S, "d": d, "h": config.heads, "d_ff": config.d_ff, "attentions": 1}
-    first = Part(
-        name="encoder layers at the UE",
-        place=Place.UE,
-        local=False,
-        modules=encoder(config, source_length=S, depth=config.split),
-        as_printed=appendix_a.f_encoder(**size, L=config.split, n_out=k) - dense,
-        slips=layer_slips(**layers, L=config.split),
-    )
     return (
-        *((first,) if config.split else ()),
+        *((_layers_at_ue(config, S, size, layers),) if config.split else ()),
         *token_jsc_parts(
             tokens=S,
             d_model=d,
@@ -96,6 +90,19 @@ def text_parts(
             as_printed=appendix_a.f_decoder(**size, L=config.layers, n_vocab=config.vocab_size),
             slips=_decoder_slips(config, S, T, decoding, beams),
         ),
+    )
+
+
+def _layers_at_ue(
+    config: TextCodecConfig, S: int, size: Mapping[str, int], layers: Mapping[str, int]
+) -> Part:
+    return Part(
+        name="encoder layers at the UE",
+        place=Place.UE,
+        local=False,
+        modules=encoder(config, source_length=S, depth=config.split),
+        as_printed=config.split * (appendix_a.f_atten(**size) + appendix_a.f_ffn(**size)),
+        slips=layer_slips(**layers, L=config.split),
     )
 
 

@@ -76,7 +76,8 @@ def _qr(result: Any, arguments: dict[str, Any]) -> int:
 
 def _householder_product(result: Any, arguments: dict[str, Any]) -> int:
     matrix, scales = arguments["input"], arguments["tau"]
-    return _batch(matrix) * _reflected(*matrix.shape[-2:], scales.shape[-1])
+    rows, columns = matrix.shape[-2:]
+    return _batch(matrix) * _reflected(rows, columns, scales.shape[-1])
 
 
 def _reflect(result: Any, arguments: dict[str, Any]) -> int:

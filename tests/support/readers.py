@@ -29,6 +29,8 @@ from data.text.parallel import LARGEST_TEXT, load_parallel
 from data.text.tokenizer import JointBPE, load_tokenizer
 from deepsc.checkpoint import from_pretrained, load_state, save_state
 from deepsc.codec.base import Codec
+from deepsc.link.channel import Channel
+from deepsc.link.transmission import Link, link_at
 from deepsc.modality import Checkpoint
 from deepsc.text.model import TextCodec, collate
 from optimizer.command import main as optimize
@@ -137,7 +139,14 @@ def _encode(_: Path, checkpoint: Checkpoint) -> None:
     row = checkpoint.tokenizer.encode(["the man sleeps"])[0]
     batch = collate([row], [row], pad_id=checkpoint.tokenizer.pad_id)
     with torch.no_grad():
-        assert torch.isfinite(checkpoint.codec.encode(batch.source, batch.mask)).all()
+        features = checkpoint.codec.transmit(checkpoint.codec.encode(batch.source, batch.mask), _link())
+    assert torch.isfinite(features).all()
+
+
+def _link() -> Link:
+    link = link_at(Channel(), k=2, snr_db=0.0, like=torch.empty(1), seed=(0, 0))
+    assert link is not None
+    return link
 
 
 def _stepped(folder: Path) -> tuple[Codec, torch.optim.AdamW]:
