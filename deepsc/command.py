@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 NAME = "train-deepsc"
 OUTPUT = "runs/codec"
 _DESCRIPTION = """\
-Train a semantic codec: a Transformer whose first half runs at the user equipment and whose second half runs
-at the server, with k complex channel symbols per token between them.
+Train a semantic codec: the user equipment sends k complex channel symbols per token, and a Transformer at
+the server makes the answer of what arrives.
 
 Train the local model (no channel) first; the accuracy map is a ratio to it, and the codec can start from it:
 

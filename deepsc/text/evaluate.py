@@ -36,7 +36,7 @@ class EncodedBatch(NamedTuple):
 def encode_sentences(
     codec: TextCodec, tokenizer: TextTokenizer, sentences: Sequence[str], *, max_tokens: int = 4096
 ) -> list[EncodedBatch]:
-    """Run the semantic encoder over sentences, in length-bucketed batches.
+    """Compute what the UE does of sentences, in length-bucketed batches.
 
     Sentences longer than the codec's `max_length` are cut to it.
     """
