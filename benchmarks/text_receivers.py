@@ -6,6 +6,7 @@
 - bigram: the same points; forward-backward over the sentence with the Kneser-Ney bigrams of the training
   split. The floor that a learned prior must beat, since it needs no training of the codec.
 - points: the trained points, a token by its own symbols and its frequency.
+- points-bigram: the trained points with the bigrams.
 - codec: the trained points and the trained context.
 
 The same sentences, noise and local model in each; AWGN. The codec must be trained with --split 0.
@@ -38,7 +39,7 @@ from deepsc.text.evaluate import TextEvaluator
 from deepsc.text.material import load_corpus
 from deepsc.text.model import Sentences, TextCodec
 
-RECEIVERS = ("frequencies", "bigram", "points", "codec")
+RECEIVERS = ("frequencies", "bigram", "points", "points-bigram", "codec")
 
 
 def parser() -> Parser:
@@ -126,12 +127,13 @@ def receivers(checkpoint: Checkpoint, local: Checkpoint, sentences: Sequence[str
     assert isinstance(decoder, TokenDecoder)
     torch.nn.init.normal_(encoder.points, generator=torch.Generator().manual_seed(0))
     encoder.start(decoder.log_prior.exp())
-    bigram = copy.deepcopy(start)
+    bigram, both = copy.deepcopy(start), copy.deepcopy(points)
     assert isinstance(bigram, Receiver)
-    bigram.context = Context(
+    assert isinstance(both, Receiver)
+    bigram.context = both.context = Context(
         tokenizer.encode(sentences), size=codec.config.vocab_size, end=codec.config.eos_id
     )
-    return dict(zip(RECEIVERS, (start, bigram, points, trained), strict=True))
+    return dict(zip(RECEIVERS, (start, bigram, points, both, trained), strict=True))
 
 
 def report(options: Any) -> None:
@@ -158,12 +160,12 @@ def report(options: Any) -> None:
                     TextEvaluator.score(counts.sum(0)) / best for counts, _ in row
                 ]
                 progress.update()
-    print("receiver      k" + "".join(f"{snr:>8g}" for snr in snr_db) + f"   dB at {LEVEL:g}")
+    print("receiver        k" + "".join(f"{snr:>8g}" for snr in snr_db) + f"   dB at {LEVEL:g}")
     for name, rows in ratios.items():
         for k, row in rows.items():
             there = snr_at(snr_db, row)
             reached = "never" if there is None else f"{there:.1f}"
-            print(f"{name:<12}{k:>3}" + "".join(f"{ratio:>8.3f}" for ratio in row) + f"{reached:>12}")
+            print(f"{name:<14}{k:>3}" + "".join(f"{ratio:>8.3f}" for ratio in row) + f"{reached:>12}")
     if options.output:
         document = {"snr_db": snr_db, "local": best, "sentences": len(pairs), "ratio": ratios}
         origin = provenance(config=vars(options), seed=options.seed, data_sha256=corpus.sha256)
