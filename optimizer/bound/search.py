@@ -9,14 +9,17 @@ from torch import Tensor
 
 from optimizer.bound.states import Step
 from optimizer.world.config import SystemConfig
+from optimizer.world.devices import clamped, filled
 from optimizer.world.physics import (
     Actions,
     Transmission,
     best_clock,
     best_local_clock,
+    level_of_each,
     local_qoe,
     offloading_qoe,
 )
+from optimizer.world.ranges import spread
 from optimizer.world.tasks import Tasks
 
 _POWER_LEVELS = 25
@@ -30,11 +33,11 @@ class Search:
         self._system, self._tasks, self._step, self._halvings = system, tasks, step, halvings
         state = step.longest(step.beta_min)
         self._local_clock_hz = best_local_clock(system, tasks, state)
-        self._clock_hz = best_clock(system, step.beta_min)
+        self._clock_hz = best_clock(tasks.device_in(system), step.beta_min)
         earned = local_qoe(system, tasks, state, clock_hz=self._local_clock_hz)
         self._local = torch.where(step.queue > 0, (earned - step.price).clamp_min(0.0), 0.0)
         self._shares_hz = torch.zeros_like(self._local)
-        self._power_w = torch.full_like(self._local, system.power_max_w)
+        self._power_w = filled(self._local, tasks.device_in(system).power_max_w)
         self._code = torch.zeros_like(self._local, dtype=torch.long)
         self.value = self._local.sum(dim=-1)
 
@@ -101,21 +104,14 @@ class Search:
     def _earn(self, step: Step, clock_hz: Tensor, shares_hz: Tensor, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """QoE at the best of some powers and of all k, that power and k; (rows, ues) each."""
         system, tasks = self._system, self._tasks
-        dbm = torch.linspace(
-            system.power_max_dbm,
-            system.power_min_dbm,
-            _POWER_LEVELS,
-            dtype=torch.float64,
-            device=clock_hz.device,
-        )
-        levels_w = (
-            (10.0 ** ((dbm - 30.0) / 10.0)).clamp(system.power_min_w, system.power_max_w).view(-1, 1, 1)
-        )
+        device = tasks.device_in(system)
+        dbm = spread(device.power_max_dbm, device.power_min_dbm, _POWER_LEVELS, clock_hz.device)
+        levels_w = clamped(10.0 ** ((dbm - 30.0) / 10.0), device.power_min_w, device.power_max_w)
         shape = (_POWER_LEVELS, *shares_hz.shape)
         best = []
         for candidate in range(tasks.codes):
             sent = Transmission(
-                power_w=levels_w.expand(shape),
+                power_w=levels_w.unsqueeze(1).expand(shape),
                 clock_hz=clock_hz,
                 bandwidth_hz=shares_hz.clamp_min(1.0),
                 offloading=torch.full_like(shares_hz, n),
@@ -125,4 +121,4 @@ class Search:
             best.append((earned - step.price).clamp_min(0.0).max(dim=0))
         earned, code = torch.stack([values for values, _ in best]).max(dim=0)
         level = torch.stack([indices for _, indices in best]).gather(0, code.unsqueeze(0))[0]
-        return earned, levels_w.flatten()[level], code
+        return earned, level_of_each(levels_w.expand(-1, tasks.ues), level), code

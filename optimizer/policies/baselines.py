@@ -16,6 +16,7 @@ from data.settings import named
 from optimizer.bound.step import GRIDS, Step, bracket
 from optimizer.policies.registry import LEARNERS, require_free
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
+from optimizer.world.devices import filled
 from optimizer.world.physics import Actions, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.world.tasks import Tasks
@@ -58,12 +59,12 @@ class _Fixed:
     offload: bool
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._tasks = system, tasks
+        """Keep nothing: the view has all that is needed."""
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         offload = torch.full_like(view.queue, self.offload, dtype=torch.bool)
-        return _equal_requests(view, offload, torch.full_like(view.queue, self._system.power_max_w))
+        return _equal_requests(view, offload, filled(view.queue, view.ue_device.power_max_w))
 
 
 class LocalPolicy(_Fixed):
@@ -86,7 +87,7 @@ class RandomPolicy:
     sees = "nothing"
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._codes = system, tasks.codes
+        self._codes = tasks.codes
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Draw actions."""
@@ -94,8 +95,8 @@ class RandomPolicy:
         coin, power, clock = torch.rand((3, *shape), generator=generator, dtype=torch.float64)
         return Actions(
             offload=coin < 0.5,
-            power_w=power_from_share(self._system, power),
-            clock_hz=clock_from_share(self._system, clock),
+            power_w=power_from_share(view.ue_device, power),
+            clock_hz=clock_from_share(view.ue_device, clock),
             bandwidth_request=torch.randn(shape, generator=generator, dtype=torch.float64),
             code=torch.randint(self._codes, shape, generator=generator),
         )
@@ -113,12 +114,12 @@ class GreedyPolicy:
     levels = 5
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._tasks = system, tasks
+        self._ues = tasks.ues
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        ues = self._tasks.ues
-        offers = view.offers([(ues, 1.0 / ues)], power_levels_w(self._system, self.levels))
+        ues = self._ues
+        offers = view.offers([(ues, 1.0 / ues)], power_levels_w(view.ue_device, self.levels))
         earned, power_w, code = (offer[0] for offer in offers)
         offload = earned > view.local_qoe
         return _equal_requests(view, offload, power_w, code)
@@ -134,11 +135,11 @@ class AnnouncedPolicy:
     sees = f"own channel, queue, battery, beta; {HEARD}"
 
     def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._ues = system, tasks.ues
+        self._ues = tasks.ues
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        offers = view.offers([(1, 1.0)], power_levels_w(self._system, POWER_LEVELS))
+        offers = view.offers([(1, 1.0)], power_levels_w(view.ue_device, POWER_LEVELS))
         earned, power_w, code = (offer[0] for offer in offers)
         gain, _ = view.announced(earned)
         first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._ues).bool()
@@ -181,10 +182,12 @@ class ExhaustivePolicy:
         shape = (self._offload.shape[0], *view.queue.shape)
         best = torch.full(shape, -1.0, dtype=torch.float64)
         power_w, code = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.long)
-        for choice, power in itertools.product(range(tasks.codes), power_levels_w(system, self.levels)):
+        for choice, level_w in itertools.product(
+            range(tasks.codes), power_levels_w(view.ue_device, self.levels)
+        ):
             actions = Actions(
                 offload=self._offload.expand(shape),
-                power_w=torch.full(shape, power, dtype=torch.float64),
+                power_w=level_w.expand(shape),
                 clock_hz=view.clock_for(self._offload.expand(shape)),
                 bandwidth_request=self._request.expand(shape),
                 code=torch.full(shape, choice),
@@ -192,7 +195,7 @@ class ExhaustivePolicy:
             earned = execute(system, tasks, actions, view.state.expand(shape)).earned_qoe
             better = earned > best
             best = torch.where(better, earned, best)
-            power_w, code = torch.where(better, power, power_w), torch.where(better, choice, code)
+            power_w, code = torch.where(better, level_w, power_w), torch.where(better, choice, code)
         row = best.sum(dim=-1).argmax(dim=0)  # (episodes,)
         at = row.view(1, -1, 1).expand(1, *view.queue.shape)
         return Actions(

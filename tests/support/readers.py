@@ -247,16 +247,14 @@ def _flops(example: FlopsFile, examples: int) -> Reader:
     )  # fmt: skip
 
 
+def _assumed(value: float) -> Quantity:
+    return Quantity(value=value, basis="assumed", source="a test")
+
+
 DEVICE = DeviceFile(
-    name="toy", role="ue", capacity="effective",
-    **{
-        name: Quantity(value=value, basis="assumed", source="a test")
-        for name, value in {
-            "flops_per_cycle": 8.0, "clock_min_hz": 1e8, "clock_max_hz": 1e9, "active_power_w": 2.0,
-            "active_power_min_w": 0.1, "static_power_w": 0.5, "transmit_min_dbm": 10.0,
-            "transmit_max_dbm": 20.0,
-        }.items()
-    },
+    name="toy", role="ue", capacity="effective", flops_per_cycle=_assumed(8.0), clock_min_hz=_assumed(1e8),
+    clock_max_hz=_assumed(1e9), active_power_w=_assumed(2.0), active_power_min_w=_assumed(0.1),
+    static_power_w=_assumed(0.5), transmit_min_dbm=_assumed(10.0), transmit_max_dbm=_assumed(20.0),
 )  # fmt: skip
 
 
