@@ -102,7 +102,7 @@ def with_devices(
 
 
 def filled(like: Tensor, value: Number) -> Tensor:
-    """A number of each UE, of the shape of `like`, (..., ues)."""
+    """A number of each UE, of the shape of `like`, (..., ues); not to be written to."""
     return value.expand_as(like) if isinstance(value, Tensor) else torch.full_like(like, value)
 
 

@@ -21,9 +21,10 @@ from optimizer.world.physics import (
     best_local_clock,
     execute,
     local_reference,
+    needed_snr_db,
     offloading_qoe,
 )
-from optimizer.world.ranges import power_from_share
+from optimizer.world.ranges import clock_from_share, power_from_share
 
 SYSTEM = SystemConfig()
 MIXES = [("text", "image"), ("text", "vqa", "vqa")]
@@ -43,14 +44,12 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int, clocks: int = 0)
     """Best of every set of UEs, division of the band into `shares` parts, k, and each of `powers` and of
     `clocks`, the closed form's where there are none."""
     best_hz = best_local_clock(SYSTEM, tasks, step.longest(step.beta_min))
-    span_hz = SYSTEM.local_clock_max_hz - SYSTEM.local_clock_min_hz
+    device = tasks.device_in(SYSTEM)
     tried_hz = [
-        torch.full_like(best_hz, SYSTEM.local_clock_min_hz + span_hz * i / (clocks - 1))
-        for i in range(clocks)
+        clock_from_share(device, torch.full_like(best_hz, i / (clocks - 1))) for i in range(clocks)
     ] or [best_hz]
     ues = tasks.ues
     best = torch.zeros(step.queue.shape[0], dtype=torch.float64)
-    levels = torch.linspace(SYSTEM.power_min_dbm, SYSTEM.power_max_dbm, powers, dtype=torch.float64)
     for offload in itertools.product((False, True), repeat=ues):
         members = [i for i in range(ues) if offload[i]]
         parts = [
@@ -64,10 +63,12 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int, clocks: int = 0)
                 request[row, 0, i] = math.log(size)
         shape = (len(parts), *step.queue.shape)
         earned = []
-        for level, code, clock_hz in itertools.product(levels.tolist(), range(tasks.codes), tried_hz):
+        for level, code, clock_hz in itertools.product(range(powers), range(tasks.codes), tried_hz):
             actions = Actions(
                 offload=torch.tensor(offload).expand(shape),
-                power_w=torch.full(shape, 10 ** ((level - 30) / 10), dtype=torch.float64),
+                power_w=power_from_share(
+                    device, torch.full(shape, level / (powers - 1), dtype=torch.float64)
+                ),
                 clock_hz=clock_hz.expand(shape),
                 bandwidth_request=request.expand(shape),
                 code=torch.full(shape, code),
@@ -94,6 +95,53 @@ def test_brute_force_lies_below_and_the_gap_is_small(make_tasks, mix, episode, k
     assert 1 - found.lower.sum() / found.upper.sum() < 0.005
     outcome = execute(SYSTEM, tasks, found.actions, step.longest(step.beta_min))
     assert torch.allclose(outcome.earned_qoe.sum(dim=-1), found.lower)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("episode", [{}, {"preference": "dynamic", "offload_cost": "split"}])
+def test_brute_force_over_ues_with_devices_of_their_own_lies_below(make_tasks, slow_devices, mix, episode):
+    """Its powers and clocks are those of each UE's own ranges."""
+    tasks = replace(make_tasks(mix=mix, **episode), devices=slow_devices(len(mix)))
+    step = states(tasks, mix=mix, **episode)
+    found = bracket(SYSTEM, tasks, step)
+    brute = brute_force(tasks, step, shares=16, powers=13, clocks=17)
+    assert (brute <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower >= 0.995 * brute).all()
+    assert 1 - found.lower.sum() / found.upper.sum() < 0.005
+    outcome = execute(SYSTEM, tasks, found.actions, step.longest(step.beta_min))
+    assert torch.allclose(outcome.earned_qoe.sum(dim=-1), found.lower)
+    same = bracket(SYSTEM, replace(tasks, devices=None), step)
+    assert not torch.allclose(same.upper, found.upper, rtol=0.05)
+
+
+def test_the_band_that_no_ue_may_use_goes_to_the_one_that_fails_anyway(make_tasks, slow_devices):
+    """The more band, the lower the SNR (1): the first UE succeeds on up to `least` of the band, the second on
+    up to 0.444, the third never. Both earn if the third, of no other use, takes the rest (12)."""
+    ues = 3
+    tasks = replace(make_tasks(mix=("text",) * ues), devices=slow_devices(1).pick(torch.zeros(ues).long()))
+    most_w = tasks.device_in(SYSTEM).power_max_w
+    needed = 10 ** (needed_snr_db(SYSTEM, tasks) / 10)
+    least = torch.linspace(0.05, 0.3, 40, dtype=torch.float64)
+    shares = torch.stack((least, torch.full_like(least, 0.444), torch.full_like(least, 1e-9)), dim=-1)
+    step = states(tasks, mix=("text",) * ues, episodes=40)
+    step = replace(
+        step, queue=torch.full_like(step.queue, 5.0), queue_min=torch.full_like(step.queue, 5.0),
+        channel_gain=needed * shares * SYSTEM.bandwidth_hz * SYSTEM.noise_w_hz / most_w,
+    )  # fmt: skip
+    found = bracket(SYSTEM, tasks, step, grids=GRIDS[:1])
+    offload = torch.ones_like(step.queue, dtype=torch.bool)
+    both = Actions(
+        offload=offload, power_w=most_w.expand_as(step.queue),
+        clock_hz=best_local_clock(SYSTEM, tasks, step.longest(step.beta_min)),
+        bandwidth_request=torch.log(
+            torch.stack((0.999 * shares[:, 0], 0.999 * shares[:, 1], 1 - 0.999 * shares[:, :2].sum(-1)), -1)
+        ),
+    )  # fmt: skip
+    earned = execute(SYSTEM, tasks, both, step.longest(step.beta_min)).earned_qoe
+    assert (earned[:, :2] > 0).all()
+    assert (earned[:, 2] == 0).all()
+    assert (found.lower >= 0.98 * earned.sum(dim=-1)).all()
 
 
 @pytest.mark.parametrize("episode", [{}, {"preference": "dynamic"}])
@@ -204,6 +252,18 @@ def test_no_policy_exceeds_the_episode_bound(make_tasks, change, k):
     if not episode.idle_drain:  # waiting for beta to rise would pay, of which the bound knows no end
         assert scores["central"].qoe.mean() > 0.93 * bound.mean()
     assert scores["exhaustive"].qoe.mean() > scores["greedy"].qoe.mean()
+
+
+def test_no_policy_exceeds_the_episode_bound_with_devices_of_their_own(make_tasks, slow_devices):
+    mix = ("text", "image", "text")
+    tasks = replace(make_tasks(mix=mix), devices=slow_devices(3))
+    setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=mix), "tasks": tasks, "episodes": 8, "seed": 3}
+    bound = episode_bound(**setting)
+    for name, make in POLICIES.items():
+        score = play(make(SYSTEM, tasks), **setting)
+        assert (score.qoe <= bound * (1 + 1e-9)).all(), name
+        if name == "central":
+            assert score.qoe.mean() > 0.9 * bound.mean()
 
 
 @pytest.mark.parametrize("horizon", [1, 2])
