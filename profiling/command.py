@@ -272,8 +272,16 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
 
 
 def _write_device(config: ProfileConfig, result: ModelProfile, source: dict[str, Any]) -> None:
-    if config.device_file is not None and result.latency is not None:
-        device_file(result.latency, config.device_file, source).save(config.device_file.path)
+    """Write the device file, if any: of a codec by the parts that make its local task, eq. (3)'s."""
+    from profiling.profile import CodecProfile
+
+    if config.device_file is None or result.latency is None:
+        return
+    latency = result.latency
+    if isinstance(result, CodecProfile):
+        local = {part.name for part in result.parts if part.local}
+        latency = replace(latency, timings=tuple(one for one in latency.timings if one.part in local))
+    device_file(latency, config.device_file, source).save(config.device_file.path)
 
 
 def _write_tables(config: ProfileConfig, result: ModelProfile) -> None:
