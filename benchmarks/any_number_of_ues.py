@@ -41,14 +41,15 @@ def main() -> None:
     def body() -> None:
         torch.set_num_threads(1)
         world = world_settings(options)
-        system, episode = world.system, world.episode
+        episode = world.episode
         print(
             f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{'mean':>8}{'of central':>12}"
             f"{'finished':>10}{'steps':>7}{'CPU s':>7}"
         )
         for ues in options.sizes:
             one = replace(episode, mix=tuple(itertools.islice(itertools.cycle(episode.mix), ues)))
-            tasks = load(world.inputs, system=system, episode=one).tasks
+            loaded = load(world.inputs, system=world.system, episode=one)
+            system, tasks = loaded.system, loaded.tasks
             scores: dict[str, list[Scores]] = {"central": [], "trained": [], "greedy": []}
             spent = dict.fromkeys(scores, 0.0)
             for index, file in enumerate(options.policies):

@@ -48,7 +48,7 @@ def main() -> None:
         world = world_settings(options)
         loaded = load(world.inputs, system=world.system, episode=world.episode)
         environment = OffloadingEnvironment(
-            system=world.system, episode=world.episode, tasks=loaded.tasks, episodes=options.copies,
+            system=loaded.system, episode=world.episode, tasks=loaded.tasks, episodes=options.copies,
             generator=torch.Generator().manual_seed(0),
         )  # fmt: skip
         measure(environment, rounds=1, observe=False)

@@ -25,8 +25,8 @@ def setting_of(options: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     world = world_settings(options)
     options.seed = world.seed
-    tasks = load(world.inputs, system=world.system, episode=world.episode).tasks
-    return {"system": world.system, "episode": world.episode, "tasks": tasks}
+    loaded = load(world.inputs, system=world.system, episode=world.episode)
+    return {"system": loaded.system, "episode": world.episode, "tasks": loaded.tasks}
 
 
 class Comparison:

@@ -40,7 +40,7 @@ def main() -> None:
         counts, earned, alone, narrow = [], [], [], []
         while not environment.finished.all():
             view = environment.view()
-            offer = view.offers([(1, 1.0)], power_levels_w(system, POWER_LEVELS))[0][0]
+            offer = view.offers([(1, 1.0)], power_levels_w(view.ue_device, POWER_LEVELS))[0][0]
             outcome = execute(system, tasks, announced.act(view, torch.Generator()), view.state)
             best, _ = environment.step(central.act(view, torch.Generator()))
             running = view.queue.any(dim=-1)

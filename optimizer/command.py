@@ -45,8 +45,10 @@ Where each symbol of the paper is set. By a flag, where the subcommand has it:
   beta^d                  the same from the battery (28)  --preference dynamic
   h                       fading (1), known or not        --csi
   eqs. (3)-(8)            who pays for the encoder        --offload-cost
+  n, f, alpha^lc, p^c, p  the UEs' devices (3), (8), (11) --ue-device
+  n^rc, f^rc, alpha^rc    the server (5), (6)             --server-device
   training, test episodes                                 --episodes, --test-episodes
-By --config FILE, and from Python, fields of optimizer.world.config.SystemConfig:
+By --config FILE, and from Python, fields of optimizer.world.config.SystemConfig, a device's too:
   p, p_max                transmit power (11d)            power_min_dbm, power_max_dbm
   f, f_max                clock (11e)                     local_clock_min_hz, local_clock_max_hz
   n, n^rc, f^rc           processors (3), (5)             local_flops_per_cycle, remote_flops_per_cycle,

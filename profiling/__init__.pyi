@@ -4,6 +4,8 @@ from .closed import image_parts as image_parts
 from .closed import split as split
 from .closed import text_parts as text_parts
 from .closed import vqa_parts as vqa_parts
+from .device_file import DeviceFile as DeviceFile
+from .device_file import Quantity as Quantity
 from .flops_file import FlopsFile as FlopsFile
 from .profile import CodecProfile as CodecProfile
 from .profile import ModelProfile as ModelProfile

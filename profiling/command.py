@@ -30,6 +30,7 @@ from profiling.config import ProfileConfig
 from profiling.flops_file import FlopsFile
 from profiling.modalities import LENGTH, MODALITIES, Modality
 from profiling.outputs import prepare_outputs
+from profiling.timed.device import DeviceConfig, device_file, require_known
 from profiling.timed.latency import LatencyConfig
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ Count the FLOPs of one task: locally, at the user equipment, and at the server. 
   profile-flops --modality image --k 32 --plot flops.png --table flops.md --table flops.csv
   profile-flops --modality vqa --checkpoint runs/vqa --k-text 8 --k-image 16
   profile-flops --modality text --latency --threads 1
+  profile-flops --modality text --latency --device-file nano.json --clock-max-hz 1.4e9 --active-power-w 3 \
+    --static-power-w 2
   profile-flops --timm resnet50
   profile-flops --hf-config config.json --source-length 128
 
@@ -81,6 +84,7 @@ def build_parser() -> Parser:
     )
     timing = ("device", "threads", "dtype", "batch", "flops_per_cycle", "clock_hz")
     add_flags(latency, LatencyConfig, *timing, at="latency")
+    add_flags(parser.add_argument_group("device file"), DeviceConfig, at="device_file")
     return parser
 
 
@@ -134,10 +138,13 @@ def profile(config: ProfileConfig) -> ModelProfile:
         tables.require_suffix(path, tables.SUFFIXES, flag="table")
     if config.plot is not None:
         tables.require_suffix(config.plot, plot.SUFFIXES, flag="plot")
+    if config.device_file is not None and config.latency is not None:
+        require_known(config.device_file, config.latency)
     prepare_outputs(config, None if config.modality is None else config.output or _OUTPUT)
     if config.modality is not None:
         return _profile_codec(config)
     result = _profile_model(config)
+    _write_device(config, result, provenance(config=asdict(config), seed=None, data_sha256={}))
     _write_tables(config, result)
     return result
 
@@ -180,6 +187,7 @@ def _profile_codec(config: ProfileConfig) -> CodecProfile:
     full_config = asdict(config) | {"codec": codec.to_dict()}
     source = provenance(config=full_config, seed=None, data_sha256=data_sha256)
     report.flops_file(result, source).save(output)
+    _write_device(config, result, source)
     _write_tables(config, result)
     if config.plot is not None:
         name = f"{codec.model_name['name']} {codec.model_name['preset']}, {result.decoding}"
@@ -261,6 +269,19 @@ def _profile_model(config: ProfileConfig) -> ModelProfile:
         latency = time_workloads(runs, {counted.name: counted.corrected}, config.latency)
         result = replace(result, latency=latency)
     return result
+
+
+def _write_device(config: ProfileConfig, result: ModelProfile, source: dict[str, Any]) -> None:
+    """Write the device file, if any: of a codec by the parts that make its local task, eq. (3)'s."""
+    from profiling.profile import CodecProfile
+
+    if config.device_file is None or result.latency is None:
+        return
+    latency = result.latency
+    if isinstance(result, CodecProfile):
+        local = {part.name for part in result.parts if part.local}
+        latency = replace(latency, timings=tuple(one for one in latency.timings if one.part in local))
+    device_file(latency, config.device_file, source).save(config.device_file.path)
 
 
 def _write_tables(config: ProfileConfig, result: ModelProfile) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 from data.settings import Flag, Problem, Range, Settings, named
 from deepsc.codec.config import K_RANGE
 from profiling.modalities import ANSWERS, CLASSES, IMAGE_K, LENGTH, MODALITIES, TEXT_K
+from profiling.timed.device import DeviceConfig
 from profiling.timed.latency import LatencyConfig
 
 _SUBJECTS = ("modality", "timm", "hf_config")
@@ -62,9 +63,15 @@ class ProfileConfig(Settings):
     """Show what no method explains as unexplained, instead of failing."""
     latency: LatencyConfig | None = None
     """How each part is timed on this device; None: it is not."""
+    device_file: DeviceConfig | None = None
+    """A device file of what was timed; None: none is written."""
 
     def problems(self) -> Iterator[Problem]:
         """Not one subject; what the subject, or a checkpoint, has no use for; an unknown preset."""
+        if self.device_file is not None and self.latency is None:
+            yield Problem(
+                "device_file.path", "given, a timing (--latency) is needed: it is what the file is of"
+            )
         subjects = [name for name in _SUBJECTS if getattr(self, name) is not None]
         if len(subjects) != 1:
             allowed = ", ".join(map(named, _SUBJECTS))

@@ -10,7 +10,8 @@ from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.settings import named
 from profiling.config import ProfileConfig
-from profiling.plot import MARK
+from profiling.device_file import DeviceFile
+from profiling.plot import MARK, SUFFIXES
 
 _HEADS = {
     ".md": rb"\*\*[^\n]+\*\*\n\n\| ",
@@ -31,7 +32,11 @@ def prepare_outputs(config: ProfileConfig, output: str | None) -> None:
         ToolkitError: if two are the same, one cannot be written, or a table or plot would replace a file that
             profile-flops did not make.
     """
-    paths = [("output", output), *(("table", path) for path in config.table), ("plot", config.plot)]
+    device = None if config.device_file is None else config.device_file.path
+    paths = [
+        ("output", output), ("device_file.path", device), *(("table", path) for path in config.table),
+        ("plot", config.plot),
+    ]  # fmt: skip
     flags: dict[Path, str] = {}
     for flag, path in paths:
         if path is None:
@@ -51,7 +56,12 @@ def prepare_outputs(config: ProfileConfig, output: str | None) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a table or plot could be of an earlier call."""
+    """Whether a table, plot or device file could be of an earlier call."""
+    if path.suffix not in (*_HEADS, *SUFFIXES):
+        try:
+            return bool(DeviceFile.load(path))
+        except ToolkitError:
+            return False
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -35,6 +35,7 @@ ALLOWED = {
     "optimizer": {
         "data.files", "data.settings", "data.terminal", "data.page", "data.intervals", "data.version",
         "accuracy_maps", "accuracy_maps.map", "accuracy_maps.bimodal", "profiling.flops_file",
+        "profiling.device_file",
     },
 }  # fmt: skip
 # The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.
@@ -44,9 +45,9 @@ FLOORS = {
     "deepsc": "version, link, codec < config < modality < checkpoint, digital < train, text, image"
     " < vqa, command",
     "accuracy_maps": "version, envelope, start < grid < map < bimodal < show < sweep < command",
-    "profiling": "version, units, flops_file, tables < closed < counted, modalities, plot < timed"
+    "profiling": "version, units, flops_file, device_file, tables < closed < counted, modalities, plot < timed"
     " < config, profile < report, outputs < command",
-    "optimizer": "version, world < bound < policies < study < unread < command",
+    "optimizer": "version, devices < world < bound < policies < study < unread < command",
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
 HEAVY_FOR_HELP = {"torch", "transformers", "timm", "matplotlib", "tensorboard", "yaml", "scipy", "sklearn"}

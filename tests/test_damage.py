@@ -132,6 +132,28 @@ def test_huge_files(make: Make, name: str) -> None:
             )
         ),
         *(
+            ("device", changes)
+            for changes in (
+                {"role": "phone"}, {"role": "server"}, {"capacity": "much"}, {"name": " "},
+                {"units": {"clock": "GHz"}}, {"static_power_w": None}, {"clock_min_hz": None},
+                {"flops_per_cycle": 8.0}, {"clocks": 3}, {"transmit_max_dbm": {"value": 20.0}},
+                *(
+                    {name: {"value": value, "basis": basis, "source": source}}
+                    for name, value, basis, source in (
+                        ("flops_per_cycle", 0.0, "assumed", "a test"),
+                        ("flops_per_cycle", True, "assumed", "a test"),
+                        ("clock_min_hz", 2e9, "assumed", "a test"),
+                        ("transmit_min_dbm", 30.0, "assumed", "a test"),
+                        ("active_power_w", 0.0, "assumed", "a test"),
+                        ("static_power_w", -0.1, "assumed", "a test"),
+                        ("static_power_w", "0.5", "assumed", "a test"),
+                        ("static_power_w", 0.5, "hearsay", "a test"),
+                        ("static_power_w", 0.5, "measured", ""),
+                    )
+                ),
+            )
+        ),
+        *(
             ("transformers config", changes)
             for changes in (
                 {"model_type": "none"}, {"model_type": 3}, {"architectures": [3]},

@@ -17,6 +17,7 @@ from data.files.printable import is_text
 
 _READERS = {
     "accuracy-map": "build-accuracy-map report",
+    "device": "optimize with --ue-device or --server-device",
     "flops": "optimize with --flops",
     "optimize-results": "optimize report FOLDER",
 }

@@ -16,6 +16,7 @@ from optimizer.bound.states import Step
 from optimizer.bound.step import bracket
 from optimizer.bound.upper import local_upper
 from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.devices import filled
 from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.physics import Actions, battery_beta, local_effort
 from optimizer.world.tasks import Tasks
@@ -65,7 +66,7 @@ class _World:
         self._beta, self._battery_j = first.beta, first.battery_j
         nothing = Actions(
             offload=torch.zeros_like(first.queue, dtype=torch.bool),
-            power_w=torch.full_like(first.queue, system.power_max_w),
+            power_w=filled(first.queue, tasks.device_in(system).power_max_w),
             clock_hz=first.clock_hz,
             bandwidth_request=torch.zeros_like(first.queue),
         )
@@ -100,17 +101,16 @@ class _World:
 
         Local energy is convex in the clock, so largest at an end of its range.
         """
-        system = self._system
+        system, device = self._system, self._tasks.device_in(self._system)
         queue = torch.full_like(self._battery_max_j, self._episode.queue_tasks)
-        ends = (system.local_clock_min_hz, system.local_clock_max_hz)
+        ends = (device.local_clock_min_hz, device.local_clock_max_hz)
         most = [
-            local_effort(system, self._tasks, queue=queue, clock_hz=torch.full_like(queue, clock))[1]
-            for clock in ends
+            local_effort(system, self._tasks, queue=queue, clock_hz=filled(queue, clock))[1] for clock in ends
         ]
-        encoding_w = system.local_energy_coefficient * system.local_clock_max_hz**3
+        encoding_w = device.local_energy_coefficient * device.local_clock_max_hz**3
         charged = (self._tasks.ue_flops > 0).double()
         offloading_j = system.latency_max_s * (
-            system.power_max_w + system.circuit_power_w + charged * encoding_w
+            device.power_max_w + device.circuit_power_w + charged * encoding_w
         )
         return torch.stack([*most, offloading_j]).amax(dim=0)
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from optimizer.bound.states import Step
 from optimizer.world.config import SystemConfig
+from optimizer.world.devices import filled
 from optimizer.world.physics import (
     Transmission,
     best_clock,
@@ -18,6 +19,7 @@ from optimizer.world.physics import (
     snr_db,
     standard_cost,
 )
+from optimizer.world.ranges import spread
 from optimizer.world.tasks import Tasks
 
 _CHUNK = 50_000
@@ -39,7 +41,7 @@ def local_upper(system: SystemConfig, tasks: Tasks, step: Step) -> Tensor:
         latency_s, energy_j = local_effort(system, tasks, queue=state.queue, clock_hz=clock_hz)
         cost = standard_cost(system, tasks, state, latency_s=latency_s, energy_j=energy_j)
         best = torch.maximum(best, (1.0 + _ROUNDING) / cost)
-    fastest = torch.full_like(best, system.local_clock_max_hz)
+    fastest = filled(best, tasks.device_in(system).local_clock_max_hz)
     latency_s, _ = local_effort(system, tasks, queue=step.queue_min, clock_hz=fastest)
     possible = (latency_s <= system.latency_max_s) & (
         _least_local_energy(system, tasks, step.queue_min) * (1.0 - _ROUNDING) <= step.battery_j
@@ -49,7 +51,7 @@ def local_upper(system: SystemConfig, tasks: Tasks, step: Step) -> Tensor:
 
 def _least_local_energy(system: SystemConfig, tasks: Tasks, queue: Tensor) -> Tensor:
     """Energy of local execution at beta = 1's best clock: the least there is."""
-    clock_hz = best_clock(system, torch.ones_like(queue))
+    clock_hz = best_clock(tasks.device_in(system), torch.ones_like(queue))
     return local_effort(system, tasks, queue=queue, clock_hz=clock_hz)[1]
 
 
@@ -81,11 +83,10 @@ def cell_upper(
         (cells, states, ues); 0 where no point of the cell can succeed.
     """
     states, ues = step.queue.shape
-    edges_dbm = torch.linspace(
-        system.power_min_dbm, system.power_max_dbm, powers + 1, dtype=torch.float64, device=step.queue.device
-    )
-    edges_w = 10.0 ** ((edges_dbm - 30.0) / 10.0)
-    edges_w[0], edges_w[-1] = system.power_min_w, system.power_max_w
+    device = tasks.device_in(system)
+    edges_dbm = spread(device.power_min_dbm, device.power_max_dbm, powers + 1, step.queue.device)
+    edges_w = 10.0 ** ((edges_dbm - 30.0) / 10.0)  # (powers + 1, 1 or ues)
+    edges_w[0], edges_w[-1] = device.power_min_w, device.power_max_w
     rows = max(1, _CHUNK // (powers * states * ues))
     pieces = []
     for low, high in zip(low_hz.split(rows), high_hz.split(rows), strict=True):
@@ -96,7 +97,7 @@ def cell_upper(
                 _cells(
                     system, tasks, step, offloading=offloading, code=code,
                     low_hz=low.view(-1, 1, 1, 1), high_hz=high.view(-1, 1, 1, 1),
-                    low_w=edges_w[:-1].view(1, -1, 1, 1), high_w=edges_w[1:].view(1, -1, 1, 1),
+                    low_w=edges_w[:-1].unsqueeze(1), high_w=edges_w[1:].unsqueeze(1),
                 ).amax(dim=1),
             )  # fmt: skip
         pieces.append(best)
@@ -116,6 +117,7 @@ def _cells(
     high_w: Tensor,
 ) -> Tensor:
     """`cell_upper` of one k; the cells' ends broadcast against (states, ues)."""
+    device = tasks.device_in(system)
     chosen = torch.full((tasks.ues,), code, dtype=torch.long, device=step.queue.device)
     received_db = snr_db(system, power_w=high_w, channel_gain=step.channel_gain, bandwidth_hz=low_hz)
     accuracy = map_accuracy(tasks, received_db, chosen)
@@ -130,12 +132,12 @@ def _cells(
     best = torch.zeros((), dtype=torch.float64, device=step.queue.device)
     same = bool((step.beta_min == step.beta_max).all())
     for beta in (step.beta_min,) if same else (step.beta_min, step.beta_max):
-        latency_s, energy_j = effort(step.queue, best_clock(system, beta))
+        latency_s, energy_j = effort(step.queue, best_clock(device, beta))
         cost = standard_cost(system, tasks, step.longest(beta), latency_s=latency_s, energy_j=energy_j)
         best = torch.maximum(best, accuracy / cost)
     if step.queue_min is not step.queue or bool((tasks.ue_flops > 0).any()):  # else no clock or range matters
-        latency_s, energy_j = effort(step.queue_min, torch.full_like(step.queue, system.local_clock_max_hz))
-        thrifty_j = effort(step.queue_min, best_clock(system, torch.ones_like(step.queue)))[1]
+        latency_s, energy_j = effort(step.queue_min, filled(step.queue, device.local_clock_max_hz))
+        thrifty_j = effort(step.queue_min, best_clock(device, torch.ones_like(step.queue)))[1]
         energy_j = torch.minimum(energy_j, thrifty_j)
     accurate, in_time, charged = meets_limits(
         system, accuracy=accuracy, latency_s=latency_s, energy_j=energy_j, battery_j=step.battery_j

@@ -18,6 +18,7 @@ from optimizer.bound.states import Step
 from optimizer.bound.step import bracket
 from optimizer.policies.registry import LEARNERS, require_free
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
+from optimizer.world.devices import filled
 from optimizer.world.physics import Actions, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.world.tasks import Tasks
@@ -69,7 +70,7 @@ class _Fixed(_Baseline):
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         offload = torch.full_like(view.queue, self.offload, dtype=torch.bool)
-        return _equal_requests(view, offload, torch.full_like(view.queue, self._system.power_max_w))
+        return _equal_requests(view, offload, filled(view.queue, view.ue_device.power_max_w))
 
 
 class LocalPolicy(_Fixed):
@@ -97,8 +98,8 @@ class RandomPolicy(_Baseline):
         coin, power, clock = torch.rand((3, *shape), generator=generator, dtype=torch.float64)
         return Actions(
             offload=coin < 0.5,
-            power_w=power_from_share(self._system, power),
-            clock_hz=clock_from_share(self._system, clock),
+            power_w=power_from_share(view.ue_device, power),
+            clock_hz=clock_from_share(view.ue_device, clock),
             bandwidth_request=torch.randn(shape, generator=generator, dtype=torch.float64),
             code=torch.randint(self._tasks.codes, shape, generator=generator),
         )
@@ -118,7 +119,7 @@ class GreedyPolicy(_Baseline):
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         ues = self._tasks.ues
-        offers = view.offers([(ues, 1.0 / ues)], power_levels_w(self._system, self.levels))
+        offers = view.offers([(ues, 1.0 / ues)], power_levels_w(view.ue_device, self.levels))
         earned, power_w, code = (offer[0] for offer in offers)
         offload = earned > view.local_qoe
         return _equal_requests(view, offload, power_w, code)
@@ -135,7 +136,7 @@ class AnnouncedPolicy(_Baseline):
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        offers = view.offers([(1, 1.0)], power_levels_w(self._system, POWER_LEVELS))
+        offers = view.offers([(1, 1.0)], power_levels_w(view.ue_device, POWER_LEVELS))
         earned, power_w, code = (offer[0] for offer in offers)
         gain, _ = view.announced(earned)
         first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._tasks.ues).bool()
@@ -178,10 +179,12 @@ class ExhaustivePolicy(_Baseline):
         shape = (self._offload.shape[0], *view.queue.shape)
         best = torch.full(shape, -1.0, dtype=torch.float64)
         power_w, code = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.long)
-        for choice, power in itertools.product(range(tasks.codes), power_levels_w(system, self.levels)):
+        for choice, level_w in itertools.product(
+            range(tasks.codes), power_levels_w(view.ue_device, self.levels)
+        ):
             actions = Actions(
                 offload=self._offload.expand(shape),
-                power_w=torch.full(shape, power, dtype=torch.float64),
+                power_w=level_w.expand(shape),
                 clock_hz=view.clock_for(self._offload.expand(shape)),
                 bandwidth_request=self._request.expand(shape),
                 code=torch.full(shape, choice),
@@ -189,7 +192,7 @@ class ExhaustivePolicy(_Baseline):
             earned = execute(system, tasks, actions, view.state.expand(shape)).earned_qoe
             better = earned > best
             best = torch.where(better, earned, best)
-            power_w, code = torch.where(better, power, power_w), torch.where(better, choice, code)
+            power_w, code = torch.where(better, level_w, power_w), torch.where(better, choice, code)
         row = best.sum(dim=-1).argmax(dim=0)  # (episodes,)
         at = row.view(1, -1, 1).expand(1, *view.queue.shape)
         return Actions(

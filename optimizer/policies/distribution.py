@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from optimizer.world.config import SystemConfig
+from optimizer.world.devices import Device
 from optimizer.world.physics import Actions
 from optimizer.world.ranges import clock_from_share, power_from_share
 
@@ -35,12 +35,12 @@ class RawActions:
     code: Tensor
     """Index of k, int64."""
 
-    def to_physical(self, system: SystemConfig) -> Actions:
+    def to_physical(self, device: Device) -> Actions:
         """In W, Hz and float64, as the environment takes them."""
         return Actions(
             offload=self.offload,
-            power_w=power_from_share(system, self.power.double()),
-            clock_hz=clock_from_share(system, self.clock.double()),
+            power_w=power_from_share(device, self.power.double()),
+            clock_hz=clock_from_share(device, self.clock.double()),
             bandwidth_request=self.request.double(),
             code=self.code,
         )

@@ -21,8 +21,8 @@ from optimizer.policies.config import DqnConfig
 from optimizer.policies.learner import Learner, part_of
 from optimizer.policies.networks import mlp
 from optimizer.policies.scores import Scores, Tally
-from optimizer.world.config import SystemConfig
-from optimizer.world.physics import Actions
+from optimizer.world.devices import Device
+from optimizer.world.physics import Actions, level_of_each
 from optimizer.world.ranges import clock_from_share, power_from_share
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import OBSERVATION_SIZE, View, observed
@@ -41,12 +41,12 @@ class Levels:
 
     Args:
         config: how many of each.
-        system: their ranges.
+        ranges: of powers and clocks; those of each UE where devices differ.
         codes: choices of k.
         device: of the tables.
     """
 
-    def __init__(self, config: DqnConfig, system: SystemConfig, codes: int, device: torch.device) -> None:
+    def __init__(self, config: DqnConfig, ranges: Device, codes: int, device: torch.device) -> None:
         shares = torch.linspace(0.0, 1.0, config.levels, dtype=torch.float64, device="cpu").tolist()
         remote = list(itertools.product(shares, range(config.requests), range(codes)))
         local = config.levels
@@ -55,8 +55,10 @@ class Levels:
             return torch.tensor(values, dtype=torch.float64, device=device)
 
         self.offload = torch.arange(local + len(remote), device=device) >= local
-        self.power_w = power_from_share(system, table([1.0] * local + [share for share, _, _ in remote]))
-        self.clock_hz = clock_from_share(system, table(shares + [1.0] * len(remote)))
+        power = table([1.0] * local + [share for share, _, _ in remote]).unsqueeze(-1)
+        clock = table(shares + [1.0] * len(remote)).unsqueeze(-1)
+        self.power_w = power_from_share(ranges, power)  # (actions, 1 or ues)
+        self.clock_hz = clock_from_share(ranges, clock)
         self.request = table([0.0] * local + [math.log(3.0) * request for _, request, _ in remote])
         self.code = table([0.0] * local + [float(code) for _, _, code in remote]).long()
 
@@ -67,10 +69,11 @@ class Levels:
 
     def actions(self, index: Tensor) -> Actions:
         """Actions at indices, (..., ues)."""
+        ues = index.shape[-1]
         return Actions(
             offload=self.offload[index],
-            power_w=self.power_w[index],
-            clock_hz=self.clock_hz[index],
+            power_w=level_of_each(self.power_w.expand(-1, ues), index),
+            clock_hz=level_of_each(self.clock_hz.expand(-1, ues), index),
             bandwidth_request=self.request[index],
             code=self.code[index],
         )
@@ -148,7 +151,8 @@ class DqnTrainer(Learner[DqnConfig]):
     @override
     def build(self, tasks: Tasks, generator: torch.Generator) -> nn.Sequential:
         hidden = self.config.hidden
-        self._levels = Levels(self.config, self.system, tasks.codes, self._generator.device)
+        ranges = tasks.to(self._generator.device).device_in(self.system)
+        self._levels = Levels(self.config, ranges, tasks.codes, self._generator.device)
         return mlp((OBSERVATION_SIZE, hidden, hidden, self._levels.count), 0.01, generator)
 
     @override

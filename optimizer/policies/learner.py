@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -231,8 +231,8 @@ class Learner(ABC, Generic[C]):
         """What decides the training: settings, tasks, seed."""
         tasks = self._environment.tasks
         digest = sha256()
-        for field in fields(tasks):
-            digest.update(getattr(tasks, field.name).cpu().numpy().tobytes())
+        for tensor in tasks.tensors():
+            digest.update(tensor.cpu().numpy().tobytes())
         return {
             self.name: asdict(self.config), "system": asdict(self.system), "episode": asdict(self.episode),
             "tasks": digest.hexdigest(), "seed": self._generator.initial_seed(),

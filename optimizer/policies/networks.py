@@ -136,7 +136,7 @@ class ActorCritic(nn.Module):
         fails on the band that (12) grants it, and it can compute: it computes at its best clock, and (12)
         shares the band among those who stay. They are granted more, and are not asked again.
         """
-        actions = drawn.to_physical(view.system)
+        actions = drawn.to_physical(view.ue_device)
         if self._clock_when_offloading and not self._learn_clock:
             actions = replace(
                 actions, clock_hz=torch.where(actions.offload, view.encoding_clock_hz, actions.clock_hz)

@@ -13,7 +13,7 @@ from data.intervals import INTERVAL_ITEMS_MIN
 from data.settings import Flag, Problem, Range, Settings
 from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig
 from optimizer.policies.registry import LEARNERS, USUAL
-from optimizer.world.config import BOUND_UES_MAX, EpisodeConfig, Inputs, SystemConfig
+from optimizer.world.config import BOUND_UES_MAX, EpisodeConfig, Inputs, SystemConfig, device_problems
 
 FIGURES = (2, 3, 4, 5, 6, 7)
 """Of the paper."""
@@ -49,13 +49,17 @@ class WorldSettings(Settings):
     """What every subcommand reads: files, Table I, UEs."""
 
     inputs: Inputs = field(default_factory=Inputs)
-    """Maps, FLOPs files, k."""
+    """Maps, FLOPs files, k, devices."""
     system: SystemConfig = field(default_factory=SystemConfig)
     """Table I."""
     episode: EpisodeConfig = field(default_factory=EpisodeConfig)
     """UEs, horizon, reward, preference."""
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """All randomness is drawn from it."""
+
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from device_problems(self.inputs, self.system, self.episode)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,7 @@ class TrainConfig(WorldSettings):
 
     @override
     def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
         yield from too_few("test_episodes", self.test_episodes)
         if not set(self.learners) <= set(LEARNERS) or len(set(self.learners)) < len(self.learners):
             yield Problem(
@@ -155,6 +160,7 @@ class PlanConfig(WorldSettings):
 
     @override
     def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
         if self.vary == ():
             yield Problem("vary", f"none given, one or more of {', '.join(VARIED)} is allowed")
         if self.inputs.joint_k and {"k-text", "k-image"} & set(self.vary or ()):

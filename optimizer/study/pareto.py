@@ -59,7 +59,7 @@ def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> Par
         2**31, (2,), generator=torch.Generator().manual_seed(run.seed)
     ).tolist()
     trainer = MappoTrainer(
-        run.mappo, system=run.system, episode=episode, tasks=loaded.tasks,
+        run.mappo, system=loaded.system, episode=episode, tasks=loaded.tasks,
         generator=torch.Generator().manual_seed(train_seed),
     )  # fmt: skip
     train_in(trainer, run.output, "front")
@@ -93,8 +93,8 @@ def _test(
     run = config.train
     policies: dict[str, Policy] = {
         "mappo": trained,
-        "greedy": GreedyPolicy(run.system, loaded.tasks),
-        "local": LocalPolicy(run.system, loaded.tasks),
+        "greedy": GreedyPolicy(loaded.system, loaded.tasks),
+        "local": LocalPolicy(loaded.system, loaded.tasks),
     }
     performance: dict[str, dict[float, Performance]] = {name: {} for name in policies}
     tests = len(config.betas) * len(policies)
@@ -103,8 +103,8 @@ def _test(
             fixed = replace(run.episode, preference="fixed", beta=beta)
             for tested, policy in policies.items():
                 scores = play(
-                    policy, system=run.system, episode=fixed, tasks=loaded.tasks, episodes=run.test_episodes,
-                    seed=seed,
+                    policy, system=loaded.system, episode=fixed, tasks=loaded.tasks,
+                    episodes=run.test_episodes, seed=seed,
                 )  # fmt: skip
                 performance[tested][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
                 progress.update()

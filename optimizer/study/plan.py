@@ -107,7 +107,7 @@ def format_choices(choices: Sequence[Choice], qoe: float) -> str:
 
 
 def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple[float, SystemConfig, Tasks]]:
-    system = config.system
+    system = loaded.system
     if varied in ("bandwidth", "server"):
         name = "bandwidth_hz" if varied == "bandwidth" else "remote_clock_hz"
         for factor in FACTORS:

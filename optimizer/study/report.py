@@ -6,11 +6,12 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from accuracy_maps import BimodalMap
@@ -20,14 +21,8 @@ from data.files.schema import from_json, typed
 from data.page.html import check_html, provenance_rows, write_page
 from optimizer.study.evaluate import queues_by_modality
 from optimizer.study.results import describe, read_results
-from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
-from optimizer.world.inputs import (
-    KINDS,
-    Loaded,
-    choices_of_k,
-    copy_of,
-    load,
-)
+from optimizer.world.config import UE_DEVICE_FIELDS, EpisodeConfig, Inputs, SystemConfig
+from optimizer.world.inputs import Loaded, choices_of_k, copied_inputs, load
 from optimizer.world.tasks import token_counts
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -77,10 +72,9 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
         json.dumps(data, allow_nan=False)  # a page of nan would show nothing
         checksums = set(document["provenance"]["data_sha256"].values())
     try:
-        data["what_if"] = _what_if(
-            _read_again(folder, inputs, system, episode, checksums), inputs, system, episode
-        )
-        missing = None
+        loaded = _read_again(folder, inputs, system, episode, checksums)
+        data["what_if"], missing = _what_if(loaded, inputs, episode), None
+        context["system"] = loaded.system
     except ToolkitError as error:
         logger.warning("the what-if panel is left out: %s", error)
         data["what_if"], missing = None, str(error)
@@ -131,19 +125,14 @@ def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig
 def _read_again(
     folder: Path, inputs: Inputs, system: SystemConfig, episode: EpisodeConfig, checksums: set[str]
 ) -> Loaded:
-    """The run's maps and FLOPs files: its copies, else the files themselves.
+    """The run's maps, FLOPs files and devices: its copies, else the files themselves.
 
     Raises:
         ToolkitError: if they cannot be read or are others than they were.
     """
-    copies: dict[str, Any] = {
-        name: copy
-        for name in (f"{modality}_{kind}" for modality in dict.fromkeys(episode.mix) for kind in KINDS)
-        if exists(copy := copy_of(folder, name))
-    }
-    loaded = load(replace(inputs, **copies), system=system, episode=episode)
+    loaded = load(copied_inputs(inputs, folder, episode.mix), system=system, episode=episode)
     if set(loaded.sha256.values()) != checksums:
-        raise ToolkitError("a map or FLOPs file has changed since the run")
+        raise ToolkitError("a map, FLOPs or device file has changed since the run")
     return loaded
 
 
@@ -206,9 +195,11 @@ def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> dict[str, Any]:
-    """What physics.js reads: Table I, and each modality's task and map."""
-    tasks = {}
+def _what_if(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> dict[str, Any]:
+    """What physics.js reads: Table I, and the task, map and device of each modality's first UE."""
+    tasks: dict[str, dict[str, Any]] = {}
+    device = loaded.tasks.device_in(loaded.system)
+    rows = {name: torch.as_tensor(getattr(device, name)).expand(episode.ues) for name in UE_DEVICE_FIELDS}
     for modality in dict.fromkeys(episode.mix):
         accuracy_map, ue = loaded.maps[modality], episode.mix.index(modality)
         if isinstance(accuracy_map, BimodalMap):
@@ -225,10 +216,12 @@ def _what_if(loaded: Loaded, inputs: Inputs, system: SystemConfig, episode: Epis
             **{
                 name: float(getattr(loaded.tasks, name)[ue]) for name in ("flops", "ue_flops", "server_flops")
             },
+            "device": {name: float(row[ue]) for name, row in rows.items()},
             "repeats": episode.repeats(modality),
             "lengths": lengths,
             "k": choices_of_k(inputs, modality, accuracy_map)[0],
             "axes": [*axes, accuracy_map.snr_db],
             "ratio": ratio.ravel().tolist(),
         }
-    return {"system": asdict(system), "tasks": tasks}
+    power_dbm = [float(rows["power_min_dbm"].min()), float(rows["power_max_dbm"].max())]
+    return {"system": asdict(loaded.system), "tasks": tasks, "power_dbm": power_dbm}

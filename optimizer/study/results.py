@@ -15,6 +15,7 @@ from data.files.printable import csv_text
 from data.files.provenance import provenance
 from data.files.schema import from_json, typed
 from data.terminal.table import align
+from optimizer.devices.find import PAPER
 from optimizer.policies.baselines import shown
 from optimizer.policies.learner import LearningCurve
 from optimizer.study.config import TrainConfig
@@ -95,6 +96,9 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: bool) -> str:
     channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
     k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
     maps = "; synthetic maps" if synthetic else ""
+    devices = [Path(device).stem for device in (*inputs.ue_device, inputs.server_device)]
+    if set(devices) != {PAPER}:
+        maps = f"; UEs {', '.join(devices[:-1])}, server {devices[-1]}{maps}"
     return f"{episode.ues} UEs ({counts}); {k}; {beta}; a UE's channel is {channel}{maps}"
 
 

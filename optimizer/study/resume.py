@@ -23,7 +23,7 @@ from optimizer.policies.learner import LearningCurve
 from optimizer.policies.registry import LEARNERS, USUAL
 from optimizer.policies.scores import Scores
 from optimizer.study.config import ParetoConfig, TrainConfig
-from optimizer.world.config import MODALITIES
+from optimizer.world.config import MODALITIES, Inputs
 from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
@@ -131,14 +131,17 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
 def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
     """What decides a run's results.
 
-    The training of DQN and DDQN counts as not there at its defaults: runs of earlier releases have none.
+    The training of DQN and DDQN, and the devices, count as not there at their defaults: runs of earlier
+    releases have none.
 
     Args:
         document: of `described`.
         sha256: of the files it reads, by path.
     """
     places = ("output", *(f"{modality}_{kind}" for modality in MODALITIES for kind in KINDS))
-    usual = Identity.of({name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}).settings
+    devices = {name: getattr(Inputs(), name) for name in ("ue_device", "server_device")}
+    training = {name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}
+    usual = Identity.of({**training, "inputs": devices}).settings
     settings = Identity.of(document, places=places, sha256=sha256).settings
     return Identity(
         {

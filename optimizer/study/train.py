@@ -121,7 +121,7 @@ def _every_seed(config: TrainConfig, loaded: Loaded, digest: str) -> list[SeedRe
 def _untrained(config: TrainConfig, loaded: Loaded) -> dict[str, Policy]:
     """The policies that need no training, without those that there are too many UEs for."""
     return {
-        name: make(config.system, loaded.tasks)
+        name: make(loaded.system, loaded.tasks)
         for name, make in POLICIES.items()
         if loaded.tasks.ues <= getattr(make, "ues_max", math.inf)
     }
@@ -143,7 +143,7 @@ def _one_seed(
         path = config.output / f"{name}-{index}.safetensors"
         logger.info("training %s", path.stem)
         learner = LEARNERS[name].make(
-            config.learner(name), system=config.system, episode=config.episode, tasks=loaded.tasks,
+            config.learner(name), system=loaded.system, episode=config.episode, tasks=loaded.tasks,
             generator=torch.Generator().manual_seed(train_seed),
         )  # fmt: skip
         curves[name] = train_in(learner, config.output, path.stem)
@@ -151,7 +151,7 @@ def _one_seed(
         policies[name] = learner.policy
     policies |= untrained
     test: dict[str, Any] = {
-        "system": config.system, "episode": config.episode, "tasks": loaded.tasks,
+        "system": loaded.system, "episode": config.episode, "tasks": loaded.tasks,
         "episodes": config.test_episodes, "seed": test_seed,
     }  # fmt: skip
     work = f"seed {index}: tests of {len(policies)} policies"

@@ -10,7 +10,8 @@ from typing import Annotated
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, Range, Settings
+from data.settings import Flag, Problem, Range, Settings, named
+from optimizer.devices.find import PAPER
 
 MODALITIES = ("text", "image", "vqa")
 """Section II-A's Q: T, I and B. The order is the observation's one-hot."""
@@ -38,6 +39,14 @@ def modality_mix(text: str) -> tuple[str, ...]:
             raise argparse.ArgumentTypeError(f"{text!r} given, at most {UES_MAX} UEs are allowed")
         modalities += [modality] * int(count or "1")
     return tuple(modalities)
+
+
+def device_list(text: str) -> tuple[str, ...]:
+    """Flag type: "jetson-nano", or "phone,phone,nano.json", one a UE."""
+    devices = tuple(part.strip() for part in text.split(","))
+    if not all(devices):
+        raise argparse.ArgumentTypeError(f"{text!r} given, names or files with a comma between are allowed")
+    return devices
 
 
 Positive = Annotated[float, Range(above=0)]
@@ -139,6 +148,15 @@ class SystemConfig(Settings):
         return dbm_to_watt(self.power_max_dbm)
 
 
+UE_DEVICE_FIELDS = (
+    "local_flops_per_cycle", "local_clock_min_hz", "local_clock_max_hz", "local_energy_coefficient",
+    "circuit_power_w", "power_min_dbm", "power_max_dbm",
+)  # fmt: skip
+"""Of SystemConfig, what a UE's device file says instead."""
+SERVER_DEVICE_FIELDS = ("remote_flops_per_cycle", "remote_clock_hz", "remote_energy_coefficient")
+"""Of SystemConfig, what a server's device file says instead."""
+
+
 def dbm_to_watt(dbm: float) -> float:
     """Power in W of a level in dBm."""
     return 10.0 ** ((dbm - 30.0) / 10.0)
@@ -235,3 +253,28 @@ class Inputs(Settings):
     """k^I. Table I."""
     joint_k: bool = False
     """UEs also choose k, among those of the maps up to k_text, k_image; for VQA every pair."""
+    ue_device: Annotated[tuple[str, ...], Flag(metavar="LIST", type=device_list)] = (PAPER,)
+    """What the UEs compute and send with: the name of a shipped device (docs/devices.md lists them) or a
+    device file, one for all UEs, or one a UE in their order. paper: the system's own numbers, Table I."""
+    server_device: Annotated[str, Flag(metavar="DEVICE")] = PAPER
+    """The same of the server."""
+
+
+def device_problems(inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> Iterator[Problem]:
+    """What is wrong with the devices of a run; fields as in a config that has the three as parts."""
+    given, ues = inputs.ue_device, episode.ues
+    if len(given) not in (1, ues):
+        yield Problem(
+            "inputs.ue_device", f"{len(given)} devices given, one, or one for each of {ues} UEs, is allowed"
+        )
+    usual = SystemConfig()
+    for name, devices, fields in (
+        ("ue_device", given, UE_DEVICE_FIELDS),
+        ("server_device", (inputs.server_device,), SERVER_DEVICE_FIELDS),
+    ):
+        for field in fields if PAPER not in devices else ():
+            if (value := getattr(system, field)) != getattr(usual, field):
+                yield Problem(
+                    f"system.{field}",
+                    f"{value} given, {named(name)} {','.join(devices)} says it; leave one out",
+                )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.devices import filled
 from optimizer.world.pathloss import draw_gain, draw_positions
 from optimizer.world.physics import (
     Actions,
@@ -223,15 +224,19 @@ class OffloadingEnvironment:
     def _within_limits(self, actions: Actions) -> Actions:
         """The same, p and f cut to their ranges: what they exceed by rounding would exceed the bound."""
         cut = {}
-        for name, low, high in (
-            ("power_w", self.system.power_min_w, self.system.power_max_w),
-            ("clock_hz", self.system.local_clock_min_hz, self.system.local_clock_max_hz),
+        device = self.tasks.device_in(self.system)
+        for name, first, last in (
+            ("power_w", device.power_min_w, device.power_max_w),
+            ("clock_hz", device.local_clock_min_hz, device.local_clock_max_hz),
         ):
             value = getattr(actions, name).detach().double()
-            least, most = (float(end) for end in value.aminmax())
-            if not low - 1e-6 * high <= least <= most <= high * (1.0 + 1e-6):
-                raise ValueError(f"actions.{name} must lie in {low:g} to {high:g}")
-            cut[name] = value.clamp(low, high)
+            low, high = filled(value, first), filled(value, last)
+            allowed = (low - 1e-6 * high <= value) & (value <= high * (1.0 + 1e-6))
+            if not allowed.all():
+                ue = int((~allowed).flatten(0, -2).any(dim=0).to(torch.uint8).argmax())
+                ends = f"{float(low[..., ue].max()):g} to {float(high[..., ue].max()):g}"
+                raise ValueError(f"actions.{name} must lie in {ends} (UE {ue})")
+            cut[name] = torch.minimum(torch.maximum(value, low), high)
         if not torch.isfinite(actions.bandwidth_request).all():
             raise ValueError("actions.bandwidth_request must be finite")
         if actions.code is not None:
@@ -271,7 +276,7 @@ def best_step_qoe(system: SystemConfig, tasks: Tasks, *, beta: Tensor, queue_tas
     for code in range(tasks.codes):
         accuracy = tasks.map_ratio[:, code, -1].expand(beta.shape)
         sent = Transmission(
-            power_w=ones * system.power_min_w,
+            power_w=ones * tasks.device_in(system).power_min_w,
             clock_hz=clock_hz,
             bandwidth_hz=ones * system.bandwidth_hz,
             offloading=ones,

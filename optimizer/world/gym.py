@@ -61,8 +61,8 @@ def to_actions(system: SystemConfig, tasks: Tasks, shares: NDArray[Any]) -> Acti
     )
     return Actions(
         offload=offload > 0.5,
-        power_w=power_from_share(system, power),
-        clock_hz=clock_from_share(system, clock),
+        power_w=power_from_share(tasks.device_in(system), power),
+        clock_hz=clock_from_share(tasks.device_in(system), clock),
         bandwidth_request=(2.0 * request - 1.0) * _REQUEST_SPAN,
         code=(code[0] * tasks.codes).long().clamp_max(tasks.codes - 1) if code else None,
     )

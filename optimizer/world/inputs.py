@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ from data.files.documents import read_json
 from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.files.provenance import sha256_of
-from data.settings import named
-from optimizer.world.config import CSI, EpisodeConfig, Inputs, SystemConfig
+from data.settings import SettingsError, named
+from optimizer.devices.find import PAPER, device_path
+from optimizer.world.config import CSI, EpisodeConfig, Inputs, SystemConfig, device_problems
+from optimizer.world.devices import with_devices
 from optimizer.world.tasks import Tasks, Workload, make_tasks, workload
+from profiling.device_file import DeviceFile
 from profiling.flops_file import FlopsFile
 
 REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
@@ -37,13 +40,17 @@ logger = logging.getLogger(__name__)
 class Loaded:
     """What a run's files hold."""
 
+    system: SystemConfig
+    """The one that was given, with the numbers of the server's device, and of the UEs' where all have the
+    same."""
     tasks: Tasks
+    """Where UEs have different devices, with these."""
     maps: dict[str, AccuracyMap | BimodalMap]
     """By modality."""
     flops: dict[str, FlopsFile]
     """By modality."""
     paths: dict[str, Path]
-    """Of every file, by the name of its field in `Inputs`."""
+    """Of every file, by the name of its field in `Inputs`; of devices by that of `device_names`."""
     sha256: dict[str, str]
     """Of every file, by path."""
 
@@ -54,11 +61,13 @@ class Loaded:
 
 
 def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loaded:
-    """Read the files of every modality that has a UE.
+    """Read the files of every modality that has a UE, and of every device.
 
     Raises:
         ToolkitError: naming what is missing, damaged or does not fit.
     """
+    if problems := list(device_problems(inputs, system, episode)):
+        raise SettingsError(problems)
     maps: dict[str, AccuracyMap | BimodalMap] = {}
     flops: dict[str, FlopsFile] = {}
     paths: dict[str, Path] = {}
@@ -71,14 +80,59 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
         if other := _differences(maps[modality].model, flops[modality].model):
             logger.warning(TWO_MODELS, modality, other)
         _report(workloads[modality], system)
-    tasks = make_tasks(workloads, episode.mix)
+    device_paths, devices = _devices(inputs)
+    paths |= device_paths
+    ues = [devices.get(("ue", device)) for device in inputs.ue_device]
+    system, differing = with_devices(system, ues, devices.get(("server", inputs.server_device)))
+    tasks = make_tasks(workloads, episode.mix, differing)
     if inputs.joint_k and tasks.codes == 1:
         raise ToolkitError(
             f"{named('joint_k')} given, with {named('k_text')} {inputs.k_text}, {named('k_image')} "
             f"{inputs.k_image}: the maps hold no smaller k to choose"
         )
     hashes = {str(path): sha256_of(path) for path in paths.values()}
-    return Loaded(tasks=tasks, maps=maps, flops=flops, paths=paths, sha256=hashes)
+    return Loaded(system=system, tasks=tasks, maps=maps, flops=flops, paths=paths, sha256=hashes)
+
+
+def device_names(inputs: Inputs) -> dict[str, tuple[str, str]]:
+    """Role and name of each device of a run that is read from a file, by what `Loaded.paths` calls it."""
+    ues = [device for device in dict.fromkeys(inputs.ue_device) if device != PAPER]
+    names = {f"ue_device_{i}": ("ue", device) for i, device in enumerate(ues)}
+    return (
+        names
+        if inputs.server_device == PAPER
+        else names | {"server_device": ("server", inputs.server_device)}
+    )
+
+
+def _devices(inputs: Inputs) -> tuple[dict[str, Path], dict[tuple[str, str], DeviceFile]]:
+    """Files of the devices by name, and devices by role and what they are called."""
+    paths, devices = {}, {}
+    for name, (role, device) in device_names(inputs).items():
+        paths[name] = device_path(device, role=role)
+        devices[role, device] = found = DeviceFile.load(paths[name], role=role)
+        logger.info(
+            "%s %s: %s, %g FLOP a cycle (%s) at up to %g MHz", named(f"{role}_device"), device, found.name,
+            found.number("flops_per_cycle"), found.capacity, found.number("clock_max_hz") / 1e6,
+        )  # fmt: skip
+    return paths, devices
+
+
+def copied_inputs(inputs: Inputs, folder: Path, mix: Sequence[str]) -> Inputs:
+    """The inputs of a run, from the copies in its folder where they are there."""
+    changes: dict[str, Any] = {
+        name: copy
+        for name in (f"{modality}_{kind}" for modality in dict.fromkeys(mix) for kind in KINDS)
+        if exists(copy := copy_of(folder, name))
+    }
+    copies = {
+        device: str(copy)
+        for name, device in device_names(inputs).items()
+        if exists(copy := copy_of(folder, name))
+    }
+    ues = tuple(copies.get(("ue", device), device) for device in inputs.ue_device)
+    server = copies.get(("server", inputs.server_device), inputs.server_device)
+    return replace(inputs, **changes, ue_device=ues, server_device=server)
 
 
 def keep_copies(loaded: Loaded, folder: Path) -> None:
@@ -112,7 +166,7 @@ def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
         modality: _workload(inputs, modality, accuracy_map, loaded.flops[modality], episode)
         for modality, accuracy_map in loaded.maps.items()
     }
-    return make_tasks(workloads, episode.mix)
+    return make_tasks(workloads, episode.mix, loaded.tasks.devices)
 
 
 def _workload(

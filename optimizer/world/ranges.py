@@ -1,39 +1,56 @@
-"""Powers and clocks as shares of their ranges, (11d) and (11e): power in dBm, clock in Hz."""
+"""Powers and clocks as shares of their ranges, (11d) and (11e): power in dBm, clock in Hz.
+
+`device` is the system where all UEs have the same device, else `Tasks.devices`; shares are then (..., ues).
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from optimizer.world.config import SystemConfig, dbm_to_watt
+from optimizer.world.config import dbm_to_watt
+from optimizer.world.devices import Device, Number, above_zero, clamped
 
 
-def power_from_share(system: SystemConfig, share: Tensor) -> Tensor:
+def power_from_share(device: Device, share: Tensor) -> Tensor:
     """Power in W at a share in [0, 1] of the range in dBm."""
-    span = system.power_max_dbm - system.power_min_dbm
-    return 10.0 ** ((system.power_min_dbm + span * share - 30.0) / 10.0)
+    span = device.power_max_dbm - device.power_min_dbm
+    return 10.0 ** ((device.power_min_dbm + span * share - 30.0) / 10.0)
 
 
-def power_to_share(system: SystemConfig, power_w: Tensor) -> Tensor:
+def power_to_share(device: Device, power_w: Tensor) -> Tensor:
     """The inverse; 0 where the range is a point."""
-    span = max(system.power_max_dbm - system.power_min_dbm, 1e-9)
-    return ((10.0 * torch.log10(power_w) + 30.0 - system.power_min_dbm) / span).clamp(0.0, 1.0)
+    span = above_zero(device.power_max_dbm - device.power_min_dbm)
+    return ((10.0 * torch.log10(power_w) + 30.0 - device.power_min_dbm) / span).clamp(0.0, 1.0)
 
 
-def power_levels_w(system: SystemConfig, levels: int) -> list[float]:
-    """Powers from p_min to p_max in W, equally spaced in dBm."""
-    levels_dbm = torch.linspace(
-        system.power_min_dbm, system.power_max_dbm, levels, dtype=torch.float64, device="cpu"
-    )
-    return [dbm_to_watt(dbm) for dbm in levels_dbm.tolist()]
+def power_levels_w(device: Device, levels: int) -> Tensor:
+    """Powers from p_min to p_max in W, equally spaced in dBm, (levels, 1) or (levels, ues)."""
+    levels_dbm = spread(device.power_min_dbm, device.power_max_dbm, levels)
+    if isinstance(device.power_min_w, Tensor):
+        return clamped(10.0 ** ((levels_dbm - 30.0) / 10.0), device.power_min_w, device.power_max_w)
+    return torch.tensor([[dbm_to_watt(dbm)] for dbm in levels_dbm.flatten().tolist()], dtype=torch.float64)
 
 
-def clock_from_share(system: SystemConfig, share: Tensor) -> Tensor:
+def spread(first: Number, last: Number, count: int, device: torch.device | str = "cpu") -> Tensor:
+    """Numbers from `first` to `last`, equally spaced, float64, (count, 1) or (count, ues).
+
+    They are on `device`, or where the two ends are.
+    """
+    if isinstance(first, Tensor):
+        share = torch.linspace(0.0, 1.0, count, dtype=torch.float64, device=first.device).unsqueeze(-1)
+        return first + (last - first) * share
+    if isinstance(last, Tensor):
+        raise TypeError("both ends are numbers, or both are of each UE")
+    return torch.linspace(first, last, count, dtype=torch.float64, device=device).unsqueeze(-1)
+
+
+def clock_from_share(device: Device, share: Tensor) -> Tensor:
     """Clock in Hz at a share in [0, 1] of its range."""
-    return system.local_clock_min_hz + (system.local_clock_max_hz - system.local_clock_min_hz) * share
+    return device.local_clock_min_hz + (device.local_clock_max_hz - device.local_clock_min_hz) * share
 
 
-def clock_to_share(system: SystemConfig, clock_hz: Tensor) -> Tensor:
+def clock_to_share(device: Device, clock_hz: Tensor) -> Tensor:
     """The inverse; 0 where the range is a point."""
-    span = max(system.local_clock_max_hz - system.local_clock_min_hz, 1e-9)
-    return (clock_hz - system.local_clock_min_hz) / span
+    span = above_zero(device.local_clock_max_hz - device.local_clock_min_hz)
+    return (clock_hz - device.local_clock_min_hz) / span

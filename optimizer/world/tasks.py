@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from torch import Tensor
 from accuracy_maps import AccuracyMap, BimodalMap
 from data.files.errors import ToolkitError
 from data.settings import named
-from optimizer.world.config import CSI, MODALITIES, EpisodeConfig
+from optimizer.world.config import CSI, MODALITIES, EpisodeConfig, SystemConfig
+from optimizer.world.devices import Device, UeDevices
 from profiling.flops_file import FlopsFile
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Tasks:
     map_ratio: Tensor
     """epsilon / epsilon_0 on that axis, the maps' monotone envelopes at each choice of k, (ues, codes,
     points)."""
+    devices: UeDevices | None = None
+    """What each UE computes and sends with; None: all have the system's device."""
 
     @property
     def ues(self) -> int:
@@ -72,9 +76,33 @@ class Tasks:
             return self.symbols[:, 0]
         return self.symbols.flatten()[torch.arange(self.ues, device=code.device) * self.codes + code]
 
+    def device_in(self, system: SystemConfig) -> Device:
+        """Where the numbers of the UEs' devices are: `devices`, or the system where all have the same."""
+        return system if self.devices is None else self.devices
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All numbers, one field after the other; those of `devices` last."""
+        for part in (self, self.devices):
+            if part is not None:
+                values = (getattr(part, field.name) for field in fields(part))
+                yield from (value for value in values if isinstance(value, Tensor))
+
+    def pick(self, ues: Tensor) -> Tasks:
+        """Those of some UEs, by index, in that order."""
+        rows = {name: value[ues] for name, value in vars(self).items() if name in _BY_UE}
+        return replace(self, **rows, devices=None if self.devices is None else self.devices.pick(ues))
+
     def to(self, device: torch.device | str) -> Tasks:
-        """The same on another device."""
-        return Tasks(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        """The same on another torch device."""
+        moved: dict[str, Any] = {
+            field.name: None if (value := getattr(self, field.name)) is None else value.to(device)
+            for field in fields(self)
+        }
+        return Tasks(**moved)
+
+
+_BY_UE = ("modality", "flops", "ue_flops", "server_flops", "symbols", "map_ratio")
+"""Fields of `Tasks` with a row for each UE."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,12 +210,15 @@ def _counted_k(flops: FlopsFile) -> tuple[int, ...]:
     return tuple(value for value in (flops.k, flops.k_text, flops.k_image) if value is not None)
 
 
-def make_tasks(workloads: Mapping[str, Workload], mix: Sequence[str]) -> Tasks:
+def make_tasks(
+    workloads: Mapping[str, Workload], mix: Sequence[str], devices: UeDevices | None = None
+) -> Tasks:
     """Tasks of UEs of any mix of modalities.
 
     Args:
         workloads: by modality, every one that is in `mix`.
         mix: the UEs' modalities.
+        devices: of the UEs, where they differ.
     """
     chosen = [workloads[modality] for modality in mix]
     axis = np.unique(np.concatenate([work.snr_db for work in chosen]))
@@ -213,4 +244,5 @@ def make_tasks(workloads: Mapping[str, Workload], mix: Sequence[str]) -> Tasks:
         symbols=torch.tensor(symbols, dtype=torch.float64),
         map_snr_db=torch.from_numpy(axis),
         map_ratio=torch.from_numpy(np.array(ratios)),
+        devices=devices,
     )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from optimizer.world.config import MODALITIES, EpisodeConfig, SystemConfig
+from optimizer.world.devices import Device
 from optimizer.world.physics import (
     Actions,
     State,
@@ -18,6 +19,8 @@ from optimizer.world.physics import (
     best_clock,
     best_local_clock,
     best_power,
+    level_of_each,
+    levels_of_ues,
     local_qoe,
     needed_snr_db,
     offloading_qoe,
@@ -156,6 +159,11 @@ class View:
         """Preference this step, (episodes, ues)."""
         return self.state.beta
 
+    @property
+    def ue_device(self) -> Device:
+        """Where the numbers of the UEs' devices are."""
+        return self.tasks.device_in(self.system)
+
     @cached_property
     def clock_hz(self) -> Tensor:
         """Best local clock that t_max and the battery allow, (episodes, ues)."""
@@ -165,7 +173,7 @@ class View:
     def encoding_clock_hz(self) -> Tensor:
         """Best clock for what an offloading UE runs itself (`--offload-cost split`), (episodes, ues): t_max
         asks less of it than of local execution."""
-        return best_clock(self.system, self.beta)
+        return best_clock(self.ue_device, self.beta)
 
     def clock_for(self, offload: Tensor) -> Tensor:
         """The best clock of each UE; of `offload`'s shape."""
@@ -177,13 +185,13 @@ class View:
         return local_qoe(self.system, self.tasks, self.state, clock_hz=self.clock_hz)
 
     def offers(
-        self, lookups: Sequence[tuple[int, float]], powers_w: Sequence[float]
+        self, lookups: Sequence[tuple[int, float]], powers_w: Sequence[float] | Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What offloading would earn each UE at the best of some powers and of every k.
 
         Args:
             lookups: how many share the server and the UE's share of the band.
-            powers_w: powers to try.
+            powers_w: powers to try, of all UEs, or (levels, ues).
 
         Returns:
             QoE, power in W and index of k, (lookups, episodes, ues) each.
@@ -192,9 +200,9 @@ class View:
         offloading, share = torch.tensor(lookups, dtype=torch.float64, device=device).T.view(
             2, -1, 1, 1, 1, 1
         )
-        power_w = torch.tensor(powers_w, dtype=torch.float64, device=device).view(-1, 1, 1, 1)
+        levels_w = levels_of_ues(powers_w, self.tasks.ues, device=device)
         sent = Transmission(
-            power_w=power_w,
+            power_w=levels_w.view(-1, 1, 1, self.tasks.ues),
             clock_hz=self.encoding_clock_hz,
             bandwidth_hz=self.system.bandwidth_hz * share,
             offloading=offloading,
@@ -202,11 +210,11 @@ class View:
         )
         earned = offloading_qoe(self.system, self.tasks, self.state, sent)
         best, at = earned.flatten(1, 2).max(dim=1)  # (lookups, powers * codes, episodes, ues)
-        return best, power_w.flatten()[at // self.tasks.codes], at % self.tasks.codes
+        return best, level_of_each(levels_w, at // self.tasks.codes), at % self.tasks.codes
 
     def best_power(self, actions: Actions, levels: int = POWER_LEVELS) -> tuple[Tensor, Tensor]:
         """`physics.best_power` now, p in W and QoE; of `actions`' shape."""
-        powers_w = power_levels_w(self.system, levels)
+        powers_w = power_levels_w(self.ue_device, levels)
         return best_power(self.system, self.tasks, actions, self.state, powers_w=powers_w)
 
     @cached_property
@@ -222,7 +230,7 @@ class View:
             last_latency=(self.last_latency_s / self.system.latency_max_s).clamp_max(2.0),
             mean_channel=self._channel(self.mean_gain) / 2.0,
             time=torch.full_like(self.queue, self.step / self.episode.steps),
-            clock=clock_to_share(self.system, self.clock_hz),
+            clock=clock_to_share(self.ue_device, self.clock_hz),
             earned_locally=torch.log1p(self.local_qoe),
             **{
                 f"is_{modality}": (self.tasks.modality == i).double() for i, modality in enumerate(MODALITIES)
@@ -237,9 +245,9 @@ class View:
         channel = self._channel(self.channel_gain)
         # with all the band the SNR is a quarter of that
         spare_db = 10.0 * (channel - math.log10(4.0)) - needed_snr_db(self.system, self.tasks)
-        earned, power_w, _ = self.offers([*LOOKUPS.values()], power_levels_w(self.system, LOOKUP_POWERS))
+        earned, power_w, _ = self.offers([*LOOKUPS.values()], power_levels_w(self.ue_device, LOOKUP_POWERS))
         offers = dict(zip(LOOKUPS, earned, strict=True))
-        power = dict(zip(LOOKUPS, power_to_share(self.system, power_w), strict=True))
+        power = dict(zip(LOOKUPS, power_to_share(self.ue_device, power_w), strict=True))
         gain, rival = self.announced(offers["alone"])
         fast = FastColumns(
             channel=channel / 2.0,
@@ -271,5 +279,5 @@ class View:
     def _channel(self, gain: Tensor) -> Tensor:
         """A gain as log10 of the SNR at p_max on a quarter of the band: of order 1 at any noise level."""
         system = self.system
-        snr = gain * (system.power_max_w / (system.bandwidth_hz / 4 * system.noise_w_hz))
+        snr = gain * (self.ue_device.power_max_w / (system.bandwidth_hz / 4 * system.noise_w_hz))
         return torch.log10(snr.clamp_min(1e-9))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -82,6 +83,8 @@ class Latency:
     """Name of the energy meter."""
     timings: tuple[Timing, ...]
     alpha: EnergyCoefficient
+    idle_w: float | None = None
+    """Power by the meter over a second without work; None without one."""
 
 
 def time_workloads(
@@ -127,6 +130,7 @@ def time_workloads(
         meter=meter.name if meter else None,
         timings=tuple(timings),
         alpha=energy_coefficient(_points(timings)),
+        idle_w=_idle_w(meter) if meter else None,
     )
 
 
@@ -149,6 +153,12 @@ def _energy(run: Callable[[], Any], meter: Meter, median_s: float) -> tuple[floa
         run()
     clock_hz = meter.clock_hz()
     return (meter.read_j() - before) / repetitions, clock_hz
+
+
+def _idle_w(meter: Meter) -> float:
+    before, started = meter.read_j(), time.perf_counter()
+    time.sleep(_ENERGY_S)
+    return (meter.read_j() - before) / (time.perf_counter() - started)
 
 
 def _points(timings: Sequence[Timing]) -> list[EnergyPoint]:

@@ -11,6 +11,7 @@ import torch
 
 from accuracy_maps import AccuracyMap
 from optimizer.world.config import EpisodeConfig
+from optimizer.world.devices import UeDevices
 from optimizer.world.tasks import Tasks, workload
 from optimizer.world.tasks import make_tasks as tasks_of
 from profiling import FlopsFile
@@ -86,6 +87,27 @@ def make_tasks(
             for modality in set(mix)
         }
         return tasks_of(workloads, mix)
+
+    return make
+
+
+@pytest.fixture
+def slow_devices() -> Callable[[int], UeDevices]:
+    """Devices of up to four UEs that differ in everything; computing takes them longer than Table I's UE."""
+
+    def make(ues: int) -> UeDevices:
+        def column(*values: float) -> torch.Tensor:
+            return torch.tensor(values[:ues], dtype=torch.float64)
+
+        return UeDevices(
+            local_flops_per_cycle=column(256.0, 1024.0, 512.0, 128.0),
+            local_clock_min_hz=column(0.1e9, 0.3e9, 0.6e9, 0.5e9),
+            local_clock_max_hz=column(1.5e9, 0.9e9, 1.0e9, 2.0e9),
+            local_energy_coefficient=column(1e-27, 8e-27, 3e-27, 1e-28),
+            circuit_power_w=column(0.5, 0.1, 1.0, 0.3),
+            power_min_dbm=column(10.0, 18.0, 0.0, 5.0),
+            power_max_dbm=column(20.0, 24.0, 15.0, 10.0),
+        )
 
     return make
 

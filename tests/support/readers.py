@@ -41,7 +41,7 @@ from optimizer.study.results import read_results
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import load
 from optimizer.world.view import OBSERVATION_SIZE
-from profiling import FlopsFile
+from profiling import DeviceFile, FlopsFile, Quantity
 from profiling.command import codec_of
 from profiling.config import ProfileConfig
 from profiling.counted.library_models import hf_model
@@ -258,6 +258,24 @@ def _flops(example: FlopsFile, examples: int) -> Reader:
     )  # fmt: skip
 
 
+def _assumed(value: float) -> Quantity:
+    return Quantity(value=value, basis="assumed", source="a test")
+
+
+DEVICE = DeviceFile(
+    name="toy", role="ue", capacity="effective", flops_per_cycle=_assumed(8.0), clock_min_hz=_assumed(1e8),
+    clock_max_hz=_assumed(1e9), active_power_w=_assumed(2.0), active_power_min_w=_assumed(0.1),
+    static_power_w=_assumed(0.5), transmit_min_dbm=_assumed(10.0), transmit_max_dbm=_assumed(20.0),
+)  # fmt: skip
+
+
+def _serve_device(folder: Path, found: DeviceFile) -> None:
+    found.save(folder / "again.json")
+    assert DeviceFile.load(folder / "again.json") == found
+    assert 0 < found.energy_coefficient < float("inf")
+    assert found.number("clock_min_hz") <= found.number("clock_max_hz")
+
+
 def _count(folder: Path, found: FlopsFile) -> None:
     found.save(folder / "again.json")
     assert FlopsFile.load(folder / "again.json") == found
@@ -355,6 +373,11 @@ READERS = {
     ),
     "text FLOPs": _flops(TEXT_FLOPS, 60),
     "VQA FLOPs": _flops(VQA_FLOPS, 60),
+    "device": Reader(
+        file="device.json", make=lambda folder, _: DEVICE.save(folder / "device.json"), largest=LARGEST_JSON,
+        read=lambda folder: DeviceFile.load(folder / "device.json", role="ue"), serves=_serve_device,
+        document_examples=120, bytes_examples=60,
+    ),
     "profiled checkpoint": Reader(
         file="config.json", make=copy_codec, largest=LARGEST_JSON, document_examples=150, names="",
         read=lambda folder: codec_of(ProfileConfig(modality="text", checkpoint=str(folder))),

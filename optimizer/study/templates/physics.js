@@ -1,5 +1,5 @@
 // One step of one UE: the formulas of optimizer/world/physics.py and optimizer/world/pathloss.py, which the tests hold
-// these to. `system` has SystemConfig's fields; `task` what one task of the UE costs, and its map.
+// these to. `system` has SystemConfig's fields, with the UE's device; `task` what one task of the UE costs, and its map.
 
 const wattOf = (dbm) => 10 ** ((dbm - 30) / 10);
 

@@ -53,12 +53,13 @@ function settingOf(state, task) {
   };
 }
 
-function whatIf({ system, tasks }) {
+function whatIf({ system: shared, tasks }) {
   const kIds = (modality) => (tasks[modality].lengths.length > 1 ? [`k_text_${modality}`, `k_image_${modality}`] : [`k_${modality}`]);
   const ids = ["modality", "channel", "against", "ues", "bandwidth_mhz", "power", "distance", "snr", "queue", "beta", ...Object.keys(tasks).flatMap(kIds)];
   const text = Object.fromEntries(ids.filter((id) => byId(id).type === "range").map((id) => [id, (value) => number(value, 4)]));
   watch(ids, text, (state) => {
     const task = tasks[state.modality];
+    const system = { ...shared, ...task.device };
     const setting = settingOf(state, task);
     for (const modality of Object.keys(tasks)) {
       for (const id of kIds(modality)) byId(id).parentElement.hidden = modality !== state.modality;

@@ -9,7 +9,7 @@ from .effort import (
 )
 from .radio import allocate_bandwidth, map_accuracy, needed_snr_db, snr_db
 from .state import Actions, Outcome, State, Transmission
-from .step import best_power, execute, local_qoe, offloading_qoe
+from .step import best_power, execute, level_of_each, levels_of_ues, local_qoe, offloading_qoe
 
 __all__ = [
     "Actions",
@@ -22,6 +22,8 @@ __all__ = [
     "best_local_clock",
     "best_power",
     "execute",
+    "level_of_each",
+    "levels_of_ues",
     "local_effort",
     "local_qoe",
     "local_reference",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from optimizer.world.config import SystemConfig
+from optimizer.world.devices import filled
 from optimizer.world.physics.precision import in_float64
 from optimizer.world.physics.state import State, Transmission
 from optimizer.world.tasks import Tasks
@@ -20,9 +20,10 @@ def local_effort(
     Returns:
         t in s and E in J, (..., ues).
     """
-    latency_s = queue * tasks.flops / (system.local_flops_per_cycle * clock_hz)  # (3)
+    device = tasks.device_in(system)
+    latency_s = queue * tasks.flops / (device.local_flops_per_cycle * clock_hz)  # (3)
     return latency_s, latency_s * (
-        system.local_energy_coefficient * clock_hz**3 + system.circuit_power_w
+        device.local_energy_coefficient * clock_hz**3 + device.circuit_power_w
     )  # (8)
 
 
@@ -45,14 +46,15 @@ def offloading_effort(
     Returns:
         t in s and E in J, (..., ues).
     """
-    encode_s = queue * tasks.ue_flops / (system.local_flops_per_cycle * sent.clock_hz)
+    device = tasks.device_in(system)
+    encode_s = queue * tasks.ue_flops / (device.local_flops_per_cycle * sent.clock_hz)
     symbols = tasks.symbols_of(sent.code)
     rate = sent.bandwidth_hz * accuracy.clamp_min(system.accuracy_floor) / symbols  # (2) over A
     upload_s = queue / rate  # (4)
     remote_s = queue * tasks.server_flops * sent.offloading / system.remote_capacity_flops  # (5)
     latency_s = encode_s + upload_s + remote_s + system.download_latency_s  # (7)
-    compute_j = encode_s * system.local_energy_coefficient * sent.clock_hz**3
-    return latency_s, compute_j + sent.power_w * upload_s + latency_s * system.circuit_power_w  # (8)
+    compute_j = encode_s * device.local_energy_coefficient * sent.clock_hz**3
+    return latency_s, compute_j + sent.power_w * upload_s + latency_s * device.circuit_power_w  # (8)
 
 
 @in_float64
@@ -62,7 +64,7 @@ def local_reference(system: SystemConfig, tasks: Tasks, queue: Tensor) -> tuple[
     Returns:
         Energy in J and latency in s, both of `queue`'s shape.
     """
-    f_max = torch.full_like(queue, system.local_clock_max_hz)
+    f_max = filled(queue, tasks.device_in(system).local_clock_max_hz)
     latency_s, energy_j = local_effort(system, tasks, queue=queue, clock_hz=f_max)
     return energy_j, latency_s
 

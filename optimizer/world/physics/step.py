@@ -116,7 +116,7 @@ def offloading_qoe(system: SystemConfig, tasks: Tasks, state: State, sent: Trans
 
 
 def best_power(
-    system: SystemConfig, tasks: Tasks, actions: Actions, state: State, *, powers_w: Sequence[float]
+    system: SystemConfig, tasks: Tasks, actions: Actions, state: State, *, powers_w: Sequence[float] | Tensor
 ) -> tuple[Tensor, Tensor]:
     """The power that earns each UE most on the band that (12) grants it, and what it earns.
 
@@ -127,7 +127,7 @@ def best_power(
         tasks: what a task of each UE costs.
         actions: rho, f, b-hat and k, (..., ues); the power is not read.
         state: what the step starts from.
-        powers_w: powers to try.
+        powers_w: powers to try, of all UEs, or (levels, ues).
 
     Returns:
         p in W and QoE, (..., ues) each; the first of `powers_w` and 0 where every power fails. Means nothing
@@ -135,7 +135,27 @@ def best_power(
     """
     offload = actions.offload & (state.queue > 0)
     _, sent = _grant(system, actions, offload)
-    power_w = torch.tensor(powers_w, dtype=torch.float64, device=state.queue.device)
-    tried = replace(sent, power_w=power_w.view(-1, *[1] * offload.dim()))
+    power_w = levels_of_ues(powers_w, offload.shape[-1], device=state.queue.device)
+    levels, ues = power_w.shape
+    tried = replace(sent, power_w=power_w.view(levels, *[1] * (offload.dim() - 1), ues))
     most, at = offloading_qoe(system, tasks, state, tried).max(dim=0)
-    return power_w[at], most
+    return level_of_each(power_w, at), most
+
+
+def levels_of_ues(levels: Sequence[float] | Tensor, ues: int, *, device: torch.device) -> Tensor:
+    """Levels of all UEs, or (levels, ues), as float64 of (levels, ues)."""
+    values = torch.as_tensor(levels, dtype=torch.float64, device=device)
+    return (values.unsqueeze(-1) if values.dim() == 1 else values).expand(-1, ues)
+
+
+def level_of_each(levels: Tensor, index: Tensor) -> Tensor:
+    """Each UE's level at its index.
+
+    Args:
+        levels: (levels, ues).
+        index: (..., ues).
+
+    Returns:
+        `index`'s shape.
+    """
+    return levels[index, torch.arange(levels.shape[-1], device=index.device)]

@@ -21,9 +21,10 @@ from optimizer.world.physics import (
     best_local_clock,
     execute,
     local_reference,
+    needed_snr_db,
     offloading_qoe,
 )
-from optimizer.world.ranges import power_from_share
+from optimizer.world.ranges import clock_from_share, power_from_share
 
 SYSTEM = SystemConfig()
 MIXES = [("text", "image"), ("text", "vqa", "vqa")]
@@ -43,14 +44,12 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int, clocks: int = 0)
     """Best of every set of UEs, division of the band into `shares` parts, k, and each of `powers` and of
     `clocks`, the closed form's where there are none."""
     best_hz = best_local_clock(SYSTEM, tasks, step.longest(step.beta_min))
-    span_hz = SYSTEM.local_clock_max_hz - SYSTEM.local_clock_min_hz
+    device = tasks.device_in(SYSTEM)
     tried_hz = [
-        torch.full_like(best_hz, SYSTEM.local_clock_min_hz + span_hz * i / (clocks - 1))
-        for i in range(clocks)
+        clock_from_share(device, torch.full_like(best_hz, i / (clocks - 1))) for i in range(clocks)
     ] or [best_hz]
     ues = tasks.ues
     best = torch.zeros(step.queue.shape[0], dtype=torch.float64)
-    levels = torch.linspace(SYSTEM.power_min_dbm, SYSTEM.power_max_dbm, powers, dtype=torch.float64)
     for offload in itertools.product((False, True), repeat=ues):
         members = [i for i in range(ues) if offload[i]]
         parts = [
@@ -64,10 +63,12 @@ def brute_force(tasks, step: Step, *, shares: int, powers: int, clocks: int = 0)
                 request[row, 0, i] = math.log(size)
         shape = (len(parts), *step.queue.shape)
         earned = []
-        for level, code, clock_hz in itertools.product(levels.tolist(), range(tasks.codes), tried_hz):
+        for level, code, clock_hz in itertools.product(range(powers), range(tasks.codes), tried_hz):
             actions = Actions(
                 offload=torch.tensor(offload).expand(shape),
-                power_w=torch.full(shape, 10 ** ((level - 30) / 10), dtype=torch.float64),
+                power_w=power_from_share(
+                    device, torch.full(shape, level / (powers - 1), dtype=torch.float64)
+                ),
                 clock_hz=clock_hz.expand(shape),
                 bandwidth_request=request.expand(shape),
                 code=torch.full(shape, code),
@@ -94,6 +95,52 @@ def test_brute_force_lies_below_and_the_gap_is_small(make_tasks, mix, episode, k
     assert 1 - found.lower.sum() / found.upper.sum() < 0.005
     outcome = execute(SYSTEM, tasks, found.actions, step.longest(step.beta_min))
     assert torch.allclose(outcome.earned_qoe.sum(dim=-1), found.lower)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("episode", [{}, {"preference": "dynamic", "offload_cost": "split"}])
+def test_brute_force_over_ues_with_devices_of_their_own_lies_below(make_tasks, slow_devices, mix, episode):
+    """Its powers and clocks are those of each UE's own ranges."""
+    tasks = replace(make_tasks(mix=mix, **episode), devices=slow_devices(len(mix)))
+    step = states(tasks, mix=mix, **episode)
+    found = bracket(SYSTEM, tasks, step)
+    brute = brute_force(tasks, step, shares=16, powers=13, clocks=17)
+    assert (brute <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower <= found.upper * (1 + 1e-12)).all()
+    assert (found.lower >= 0.995 * brute).all()
+    assert 1 - found.lower.sum() / found.upper.sum() < 0.005
+    outcome = execute(SYSTEM, tasks, found.actions, step.longest(step.beta_min))
+    assert torch.allclose(outcome.earned_qoe.sum(dim=-1), found.lower)
+    same = bracket(SYSTEM, replace(tasks, devices=None), step)
+    assert not torch.allclose(same.upper, found.upper, rtol=0.05)
+
+
+def test_the_band_that_no_ue_may_use_goes_to_the_one_that_fails_anyway(make_tasks):
+    """The more band, the lower the SNR (1): two UEs succeed on up to a share each, the third never. Both earn
+    if the third, of no other use, takes the rest (12)."""
+    system, ues, count = replace(SYSTEM, local_flops_per_cycle=128.0), 3, 200
+    tasks = make_tasks(mix=("text",) * ues)
+    needed = 10 ** (needed_snr_db(system, tasks) / 10)
+    drawn = torch.rand((count, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    used = torch.stack((0.03 + 0.3 * drawn[:, 0], 0.3 + 0.35 * drawn[:, 1]), dim=-1)
+    shares = torch.cat((used, torch.full((count, 1), 1e-9, dtype=torch.float64)), dim=-1)
+    queue = torch.full_like(shares, 5.0)
+    state = State(
+        queue=queue, battery_j=torch.full_like(queue, torch.inf), beta=torch.full_like(queue, 0.5),
+        channel_gain=needed * shares * system.bandwidth_hz * system.noise_w_hz / system.power_max_w,
+    )  # fmt: skip
+    rest = 1.0 - 0.999 * used.sum(dim=-1, keepdim=True)
+    both = Actions(
+        offload=torch.ones_like(queue, dtype=torch.bool),
+        power_w=torch.full_like(queue, system.power_max_w),
+        clock_hz=best_local_clock(system, tasks, state),
+        bandwidth_request=torch.log(torch.cat((0.999 * used, rest), dim=-1)),
+    )
+    earned = execute(system, tasks, both, state).earned_qoe
+    assert (earned[:, :2] > 0).all()
+    assert (earned[:, 2] == 0).all()
+    found = bracket(system, tasks, Step.known(state), grids=GRIDS[:1])
+    assert (found.lower >= 0.98 * earned.sum(dim=-1)).all()
 
 
 @pytest.mark.parametrize("episode", [{}, {"preference": "dynamic"}])
@@ -204,6 +251,18 @@ def test_no_policy_exceeds_the_episode_bound(make_tasks, change, k):
     if not episode.idle_drain:  # waiting for beta to rise would pay, of which the bound knows no end
         assert scores["central"].qoe.mean() > 0.93 * bound.mean()
     assert scores["exhaustive"].qoe.mean() > scores["greedy"].qoe.mean()
+
+
+def test_no_policy_exceeds_the_episode_bound_with_devices_of_their_own(make_tasks, slow_devices):
+    mix = ("text", "image", "text")
+    tasks = replace(make_tasks(mix=mix), devices=slow_devices(3))
+    setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=mix), "tasks": tasks, "episodes": 8, "seed": 3}
+    bound = episode_bound(**setting)
+    for name, make in POLICIES.items():
+        score = play(make(SYSTEM, tasks), **setting)
+        assert (score.qoe <= bound * (1 + 1e-9)).all(), name
+        if name == "central":
+            assert score.qoe.mean() > 0.9 * bound.mean()
 
 
 @pytest.mark.parametrize("horizon", [1, 2])

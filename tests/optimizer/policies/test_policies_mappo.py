@@ -225,7 +225,7 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
         best = torch.stack(
             [
                 execute(
-                    SYSTEM, tasks, replace(actions, power_w=torch.full_like(view.queue, power_w)), view.state
+                    SYSTEM, tasks, replace(actions, power_w=power_w.expand_as(view.queue)), view.state
                 ).earned_qoe
                 for power_w in power_levels_w(SYSTEM, POWER_LEVELS)
             ]

@@ -65,7 +65,7 @@ def test_observation_is_what_the_design_lists(make_environment):
     chosen = everyone(environment, offload=True)
     chosen = replace(chosen, offload=chosen.offload & torch.tensor([True, False]))
     earned = [
-        environment.look_ahead(replace(chosen, power_w=torch.full((3, 2), power_w))).outcome.earned_qoe
+        environment.look_ahead(replace(chosen, power_w=power_w.expand(3, 2))).outcome.earned_qoe
         for power_w in power_levels_w(SYSTEM, LOOKUP_POWERS)
     ]
     best = torch.stack(earned).amax(dim=0)[:, 0]
