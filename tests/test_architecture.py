@@ -45,8 +45,8 @@ FLOORS = {
     "deepsc": "version, link, codec < config < modality < checkpoint, digital < train, text, image"
     " < vqa, command",
     "accuracy_maps": "version, envelope, start < grid < map < bimodal < show < sweep < command",
-    "profiling": "version, units, flops_file, device_file, tables < closed < counted, modalities, plot < timed"
-    " < config, profile < report, outputs < command",
+    "profiling": "version, units, flops_file, device_file, tables < closed < counted, modalities, plot"
+    " < timed < config, profile < report, outputs < command",
     "optimizer": "version, devices < world < bound < policies < study < unread < command",
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
