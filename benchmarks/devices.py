@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
-from data.terminal.flag_types import positive_int
+from flag_types import positive_int
 
 from data.settings import Parser, run_command
 from optimizer.command import system_flags, world_settings
