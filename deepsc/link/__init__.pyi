@@ -1,6 +1,7 @@
 from .channel import AWGN, Channel, Rayleigh, Rician, channel_names
 from .jsc import JSCDecoder, JSCEncoder
-from .transmission import Link, link_at, transmit
+from .token_code import TokenDecoder, TokenEncoder
+from .transmission import Link, Received, carry, link_at, transmit
 
 __all__ = [
     "AWGN",
@@ -9,7 +10,11 @@ __all__ = [
     "JSCEncoder",
     "Link",
     "Rayleigh",
+    "Received",
     "Rician",
+    "TokenDecoder",
+    "TokenEncoder",
+    "carry",
     "channel_names",
     "link_at",
     "transmit",

@@ -8,8 +8,11 @@ filter of separate coding, the second what a source code would have removed.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.amp import is_autocast_available
 
 from deepsc.link.jsc import Conditioner, normalise_power, sent_mask
 from deepsc.link.transmission import Received
@@ -131,7 +134,7 @@ class TokenDecoder(nn.Module):
         Returns:
             Logits of the tokens, (B, S, V): log posterior but for a constant a token.
         """
-        own = self.log_prior + self.log_likelihood(received, points)  # (B, S, V)
+        own = self.log_prior + self._likelihood_in_float32(received, points)  # (B, S, V)
         # What a token's own symbols say, as the expected embedding.
         x = own.softmax(dim=-1) @ self.embeddings  # (B, S, width)
         x = x + self.inp(torch.view_as_real(received.symbols).flatten(2))
@@ -168,6 +171,12 @@ class TokenDecoder(nn.Module):
             lost = (first * snr.view(-1, 1) * scale.view(-1, 1) ** 2) @ energy.T  # (B, V)
             return statistic @ points.T - lost.unsqueeze(1)
         return statistic @ points.T - (sent * snr * scale**2) @ energy.T
+
+    def _likelihood_in_float32(self, received: Received, points: Tensor) -> Tensor:
+        """`log_likelihood` under autocast too: at 18 dB bf16 would round hundreds of nats to whole ones."""
+        kind = points.device.type
+        with torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext():
+            return self.log_likelihood(received, points)
 
     @torch.no_grad()
     def start(self, probability: Tensor) -> None:

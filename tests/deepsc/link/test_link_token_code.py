@@ -95,6 +95,19 @@ def test_two_opposite_points_err_as_often_as_bpsk() -> None:
 
 
 @torch.no_grad()
+def test_autocast_leaves_the_likelihood_its_digits() -> None:
+    """At 18 dB and more the likelihoods are hundreds of nats, of which bf16 keeps 8 bits."""
+    encoder, decoder = make()
+    torch.nn.init.zeros_(decoder.embeddings)  # nothing but the likelihood
+    sound = received(encoder, TOKENS, MASK, link(3, k=6, snr_db=24.0))
+    exact = decoder(sound, encoder.points)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = decoder(sound, encoder.points)
+    assert exact.abs().max() > 500
+    assert torch.allclose(exact, cast, atol=1e-3)
+
+
+@torch.no_grad()
 def test_padding_does_not_change_a_posterior() -> None:
     encoder, decoder = make()
     k, snr_db = torch.tensor([4]), torch.tensor([0.0])
