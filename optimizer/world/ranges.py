@@ -29,7 +29,8 @@ def power_levels_w(device: Device, levels: int) -> Tensor:
     levels_dbm = spread(device.power_min_dbm, device.power_max_dbm, levels)
     if isinstance(device.power_min_w, Tensor):
         return clamped(10.0 ** ((levels_dbm - 30.0) / 10.0), device.power_min_w, device.power_max_w)
-    return torch.tensor([[dbm_to_watt(dbm)] for dbm in levels_dbm.flatten().tolist()], dtype=torch.float64)
+    levels_w = [[dbm_to_watt(dbm)] for dbm in levels_dbm.flatten().tolist()]
+    return torch.tensor(levels_w, dtype=torch.float64, device=levels_dbm.device)
 
 
 def spread(first: Number, last: Number, count: int, device: torch.device | str = "cpu") -> Tensor:

@@ -367,7 +367,8 @@ def test_the_fields_that_help_names_are_there():
     groups = SYMBOLS.split("\nNot set:")[0].split("of optimizer.")[1:]
     for group, config in zip(groups, (SystemConfig, EpisodeConfig, MappoConfig), strict=True):
         head, *lines = group.splitlines()
-        assert head == f"{config.__module__.removeprefix('optimizer.')}.{config.__name__}:"
+        name = f"{config.__module__.removeprefix('optimizer.')}.{config.__name__}"
+        assert head in (f"{name}:", f"{name}, a device's too:")
         named = {name.strip() for line in lines if line.startswith("  ") for name in line[58:].split(",")}
         assert named - {""} <= set(config.__dataclass_fields__)
         assert len(named) > 5

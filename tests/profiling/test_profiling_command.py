@@ -78,7 +78,7 @@ def test_k_outside_the_presets_family_is_a_code_of_its_own(tmp_path: Path) -> No
         (["--source-length", "-3"], "at least 1"),
         (["--source-length", "257"], "1 to 256"),
         (["--target-length", "257"], "1 to 256"),
-        (["--preset", "huge"], "--preset: 'huge' given, allowed: tiny, small, base"),
+        (["--preset", "huge"], "--preset: 'huge' given, allowed: tiny, mini, small, medium, base"),
         (["--beams", "0"], "at least 1"),
         (["--k-image", "4"], "--k-image: given, --modality text has none"),
         (["--image-size", "32"], "--image-size: given, --modality text has none"),

@@ -52,12 +52,12 @@ def test_given_again_the_command_finds_all_of_it_done(
 
 KILLED = """
 import os, signal, sys
-import deepsc.checkpoint
+import data.files.tensors
 from accuracy_maps.command import main
 from accuracy_maps.sweep.measure import Sweep
 from deepsc.text.evaluate import TextEvaluator
 place, calls = sys.argv[1], []
-write, measure = deepsc.checkpoint.save_file, Sweep.measure
+write, measure = data.files.tensors.save_file, Sweep.measure
 def written(tensors, path, metadata):
     if f"map-{place}" in path:
         calls.append(path)
@@ -71,7 +71,7 @@ def measured(self, group):
     if place == "cell" and len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return measure(self, group)
-deepsc.checkpoint.save_file = written
+data.files.tensors.save_file = written
 Sweep.measure, TextEvaluator.together = measured, 2
 main(sys.argv[2:])
 """
@@ -180,7 +180,7 @@ def test_cells_of_every_modality_are_timed(
         (["--from-scratch", "--", "--epochs", "0"], "--epochs"),
         (["--local", "x", "--", "--epochs", "1"], "--: given without --from-scratch"),
         ([], "--local: none given"),
-        (["--local", "x", "--ray-address", "auto"], "no config.json"),
+        (["--local", "x", "--ray-address", "auto"], "--codec: none given"),
     ],
 )
 def test_what_does_not_go_together_is_refused(
