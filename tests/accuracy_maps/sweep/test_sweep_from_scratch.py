@@ -59,7 +59,7 @@ from deepsc.text.evaluate import TextEvaluator
 place, calls = sys.argv[1], []
 write, measure = data.files.tensors.save_file, Sweep.measure
 def written(tensors, path, metadata):
-    if f"map-{place}" in path:
+    if f"map-{place}" in str(path):
         calls.append(path)
     if place == "local" and len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
