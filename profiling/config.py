@@ -70,8 +70,7 @@ class ProfileConfig(Settings):
         """Not one subject; what the subject, or a checkpoint, has no use for; an unknown preset."""
         if self.device_file is not None and self.latency is None:
             yield Problem(
-                "device_file.path",
-                f"given, a timing ({named('latency')}) is needed: it is what the file is of",
+                "device_file.path", "given, profile-flops --latency is needed: the file is of a timing"
             )
         subjects = [name for name in _SUBJECTS if getattr(self, name) is not None]
         if len(subjects) != 1:

@@ -111,7 +111,7 @@ def test_the_command_writes_one(tmp_path: Path) -> None:
             ["--latency", "--device-file", "x.json"],
             "--clock-max-hz, --active-power-w, --static-power-w: none given",
         ),
-        (["--device-file", "x.json", *GIVEN], "--device-file: given, a timing (--latency) is needed"),
+        (["--device-file", "x.json", *GIVEN], "--device-file: given, profile-flops --latency is needed"),
         (["--latency", *GIVEN], "--device-file: none given, one is needed"),
         (
             ["--latency", "--device-file", "notes.txt", *GIVEN],
