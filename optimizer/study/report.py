@@ -199,7 +199,11 @@ def _what_if(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> dict[str
     """What physics.js reads: Table I, and the task, map and device of each modality's first UE."""
     tasks: dict[str, dict[str, Any]] = {}
     device = loaded.tasks.device_in(loaded.system)
-    rows = {name: torch.as_tensor(getattr(device, name)).expand(episode.ues) for name in UE_DEVICE_FIELDS}
+    numbers = {name: getattr(device, name) for name in UE_DEVICE_FIELDS}
+    rows = {
+        name: torch.as_tensor(number, dtype=torch.float64).expand(episode.ues)
+        for name, number in numbers.items()
+    }
     for modality in dict.fromkeys(episode.mix):
         accuracy_map, ue = loaded.maps[modality], episode.mix.index(modality)
         if isinstance(accuracy_map, BimodalMap):
