@@ -23,7 +23,7 @@ BASES = ("measured", "data sheet", "publication", "given", "assumed")
 _OF_A_UE = ("clock_min_hz", "static_power_w", "transmit_min_dbm", "transmit_max_dbm")
 """Numbers that the optimizer needs of a UE and not of a server."""
 _RANGES = {
-    "flops_per_cycle": (1e-3, 1e9), "clock_min_hz": (1.0, 1e12), "clock_max_hz": (1.0, 1e12),
+    "flops_per_cycle": (1e-9, 1e9), "clock_min_hz": (1.0, 1e12), "clock_max_hz": (1.0, 1e12),
     "active_power_w": (1e-9, 1e6), "active_power_min_w": (1e-9, 1e6), "static_power_w": (0.0, 1e6),
     "transmit_min_dbm": (-100.0, 100.0), "transmit_max_dbm": (-100.0, 100.0),
 }  # fmt: skip
