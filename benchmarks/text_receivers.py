@@ -32,12 +32,12 @@ from data.terminal.progress import Progress
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.digital.source import Bigram
 from deepsc.link.channel import Channel
-from deepsc.link.token_code import TokenDecoder, TokenEncoder
-from deepsc.link.transmission import Link, Received, carry
+from deepsc.link.token_code import TokenDecoder
+from deepsc.link.transmission import Received
 from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import TextEvaluator
 from deepsc.text.material import load_corpus
-from deepsc.text.model import Sentences, TextCodec
+from deepsc.text.model import TextCodec
 
 RECEIVERS = ("frequencies", "bigram", "points", "points-bigram", "codec")
 
@@ -55,24 +55,17 @@ def parser() -> Parser:
     return flags
 
 
-class Receiver(TextCodec):
-    """A codec whose server believes tokens by their own symbols, and by what `context` adds."""
+class Receiver(TokenDecoder):
+    """Believes tokens by their own symbols, and by what `bigrams` add."""
 
-    context: Context | None = None
+    bigrams: Context | None = None
 
-    def posterior(self, sent: Sentences, link: Link | None) -> Tensor:
+    def forward(self, received: Received, points: Tensor) -> Tensor:
         """Logits, (B, S, V)."""
-        encoder, decoder = self.jsc_encoder, self.jsc_decoder
-        assert encoder is not None
-        assert decoder is not None
-        assert link is not None
-        received = carry(
-            lambda k, _: encoder(sent.tokens, sent.mask, k=k), sent.mask, link, k_max=encoder.k_max
-        )
-        likelihood = decoder.log_likelihood(received, encoder.points)
-        if self.context is None:
-            return decoder.log_prior + likelihood
-        return self.context.posterior(likelihood, received)
+        likelihood = self.log_likelihood(received, points)
+        if self.bigrams is None:
+            return self.log_prior + likelihood
+        return self.bigrams.posterior(likelihood, received)
 
 
 class Context:
@@ -110,6 +103,15 @@ def _unit(x: Tensor) -> Tensor:
     return x / x.sum(-1, keepdim=True).clamp_min(1e-30)
 
 
+def _received_by(codec: TextCodec, bigrams: Context | None) -> TextCodec:
+    """A copy of a codec with another receiver."""
+    other = copy.deepcopy(codec)
+    receiver: Any = other.jsc_decoder
+    receiver.__class__ = Receiver
+    receiver.bigrams = bigrams
+    return other
+
+
 def receivers(checkpoint: Checkpoint, local: Checkpoint, sentences: Sequence[str]) -> dict[str, TextCodec]:
     """A codec for each name of `RECEIVERS`, all with the Transformer of the local model."""
     codec, tokenizer = checkpoint.codec, checkpoint.tokenizer
@@ -119,20 +121,15 @@ def receivers(checkpoint: Checkpoint, local: Checkpoint, sentences: Sequence[str
         raise ToolkitError("--codec: its UE moves the points, of --split 0 is allowed")
     trained = copy.deepcopy(codec)
     trained.transformer.load_state_dict(local.codec.transformer.state_dict())
-    points = copy.deepcopy(trained)
-    points.__class__ = Receiver
-    start = copy.deepcopy(points)
-    encoder, decoder = start.jsc_encoder, start.jsc_decoder
-    assert isinstance(encoder, TokenEncoder)
-    assert isinstance(decoder, TokenDecoder)
-    torch.nn.init.normal_(encoder.points, generator=torch.Generator().manual_seed(0))
-    encoder.start(decoder.log_prior.exp())
-    bigram, both = copy.deepcopy(start), copy.deepcopy(points)
-    assert isinstance(bigram, Receiver)
-    assert isinstance(both, Receiver)
-    bigram.context = both.context = Context(
-        tokenizer.encode(sentences), size=codec.config.vocab_size, end=codec.config.eos_id
-    )
+    context = Context(tokenizer.encode(sentences), size=codec.config.vocab_size, end=codec.config.eos_id)
+    points, both = _received_by(trained, None), _received_by(trained, context)
+    start, bigram = copy.deepcopy(points), copy.deepcopy(both)
+    for untrained in (start, bigram):
+        encoder, decoder = untrained.jsc_encoder, untrained.jsc_decoder
+        assert encoder is not None
+        assert decoder is not None
+        torch.nn.init.normal_(encoder.points, generator=torch.Generator().manual_seed(0))
+        encoder.start(decoder.log_prior.exp())
     return dict(zip(RECEIVERS, (start, bigram, points, both, trained), strict=True))
 
 

@@ -68,9 +68,9 @@ class FlopsFile:
             raise ToolkitError(f"FLOPs file: modality {self.modality!r}, allowed: {', '.join(SIZES)}")
         for name in (*SIZES[self.modality], *_COUNTS):
             value = getattr(self, name)
-            least_fits = value is not None and (value > 0 or (value == 0 and name == "ue_flops"))
-            if not least_fits or not value < MOST:
-                least = "at least 0" if name == "ue_flops" else "above 0"
+            may_be_0 = name == "ue_flops"
+            if value is None or not 0 <= value < MOST or not (value or may_be_0):
+                least = "at least 0" if may_be_0 else "above 0"
                 raise ToolkitError(f"FLOPs file: {name} must be {least} and below {MOST:g}, found {value}")
 
     def save(self, path: str | os.PathLike[str]) -> None:

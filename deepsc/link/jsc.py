@@ -63,6 +63,11 @@ class Conditioner(nn.Module):
         return self.mlp(torch.stack((k / self.k_max, snr), dim=-1))
 
 
+def first_symbols(k: Tensor, k_max: int) -> Tensor:
+    """Which symbols of a token are sent: k (B,) to bool (B, 1, k_max), the first k."""
+    return (torch.arange(k_max, device=k.device) < k.unsqueeze(1)).unsqueeze(1)
+
+
 def sent_mask(k: Tensor, token_mask: Tensor, k_max: int) -> Tensor:
     """Which symbols are sent: the first k of each valid token.
 
@@ -74,8 +79,7 @@ def sent_mask(k: Tensor, token_mask: Tensor, k_max: int) -> Tensor:
     Returns:
         bool, (B, S, K).
     """
-    first_k = torch.arange(k_max, device=k.device) < k.unsqueeze(1)  # (B, K)
-    return token_mask.bool().unsqueeze(2) & first_k.unsqueeze(1)
+    return token_mask.bool().unsqueeze(2) & first_symbols(k, k_max)
 
 
 def normalise_power(x: Tensor, sent: Tensor) -> Tensor:

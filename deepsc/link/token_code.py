@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp import is_autocast_available
 
-from deepsc.link.jsc import Conditioner, normalise_power, sent_mask
+from deepsc.link.jsc import Conditioner, first_symbols, normalise_power, sent_mask
 from deepsc.link.transmission import Received
 
 _RATIO = 4
@@ -162,15 +162,11 @@ class TokenDecoder(nn.Module):
         mean = (probability * energy.cumsum(dim=1)).sum(dim=0)  # (K,), of the first k symbols
         scale = torch.rsqrt(mean[received.k - 1] / received.k).view(-1, 1, 1)  # (B, 1, 1)
         snr = received.snr  # (B, 1 or S, 1 or K)
-        sent = sent_mask(received.k, received.mask, k_max)  # (B, S, K)
         # The MMSE equaliser multiplies by snr / (snr + 1); the matched filter, in units of N_0, by snr.
         filtered = received.symbols * (snr + 1) if received.equalised else received.symbols * snr
         statistic = torch.view_as_real(2 * scale * filtered).flatten(2)  # (B, S, 2 K)
-        if snr.shape[1:] == (1, 1):  # one SNR a sentence
-            first = torch.arange(k_max, device=snr.device) < received.k.unsqueeze(1)  # (B, K)
-            lost = (first * snr.view(-1, 1) * scale.view(-1, 1) ** 2) @ energy.T  # (B, V)
-            return statistic @ points.T - lost.unsqueeze(1)
-        return statistic @ points.T - (sent * snr * scale**2) @ energy.T
+        weight = first_symbols(received.k, k_max) * snr * scale**2  # (B, 1 or S, K)
+        return statistic @ points.T - weight @ energy.T
 
     def _likelihood_in_float32(self, received: Received, points: Tensor) -> Tensor:
         """`log_likelihood` under autocast too: at 18 dB bf16 would round hundreds of nats to whole ones."""

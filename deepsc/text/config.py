@@ -61,6 +61,8 @@ TEXT_PRESETS = {
 }  # fmt: skip
 
 
+UeLayers = Annotated[int, Range(0, MOST_LAYERS)]
+"""Type of a number of encoder layers at the UE."""
 _JSC_FIELDS = ("split", "context_layers")
 """Of a codec's config, which its local model's lacks."""
 MOST_CAPTIONS = 10**6
@@ -89,7 +91,7 @@ class TextCodecConfig(CodecConfig):
     """Most tokens of a sentence, the end of sentence included."""
     k: TrainedK = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
-    split: Annotated[int, Range(0, MOST_LAYERS)] = 0
+    split: UeLayers = 0
     """Encoder layers at the UE, whose features move the points of the tokens that are sent. The server
     encodes what it believes anew, with all layers."""
     context_layers: Layers = 3
@@ -160,7 +162,7 @@ class TextRunConfig(RunConfig):
     """What the receiver writes; reconstruct: the source sentence itself (DeepSC's own task)."""
     k: TrainedK = (16,)
     """Complex channel symbols per token, eq. (4)'s k."""
-    split: Annotated[int, Range(0, MOST_LAYERS)] = 0
+    split: UeLayers = 0
     """Encoder layers at the UE; the UE sends tokens, and their features move what is sent."""
 
     @property

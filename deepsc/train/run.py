@@ -106,9 +106,10 @@ def _train_codec(
             codec.freeze_local()
         if codec.config.uplinks and not exists(output / "state.safetensors"):
             logger.info("starting the JSC codec from the training data")
-            codec.start(batches(0))
+            first_epoch = batches(0)
+            codec.start(first_epoch)
             if weights:
-                principal_start(codec, islice(batches(0), _START_BATCHES), config.training)
+                principal_start(codec, islice(first_epoch, _START_BATCHES), config.training)
         train(
             codec,
             config=config.training,

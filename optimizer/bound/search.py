@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optimizer.bound.states import Step
-from optimizer.world.config import SystemConfig
+from optimizer.world.config import SystemConfig, dbm_to_watt
 from optimizer.world.devices import clamped, filled
 from optimizer.world.physics import (
     Actions,
@@ -138,7 +138,7 @@ class Search:
         system, tasks = self._system, self._tasks
         device = tasks.device_in(system)
         dbm = spread(device.power_max_dbm, device.power_min_dbm, _POWER_LEVELS, clock_hz.device)
-        levels_w = clamped(10.0 ** ((dbm - 30.0) / 10.0), device.power_min_w, device.power_max_w)
+        levels_w = clamped(dbm_to_watt(dbm), device.power_min_w, device.power_max_w)
         shape = (_POWER_LEVELS, *shares_hz.shape)
         best = []
         for candidate in range(tasks.codes):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from optimizer.bound.states import Step
-from optimizer.world.config import SystemConfig
+from optimizer.world.config import SystemConfig, dbm_to_watt
 from optimizer.world.devices import filled
 from optimizer.world.physics import (
     Transmission,
@@ -85,7 +85,7 @@ def cell_upper(
     states, ues = step.queue.shape
     device = tasks.device_in(system)
     edges_dbm = spread(device.power_min_dbm, device.power_max_dbm, powers + 1, step.queue.device)
-    edges_w = 10.0 ** ((edges_dbm - 30.0) / 10.0)  # (powers + 1, 1 or ues)
+    edges_w = dbm_to_watt(edges_dbm)  # (powers + 1, 1 or ues)
     edges_w[0], edges_w[-1] = device.power_min_w, device.power_max_w
     rows = max(1, _CHUNK // (powers * states * ues))
     pieces = []

@@ -6,12 +6,18 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from typing_extensions import override
 
 from data.settings import Flag, Problem, Range, Settings, named
 from optimizer.devices.find import PAPER
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Level = TypeVar("Level", float, "Tensor")
+"""A number of all UEs, or several."""
 
 MODALITIES = ("text", "image", "vqa")
 """Section II-A's Q: T, I and B. The order is the observation's one-hot."""
@@ -157,8 +163,8 @@ SERVER_DEVICE_FIELDS = ("remote_flops_per_cycle", "remote_clock_hz", "remote_ene
 """Of SystemConfig, what a server's device file says instead."""
 
 
-def dbm_to_watt(dbm: float) -> float:
-    """Power in W of a level in dBm."""
+def dbm_to_watt(dbm: Level) -> Level:
+    """Power in W of a level in dBm, a number or a tensor."""
     return 10.0 ** ((dbm - 30.0) / 10.0)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from optimizer.world.config import UE_DEVICE_FIELDS, SystemConfig
+from optimizer.world.config import UE_DEVICE_FIELDS, SystemConfig, dbm_to_watt
 from profiling.device_file import DeviceFile
 
 Number: TypeAlias = "float | Tensor"
@@ -38,12 +38,12 @@ class UeDevices:
     @property
     def power_min_w(self) -> Tensor:
         """Smallest transmit power in W."""
-        return 10.0 ** ((self.power_min_dbm - 30.0) / 10.0)
+        return dbm_to_watt(self.power_min_dbm)
 
     @property
     def power_max_w(self) -> Tensor:
         """Largest transmit power in W."""
-        return 10.0 ** ((self.power_max_dbm - 30.0) / 10.0)
+        return dbm_to_watt(self.power_max_dbm)
 
     def to(self, device: torch.device | str) -> UeDevices:
         """The same on another torch device."""

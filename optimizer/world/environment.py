@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optimizer.world.config import EpisodeConfig, SystemConfig
-from optimizer.world.devices import filled
+from optimizer.world.devices import clamped, filled
 from optimizer.world.pathloss import draw_gain, draw_positions
 from optimizer.world.physics import (
     Actions,
@@ -236,7 +236,7 @@ class OffloadingEnvironment:
                 ue = int((~allowed).flatten(0, -2).any(dim=0).to(torch.uint8).argmax())
                 ends = f"{float(low[..., ue].max()):g} to {float(high[..., ue].max()):g}"
                 raise ValueError(f"actions.{name} must lie in {ends} (UE {ue})")
-            cut[name] = torch.minimum(torch.maximum(value, low), high)
+            cut[name] = clamped(value, low, high)
         if not torch.isfinite(actions.bandwidth_request).all():
             raise ValueError("actions.bandwidth_request must be finite")
         if actions.code is not None:

@@ -15,7 +15,7 @@ from optimizer.world.devices import Device, Number, above_zero, clamped
 def power_from_share(device: Device, share: Tensor) -> Tensor:
     """Power in W at a share in [0, 1] of the range in dBm."""
     span = device.power_max_dbm - device.power_min_dbm
-    return 10.0 ** ((device.power_min_dbm + span * share - 30.0) / 10.0)
+    return dbm_to_watt(device.power_min_dbm + span * share)
 
 
 def power_to_share(device: Device, power_w: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def power_levels_w(device: Device, levels: int) -> Tensor:
     """Powers from p_min to p_max in W, equally spaced in dBm, (levels, 1) or (levels, ues)."""
     levels_dbm = spread(device.power_min_dbm, device.power_max_dbm, levels)
     if isinstance(device.power_min_w, Tensor):
-        return clamped(10.0 ** ((levels_dbm - 30.0) / 10.0), device.power_min_w, device.power_max_w)
+        return clamped(dbm_to_watt(levels_dbm), device.power_min_w, device.power_max_w)
     levels_w = [[dbm_to_watt(dbm)] for dbm in levels_dbm.flatten().tolist()]
     return torch.tensor(levels_w, dtype=torch.float64, device=levels_dbm.device)
 
