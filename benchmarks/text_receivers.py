@@ -3,11 +3,10 @@
     python benchmarks/text_receivers.py --codec runs/codec --local runs/local --data-dir DATA --output FILE
 
 - frequencies: random points, as training starts from them; a token by its own symbols and its frequency.
-- bigram: the same points; forward-backward over the sentence with the Kneser-Ney bigrams of the training
-  split. The floor that a learned prior must beat, since it needs no training of the codec.
+- bigrams: the same points; a token by the bigrams as well. Nothing of it is trained.
 - points: the trained points, a token by its own symbols and its frequency.
-- points-bigram: the trained points with the bigrams.
-- codec: the trained points and the trained context.
+- points-bigrams: the trained points with the bigrams.
+- codec: the trained points, the bigrams and the trained context.
 
 The same sentences, noise and local model in each; AWGN. The codec must be trained with --split 0.
 """
@@ -16,10 +15,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +27,6 @@ from data.files.provenance import provenance
 from data.terminal.command import Parser, run_command
 from data.terminal.progress import Progress
 from deepsc.checkpoint import Checkpoint, from_pretrained
-from deepsc.digital.source import Bigram
 from deepsc.link.channel import Channel
 from deepsc.link.token_code import TokenDecoder
 from deepsc.link.transmission import Received
@@ -39,7 +35,7 @@ from deepsc.text.evaluate import TextEvaluator
 from deepsc.text.material import load_corpus
 from deepsc.text.model import TextCodec
 
-RECEIVERS = ("frequencies", "bigram", "points", "points-bigram", "codec")
+RECEIVERS = ("frequencies", "bigrams", "points", "points-bigrams", "codec")
 
 
 def parser() -> Parser:
@@ -55,82 +51,47 @@ def parser() -> Parser:
     return flags
 
 
-class Receiver(TokenDecoder):
-    """Believes tokens by their own symbols, and by what `bigrams` add."""
+class ByFrequency(TokenDecoder):
+    """Believes tokens by their own symbols and their frequency."""
 
-    bigrams: Context | None = None
-
-    def forward(self, received: Received, points: Tensor) -> Tensor:
+    def forward(self, received: Received, points: Tensor, *, held_out: Tensor | None = None) -> Tensor:
         """Logits, (B, S, V)."""
-        likelihood = self.log_likelihood(received, points)
-        if self.bigrams is None:
-            return self.log_prior + likelihood
-        return self.bigrams.posterior(likelihood, received)
+        return self.log_frequency + self.log_likelihood(received, points)
 
 
-class Context:
-    """Forward-backward over a sentence (Bahl et al., 1974) with bigrams.
+class ByBigrams(TokenDecoder):
+    """Believes tokens by the bigrams as well."""
 
-    Args:
-        sentences: of the training split, each with the token that ends it.
-        size: V.
-        end: the token that ends a sentence, and stands before its first.
-    """
-
-    def __init__(self, sentences: Sequence[Sequence[int]], *, size: int, end: int) -> None:
-        bigram = Bigram(sentences, size=size, end=end)
-        self._next = torch.tensor(np.stack([bigram.probabilities(token) for token in range(size)])).float()
-        self._end = end
-
-    def posterior(self, likelihood: Tensor, received: Received) -> Tensor:
-        """Log posterior of each token, (B, S, V), from the log likelihoods (B, S, V)."""
-        B, S, V = likelihood.shape
-        weight = (likelihood - likelihood.amax(-1, keepdim=True)).exp()
-        valid = received.mask.bool()
-        forward, backward = torch.empty_like(weight), torch.ones_like(weight)
-        before = self._next[self._end].expand(B, V)
-        for place in range(S):
-            forward[:, place] = _unit(before * weight[:, place])
-            before = forward[:, place] @ self._next
-        for place in range(S - 2, -1, -1):
-            there = valid[:, place + 1].unsqueeze(1)
-            ahead = _unit((weight[:, place + 1] * backward[:, place + 1]) @ self._next.T)
-            backward[:, place] = torch.where(there, ahead, torch.ones_like(ahead))
-        return (forward * backward).clamp_min(1e-30).log()
+    def forward(self, received: Received, points: Tensor, *, held_out: Tensor | None = None) -> Tensor:
+        """Logits, (B, S, V)."""
+        return self.belief(received, points)
 
 
-def _unit(x: Tensor) -> Tensor:
-    return x / x.sum(-1, keepdim=True).clamp_min(1e-30)
-
-
-def _received_by(codec: TextCodec, bigrams: Context | None) -> TextCodec:
+def _received_by(codec: TextCodec, receiver: type[TokenDecoder]) -> TextCodec:
     """A copy of a codec with another receiver."""
     other = copy.deepcopy(codec)
-    receiver: Any = other.jsc_decoder
-    receiver.__class__ = Receiver
-    receiver.bigrams = bigrams
+    decoder: Any = other.jsc_decoder
+    decoder.__class__ = receiver
     return other
 
 
-def receivers(checkpoint: Checkpoint, local: Checkpoint, sentences: Sequence[str]) -> dict[str, TextCodec]:
+def receivers(checkpoint: Checkpoint, local: Checkpoint) -> dict[str, TextCodec]:
     """A codec for each name of `RECEIVERS`, all with the Transformer of the local model."""
-    codec, tokenizer = checkpoint.codec, checkpoint.tokenizer
+    codec = checkpoint.codec
     assert isinstance(codec, TextCodec)
-    assert tokenizer is not None
     if codec.config.split:
         raise ToolkitError("--codec: its UE moves the points, of --split 0 is allowed")
     trained = copy.deepcopy(codec)
     trained.transformer.load_state_dict(local.codec.transformer.state_dict())
-    context = Context(tokenizer.encode(sentences), size=codec.config.vocab_size, end=codec.config.eos_id)
-    points, both = _received_by(trained, None), _received_by(trained, context)
-    start, bigram = copy.deepcopy(points), copy.deepcopy(both)
-    for untrained in (start, bigram):
+    points, both = _received_by(trained, ByFrequency), _received_by(trained, ByBigrams)
+    start, bigrams = copy.deepcopy(points), copy.deepcopy(both)
+    for untrained in (start, bigrams):
         encoder, decoder = untrained.jsc_encoder, untrained.jsc_decoder
         assert encoder is not None
         assert decoder is not None
         torch.nn.init.normal_(encoder.points, generator=torch.Generator().manual_seed(0))
-        encoder.start(decoder.log_prior.exp())
-    return dict(zip(RECEIVERS, (start, bigram, points, both, trained), strict=True))
+        encoder.start(decoder.log_frequency.exp())
+    return dict(zip(RECEIVERS, (start, bigrams, points, both, trained), strict=True))
 
 
 def report(options: Any) -> None:
@@ -139,7 +100,7 @@ def report(options: Any) -> None:
     fields = dict(local.document["corpus"]) | {"data_dir": options.data_dir}
     corpus = load_corpus(CorpusConfig(**fields), task="translate")
     pairs = corpus.test[: options.limit]
-    codecs = receivers(checkpoint, local, [source for source, _ in corpus.train])
+    codecs = receivers(checkpoint, local)
     of = {"tokenizer": checkpoint.tokenizer, "pairs": pairs}
     assert isinstance(local.codec, TextCodec)
     counts, _ = TextEvaluator(local.codec, channel=None, **of).measure(k=0, snr_db=0.0, seed=options.seed)
@@ -157,12 +118,12 @@ def report(options: Any) -> None:
                     TextEvaluator.score(counts.sum(0)) / best for counts, _ in row
                 ]
                 progress.update()
-    print("receiver        k" + "".join(f"{snr:>8g}" for snr in snr_db) + f"   dB at {LEVEL:g}")
+    print("receiver          k" + "".join(f"{snr:>8g}" for snr in snr_db) + f"   dB at {LEVEL:g}")
     for name, rows in ratios.items():
         for k, row in rows.items():
             there = snr_at(snr_db, row)
             reached = "never" if there is None else f"{there:.1f}"
-            print(f"{name:<14}{k:>3}" + "".join(f"{ratio:>8.3f}" for ratio in row) + f"{reached:>12}")
+            print(f"{name:<16}{k:>3}" + "".join(f"{ratio:>8.3f}" for ratio in row) + f"{reached:>12}")
     if options.output:
         document = {"snr_db": snr_db, "local": best, "sentences": len(pairs), "ratio": ratios}
         origin = provenance(config=vars(options), seed=options.seed, data_sha256=corpus.sha256)

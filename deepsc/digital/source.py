@@ -9,13 +9,15 @@ import heapq
 import itertools
 import zlib
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from deepsc.digital.bits import of_bytes, shortest, to_bytes, value
+from deepsc.link.bigrams import kneser_ney
 
 BYTE_END = 256
 """Ends a sentence of bytes."""
@@ -112,47 +114,35 @@ class Deflate(SourceCode):
 
 
 class Bigram(SourceCode):
-    """Arithmetic code of tokens, each given the one before: interpolated Kneser-Ney (Chen and Goodman, 1999).
+    """Arithmetic code of tokens, each given the one before, by `deepsc.link.bigrams.kneser_ney`.
 
-    P(t|s) = (c(s, t) - D)+ / c(s) + D n(s) / c(s) P_1(t), where c counts, n(s) is the number of distinct
-    tokens behind s, D = n_1 / (n_1 + 2 n_2) by the bigrams that occur once and twice; P_1 is the same of the
-    number of distinct tokens before t, over the uniform distribution. The end of a sentence comes before its
-    first token. Intervals are exact, of whole numbers of any size.
+    Intervals are exact, of whole numbers of any size.
 
     Args:
         sentences: of the training split, each with the token that ends it.
         size: the tokens are 0 to size - 1.
-        end: the token that ends a sentence.
+        end: the token that ends a sentence, and comes before its first.
     """
 
     name, of_tokens = "bigram arithmetic", True
 
     def __init__(self, sentences: Iterable[Sequence[int]], *, size: int, end: int) -> None:
-        followers: defaultdict[int, Counter[int]] = defaultdict(Counter)
-        for sentence in sentences:
-            for pair in itertools.pairwise((end, *sentence)):
-                followers[pair[0]][pair[1]] += 1
-        occurrences = Counter(count for counts in followers.values() for count in counts.values())
-        once, twice = occurrences[1], occurrences[2]
-        self._discount = once / (once + 2 * twice) if once else 0.5
-        self._followers, self._end = followers, end
-        kinds = np.zeros(size)  # distinct tokens before each
-        for counts in followers.values():
-            kinds[list(counts)] += 1
-        self._unigram = self._smooth(kinds, np.full(size, 1 / size))
-
-    def _smooth(self, counts: NDArray[np.float64], lower: NDArray[np.float64]) -> NDArray[np.float64]:
-        if not (total := counts.sum()):
-            return lower
-        kept: NDArray[np.float64] = np.maximum(counts - self._discount, 0) / total
-        return kept + (1 - kept.sum()) * lower
+        self._end = end
+        pairs = Counter(pair for sentence in sentences for pair in itertools.pairwise((end, *sentence)))
+        ordered = sorted(pairs)
+        bigrams = torch.tensor(ordered, dtype=torch.int64).reshape(-1, 2).T
+        counts = torch.tensor([float(pairs[pair]) for pair in ordered], dtype=torch.float64)
+        model = kneser_ney(bigrams, counts, size=size)
+        self._kept, self._back_off, self._unigram = (part.numpy() for part in model)
+        self._after = bigrams[1].numpy()
+        self._starts = np.searchsorted(bigrams[0].numpy(), np.arange(size + 1))
 
     def probabilities(self, before: int) -> NDArray[np.float64]:
         """P(t|s) of every token t behind a token s, (size,)."""
-        counts = np.zeros(len(self._unigram))
-        if behind := self._followers.get(before):
-            counts[list(behind)] = list(behind.values())
-        return self._smooth(counts, self._unigram)
+        behind = slice(*self._starts[before : before + 2])
+        row: NDArray[np.float64] = self._back_off[before] * self._unigram
+        row[self._after[behind]] += self._kept[behind]
+        return row
 
     def _bounds(self, before: int) -> list[int]:
         """Where each token's interval begins, and at the end their sum, (size + 1,)."""

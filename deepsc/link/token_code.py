@@ -1,9 +1,9 @@
 """JSC codec of tokens: a point of a learned constellation a token, and the posterior given all that arrives.
 
 A token is sent as the first k complex coordinates of its point, so that one constellation serves every k. The
-receiver weighs two things: how likely each token makes its own symbols, which is exact for white Gaussian
-noise, and how likely it is in its place, by a Transformer over the noisy sentence. The first is the matched
-filter of separate coding, the second what a source code would have removed.
+receiver weighs how likely each token makes its own symbols, which is exact for white Gaussian noise, and how
+likely it is in its place: by bigrams first, then by a Transformer over what they make of the sentence. The
+first is the matched filter of separate coding, the second what a source code would have removed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp import is_autocast_available
 
+from deepsc.link.bigrams import BigramPrior
 from deepsc.link.jsc import Conditioner, first_symbols, normalise_power, sent_mask
 from deepsc.link.transmission import Received
 
@@ -87,6 +88,8 @@ class TokenDecoder(nn.Module):
         dropout: of the context Transformer.
         max_length: most tokens of a sentence.
         snr_range_db: trained SNRs.
+        bigrams: most that the prior holds.
+        end: the token that ends a sentence.
     """
 
     def __init__(
@@ -100,10 +103,13 @@ class TokenDecoder(nn.Module):
         dropout: float,
         max_length: int,
         snr_range_db: tuple[float, float],
+        bigrams: int,
+        end: int,
     ) -> None:
         super().__init__()
-        self.log_prior = nn.Parameter(torch.full((vocab_size,), -1.0), requires_grad=False)
-        """(V,), log probability of each token in the training data, in nats; see `start`."""
+        self.log_frequency = nn.Parameter(torch.full((vocab_size,), -1.0), requires_grad=False)
+        """(V,), log of how frequent each token is in the training data, in nats; see `start`."""
+        self.prior = BigramPrior(vocab_size=vocab_size, bigrams=bigrams, end=end)
         self.embeddings = nn.Parameter(0.5 * torch.randn(vocab_size, width))
         self.positions = nn.Parameter(0.02 * torch.randn(max_length, width))
         self.inp = nn.Linear(2 * k_max, width)
@@ -124,24 +130,24 @@ class TokenDecoder(nn.Module):
         self.out = nn.Linear(width, width, bias=False)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 
-    def forward(self, received: Received, points: Tensor) -> Tensor:
+    def forward(self, received: Received, points: Tensor, *, held_out: Tensor | None = None) -> Tensor:
         """Decode.
 
         Args:
             received: B sentences of S tokens.
             points: the encoder's, (V, 2 k_max).
+            held_out: (2, M), bigrams that the prior is not to know; see `BigramPrior`.
 
         Returns:
             Logits of the tokens, (B, S, V): log posterior but for a constant a token.
         """
-        own = self.log_prior + self._likelihood_in_float32(received, points)  # (B, S, V)
-        # What a token's own symbols say, as the expected embedding.
-        x = own.softmax(dim=-1) @ self.embeddings  # (B, S, width)
+        believed = self._in_float32(received, points, held_out)  # (B, S, V)
+        x = believed.softmax(dim=-1) @ self.embeddings  # (B, S, width)
         x = x + self.inp(torch.view_as_real(received.symbols).flatten(2))
         x = x + self.positions[: x.shape[1]]
         x = x + self.condition(self.conditioner(received.k, received.snr_db)).unsqueeze(1)
         x = self.context(x, src_key_padding_mask=received.mask == 0)
-        return own + nn.functional.linear(self.out(x), self.embeddings, self.bias)
+        return believed + nn.functional.linear(self.out(x), self.embeddings, self.bias)
 
     def log_likelihood(self, received: Received, points: Tensor) -> Tensor:
         """Log likelihood of what arrived, for every token in every place, but for a constant a place.
@@ -158,7 +164,7 @@ class TokenDecoder(nn.Module):
         """
         k_max = points.shape[1] // 2
         energy = points.square().view(-1, k_max, 2).sum(dim=2)  # (V, K), of each symbol of each point
-        probability = self.log_prior.softmax(dim=0).unsqueeze(1)  # (V, 1)
+        probability = self.log_frequency.softmax(dim=0).unsqueeze(1)  # (V, 1)
         mean = (probability * energy.cumsum(dim=1)).sum(dim=0)  # (K,), of the first k symbols
         scale = torch.rsqrt(mean[received.k - 1] / received.k).view(-1, 1, 1)  # (B, 1, 1)
         snr = received.snr  # (B, 1 or S, 1 or K)
@@ -168,16 +174,23 @@ class TokenDecoder(nn.Module):
         weight = first_symbols(received.k, k_max) * snr * scale**2  # (B, 1 or S, K)
         return statistic @ points.T - weight @ energy.T
 
-    def _likelihood_in_float32(self, received: Received, points: Tensor) -> Tensor:
-        """`log_likelihood` under autocast too: at 18 dB bf16 would round hundreds of nats to whole ones."""
+    def belief(self, received: Received, points: Tensor, held_out: Tensor | None = None) -> Tensor:
+        """Logits of the tokens by what arrived and the bigrams, (B, S, V); arguments as of `forward`."""
+        likelihood = self.log_likelihood(received, points)
+        with torch.no_grad():  # through the neighbours' symbols training would gain little
+            prior = self.prior(likelihood, received.mask, held_out)
+        return likelihood + prior
+
+    def _in_float32(self, received: Received, points: Tensor, held_out: Tensor | None) -> Tensor:
+        """`belief` under autocast too: at 18 dB bf16 would round hundreds of nats to whole ones."""
         kind = points.device.type
         with torch.autocast(kind, enabled=False) if is_autocast_available(kind) else nullcontext():
-            return self.log_likelihood(received, points)
+            return self.belief(received, points, held_out)
 
     @torch.no_grad()
     def start(self, probability: Tensor) -> None:
         """Take the probability of each token in the training data, (V,)."""
-        self.log_prior.copy_(probability.log())
+        self.log_frequency.copy_(probability.log())
 
 
 class Expectation(nn.Module):

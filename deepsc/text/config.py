@@ -35,27 +35,34 @@ class TextPreset(Preset):
     dropout: float
     context_layers: int
     """Layers of the Transformer by which the receiver weighs tokens in their context."""
+    bigrams: int
+    """Most bigrams that it knows."""
 
 
 TEXT_PRESETS = {
     "tiny": TextPreset(
-        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, context_layers=2,
+        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0,
+        context_layers=2, bigrams=2**14,
         learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=6,
     ),
     "mini": TextPreset(
-        d_model=128, layers=2, heads=4, d_ff=512, vocab_size=2500, dropout=0.1, context_layers=3,
+        d_model=128, layers=2, heads=4, d_ff=512, vocab_size=2500, dropout=0.1,
+        context_layers=3, bigrams=2**16,
         learning_rate=2e-3, warmup_steps=400, batch_tokens=2048, epochs=14,
     ),
     "small": TextPreset(
-        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, context_layers=3,
+        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2,
+        context_layers=3, bigrams=2**17,
         learning_rate=1.5e-3, warmup_steps=800, batch_tokens=2048, epochs=28,
     ),
     "medium": TextPreset(
-        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=8000, dropout=0.2, context_layers=3,
+        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=8000, dropout=0.2,
+        context_layers=3, bigrams=2**17,
         learning_rate=1e-3, warmup_steps=1000, batch_tokens=2048, epochs=28,
     ),
     "base": TextPreset(
-        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, context_layers=3,
+        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3,
+        context_layers=3, bigrams=2**17,
         learning_rate=5e-4, warmup_steps=2000, batch_tokens=4096, epochs=60,
     ),
 }  # fmt: skip
@@ -63,7 +70,7 @@ TEXT_PRESETS = {
 
 UeLayers = Annotated[int, Range(0, MOST_LAYERS)]
 """Type of a number of encoder layers at the UE."""
-_JSC_FIELDS = ("split", "context_layers")
+_JSC_FIELDS = ("split", "context_layers", "bigrams")
 """Of a codec's config, which its local model's lacks."""
 MOST_CAPTIONS = 10**6
 """The grammar takes minutes for as many."""
@@ -96,6 +103,8 @@ class TextCodecConfig(CodecConfig):
     encodes what it believes anew, with all layers."""
     context_layers: Layers = 3
     """Layers of the Transformer by which the receiver weighs tokens in their context."""
+    bigrams: Size = 2**17
+    """Most bigrams of tokens by which the receiver weighs them first, those that occur most often."""
 
     @override
     def problems(self) -> Iterator[Problem]:
@@ -171,5 +180,6 @@ class TextRunConfig(RunConfig):
         fields = super().channel_fields
         if not fields["k"]:
             return fields
-        size = self.presets[self.preset].context_layers
-        return {**fields, "split": self.split, "context_layers": size}
+        preset = self.presets[self.preset]
+        sizes = {name: getattr(preset, name) for name in ("context_layers", "bigrams")}
+        return {**fields, "split": self.split, **sizes}

@@ -21,6 +21,7 @@ from transformers.models.marian.modeling_marian import MarianEncoder
 from typing_extensions import override
 
 from deepsc.codec.base import Codec, TensorBatch
+from deepsc.link.bigrams import bigrams_of
 from deepsc.link.token_code import Expectation, TokenDecoder, TokenEncoder, token_probability
 from deepsc.link.transmission import Link, carry
 from deepsc.text.config import TextCodecConfig
@@ -105,19 +106,24 @@ class TextCodec(Codec):
                 dropout=config.dropout,
                 max_length=config.max_length,
                 snr_range_db=config.snr_range_db,
+                bigrams=config.bigrams,
+                end=config.eos_id,
             )
 
     @override
     def start(self, batches: Iterable[TextBatch]) -> None:
-        """Take the frequencies of the tokens from the training data; the JSC codec starts from them."""
+        """Count the tokens and bigrams of the training data; the JSC codec starts from them."""
         if self.jsc_encoder is None or self.jsc_decoder is None:
             return
         counts = torch.zeros(self.config.vocab_size)
+        bigrams = []
         for batch in batches:
             counts += torch.bincount(batch.source[batch.mask.bool()], minlength=len(counts))
+            bigrams.append(bigrams_of(batch.source, batch.mask, end=self.config.eos_id))
         probability = token_probability(counts).to(self.jsc_encoder.points.device)
         self.jsc_encoder.start(probability)
         self.jsc_decoder.start(probability)
+        self.jsc_decoder.prior.start(torch.cat(bigrams, dim=1).to(probability.device))
 
     @override
     def freeze_local(self) -> None:
@@ -133,8 +139,8 @@ class TextCodec(Codec):
         Below that nothing gets through, above that everything does, and there is little to learn.
         """
         assert self.jsc_decoder is not None
-        prior = self.jsc_decoder.log_prior.detach().cpu()
-        entropy = -(prior.exp() * prior).sum()  # nats a token
+        frequency = self.jsc_decoder.log_frequency.detach().cpu()
+        entropy = -(frequency.exp() * frequency).sum()  # nats a token
         capacity = entropy * (0.5 + 1.5 * torch.rand(len(k), generator=generator))
         focused_db = 10 * torch.expm1(capacity / k).log10()
         moved = torch.rand(len(k), generator=generator) < _FOCUSED
@@ -150,8 +156,8 @@ class TextCodec(Codec):
         features = first_layers(encoder, layers)(input_ids=source, attention_mask=mask).last_hidden_state
         return Sentences(source, mask, features)
 
-    def posterior(self, sent: Sentences, link: Link | None) -> Tensor:
-        """Logits of the tokens at the server, (B, S, V)."""
+    def posterior(self, sent: Sentences, link: Link | None, *, held_out: Tensor | None = None) -> Tensor:
+        """Logits of the tokens at the server, (B, S, V); `held_out` as of `TokenDecoder`."""
         encoder, decoder = self.jsc_encoder, self.jsc_decoder
         if encoder is None or decoder is None or link is None:
             raise ValueError("a codec with a channel needs a link, and the local model has no channel")
@@ -161,7 +167,7 @@ class TextCodec(Codec):
             link,
             k_max=encoder.k_max,
         )
-        return decoder(received, encoder.points)
+        return decoder(received, encoder.points, held_out=held_out)
 
     def understand(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Semantic encoder at the server: logits (B, S, V) to features (B, S, d_model).
@@ -201,7 +207,8 @@ class TextCodec(Codec):
         terms = self.loss_terms(batch)
         if self.jsc_encoder is None:
             return self._translation_loss(batch, self.transmit(sent, None), label_smoothing) / terms
-        logits = self.posterior(sent, link)
+        bigrams = bigrams_of(batch.source, batch.mask, end=self.config.eos_id) if self.training else None
+        logits = self.posterior(sent, link, held_out=bigrams)
         valid = batch.mask.bool()
         loss = nn.functional.cross_entropy(logits[valid], batch.source[valid], reduction="sum")
         if not self.frozen:

@@ -44,19 +44,29 @@ def jsc_parts(*, tokens: int, d_model: int, k_max: int, printed: Flops, of: str 
 
 
 def token_jsc_parts(
-    *, tokens: int, d_model: int, k_max: int, vocab_size: int, layers: int, moved: bool, printed: Flops
+    *,
+    tokens: int,
+    d_model: int,
+    k_max: int,
+    vocab_size: int,
+    bigrams: int,
+    layers: int,
+    moved: bool,
+    printed: Flops,
 ) -> tuple[Part, Part]:
     """JSC encoder and decoder of tokens, see `deepsc.link.token_code`.
 
     A point is looked up, which is no product. The receiver holds every point against what arrives: V of 2 K
-    reals a token. Then it goes through V embeddings three times: to expect what the symbols say, to weigh it
-    in its context, and to expect what the semantic encoder reads.
+    reals a token. The bigrams pass what is believed from place to place, once forward to every token and once
+    back from all but the first. Then it goes through V embeddings three times: to expect what is believed, to
+    weigh it in its context, and to expect what the semantic encoder reads.
 
     Args:
         tokens: S, of one sentence.
         d_model: width of the semantic encoder and of the context Transformer.
         k_max: largest k of the nested code, K.
         vocab_size: V.
+        bigrams: that the receiver holds, N.
         layers: of the context Transformer.
         moved: whether features move the points.
         printed: F_dense, what Appendix A has for the JSC encoder.
@@ -70,6 +80,7 @@ def token_jsc_parts(
     }
     decoder = {
         "jsc_decoder": linear(S, 2 * K, V) + linear(1, K, V) + linear(S, V, d) + linear(S, d, V),
+        "jsc_decoder.prior": (2 * S - 1) * Macs(bigrams + V),
         "jsc_decoder.inp": linear(S, 2 * K, d),
         **_conditioner("jsc_decoder.conditioner"),
         "jsc_decoder.condition": linear(1, _CONDITION_WIDTH, d),

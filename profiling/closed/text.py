@@ -70,6 +70,7 @@ def text_parts(
             d_model=d,
             k_max=config.k[-1],
             vocab_size=config.vocab_size,
+            bigrams=config.bigrams,
             layers=config.context_layers,
             moved=config.split > 0,
             printed=dense,

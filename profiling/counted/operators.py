@@ -37,6 +37,7 @@ _UNTAGGED = frozenset((
     "ps_roi_pool", "roi_align", "roi_pool", "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa",
     "grid_sampler_3d", "histc", "index_reduce", "kthvalue", "_logcumsumexp", "masked_select", "median",
     "mode", "multinomial", "nms", "put", "_ctc_loss", "_unique2", "unique_consecutive", "unique_dim",
+    "_sparse_coo_tensor_with_dims_and_tensors", "_coalesce",
 ))  # fmt: skip
 """Lookup, pooling, resampling and order statistics, which torch neither tags nor decomposes."""
 _MOST_DEEP = 16
@@ -60,6 +61,8 @@ class ProductCount:
     """The same by the operator that FlopCounterMode meets: `addmm`, `bmm`, `mv`."""
     complex: Mapping[str, Macs]
     """Those of `kernels` that are products of complex numbers, at 4 multiply-adds each."""
+    sparse: Mapping[str, Macs]
+    """Those of `kernels` that read a sparse matrix, of which only what it holds is multiplied."""
     masked: Mapping[str, Macs]
     """Those of `operators` behind a causal mask, which are computed all the same."""
     elements: Mapping[str, int]
@@ -94,6 +97,7 @@ def count_products(workload: Workload, *, below_autograd: bool = True) -> Produc
         operators=_macs(dispatched.operators),
         kernels=_macs(dispatched.kernels),
         complex=_macs(dispatched.complex),
+        sparse=_macs(dispatched.sparse),
         masked=_macs(dispatched.masked),
         elements={name: count for name, count in sorted(dispatched.elements.items()) if count},
         uncounted=dict(sorted(dispatched.uncounted.items())),
@@ -111,6 +115,7 @@ class _Dispatched(TorchDispatchMode):
         self.operators: Counter[str] = Counter()
         self.kernels: Counter[str] = Counter()
         self.complex: Counter[str] = Counter()
+        self.sparse: Counter[str] = Counter()
         self.masked: Counter[str] = Counter()
         self.elements: Counter[str] = Counter()
         self.uncounted: Counter[str] = Counter()
@@ -162,6 +167,8 @@ class _Dispatched(TorchDispatchMode):
         kernels = (_name(func) for func in self._chain if not _is_composite(func))
         composite = _name(self._chain[-1])  # all convolutions come down to one kernel
         kernel = next(kernels, "convolution" if "conv" in composite else composite)
+        if any(_is_sparse(tensor) for tensor in tensors):
+            self.sparse[kernel] += macs
         if any(tensor.is_complex() for tensor in tensors):
             macs *= _REAL_OF_COMPLEX
             self.complex[kernel] += macs
@@ -184,9 +191,30 @@ def _matrix(first: str, second: str) -> Callable[[Any, dict[str, Any]], int]:
 
     def macs(result: Any, arguments: dict[str, Any]) -> int:
         left, right = arguments[first], arguments[second]
-        return left.numel() * (right.shape[-1] if right.ndim > 1 else 1)
+        if _is_sparse(left) and _is_sparse(right):
+            return _sparse_products(left, right)
+        if _is_sparse(right):
+            return _stored(right) * left.shape[:-1].numel()
+        return _stored(left) * (right.shape[-1] if right.ndim > 1 else 1)
 
     return macs
+
+
+def _is_sparse(matrix: Tensor) -> bool:
+    return matrix.layout not in (torch.strided, torch._mkldnn)  # type: ignore[attr-defined]
+
+
+def _stored(matrix: Tensor) -> int:
+    """Elements that a product reads: of a sparse matrix those that it holds."""
+    if not _is_sparse(matrix):
+        return matrix.numel()
+    return (matrix._values() if matrix.layout == torch.sparse_coo else matrix.values()).numel()
+
+
+def _sparse_products(left: Tensor, right: Tensor) -> int:
+    columns = left.to_sparse_coo().coalesce().indices()[-1].bincount(minlength=left.shape[-1])
+    rows = right.to_sparse_coo().coalesce().indices()[0].bincount(minlength=left.shape[-1])
+    return int(columns @ rows)
 
 
 def _dots(result: Any, arguments: dict[str, Any]) -> int:
@@ -259,6 +287,7 @@ _FORMULAS: dict[str, Callable[[Any, dict[str, Any]], int]] = {
         _attention,
     ),
     **LINEAR_ALGEBRA,
+    "sparse_mm": lambda result, arguments: arguments["values"].numel() * result.shape[1],  # of our codecs
 }  # fmt: skip
 """Multiply-adds of the operators that multiply, from their result and arguments."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 from unittest import mock
 
 import torch
@@ -19,12 +20,35 @@ from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+import deepsc.link.bigrams  # noqa: F401  registers its operator
 from profiling.counted.copies import CPU, Workload, copied
 from profiling.counted.running import as_products, by_module, collapse, without_traces
 from profiling.units import Flops, Macs
 
-_FVCORE_PRODUCTS = frozenset({"addmm", "bmm", "conv", "einsum", "linear", "matmul", "mm"})
+OUR_OPERATORS = frozenset({"sparse_mm"})
+"""Registered by our codecs with torch; the other tools are told what they multiply."""
+_FVCORE_PRODUCTS = frozenset({"addmm", "bmm", "conv", "einsum", "linear", "matmul", "mm"}) | OUR_OPERATORS
 """What fvcore counts in multiply-adds; all else is a guess per element of the result."""
+
+
+def _sparse_flops(
+    starts: Sequence[int],
+    columns: Sequence[int],
+    values: Sequence[int],
+    dense: Sequence[int],
+    out_shape: Sequence[int],
+) -> int:
+    """FlopCounterMode's formula for `deepsc.link.bigrams.sparse_mm`, from the shapes."""
+    return Macs(values[0] * dense[1]).flops.count
+
+
+def _sparse_macs(inputs: list[Any], outputs: list[Any]) -> int:
+    """fvcore's handle for it, from the values of a trace."""
+    _, _, values, dense = (value.type().sizes() for value in inputs)
+    return values[0] * dense[1]
+
+
+_OUR_FORMULAS = {torch.ops.deepsc.sparse_mm: _sparse_flops}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +87,7 @@ class FvcoreCount:
 
 def count_with_torch(workload: Workload) -> TorchCount:
     """Count a forward pass with torch.utils.flop_counter.FlopCounterMode."""
-    module, counter = workload.module, FlopCounterMode(display=False)
+    module, counter = workload.module, FlopCounterMode(display=False, custom_mapping=_OUR_FORMULAS)
     # Its own counts by module go astray where a module is called from two places.
     with as_products(), _frozen(module), by_module(module, counter.get_total_flops) as modules, counter:
         workload.run()
@@ -131,6 +155,7 @@ def _trace(workload: Workload) -> tuple[Mapping[str, Mapping[str, float]], Mappi
         from fvcore.nn import FlopCountAnalysis
 
         analysis = FlopCountAnalysis(workload.module, workload.inputs)
+        analysis.set_op_handle("deepsc::sparse_mm", _sparse_macs)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         return analysis.by_module_and_operator(), analysis.unsupported_ops()
 

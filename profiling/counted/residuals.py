@@ -18,7 +18,7 @@ from data.files.errors import ToolkitError
 from data.settings import named
 from profiling.closed.layers import ModuleMacs
 from profiling.counted.operators import ProductCount
-from profiling.counted.other_tools import FvcoreCount, TorchCount
+from profiling.counted.other_tools import OUR_OPERATORS, FvcoreCount, TorchCount
 from profiling.units import Flops, Macs
 
 FLOP_COUNTER_MODE = "FlopCounterMode"
@@ -26,6 +26,7 @@ FVCORE = "fvcore"
 UNEXPLAINED = "unexplained"
 PADDED_BY_NAME = "convolution padded by name"
 COMPLEX = "complex multiply-add counted as less than 4 real ones"
+SPARSE = "zeros of a sparse matrix counted"
 FUSED = "fused attention"
 RECURRENT = "recurrent layer"
 ANOTHER_FORMULA = "products by another formula"
@@ -86,9 +87,11 @@ class Counted:
         causes = {
             f"{kernel} counted as zero": macs.flops
             for kernel, macs in self.products.kernels.items()
-            if getattr(torch.ops.aten, kernel, None) not in flop_registry
+            if getattr(torch.ops.aten, kernel, None) not in flop_registry and kernel not in OUR_OPERATORS
         }
         rest = self.corrected - counted.total - Flops.total(causes.values())
+        if rest < Flops(0) and self.products.sparse:
+            return causes | {SPARSE: rest}
         complex_products = Macs.total(self.products.complex.values()).flops
         if rest:
             causes[COMPLEX if Flops(0) < rest < complex_products else UNEXPLAINED] = rest

@@ -17,7 +17,8 @@ from deepsc.text.config import (
 )
 
 MICRO = TextPreset(
-    d_model=32, layers=1, heads=2, d_ff=64, vocab_size=700, dropout=0.1, context_layers=1,
+    d_model=32, layers=1, heads=2, d_ff=64, vocab_size=700, dropout=0.1,
+    context_layers=1, bigrams=2**12,
     learning_rate=1e-2, warmup_steps=5, batch_tokens=512, epochs=2,
 )  # fmt: skip
 CAPTIONS = CorpusConfig(dataset="captions", caption_count=120)

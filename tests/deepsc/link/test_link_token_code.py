@@ -19,7 +19,7 @@ def make(vocab_size: int = V, k_max: int = K_MAX) -> tuple[TokenEncoder, TokenDe
     encoder = TokenEncoder(vocab_size=vocab_size, k_max=k_max)
     decoder = TokenDecoder(
         vocab_size=vocab_size, k_max=k_max, width=8, layers=1, heads=2, dropout=0.0, max_length=5000,
-        snr_range_db=RANGE_DB,
+        snr_range_db=RANGE_DB, bigrams=8, end=1,
     )  # fmt: skip
     return encoder.eval(), decoder.eval()
 
@@ -131,7 +131,7 @@ def test_the_start_gives_rare_tokens_the_energy() -> None:
     assert probability.sum().item() == pytest.approx(1)
     encoder.start(probability)
     decoder.start(probability)
-    assert torch.allclose(decoder.log_prior.exp(), probability)
+    assert torch.allclose(decoder.log_frequency.exp(), probability)
     energy = encoder.points.square().mean(1)
     assert energy[-200:].mean() > 2 * energy[:5].mean()
     assert (probability * energy).sum().item() == pytest.approx(1, rel=0.2), "the mean is that of unit points"

@@ -225,7 +225,7 @@ def test_training_meets_each_k_where_its_channel_carries_about_what_the_tokens_t
     codec = make_codec()
     codec.start([collate([SHORT, LONG], [SHORT, LONG], pad_id=0)])
     assert codec.jsc_decoder is not None
-    entropy = torch.distributions.Categorical(logits=codec.jsc_decoder.log_prior).entropy()
+    entropy = torch.distributions.Categorical(logits=codec.jsc_decoder.log_frequency).entropy()
     k, uniform = torch.tensor([2, 4]).repeat(500), torch.full((1000,), 17.0)
     snr_db = codec.focus_snr_db(uniform, k, generator=torch.Generator().manual_seed(0))
     there = snr_db < 17

@@ -109,7 +109,7 @@ def test_local_weights_initialise_the_codec(make_run: MakeRun, local: Checkpoint
         codec.transformer.parameters(), local.codec.transformer.parameters(), strict=True
     ):
         assert torch.equal(mine, theirs), "the local model is kept as it is"
-    energy = codec.jsc_encoder.points.square().mean(1)[codec.jsc_decoder.log_prior.argsort()]
+    energy = codec.jsc_encoder.points.square().mean(1)[codec.jsc_decoder.log_frequency.argsort()]
     assert energy[:300].mean() > 1.3 * energy[-60:].mean(), "started from the tokens' frequencies"
     assert from_pretrained(config.output).document["init_from"] == local.sha256
 

@@ -57,8 +57,10 @@ def test_parts_of_a_text_codec_corrected_by_hand() -> None:
     parts = text_parts(CODEC, source_length=2, target_length=2, k=5)
     by_hand = [
         0,  # points are looked up
-        # Points against what arrives, and their energy; embeddings three times; symbols and condition in.
+        # Points against what arrives, and their energy; the bigrams, twice forward and once back; embeddings
+        # three times; symbols and condition in.
         (2 * 10 * 7 + 5 * 7)
+        + 3 * (CODEC.bigrams + 7)
         + 3 * (2 * 7 * 6)
         + 2 * 10 * 6
         + (128 + 4096)
