@@ -36,6 +36,7 @@ from deepsc.codec.base import Batch, Codec
 from deepsc.config import TrainConfig
 from deepsc.link.transmission import Link
 from deepsc.train.links import draw_links
+from deepsc.train.pace import Pace
 from deepsc.train.processes import Processes
 from deepsc.train.workers import batches_from, workers_for
 
@@ -207,6 +208,7 @@ class _Run:
             "epoch": 0, "batch": 0, "step": 0, "best_loss": None, "best_epoch": -1,
         }  # fmt: skip
         """Where the run stands, changed in place."""
+        self.pace = Pace()
         helps = _bf16_helps(self.codec, self.device)
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=helps)
 
@@ -255,6 +257,7 @@ class _Run:
         if step % 10 == 0:
             scalars = {"train/loss": loss, "train/learning_rate": rate, "train/gradient_norm": norm}
             self._note(scalars)
+            self.pace.look()
             progress.show(epoch=self.position["epoch"], loss=f"{loss:.3f}", best=self.position["best_loss"])
         if self.position["step"] % config.checkpoint_steps == 0:
             self._save()
