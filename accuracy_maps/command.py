@@ -174,7 +174,7 @@ def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
 
 
 def _measure(config: MapConfig, place: Place, modality_name: str, training: Sequence[str]) -> None:
-    from accuracy_maps.show.compare import threshold_line
+    from accuracy_maps.show.compare import symbols_line, threshold_line
     from accuracy_maps.sweep.build import build_map
     from accuracy_maps.sweep.from_scratch import build_from_scratch
 
@@ -186,6 +186,8 @@ def _measure(config: MapConfig, place: Place, modality_name: str, training: Sequ
         result = build_map(config, engine, modality=modality_name)
     print(format_map(result))
     print(threshold_line(result))
+    if line := symbols_line(result):
+        print(line)
 
 
 def _engine(place: Place, device: str | None) -> tuple[Engine, str]:

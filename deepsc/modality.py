@@ -181,6 +181,8 @@ class TestData:
     `deepsc.digital`."""
     source_codes: tuple[str, ...] = ()
     """Names of those that the digital baseline chooses from."""
+    tokens_per_word: Callable[[TextTokenizer], float] | None = None
+    """Tokens that are sent for a word of the items' text, on average; None: it has none."""
     whole: int | None = None
     """Items of the whole test set as `limit` counts them; None: not known."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from accuracy_maps.grid import MeasuredGrid
+from accuracy_maps.map import AccuracyMap
 from data.files.printable import one_line
 
 CODE_NAMES = {"capacity": "ideal code", "finite": "finite-length code", "ldpc": "5G LDPC"}
@@ -52,6 +53,21 @@ def threshold_line(accuracy_map: MeasuredGrid) -> str:
     """`thresholds` for a terminal."""
     at = "; ".join(f"{name}: {snr}" for name, snr in thresholds(accuracy_map).items())
     return f"SNR in dB at a ratio of {LEVEL}, by {accuracy_map.rows_name}: {at}"
+
+
+def symbols_per_word(accuracy_map: MeasuredGrid) -> dict[str, str]:
+    """Channel symbols for a word at each k, by k; empty where the map does not say how many tokens it has."""
+    tokens = accuracy_map.provenance.get("tokens_per_word")
+    if not isinstance(tokens, float) or not isinstance(accuracy_map, AccuracyMap):
+        return {}
+    return {str(k): f"{k * tokens:.1f}" for k in accuracy_map.k}
+
+
+def symbols_line(accuracy_map: MeasuredGrid) -> str:
+    """`symbols_per_word` for a terminal; empty where there are none."""
+    if not (words := symbols_per_word(accuracy_map)):
+        return ""
+    return "symbols per word, by k: " + "; ".join(f"{k}: {symbols}" for k, symbols in words.items())
 
 
 def _text(snr_db: Sequence[float], ratios: Sequence[float]) -> str:

@@ -14,7 +14,7 @@ from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.envelope import Array
 from accuracy_maps.grid import MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.show.compare import LEVEL, thresholds, who
+from accuracy_maps.show.compare import LEVEL, symbols_per_word, thresholds, who
 from data.files.atomic import atomic_path
 from data.files.printable import plot_text
 
@@ -36,10 +36,12 @@ def plot_map(
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
     colours = _colours(len(accuracy_map.k))
-    grids = _grids(accuracy_map)
+    grids, words = _grids(accuracy_map), symbols_per_word(accuracy_map)
     for i in reversed(range(len(accuracy_map.k))):  # legend in the order of the lines
         lines = [grid[i] for grid in grids]
-        _draw(axes, accuracy_map.snr_db, lines, colours[i], label=f"k = {accuracy_map.k[i]}", markersize=4)
+        name = str(accuracy_map.k[i])
+        label = f"k = {name}" + (f" ({words[name]} per word)" if words else "")
+        _draw(axes, accuracy_map.snr_db, lines, colours[i], label=label, markersize=4)
         for style, other in zip(itertools.cycle(LINES), beside):
             if accuracy_map.k[i] in other.k:
                 row = other.ratio[other.k.index(accuracy_map.k[i])]

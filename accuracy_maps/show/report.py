@@ -10,7 +10,7 @@ from typing import Any
 from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.grid import MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.show.compare import LEVEL, thresholds, who
+from accuracy_maps.show.compare import LEVEL, symbols_per_word, thresholds, who
 from data.files.errors import ToolkitError, parsing
 from data.files.provenance import sha256_of
 from data.files.schema import numbers, typed
@@ -99,10 +99,11 @@ def _baseline(accuracy_map: MeasuredGrid, path: str | os.PathLike[str]) -> Accur
 
 def _thresholds(maps: Sequence[AccuracyMap | BimodalMap]) -> dict[str, Any]:
     """The table of the SNRs at which maps reach `LEVEL`: a row per k of the first, a column per map."""
-    columns = [thresholds(one) for one in maps]
+    columns, words = [thresholds(one) for one in maps], symbols_per_word(maps[0])
+    names = {head: f"{head} ({words[head]} per word)" if words else head for head in columns[0]}
     return {
         "heads": [who(one) for one in maps],
-        "rows": [(head, [column.get(head, "–") for column in columns]) for head in columns[0]],
+        "rows": [(name, [column.get(head, "–") for column in columns]) for head, name in names.items()],
     }
 
 

@@ -107,6 +107,7 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
         "provenance": provenance(
             **origin(sweep),
             **_source_figures(sweep, cells),
+            **_lengths(sweep),
             seconds=round(sum(cell.seconds for cell in cells.values()), 1),
             engine=engine.name,
             device=device_name(str(config.device)),
@@ -115,6 +116,14 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
         "seed": config.seed,
     }
     return assemble_map(cells, test.scorer, ks=list(map(plain, sorted(sweep.owners))), **fields)
+
+
+def _lengths(sweep: Sweep) -> dict[str, Any]:
+    """Tokens in a word of the test data, for symbols a word."""
+    tokenizer, tokens_per_word = sweep.local.tokenizer, sweep.test.tokens_per_word
+    if tokenizer is None or tokens_per_word is None:
+        return {}
+    return {"tokens_per_word": tokens_per_word(tokenizer)}
 
 
 def _write_beside(sweep: Sweep, accuracy_map: AccuracyMap | BimodalMap) -> None:

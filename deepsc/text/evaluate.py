@@ -50,6 +50,12 @@ def encode_sentences(
     return batches
 
 
+def tokens_per_word(tokenizer: TextTokenizer, sentences: Sequence[str]) -> float:
+    """Tokens that are sent for a word, ends of sentence included; words are split at spaces."""
+    tokens = sum(map(len, tokenizer.encode(sentences)))
+    return tokens / max(1, sum(len(sentence.split()) for sentence in sentences))
+
+
 @torch.inference_mode()
 def decode_sentences(
     codec: TextCodec,

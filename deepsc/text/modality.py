@@ -43,7 +43,7 @@ class TextModality(Modality[TextRunConfig]):
         """Test pairs; option "beams" is the width of the search, "bleu_tokenize" sacreBLEU's tokenizer."""
         from deepsc.digital.text import code_names
         from deepsc.text.bleu_tokenizer import USUAL, choose_tokenizer
-        from deepsc.text.evaluate import text_evaluator
+        from deepsc.text.evaluate import text_evaluator, tokens_per_word
         from deepsc.text.material import load_corpus
 
         fields = dict(document["corpus"]) | {"data_dir": data_dir}
@@ -82,6 +82,7 @@ class TextModality(Modality[TextRunConfig]):
             metric_options={} if tokenize == USUAL else {"bleu_tokenize": tokenize},
             digital=digital,
             source_codes=code_names(),
+            tokens_per_word=lambda tokenizer: tokens_per_word(tokenizer, [source for source, _ in pairs]),
             whole=len(corpus.test),
         )
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from accuracy_maps import AccuracyMap
-from accuracy_maps.show.compare import snr_at, thresholds
+from accuracy_maps.show.compare import snr_at, symbols_line, symbols_per_word, thresholds
 from accuracy_maps.show.plot import plot_map
 
 
@@ -79,6 +79,24 @@ def test_maps_beside_one_are_dashed_and_all_say_where_they_reach_the_level(
         f"{name}; synthetic data: 0.9 at {at} dB"
         for name in ("codec", "digital, finite-length code", "digital, 5G LDPC")
     } <= set(labels)
+
+
+def test_symbols_are_told_per_word_too(
+    make_map: Callable[..., AccuracyMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    one = make_map(provenance={"tokens_per_word": 1.25})
+    expected = {str(k): f"{1.25 * k:.1f}" for k in one.k}
+    assert symbols_per_word(one) == expected
+    assert symbols_line(one) == "symbols per word, by k: " + "; ".join(
+        ": ".join(pair) for pair in expected.items()
+    )
+    plot_map(one, tmp_path / "map.png")
+    labels = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
+    assert {f"k = {k} ({symbols} per word)" for k, symbols in expected.items()} <= set(labels)
+    assert symbols_per_word(make_map(provenance={})) == {}
+    assert symbols_line(make_map(provenance={})) == ""
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,9 @@ def test_a_map_its_csv_and_its_plot_are_written_and_nothing_else(
     assert origin["channel"]["kind"] == "awgn"
     assert origin["dataset"] == corpus.name
     assert origin["test_items"] == len(corpus.test)
+    sources = [source for source, _ in corpus.test]
+    tokens = sum(len(ids) for ids in local.tokenizer.encode(sources))
+    assert origin["tokens_per_word"] == tokens / len(" ".join(sources).split())
     assert {"torch", "transformers", "sacrebleu"} <= set(origin["packages"])
     rows = list(csv.DictReader((built / "map.csv").read_text().splitlines()))
     assert len(rows) == CELLS - 1
