@@ -16,9 +16,11 @@ from profiling import Flops, Macs
 from profiling.counted.copies import copied
 from profiling.counted.library_models import hf_model, timm_model
 from profiling.counted.residuals import (
+    FLOP_COUNTER_MODE,
     FUSED,
     FVCORE,
     RECURRENT,
+    SPARSE,
     Counted,
 )
 from profiling.profile import profile_model
@@ -100,6 +102,41 @@ def test_fused_attention_that_a_tool_counts_as_zero_is_named() -> None:
     one = counted(Attention(), torch.empty(1, 2, 6, 4, device=META))
     assert one.torch.total == one.corrected == Flops(2 * 2 * 2 * 6 * 6 * 4)
     assert residuals(one) == {"MAC printed as one FLOP": Flops(0), f"{FUSED} counted as zero": one.corrected}
+
+
+class Sparse(nn.Module):
+    """Multiplies by a matrix that is mostly zeros."""
+
+    def __init__(self, layout: str) -> None:
+        super().__init__()
+        dense = torch.zeros(6, 6).index_put(
+            (torch.tensor([0, 2, 2, 5]), torch.tensor([1, 0, 5, 3])), torch.ones(4)
+        )
+        self.register_buffer("matrix", getattr(dense, f"to_{layout}")())
+        self.layout = layout
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.matrix @ x
+
+
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr"])
+def test_a_sparse_matrix_counts_by_what_it_holds(layout: str) -> None:
+    one = counted(Sparse(layout), torch.ones(6, 7))
+    assert one.corrected == Macs(4 * 7).flops
+    assert residuals(one, FLOP_COUNTER_MODE) == {SPARSE: Macs((4 - 36) * 7).flops}
+    assert not list(one.problems())
+
+
+def test_two_sparse_matrices_count_the_pairs_that_meet() -> None:
+    class Square(Sparse):
+        def forward(self, x: Tensor) -> Tensor:
+            return (self.matrix @ self.matrix).to_dense() @ x
+
+    # Column 1 meets row 1, which is empty; 0 meets a row of 1; 5 a row of 1; 3 an empty one.
+    assert (
+        counted(Square("sparse_csr"), torch.ones(6, 7), allow_uncounted=True).corrected
+        == Macs(2 + 36 * 7).flops
+    )
 
 
 def test_a_causal_mask_counted_dense_is_named_with_its_worth() -> None:
