@@ -8,11 +8,13 @@ end of a sentence comes before its first token.
 
 from __future__ import annotations
 
+import warnings
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 _LEAST = 1e-12
 """Of what the neighbours say, so that rounding rules no token out."""
 
