@@ -1,4 +1,3 @@
-from .checkpoint import load
 from .codec.base import Codec
 from .config import RunConfig, SetConfig, TrainConfig
 from .image.config import ImageCodecConfig, ImageRunConfig, ImageSetConfig
@@ -9,9 +8,11 @@ from .modality import Checkpoint, modality_names
 from .text.config import CorpusConfig, TextCodecConfig, TextRunConfig
 from .text.model import TextCodec
 from .train.run import train_codec
+from .transceiver import Transceiver, Transmission, load
 from .version import __version__
 from .vqa.config import VQACodecConfig, VQARunConfig, VQASetConfig
 from .vqa.model import VQACodec
+from .zoo.find import list_codecs
 
 __all__ = [
     "AWGN",
@@ -32,6 +33,8 @@ __all__ = [
     "TextCodecConfig",
     "TextRunConfig",
     "TrainConfig",
+    "Transceiver",
+    "Transmission",
     "VQACodec",
     "VQACodecConfig",
     "VQARunConfig",
@@ -39,6 +42,7 @@ __all__ = [
     "__version__",
     "channel_names",
     "link_at",
+    "list_codecs",
     "load",
     "modality_names",
     "train_codec",

@@ -100,10 +100,6 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     return checkpoint
 
 
-load = from_pretrained
-"""`deepsc.load(folder)`."""
-
-
 def model_sha256(weights: str | os.PathLike[str]) -> str:
     """SHA-256 of what a file of weights holds: the codec's config and each tensor; equal for equal models.
 

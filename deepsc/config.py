@@ -155,7 +155,8 @@ class RunConfig(Settings):
     snr_range_db: SNRRange = SNR_RANGE_DB
     """Trained E_s/N_0 in dB."""
     init_from: Annotated[str | None, Flag(metavar="DIR")] = None
-    """Checkpoint to start from, such as the local model's: its weights and tokenizer."""
+    """Checkpoint to start from, such as the local model's: its weights and tokenizer. Of a codec that ships,
+    by its name, the local model."""
     pretrained: Annotated[str | None, Flag(metavar="NAME")] = None
     """Published weights to start from: a folder or file, or a name on the hub; text: opus-mt, not a preset
     (pip install 'deepsc-toolkit[pretrained]'); image, vqa: DeiT."""

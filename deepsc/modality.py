@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import deepsc
 from data.files.errors import ToolkitError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from data.text.tokenizer import TextTokenizer
     from deepsc.codec.base import Batch, Codec
     from deepsc.link.channel import Channel
+    from deepsc.link.transmission import Link
 
 _ROOM = "modality"
 """Of the module in a modality's folder that holds it."""
@@ -54,7 +55,7 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trained codec and what is needed to use it; `deepsc.checkpoint.load` reads one."""
+    """A trained codec and what is needed to use it; `deepsc.checkpoint.from_pretrained` reads one."""
 
     codec: Codec
     tokenizer: TextTokenizer | None
@@ -187,6 +188,74 @@ class TestData:
     """Items of the whole test set as `limit` counts them; None: not known."""
 
 
+class Answer(NamedTuple):
+    """What the receiver makes of an item."""
+
+    text: str
+    """A sentence, a class or an answer."""
+    probability: float | None = None
+    """Of a class or answer, as the classifier sees it."""
+    embedding: NDArray[np.float32] | None = None
+    """Of an image, (width,): what a gallery is ranked by."""
+
+
+Links = Callable[[int, "Tensor"], "Link | None"]
+"""Makes the link of a transmission, by its number, for features (1, ...); None for the local model."""
+
+
+class Separate(NamedTuple):
+    """An item by separate source and channel coding."""
+
+    digital: Measurer
+    """Its counts, (1, 1), say which version arrived, from 1 on; 0: none."""
+    bits: tuple[int, ...]
+    """Of each version."""
+    versions: tuple[Any, ...]
+    """The item as it is behind each version."""
+    nothing: Any
+    """What the receiver has instead where nothing arrives; None: nothing to answer to."""
+
+
+class Sender(ABC):
+    """Sends a user's own items with one model, a codec or the local one.
+
+    Args:
+        checkpoint: the model.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+
+    @staticmethod
+    @abstractmethod
+    def read(words: Sequence[str]) -> Any:
+        """The item that the words of a command line name.
+
+        Raises:
+            ToolkitError: if they name none.
+        """
+
+    @abstractmethod
+    def send(self, item: Any, links: Links) -> Answer:
+        """Send an item, and answer at the receiver."""
+
+    def separate(self, item: Any, *, channel: Channel, code: str, data_dir: str | None) -> Separate:
+        """An item of the local model's by separate source and channel coding; see `deepsc.digital`.
+
+        Args:
+            item: to be sent.
+            channel: the uplink.
+            code: name of the channel code.
+            data_dir: folder that holds the data that the source code is learned from.
+
+        Raises:
+            ToolkitError: if the modality has none, or the data or packages are missing.
+        """
+        raise ToolkitError(
+            f"{named('digital')}: given, {self.checkpoint.modality.name} has no separate coding"
+        )
+
+
 Config = TypeVar("Config", bound=RunConfig)
 
 
@@ -243,6 +312,20 @@ class Modality(ABC, Generic[Config]):
         """
         material: Material = self._beside("material").material(config, initial)
         return material
+
+    def sender(self, checkpoint: Checkpoint) -> Sender:
+        """Who sends a user's own items with a model: `SENDER` of `send.py` beside.
+
+        Raises:
+            ToolkitError: if the modality has none.
+        """
+        try:
+            sender: Sender = self._beside("send").SENDER(checkpoint)
+        except ModuleNotFoundError as error:
+            if not (error.name or "").endswith(".send"):
+                raise
+            raise ToolkitError(f"{self.name}: this modality has no sender of a user's own items") from error
+        return sender
 
     def _beside(self, name: str) -> ModuleType:
         """A module of the modality's folder, which loads torch."""

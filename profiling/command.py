@@ -25,6 +25,7 @@ from data.settings import (
 from data.terminal.start import run
 from deepsc.codec.config import CodecConfig
 from deepsc.codec.device import resolve_device
+from deepsc.zoo.find import resolve
 from profiling import plot, tables
 from profiling.config import ProfileConfig
 from profiling.flops_file import FlopsFile
@@ -117,8 +118,9 @@ def codec_of(config: ProfileConfig) -> tuple[CodecConfig, dict[str, str]]:
         return modality.from_preset(preset, task, **config.chosen(modality.model_sizes)), {}
     from deepsc.checkpoint import read_config
 
-    document = read_config(config.checkpoint)
-    path = Path(config.checkpoint) / "config.json"
+    folder = resolve(config.checkpoint, "codec", setting="checkpoint")
+    document = read_config(folder)
+    path = Path(folder) / "config.json"
     with parsing(path):
         if document["modality"] != modality.name:
             raise ToolkitError(

@@ -33,7 +33,7 @@ class ProfileConfig(Settings):
     hf_config: Annotated[str | None, Flag(metavar="FILE")] = None
     """A transformers config.json instead of a codec."""
     checkpoint: Annotated[str | None, Flag(metavar="DIR")] = None
-    """Folder of a codec trained by train-deepsc; without one, a preset's codec."""
+    """Folder of a codec trained by train-deepsc, or the name of one that ships; none: a preset's codec."""
     preset: Annotated[str | None, Flag(metavar="NAME", help=f"size of a codec. {_PRESETS}")] = None
     k: Annotated[_K, Flag(metavar="K", help=f"complex channel symbols a token, eq. (4) (text: {TEXT_K}, "
                              f"image: {IMAGE_K})")] = None  # fmt: skip

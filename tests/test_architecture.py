@@ -42,8 +42,8 @@ ALLOWED = {
 FLOORS = {
     "data": "version, moved, neighbours, files, intervals, batching, splits < terminal"
     " < settings, page, download, reading < text, images < questions",
-    "deepsc": "version, link, codec < config < modality < checkpoint, digital < train, text, image"
-    " < vqa, command",
+    "deepsc": "version, link, codec, zoo < config < modality < checkpoint, digital"
+    " < train, text, image, transceiver < vqa, command",
     "accuracy_maps": "version, envelope, start < grid < map < bimodal < show < sweep < command",
     "profiling": "version, units, flops_file, device_file, tables < closed < counted, modalities, plot"
     " < timed < config, profile < report, outputs < command",

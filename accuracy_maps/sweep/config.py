@@ -30,9 +30,9 @@ class MapConfig(Settings):
     """What `build-accuracy-map` does."""
 
     codecs: Annotated[tuple[str, ...], Flag("--codec", metavar="DIR", nargs="+")] = ()
-    """Checkpoints from train-deepsc; together they must be trained for every k."""
+    """Checkpoints from train-deepsc, or the name of a codec that ships; they must be trained for every k."""
     local: Annotated[str, Flag(metavar="DIR")]
-    """Checkpoint trained with --channel none, the map's denominator."""
+    """Checkpoint trained with --channel none, the map's denominator, or the name of a codec that ships."""
     task: str | None = None
     """What to measure, where the same models serve several tasks; image: classify or retrieve, which ranks a
     gallery by the received embedding (default: what they were trained for; of a --baseline: --beside's)."""

@@ -81,7 +81,7 @@ class Sweep:
             config = dataclasses.replace(config, device=resolve_device(None))
         device = device or str(config.device)
         self.codecs = [open_model(folder, device) for folder in config.codecs]
-        self.local = open_model(config.local, device)
+        self.local = open_model(config.local, device, "local")
         if modality is not None:
             require_modality(config, self.checkpoints, modality)
         self.kind = kind = self.local.modality

@@ -6,7 +6,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from accuracy_maps.grid import shortest
 from accuracy_maps.map import AccuracyMap
@@ -14,6 +14,7 @@ from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError, parsing, raise_config_errors
 from data.files.runs import Identity
 from data.settings import named
+from deepsc.zoo.find import resolve
 
 if TYPE_CHECKING:
     from deepsc.modality import Checkpoint
@@ -21,10 +22,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def open_model(folder: str, device: str) -> Checkpoint:
-    """Load a checkpoint, and take its config apart now rather than after the sweep."""
+def open_model(place: str, device: str, setting: Literal["codecs", "local"] = "codecs") -> Checkpoint:
+    """Load a checkpoint, and take its config apart now rather than after the sweep.
+
+    Args:
+        place: its folder, or the name of a codec that ships.
+        device: where the model goes.
+        setting: that names the place: which model of a codec that ships.
+    """
     from deepsc.checkpoint import from_pretrained
 
+    folder = resolve(place, "local" if setting == "local" else "codec", setting=setting)
     checkpoint = from_pretrained(folder, device=device)
     with parsing(Path(folder) / "config.json"):
         describe(checkpoint)

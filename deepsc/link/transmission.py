@@ -25,6 +25,8 @@ class Link:
     rows: Tensor | None = None
     """Items of the batch that this process sends, where several share it. Gain and noise are drawn for all,
     so that they are the same as in one process. None: all items."""
+    tap: Callable[[Tensor, Tensor], None] | None = None
+    """Told of the symbols that cross, as sent and as equalised: complex64, (symbols,) each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +66,12 @@ def carry(encode: Callable[[Tensor, Tensor], Tensor], mask: Tensor, link: Link, 
     sent = symbols if link.rows is None else symbols.new_zeros(shape).index_copy(0, link.rows, symbols)
     received = channel.receive(sent, gain, link.snr_db, generator=generator)[mine]
     equalised = channel.equalise(received, gain[mine], link.snr_db[mine])
+    used = sent_mask(k[mine], mask, k_max)  # (B, S, K)
+    if link.tap is not None:
+        link.tap(symbols[used.bool()], equalised[used.bool()])
     return Received(
         # Nothing was sent on the unused symbols, so the receiver hears nothing there either.
-        symbols=equalised * sent_mask(k[mine], mask, k_max),
+        symbols=equalised * used,
         snr=channel.symbol_snr(gain[mine], link.snr_db[mine]),
         equalised=channel.csi == "perfect",
         mask=mask,

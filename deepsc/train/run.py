@@ -36,6 +36,7 @@ from deepsc.modality import Checkpoint, Material, modality
 from deepsc.train.loop import train
 from deepsc.train.principal import principal_start
 from deepsc.train.processes import Processes, join
+from deepsc.zoo.find import resolve
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ def _train_codec(
     config: RunConfig, processes: Processes, device: str, stop_after_steps: int | None, wait_s: float
 ) -> Checkpoint:
     kind = modality(config.modality)
-    initial = from_pretrained(config.init_from) if config.init_from else None
+    initial = None
+    if config.init_from:
+        initial = from_pretrained(resolve(config.init_from, "local", setting="init_from"))
     if initial is not None:
         _require_same_model(config, initial)
     logger.info("reading the data")

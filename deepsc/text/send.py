@@ -1,0 +1,92 @@
+"""A user's own sentences, sent one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from data.files.errors import ToolkitError
+from data.settings import named
+from data.text.tokenizer import TextTokenizer, encode_within
+from deepsc.digital import Digital, TextSource, channel_code
+from deepsc.link.channel import Channel
+from deepsc.modality import Answer, Links, Sender, Separate
+from deepsc.text.config import CorpusConfig
+from deepsc.text.evaluate import BleuStatistics, corpus_bleu, decode_sentences, encode_sentences
+from deepsc.text.material import load_corpus
+from deepsc.text.model import TextCodec
+
+
+class TextSender(Sender):
+    """Sends sentences; the receiver decodes greedily."""
+
+    @property
+    def _codec(self) -> TextCodec:
+        assert isinstance(self.checkpoint.codec, TextCodec)
+        return self.checkpoint.codec
+
+    @property
+    def _tokenizer(self) -> TextTokenizer:
+        assert self.checkpoint.tokenizer is not None
+        return self.checkpoint.tokenizer
+
+    @override
+    @staticmethod
+    def read(words: Sequence[str]) -> str:
+        if len(words) != 1:
+            raise ToolkitError(
+                f"{named('items')}: {len(words)} given, a text codec takes one sentence, in quotes"
+            )
+        return words[0]
+
+    @override
+    @torch.inference_mode()
+    def send(self, item: str, links: Links) -> Answer:
+        (batch,) = encode_sentences(self._codec, self._tokenizer, [item])
+        link = links(0, batch.sent.mask)
+        ((text,),) = decode_sentences(self._codec, self._tokenizer, batch, [link])
+        return Answer(text)
+
+    @override
+    def separate(self, item: str, *, channel: Channel, code: str, data_dir: str | None) -> Separate:
+        (ids,) = encode_within(self._tokenizer, [item], max_length=self._codec.config.max_length)
+        bits, _ = self._source(data_dir).sizes([item])
+        digital = Digital(
+            bits=bits[:, None],
+            counts=np.ones((1, 1, 1), dtype=np.int64),
+            nothing=np.zeros((1, 1), dtype=np.int64),
+            tokens=np.array([len(ids)]),
+            channel=channel,
+            code=channel_code(code),
+        )
+        return Separate(digital, (int(bits[0]),), (item,), None)
+
+    @cached_property
+    def _sources(self) -> dict[str | None, TextSource]:
+        return {}
+
+    def _source(self, data_dir: str | None) -> TextSource:
+        """The source code, learned from the training split once."""
+        if data_dir not in self._sources:
+            fields = {**self.checkpoint.document["corpus"], "data_dir": data_dir}
+            corpus = load_corpus(CorpusConfig(**fields), task=self.checkpoint.task)
+            config = self._codec.config
+            self._sources[data_dir] = TextSource(
+                [source for source, _ in corpus.train],
+                self._tokenizer,
+                vocab_size=config.vocab_size,
+                max_length=config.max_length,
+            )
+        return self._sources[data_dir]
+
+    @staticmethod
+    def bleu(answer: str, reference: str) -> float:
+        """sacreBLEU of a sentence, 0 to 100."""
+        return corpus_bleu(BleuStatistics([answer], [reference]).counts[0])
+
+
+SENDER = TextSender

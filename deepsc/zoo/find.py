@@ -1,0 +1,61 @@
+"""From what a user calls a codec to its folder. Free of torch: `transmit --help` is quick.
+
+A release is a folder of two checkpoints, the codec and its local model, with the maps that were measured on
+them, their FLOPs file and a model card.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from data.files.errors import ToolkitError
+from data.files.paths import exists, is_file
+from data.settings import named
+
+FOLDER = Path(__file__).parent
+CODEC, LOCAL, MAPS = "codec", "local", "maps"
+"""Folders of a release: two checkpoints, and the maps."""
+CARD, FLOPS = "card.md", "flops.json"
+"""Files of a release."""
+
+
+def list_codecs() -> tuple[str, ...]:
+    """Names of the codecs that ship, sorted."""
+    return tuple(sorted(path.parents[1].name for path in FOLDER.glob(f"*/{CODEC}/config.json")))
+
+
+def release_of(place: str) -> Path | None:
+    """The folder of a release.
+
+    Args:
+        place: a folder, or the name of a codec that ships.
+
+    Returns:
+        None if it is no release.
+    """
+    if is_file(Path(place) / CODEC / "config.json"):
+        return Path(place)
+    return FOLDER / place if not exists(place) and place in list_codecs() else None
+
+
+def resolve(place: str, part: Literal["codec", "local"], *, setting: str) -> str:
+    """The folder of a checkpoint, where a release stands for both of its own.
+
+    Args:
+        place: a checkpoint's folder, a release, or the name of a codec that ships.
+        part: which checkpoint of a release.
+        setting: that names the place, for the error.
+
+    Raises:
+        ToolkitError: if it is a word that names neither a folder nor a codec.
+    """
+    if (release := release_of(place)) is not None:
+        return str(release / part)
+    if len(Path(place).parts) == 1 and not exists(place):
+        names = ", ".join(list_codecs()) or "none ships"
+        raise ToolkitError(
+            f"{named(setting)}: {place!r} given, a folder that is there is allowed, or the name of a codec "
+            f"that ships: {names}"
+        )
+    return place
