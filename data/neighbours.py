@@ -12,7 +12,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).parents[1]
 PACKAGES = ("data", "deepsc", "accuracy_maps", "profiling", "optimizer")
-COMMANDS = ("train-deepsc", "build-accuracy-map", "profile-flops", "optimize")
+COMMANDS = ("train-deepsc", "build-accuracy-map", "profile-flops", "optimize", "transmit")
 
 
 def stranger(package: str) -> str | None:

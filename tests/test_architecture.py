@@ -30,7 +30,7 @@ from support.house_picture import PICTURE, svg
 ALLOWED = {
     "data": set(),
     "deepsc": {"data.*"},
-    "accuracy_maps": {"data.*", "deepsc.*"},
+    "accuracy_maps": {"data.*", "deepsc.*", "profiling.flops_file"},
     "profiling": {"data.*", "deepsc.*"},
     "optimizer": {
         "data.files", "data.settings", "data.terminal", "data.page", "data.intervals", "data.version",
@@ -40,11 +40,12 @@ ALLOWED = {
 }  # fmt: skip
 # The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.
 FLOORS = {
-    "data": "version, moved, neighbours, files, intervals, batching, splits < terminal"
+    "data": "version, moved, neighbours, files, intervals, batching, splits, terms < terminal"
     " < settings, page, download, reading < text, images < questions",
     "deepsc": "version, link, codec, zoo < config < modality < checkpoint, digital"
     " < train, text, image, transceiver < vqa, command",
-    "accuracy_maps": "version, envelope, start < grid < map < bimodal < show < sweep < command",
+    "accuracy_maps": "version, envelope, start < grid < map < bimodal < show"
+    " < sweep, release, transmit < command",
     "profiling": "version, units, flops_file, device_file, tables < closed < counted, modalities, plot"
     " < timed < config, profile < report, outputs < command",
     "optimizer": "version, devices < world < bound < policies < study < unread < command",

@@ -14,6 +14,8 @@ import pytest
 from support.house import PACKAGES, ROOT, modules
 
 import accuracy_maps.command
+import accuracy_maps.release.__main__
+import accuracy_maps.transmit.command
 import deepsc.command
 import optimizer.command
 import profiling.command
@@ -79,7 +81,8 @@ def known_flags() -> set[str]:
     ]
     parsers += [deepsc.command.build_parser(name) for name in modality_names()]
     parsers += [accuracy_maps.command.build_parser(), accuracy_maps.command.report_parser()]
-    parsers += [profiling.command.build_parser()]
+    parsers += [profiling.command.build_parser(), accuracy_maps.transmit.command.build_parser()]
+    parsers += [accuracy_maps.release.__main__.build_parser()]
     flags = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
     scripts = [path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").glob("*.py")]
     return flags | {flag for script in scripts for flag in re.findall(r'"(--[a-z-]+)"', script)}
@@ -97,9 +100,11 @@ def test_flags_are_there() -> None:
     assert unknown == set()
 
 
-IN_COMMANDS = re.compile(r"(.*\.)?command|optimizer\.unread|data\.(settings|terminal)\..*")
+IN_COMMANDS = re.compile(r"(.*\.)?(command|__main__)|optimizer\.unread|data\.(settings|terminal)\..*")
 """Modules of the command line: they may say flags."""
-COMMAND_LINE = re.compile(r"\b(train-deepsc|build-accuracy-map|profile-flops|optimize)\b[^;]*?(?= --)")
+COMMAND_LINE = re.compile(
+    r"\b(train-deepsc|build-accuracy-map|profile-flops|optimize|transmit)\b[^;]*?(?= --)"
+)
 
 
 def said(path: Path) -> Iterator[str]:

@@ -83,7 +83,7 @@ class Flag:
         type: makes the value of a text, on the command line and in YAML, or raises ArgumentTypeError.
         hidden: leaves it out of the help.
         help: replaces the field's docstring.
-        nargs: "+": several words, each an element of a tuple.
+        nargs: "+": several words, each an element of a tuple; "*": or none.
         action: "append": the flag may be repeated, each time for an element of a tuple.
     """
 
@@ -94,7 +94,7 @@ class Flag:
         type: Callable[[str], object] | None = None,
         hidden: bool = False,
         help: str | None = None,
-        nargs: Literal["+"] | None = None,
+        nargs: Literal["+", "*"] | None = None,
         action: Literal["append"] | None = None,
     ) -> None:
         self.names, self.metavar, self.type, self.hidden = names, metavar, type, hidden

@@ -1,4 +1,4 @@
-"""What the four commands share: parser, one-line errors with exit status 2, logging on stderr."""
+"""What the five commands share: parser, one-line errors with exit status 2, logging on stderr."""
 
 from __future__ import annotations
 

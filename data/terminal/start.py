@@ -1,4 +1,4 @@
-"""How the four commands start and end, from before their imports until the interpreter is gone.
+"""How the five commands start and end, from before their imports until the interpreter is gone.
 
 They behave as Unix programs do. Ctrl-C ends them without a traceback, at any time. So does a reader that goes
 away, as `| head -1` does: the shell is told SIGPIPE. Closed streams, as `2>&-`, are as good as /dev/null.
@@ -38,6 +38,11 @@ def profile_flops() -> NoReturn:
 def optimize() -> NoReturn:
     """Entry point of `optimize`."""
     run("optimize", "optimizer.command")
+
+
+def transmit() -> NoReturn:
+    """Entry point of `transmit`."""
+    run("transmit", "accuracy_maps.transmit.command")
 
 
 def run(name: str, module: str) -> NoReturn:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("data", "deepsc", "accuracy_maps", "profiling", "optimizer")
-COMMANDS = ("train-deepsc", "build-accuracy-map", "profile-flops", "optimize")
+COMMANDS = ("train-deepsc", "build-accuracy-map", "profile-flops", "optimize", "transmit")
 
 
 def python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""How the four commands end: a reader that goes away, closed streams, Ctrl-C at any time."""
+"""How the five commands end: a reader that goes away, closed streams, Ctrl-C at any time."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ import pytest
 from data.terminal import start
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("train_deepsc", "build_accuracy_map", "profile_flops", "optimize")
+COMMANDS = ("train_deepsc", "build_accuracy_map", "profile_flops", "optimize", "transmit")
 ENDED_BY_SIGPIPE = 128 + signal.SIGPIPE
 
 
@@ -122,6 +122,7 @@ def test_ctrl_c_while_a_module_is_imported_prints_no_traceback(
         "build_accuracy_map": ["--modality", "text", "--local", str(tmp_path), "--codec", str(tmp_path)],
         "profile_flops": ["--modality", "text", "--output", str(tmp_path / "flops.json")],
         "optimize": ["--ues", "text:1", "--output", str(tmp_path / "run")],
+        "transmit": ["Two dogs run."],
     }[command]
     if (command, module) == ("build_accuracy_map", "torch"):
         pytest.skip("ends before it needs torch")

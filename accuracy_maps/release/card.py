@@ -1,0 +1,155 @@
+"""Model cards: what a codec is, what it was trained on, what was measured; from its files alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accuracy_maps.bimodal import BimodalMap, load_map
+from accuracy_maps.map import AccuracyMap
+from accuracy_maps.show.compare import LEVEL, thresholds, who
+from data.files.paths import is_file
+from data.files.tensors import read_safetensors
+from data.terms import terms_of
+from deepsc.checkpoint import read_config
+from deepsc.zoo.find import CODEC, FLOPS, LOCAL, MAPS
+from profiling.flops_file import FlopsFile
+
+_DOES = {
+    "translate": "Sends sentences over a noisy channel; the server translates what arrives.",
+    "reconstruct": "Sends sentences over a noisy channel; the server writes down what arrives.",
+    "classify": "Sends images over a noisy channel; the server says what they show.",
+    "answer": "Sends an image and a question over a noisy channel; the server answers.",
+}
+_RELEASE_FILES = ("*.json", "*/*.json", "*/*.safetensors")
+
+
+def release_maps(folder: Path) -> dict[str, AccuracyMap | BimodalMap]:
+    """The maps of a release by name, the codec's own before those of a baseline."""
+    maps = {path.stem: load_map(path) for path in sorted((folder / MAPS).glob("*.json"))}
+    return dict(sorted(maps.items(), key=lambda pair: "baseline" in pair[1].model))
+
+
+def size_mb(folder: Path) -> float:
+    """Size of a release's files in MB (10^6 bytes), its card left out."""
+    return sum(path.stat().st_size for end in _RELEASE_FILES for path in folder.glob(end)) / 1e6
+
+
+def model_card(folder: Path) -> str:
+    """The card of a release, Markdown.
+
+    Args:
+        folder: of the release; its name is the codec's.
+
+    Raises:
+        ToolkitError: if a file is missing or damaged.
+    """
+    codec = read_config(folder / CODEC)
+    maps = release_maps(folder)
+    lines = [f"# {folder.resolve().name}", "", _DOES.get(codec["task"], f"Task: {codec['task']}."), ""]
+    lines += _table(("", ""), [(name, value) for name, value in _facts(folder, codec, maps)])
+    if maps:
+        lines += ["", f"## SNR in dB at a ratio of {LEVEL}", ""]
+        lines += _thresholds(maps)
+        lines += [
+            "",
+            f"The ratio is accuracy over the channel / local accuracy. Never: below {LEVEL} at every SNR.",
+        ]
+    lines += ["", "## How it was made", ""]
+    lines += _table(("what", "command", "commit", "when"), list(_commands(folder, codec, maps)))
+    return "\n".join(lines) + "\n"
+
+
+def _facts(
+    folder: Path, codec: Mapping[str, Any], maps: Mapping[str, AccuracyMap | BimodalMap]
+) -> Iterator[tuple[str, str]]:
+    """Rows of the first table."""
+    model, training, corpus = codec["codec"], codec["training"], codec["corpus"]
+    synthetic = " (synthetic)" if codec["synthetic"] else ""
+    yield "modality, task", f"{codec['modality']}, {codec['task']}"
+    yield "trained on", f"{codec['dataset']}{synthetic}"
+    yield "terms of the data", terms_of(corpus["dataset"])
+    sizes = {name: value for name, value in model.items() if _is_size(name, value)}
+    yield "model", ", ".join(f"{name} {_plain(value)}" for name, value in sizes.items())
+    for name in (name for name in model if name == "k" or name.startswith("k_")):
+        yield f"{name}, symbols per token", ", ".join(map(str, model[name]))
+    low, high = model["snr_range_db"]
+    yield "trained for", f"{training['channel']}, {low:g} to {high:g} dB"
+    parameters = [
+        sum(t.numel() for t in read_safetensors(folder / part / "model.safetensors")[0].values())
+        for part in (CODEC, LOCAL)
+    ]
+    yield "parameters", f"codec {parameters[0] / 1e6:.2f} M, local model {parameters[1] / 1e6:.2f} M"
+    yield "size", f"{size_mb(folder):.1f} MB; weights in bfloat16, computed with in float32"
+    for found in _local_measures(maps):
+        yield (
+            f"local model, {found.metric_name}",
+            f"{found.local_accuracy:.2f} [{found.local_low:.2f}, {found.local_high:.2f}] on "
+            f"{found.provenance.get('test_items')} test items",
+        )
+    if is_file(folder / FLOPS):
+        flops = FlopsFile.load(folder / FLOPS)
+        yield (
+            "FLOPs of a task",
+            f"local {flops.local_flops:.3g}, UE {flops.ue_flops:.3g}, server {flops.server_flops:.3g} "
+            f"({flops.decoding}, {_lengths(flops)})",
+        )
+
+
+def _is_size(name: str, value: object) -> bool:
+    """Whether a field of a codec's config says how large it is."""
+    left_out = ("pad_id", "eos_id", "snr_range_db", "max_length")
+    return not name.startswith("k") and name not in left_out and isinstance(value, int | float | str)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _lengths(flops: FlopsFile) -> str:
+    sizes = {"source": flops.source_length, "image": flops.image_length, "target": flops.target_length}
+    return ", ".join(f"{name} of {size} tokens" for name, size in sizes.items() if size is not None)
+
+
+def _local_measures(maps: Mapping[str, AccuracyMap | BimodalMap]) -> list[AccuracyMap | BimodalMap]:
+    """One map of each task: its local accuracy."""
+    return list({found.task: found for found in reversed(list(maps.values()))}.values())
+
+
+def _thresholds(maps: Mapping[str, AccuracyMap | BimodalMap]) -> list[str]:
+    rows = {name: thresholds(found) for name, found in maps.items()}
+    heads = list(dict.fromkeys(head for row in rows.values() for head in row))
+    first = next(iter(maps.values()))
+    return _table(
+        ("map", "of", *(f"{first.rows_name} = {head}" for head in heads)),
+        [
+            (name, f"{who(maps[name])}, {maps[name].channel}", *(row.get(head, "") for head in heads))
+            for name, row in rows.items()
+        ],
+    )
+
+
+def _commands(
+    folder: Path, codec: Mapping[str, Any], maps: Mapping[str, AccuracyMap | BimodalMap]
+) -> Iterator[tuple[str, ...]]:
+    """What made each part, by its provenance."""
+    sources = {"local model": read_config(folder / LOCAL)["provenance"], "codec": codec["provenance"]}
+    sources |= {f"map {name}": found.provenance for name, found in maps.items()}
+    if is_file(folder / FLOPS):
+        sources["FLOPs"] = FlopsFile.load(folder / FLOPS).provenance
+    for name, source in sources.items():
+        command = shlex.join(map(str, source.get("command") or ()))
+        commit = str(source.get("git_commit") or "")
+        yield name, f"`{command}`", commit[:10] + commit[40:], str(source.get("created", ""))[:10]
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; whatever a cell holds, it stays one."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return ["| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

@@ -1,0 +1,4 @@
+from .config import TransmitConfig
+from .show import show_transmissions
+
+__all__ = ["TransmitConfig", "show_transmissions"]

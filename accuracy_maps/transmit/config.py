@@ -1,0 +1,66 @@
+"""What `transmit` is told; no torch here, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from data.settings import Flag, Problem, Range, Settings, named
+from deepsc.codec.config import CHANNEL_CODES, SNR_LIMIT_DB, TrainedK, empty_texts
+
+DEFAULT = "text-multi30k-en-de-mini"
+"""The codec that sends where none is named."""
+PORT = 7860
+"""Gradio's own."""
+LARGEST_SEED = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransmitConfig(Settings):
+    """What `transmit` does."""
+
+    items: Annotated[tuple[str, ...], Flag("items", metavar="ITEM", nargs="*")] = ()
+    """What to send: a sentence, in quotes; to an image codec an image file; to a VQA codec an image file and
+    a question, in quotes."""
+    codec: Annotated[str, Flag(metavar="NAME")] = DEFAULT
+    """A codec that ships (docs/model-zoo.md), or the folder of one from train-deepsc."""
+    local: Annotated[str | None, Flag(metavar="DIR")] = None
+    """Its local model; one that ships has its own."""
+    k: TrainedK | None = None
+    """Symbols per token, of the trained ones (default: the smallest, the middle and the largest)."""
+    snr_db: Annotated[
+        tuple[float, ...],
+        Range(-SNR_LIMIT_DB, SNR_LIMIT_DB, rising=True),
+        Flag(metavar="START:STOP:STEP"),
+    ] = (-6.0, 0.0, 6.0, 12.0, 18.0)
+    """E_s/N_0 in dB: a grid or a list; of a fading channel the mean."""
+    channel: str | None = None
+    """AWGN, Rayleigh or Rician (awgn, rayleigh, rician; default: what the codec was trained for)."""
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
+    """Of noise and fading."""
+    digital: bool = False
+    """Set separate source and channel coding beside it; text: it is learned from the training data."""
+    code: Annotated[str, Range(choices=CHANNEL_CODES)] = "capacity"
+    """Channel code of --digital: ideal; the best of its length; 5G NR's LDPC with QAM."""
+    data_dir: Annotated[str | None, Flag(metavar="DIR")] = None
+    """Folder that holds the training data that --digital reads ($DEEPSC_DATA)."""
+    reference: Annotated[str | None, Flag(metavar="TEXT")] = None
+    """Text: what the sentence should become; BLEU is shown."""
+    gallery: Annotated[str | None, Flag(metavar="DIR")] = None
+    """Image: show the nearest of this folder's images."""
+    serve: bool = False
+    """Open a local page instead (pip install 'deepsc-toolkit[demo]')."""
+    port: Annotated[int, Range(1, 65535)] = PORT
+    """Of the page; only this machine can reach it."""
+
+    def problems(self) -> Iterator[Problem]:
+        """Nothing to send, or names that name nothing."""
+        yield from empty_texts(self)
+        if not self.items and not self.serve:
+            yield Problem(
+                "items", f"none given, a sentence in quotes, an image or {named('serve')} is needed"
+            )
+        for name in ("k", "snr_db"):
+            if getattr(self, name) == ():
+                yield Problem(name, "() given, leave it out or say what it is")

@@ -1,0 +1,127 @@
+"""Making a release: rounded weights, maps of those weights alone, a card of its files."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+import deepsc
+from accuracy_maps import load_map
+from accuracy_maps.release import ReleaseConfig, make_release, model_card, zoo_page
+from accuracy_maps.release.__main__ import main
+from accuracy_maps.sweep.build import build_map
+from accuracy_maps.sweep.config import MapConfig
+from data.files.errors import ToolkitError
+from data.files.tensors import read_safetensors
+from deepsc.zoo.find import FOLDER
+from profiling.command import main as profile_flops
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.fixture(scope="module")
+def release(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With two maps and a FLOPs file. Read only: copy to change."""
+    root = tmp_path_factory.mktemp("release")
+    config = {"local": str(folders["local"]), "codec": str(folders["codec"]), "output": str(root / "mine")}
+    folder = make_release(ReleaseConfig(**config))
+    measured = {"codecs": (str(folder),), "local": str(folder), "snr_db": (0.0, 18.0), "limit": 40}
+    build_map(MapConfig(**measured, output=str(root / "map.json"), device="cpu"))
+    digital = {"baseline": "digital", "beside": str(root / "map.json"), "local": str(folder), "limit": 40}
+    build_map(MapConfig(**digital, output=str(root / "digital.json"), device="cpu"))
+    flops = [
+        "--modality",
+        "text",
+        "--checkpoint",
+        str(folder),
+        "--k",
+        "4",
+        "--output",
+        str(root / "flops.json"),
+    ]
+    assert profile_flops(flops) == 0
+    made = ["--codec", str(folder), "--local", str(folder), "--output", str(folder), "--map"]
+    made += [str(root / "map.json"), str(root / "digital.json"), "--flops", str(root / "flops.json")]
+    assert main(made) == 0
+    return folder
+
+
+def test_weights_are_rounded_and_computed_with_in_float32(release: Path, folders: dict[str, Path]) -> None:
+    for part in ("codec", "local"):
+        stored, _ = read_safetensors(release / part / "model.safetensors")
+        before, _ = read_safetensors(folders[part] / "model.safetensors")
+        assert {tensor.dtype for tensor in stored.values()} == {torch.bfloat16}
+        for name, tensor in before.items():
+            assert torch.equal(stored[name], tensor.bfloat16())
+    loaded = deepsc.load(release)
+    assert {parameter.dtype for parameter in loaded.codec.parameters()} == {torch.float32}
+    assert loaded.release == release
+    assert loaded.card == (release / "card.md").read_text()
+
+
+def test_made_anew_of_itself_it_stays_the_same(release: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "mine"
+    shutil.copytree(release, copy)
+    maps = tuple(map(str, sorted((release / "maps").glob("*.json"))))
+    flops = str(release / "flops.json")
+    config = ReleaseConfig(codec=str(release), local=str(release), maps=maps, flops=flops, output=str(copy))
+    make_release(config)
+    for path in release.rglob("*.*"):
+        if path.suffix == ".safetensors":
+            assert read_safetensors(copy / path.relative_to(release))[1] == read_safetensors(path)[1]
+        else:
+            assert (copy / path.relative_to(release)).read_bytes() == path.read_bytes(), path
+
+
+def test_the_card_says_what_the_files_say(release: Path) -> None:
+    card = model_card(release)
+    assert card.startswith("# mine\n")
+    found = load_map(release / "maps" / "translate-awgn.json")
+    assert f"| local model, sacreBLEU | {found.local_accuracy:.2f} [" in card
+    assert "on 40 test items" in card
+    assert "captions en-de (synthetic)" in card
+    flops = json.loads((release / "flops.json").read_text())
+    assert f"local {flops['local_flops']:.3g}, UE {flops['ue_flops']:.3g}" in card
+    assert "| map | of | k = 2 | k = 4 | k = 6 |" in card
+    assert "| translate-awgn | codec; synthetic data, awgn |" in card
+    assert "| translate-awgn-digital-capacity | digital, ideal code; synthetic data, awgn |" in card
+    for name in ("local model", "codec", "map translate-awgn", "FLOPs"):
+        assert f"\n| {name} | `" in card
+
+
+def test_maps_and_flops_of_other_weights_are_refused(
+    release: Path, folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.json"
+    document = json.loads((release / "maps" / "translate-awgn.json").read_text())
+    document["provenance"]["codecs"][0]["sha256"] = "0" * 64
+    other.write_text(json.dumps(document))
+    flags = ["--codec", str(release), "--local", str(release), "--output", str(tmp_path / "made")]
+    assert main([*flags, "--map", str(other)]) == 2
+    assert f"--map: {other} was not measured on the released weights" in capsys.readouterr().err
+    flops = tmp_path / "flops.json"
+    document = json.loads((release / "flops.json").read_text())
+    document["model"]["d_model"] = 7
+    flops.write_text(json.dumps(document))
+    assert main([*flags, "--flops", str(flops)]) == 2
+    assert f"--flops: {flops} is of another model" in capsys.readouterr().err
+    swapped = ReleaseConfig(
+        codec=str(folders["local"]), local=str(folders["local"]), output=str(tmp_path / "x")
+    )
+    with pytest.raises(ToolkitError, match="a codec trained over a channel and its local model are allowed"):
+        make_release(swapped)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", deepsc.list_codecs())
+def test_the_card_of_a_shipped_codec_is_of_its_files(name: str) -> None:
+    assert (FOLDER / name / "card.md").read_text() == model_card(FOLDER / name)
+
+
+def test_the_page_of_the_zoo_is_of_the_cards() -> None:
+    page = (DOCS / "model-zoo.md").read_text(encoding="utf-8")
+    assert page == zoo_page(), "python -m accuracy_maps.release.page > docs/model-zoo.md"
+    for name in deepsc.list_codecs():
+        assert f"\n## {name}\n" in page
