@@ -46,6 +46,11 @@ def make_release(config: ReleaseConfig) -> Path:
             f"{named('codec')}, {named('local')}: {config.codec} and {config.local} given, a codec trained "
             "over a channel and its local model are allowed"
         )
+    started = codec.document["init_from"]
+    if started not in (None, local.sha256, local.document["provenance"].get("rounded", {}).get("from_sha256")):
+        logger.warning(
+            "%s: started from another model than %s; its ratio may stay below 1", config.codec, config.local
+        )
     maps = {}
     for path in config.maps:
         found = load_map(path)
