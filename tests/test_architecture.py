@@ -45,7 +45,7 @@ FLOORS = {
     "deepsc": "version, link, codec, zoo < config < modality < checkpoint, digital"
     " < train, text, image, transceiver < vqa, command",
     "accuracy_maps": "version, envelope, start < grid < map < bimodal < show"
-    " < sweep, release, transmit < command",
+    " < sweep, release < transmit < command",
     "profiling": "version, units, flops_file, device_file, tables < closed < counted, modalities, plot"
     " < timed < config, profile < report, outputs < command",
     "optimizer": "version, devices < world < bound < policies < study < unread < command",

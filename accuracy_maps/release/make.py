@@ -47,7 +47,11 @@ def make_release(config: ReleaseConfig) -> Path:
             "over a channel and its local model are allowed"
         )
     started = codec.document["init_from"]
-    if started not in (None, local.sha256, local.document["provenance"].get("rounded", {}).get("from_sha256")):
+    if started not in (
+        None,
+        local.sha256,
+        local.document["provenance"].get("rounded", {}).get("from_sha256"),
+    ):
         logger.warning(
             "%s: started from another model than %s; its ratio may stay below 1", config.codec, config.local
         )
