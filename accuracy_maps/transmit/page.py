@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Any
@@ -125,14 +126,14 @@ def build_page(config: TransmitConfig, model: Transceiver) -> gr.Blocks:
                 )
                 kind = model.channel_of(config.channel).kind
                 channel = gr.Radio(
-                    list(channel_names()), value=kind, label="channel; fading: one gain an item"
+                    list(channel_names()), value=kind, label="channel; with fading, one gain each time"
                 )
                 seed = gr.Number(config.seed, label="seed of noise and fading", precision=0, minimum=0)
             with gr.Column():
                 said = gr.HTML(elem_id="said")
                 with gr.Row():
-                    symbols = gr.Plot(label="constellation", format="png", elem_id="symbols")
-                    measured = gr.Plot(label="accuracy map", format="png", elem_id="measured")
+                    symbols = gr.Plot(show_label=False, format="png", elem_id="symbols")
+                    measured = gr.Plot(show_label=False, format="png", elem_id="measured")
         controls = [k, snr_db, channel, seed, *words]
         gr.on(
             [page.load, *(control.change for control in controls)],
@@ -163,7 +164,7 @@ def serve(config: TransmitConfig) -> None:
     Raises:
         ToolkitError: if gradio is missing, or the port is taken.
     """
-    _gradio()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # gradio looks whether its own page is there
     page = build_page(config, load_model(config))
     try:
         page.launch(
