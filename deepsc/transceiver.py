@@ -24,7 +24,7 @@ from data.files.errors import ToolkitError
 from data.settings import named
 from deepsc.checkpoint import from_pretrained
 from deepsc.codec.config import SNR_LIMIT_DB
-from deepsc.link.channel import Channel
+from deepsc.link.channel import Channel, channel_names
 from deepsc.link.transmission import Link, link_at
 from deepsc.modality import Answer, Checkpoint, Links, Sender, Separate
 from deepsc.zoo.find import CARD, CODEC, LOCAL, release_of, resolve
@@ -202,6 +202,9 @@ class Transceiver(Checkpoint):
             return self.channel
         if isinstance(channel, Channel):
             return channel
+        if channel not in channel_names():
+            allowed = ", ".join(channel_names())
+            raise ToolkitError(f"{named('channel')}: {channel!r} given, allowed: {allowed}")
         trained = self.channel
         return Channel(
             kind=channel, **{name: getattr(trained, name) for name in ("fading", "csi", "rician_factor")}

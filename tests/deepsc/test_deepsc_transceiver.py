@@ -54,7 +54,7 @@ def test_k_snr_and_channel_are_checked(model: Transceiver) -> None:
         ({"k": 3}, "k: 3 given, trained: 2, 4, 6"),
         ({"snr_db": 200.0}, "snr_db: 200.0 given, -100 to 100 is allowed"),
         ({"k": (2, 4)}, r"k: \(2, 4\) given, one a transmission is allowed: 1"),
-        ({"channel": "copper"}, "kind: 'copper' given, allowed: awgn, rayleigh, rician"),
+        ({"channel": "copper"}, "channel: 'copper' given, allowed: awgn, rayleigh, rician"),
     ):
         with pytest.raises(ToolkitError, match=message):
             model.transmit(SENTENCES[:1], **wrong)  # type: ignore[arg-type]
