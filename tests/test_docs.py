@@ -11,7 +11,6 @@ from support.pages import DOCS, README, fences, run_page, run_shell
 
 from accuracy_maps import AccuracyMap, load_map
 from accuracy_maps.command import main as build_accuracy_map
-from accuracy_maps.transmit.command import main as transmit
 from deepsc.command import main as train_deepsc
 from deepsc.text.config import CorpusConfig
 from optimizer.command import main as optimize
@@ -22,7 +21,6 @@ COMMANDS = {
     "build-accuracy-map": build_accuracy_map,
     "profile-flops": profile_flops,
     "optimize": optimize,
-    "transmit": transmit,
 }
 
 
