@@ -60,9 +60,9 @@ def make_release(config: ReleaseConfig) -> Path:
         found = load_map(path)
         _require_measured_on(path, found, codec, local)
         maps[map_name(found)] = found
-    for path in (output / MAPS).glob("*.json"):
-        if path.stem not in maps:
-            path.unlink()
+    for old in (output / MAPS).glob("*.json"):
+        if old.stem not in maps:
+            old.unlink()
     for name, found in maps.items():
         found.save(output / MAPS / f"{name}.json")
     if config.flops is not None:

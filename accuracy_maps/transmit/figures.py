@@ -56,9 +56,9 @@ def curves(
         return None
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
-    for one, (snrs, row) in shown:
+    for one, (snrs, ratios) in shown:
         baseline = "baseline" in one.model
-        axes.plot(snrs, row, "--" if baseline else "o-", markersize=4, label=plot_text(who(one)))
+        axes.plot(snrs, ratios, "--" if baseline else "o-", markersize=4, label=plot_text(who(one)))
     axes.axvline(snr_db, color="0.4", linewidth=1)
     axes.axhline(LEVEL, color="0.7", linewidth=0.8, linestyle=":")
     metric = plot_text(shown[0][0].metric_name)

@@ -7,14 +7,16 @@ them, their FLOPs file and a model card.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from data.files.errors import ToolkitError
 from data.files.paths import exists, is_file
 from data.settings import named
 
 FOLDER = Path(__file__).parent
-CODEC, LOCAL, MAPS = "codec", "local", "maps"
+CODEC: Final = "codec"
+LOCAL: Final = "local"
+MAPS = "maps"
 """Folders of a release: two checkpoints, and the maps."""
 CARD, FLOPS = "card.md", "flops.json"
 """Files of a release."""

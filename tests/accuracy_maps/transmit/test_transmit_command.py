@@ -133,7 +133,7 @@ def test_settings_come_from_a_file_too(
 def test_the_output_on_the_page_is_real(capsys: pytest.CaptureFixture[str]) -> None:
     """Another processor may decode a sentence or two at the lowest SNRs otherwise."""
     page = (ROOT / "docs" / "transmit.md").read_text(encoding="utf-8")
-    command, shown = re.findall(r"^```\n\$ transmit (.*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
+    command, shown = re.findall(r"^```\n\$ transmit ([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
     assert main(shlex.split(command)) == 0
     printed, written = capsys.readouterr().out.splitlines(), shown.splitlines()
     assert len(printed) == len(written)
