@@ -186,7 +186,7 @@ class RunConfig(Settings):
         return {name: getattr(self, name) for name in self.k_names}
 
     @property
-    def sizes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, Any]:
         """Sizes that replace the preset's, by the name of the codec config's field."""
         return {name: size for name in self.size_names if (size := getattr(self, name)) is not None}
 

@@ -65,6 +65,10 @@ class ImageFiles(Sequence[Pixels]):
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return ImageFiles(self.paths[index]) if isinstance(index, slice) else read_image(self.paths[index])
 
+    def mark(self, row: int) -> bytes:
+        """What changes when an image does: its file's place, size and time."""
+        return _stamp(self.paths[row]).encode(errors="surrogatepass")
+
 
 def read_image(source: Path | io.BytesIO, *, small: bool = False) -> Pixels:
     """Decode an image file to RGB, upright as its EXIF orientation says; 16-bit levels are scaled to 8 bits.

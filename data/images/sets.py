@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,18 @@ class _Rows(Sequence[Pixels]):
         rows = self._rows[index]
         return _Rows(self._images, rows) if isinstance(index, slice) else self._images[rows]
 
+    def mark(self, row: int) -> bytes:
+        return _mark(self._images, self._rows[row])
+
+
+def _mark(images: Sequence[Pixels], row: int) -> bytes:
+    """What changes when an image does: as its sequence says, or the pixels of one in memory."""
+    mark = getattr(images, "mark", None)
+    if mark is not None:
+        return bytes(mark(row))
+    pixels = images[row]
+    return str(pixels.shape).encode() + pixels.tobytes()
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSplit:
@@ -41,6 +54,13 @@ class ImageSplit:
     def head(self, count: int | None) -> ImageSplit:
         """The first `count` images; None: all."""
         return ImageSplit(images=self.images[:count], labels=self.labels[:count])
+
+    def fingerprint(self) -> str:
+        """SHA-256 that changes when an image or their order does; none in a file is decoded."""
+        digest = hashlib.sha256()
+        for row in range(len(self)):
+            digest.update(_mark(self.images, row) + b"\n")
+        return digest.hexdigest()
 
     def draw(self, count: int) -> ImageSplit:
         """`count` images drawn at random, always the same: files lie class by class."""

@@ -12,7 +12,11 @@ from data.settings import Flag, Problem, Range, SettingsError, named
 from deepsc.codec.config import CodecConfig, Layers, Size, TrainedK, head_problems
 from deepsc.config import Preset, RunConfig, SetConfig
 
-AUGMENTATIONS = ("deit", "light", "none")
+AUGMENTATIONS = ("deit", "light", "flips", "none")
+STEMS = ("tf_efficientnet_lite0",)
+"""Convolutional networks of timm's whose first stages may embed the patches, see `deepsc.image.stem`."""
+STEM_STRIDE = 16
+"""Pixels a side of a token of a stem's."""
 LARGEST_SIDE = 4096
 """Pixels a side of what a codec takes: 64 MiB an image and channel as floats."""
 MOST_PATCHES = 2**16
@@ -31,7 +35,7 @@ class ImagePreset(Preset):
     patch_size: int
     drop_path: float
     augment: str
-    """"deit": RandAugment, mixup, cutmix, erasing; "light": shifts and flips; "none"."""
+    """"deit": RandAugment, mixup, cutmix, erasing; "light": shifts and flips; "flips"; "none"."""
 
 
 IMAGE_PRESETS = {
@@ -51,9 +55,15 @@ IMAGE_PRESETS = {
 """deit-tiny, deit-small: timm's deit_tiny_patch16_224, deit_small_patch16_224 (Touvron et al., 2021)."""
 
 
+_OF_THE_STEM = {"stem", "freeze_stem"}
+"""Fields that a plain DeiT has no use for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageCodecConfig(CodecConfig):
     """Architecture of an image codec: a DeiT cut after block `split`, and at the cut the JSC codec.
+
+    With a `stem` it is a hybrid: a convolutional network embeds the patches (Dosovitskiy et al., 2021).
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
@@ -74,13 +84,29 @@ class ImageCodecConfig(CodecConfig):
     drop_path: Annotated[float, Range(0, below=1)] = 0.0
     k: TrainedK = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
+    stem: Annotated[str | None, Range(choices=STEMS)] = None
+    """Network that embeds the patches, of `patch_size` 16, in a hybrid; None: a plain DeiT."""
+    freeze_stem: bool = False
+    """Whether the stem stays as it starts, its batch norm's statistics too."""
 
     @classmethod
     @override
     def from_preset(cls, preset: str, **changes: Any) -> Self:
-        """Config of a preset, with fields changed; the cut is in the middle unless `split` is among them."""
+        """Config of a preset, with fields changed; the cut is in the middle unless `split` is among them.
+
+        With a stem, patches are of its stride.
+        """
         depth = changes.get("depth", cls.presets[preset].depth)
-        return super().from_preset(preset, **{"split": max(1, depth // 2)} | changes)
+        defaults = {"split": max(1, depth // 2)}
+        if changes.get("stem"):
+            defaults["patch_size"] = STEM_STRIDE
+        return super().from_preset(preset, **defaults | changes)
+
+    @override
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON knows them; a plain DeiT has none of the stem, as in earlier releases."""
+        fields = super().to_dict()
+        return {name: value for name, value in fields.items() if self.stem or name not in _OF_THE_STEM}
 
     @property
     def tokens(self) -> int:
@@ -91,7 +117,8 @@ class ImageCodecConfig(CodecConfig):
     @override
     def model_name(self) -> dict[str, Any]:
         names = ("preset", "width", "heads", "depth", "split", "image_size", "patch_size", "classes")
-        return {"name": "image-deit", **{name: getattr(self, name) for name in names}}
+        named_as = {"name": "image-hybrid-deit", "stem": self.stem} if self.stem else {"name": "image-deit"}
+        return {**named_as, **{name: getattr(self, name) for name in names}}
 
     @override
     def problems(self) -> Iterator[Problem]:
@@ -100,7 +127,23 @@ class ImageCodecConfig(CodecConfig):
         most = max(1, self.depth - 1)
         if not 1 <= self.split <= most:
             yield Problem("split", f"{self.split} given, 1 to {most} is allowed ({named('depth')})")
-        yield from patch_problems(self.image_size, self.patch_size)
+        if self.stem:
+            yield from _stem_problems(self)
+        elif self.freeze_stem:
+            yield Problem("freeze_stem", f"given, {named('stem')} is needed: there is none to freeze")
+        else:
+            yield from patch_problems(self.image_size, self.patch_size)
+
+
+def _stem_problems(config: ImageCodecConfig) -> Iterator[Problem]:
+    """A problem if the images do not suit a stem."""
+    stride = f"{STEM_STRIDE}, the stride of {named('stem')} {config.stem},"
+    if config.patch_size != STEM_STRIDE:
+        yield Problem("patch_size", f"{config.patch_size} given, {stride} is allowed")
+    elif config.image_size % STEM_STRIDE:
+        yield Problem("image_size", f"{config.image_size} given, a multiple of {stride} is allowed")
+    else:
+        yield from patch_problems(config.image_size, config.patch_size)
 
 
 def patch_problems(image_size: int, patch_size: int) -> Iterator[Problem]:
@@ -120,10 +163,10 @@ class ImageSetConfig(SetConfig):
     """Which images; the arguments of `data.images.load.load_images`."""
 
     own_files: ClassVar[Mapping[str, tuple[str, ...]]] = {"folder": ("folder",)}
-    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"data_dir": ("cifar10",)}
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"data_dir": ("cifar10", "imagenette")}
 
     dataset: Annotated[str, Flag(metavar="NAME")] = "cifar10"
-    """CIFAR-10; digits: scikit-learn's; easy-vqa: its images, by shape."""
+    """CIFAR-10; imagenette: photographs; digits: scikit-learn's; easy-vqa: its images, by shape."""
     folder: Annotated[str | None, Flag(metavar="DIR")] = None
     """Own images: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE."""
 
@@ -139,7 +182,7 @@ class ImageRunConfig(RunConfig):
     modality: ClassVar[str] = "image"
     presets: ClassVar[Mapping[str, ImagePreset]] = IMAGE_PRESETS
     tasks: ClassVar[tuple[str, ...]] = ("classify",)
-    size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size", "depth", "split")
+    size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size", "depth", "split", "stem")
 
     corpus: ImageSetConfig
     preset: str = "deit-small"
@@ -156,8 +199,15 @@ class ImageRunConfig(RunConfig):
     """Transformer blocks; fewer than the preset's make a slice of its model."""
     split: OwnSize = None
     """Blocks at the user equipment; without it, half of them."""
+    stem: Annotated[str | None, Range(choices=STEMS)] = None
+    """Network of timm's that embeds the patches, which makes the DeiT a hybrid."""
+    stem_weights: Annotated[str | None, Flag(metavar="FILE")] = None
+    """The stem's weights, timm's or of the same tensors in its order; without it, those of timm's hub."""
+    freeze_stem: bool = False
+    """Leave the stem as it is; its features are computed once where images are at most mirrored."""
     augment: Annotated[str | None, Range(choices=AUGMENTATIONS)] = None
-    """Deit: RandAugment, mixup, erasing; light: shifts and flips; without it, the preset's."""
+    """Deit: RandAugment, mixup, erasing; light: shifts and flips; without it, the preset's, or flips with a
+    frozen stem."""
     skip_bad: bool = False
     """Leave out images of the folder that cannot be read, instead of listing them and ending."""
 
@@ -167,8 +217,16 @@ class ImageRunConfig(RunConfig):
         if self.skip_bad and self.corpus.dataset != "folder":
             yield Problem("skip_bad", f"given, {named('dataset')} {self.corpus.dataset} has no "
                           f"{named('folder')} to check")  # fmt: skip
+        if self.stem_weights is not None:
+            for name in ("init_from", "pretrained"):
+                if getattr(self, name):
+                    yield Problem("stem_weights", f"given beside {named(name)}, which brings the stem's")
+            if not self.stem and not self.init_from:
+                yield Problem("stem_weights", f"given, {named('stem')} is needed: it says what they are of")
         if not others and not self.init_from:  # else the checkpoint says what the sizes go with
             try:  # before the images are read
-                ImageCodecConfig.from_preset(self.preset, classes=1, **self.sizes, **self.channel_fields)
+                ImageCodecConfig.from_preset(
+                    self.preset, classes=1, freeze_stem=self.freeze_stem, **self.sizes, **self.channel_fields
+                )
             except SettingsError as error:
                 yield from error.problems

@@ -1,12 +1,14 @@
 """Image codec: timm's DeiT, its first blocks at the UE and its last at the server.
 
-Architecture: DeiT (Touvron et al., 2021) as timm's `deit_small_patch16_224` has it; JSC codec between the
-halves as in the text codec. The same class without a JSC codec is the local model.
+Architecture: DeiT (Touvron et al., 2021) as timm's `deit_small_patch16_224` has it, its patches perhaps
+embedded by a stem (`deepsc.image.stem`); JSC codec between the halves. The same class without a JSC codec is
+the local model.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from data.settings import named
 from deepsc.codec.base import Codec, TensorBatch
 from deepsc.codec.pretrained import weights_file
 from deepsc.image.config import ImageCodecConfig
+from deepsc.image.stem import HybridPatches, Stem
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
 from deepsc.link.transmission import Link, transmit
 
@@ -33,7 +36,8 @@ class ImageBatch(TensorBatch):
     """Images and what they show. B items."""
 
     images: Tensor
-    """(B, 3, H, W), normalised with ImageNet's mean and deviation."""
+    """(B, 3, H, W), normalised with ImageNet's mean and deviation; or what a frozen stem makes of them,
+    (B, 112, H / 16, W / 16)."""
     target: Tensor
     """(B,), class indices, or (B, classes), probabilities, where mixup has mixed images."""
 
@@ -63,6 +67,7 @@ class ImageCodec(Codec):
             image_size=config.image_size,
             patch_size=config.patch_size,
             drop_path=config.drop_path,
+            stem=Stem(config.stem, frozen=config.freeze_stem) if config.stem else None,
         )
         self.jsc_encoder: JSCEncoder | None = None
         self.jsc_decoder: JSCDecoder | None = None
@@ -74,7 +79,10 @@ class ImageCodec(Codec):
             self.jsc_decoder = JSCDecoder(**size)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Semantic encoder, at the UE: images (B, 3, H, W) to features of S tokens (B, S, width)."""
+        """Semantic encoder, at the UE: images (B, 3, H, W) to features of S tokens (B, S, width).
+
+        A hybrid takes what its stem makes of them, too; see `ImageBatch`.
+        """
         x = self.vit.patch_embed(images)  # (B, S - 1, width)
         x = self.vit.norm_pre(self.vit._pos_embed(x))  # (B, S, width), the class token first
         for block in self.vit.blocks[: self.config.split]:
@@ -112,9 +120,19 @@ class ImageCodec(Codec):
 
 
 def build_deit(
-    *, classes: int, width: int, heads: int, depth: int, image_size: int, patch_size: int, drop_path: float
+    *,
+    classes: int,
+    width: int,
+    heads: int,
+    depth: int,
+    image_size: int,
+    patch_size: int,
+    drop_path: float,
+    stem: Stem | None = None,
 ) -> VisionTransformer:
     """timm's `deit_small_patch16_224` with these sizes, weights drawn from torch's global generator.
+
+    With a stem it is the hybrid that this stem embeds the patches of, its weights drawn anew like the others.
 
     Drawn as ViT's authors do (Xavier). With timm's default deviation of 0.02 a narrow model is almost linear
     at first, and does not find shapes: a width of 48 stayed at chance on easy-VQA's for 6 epochs.
@@ -129,6 +147,7 @@ def build_deit(
         patch_size=patch_size,
         drop_path_rate=drop_path,
         weight_init="jax",
+        **({"embed_layer": partial(HybridPatches, stem=stem)} if stem is not None else {}),
     )
 
 

@@ -11,6 +11,8 @@ from profiling.closed import appendix_a
 from profiling.closed.jsc import jsc_parts
 from profiling.closed.layers import convolution, linear, scores
 from profiling.closed.parts import Part, Place, Slip
+from profiling.closed.stem import CHANNELS as STEM_CHANNELS
+from profiling.closed.stem import stem
 from profiling.closed.text import layer_slips
 from profiling.units import Macs
 
@@ -31,17 +33,36 @@ def blocks(prefix: str, *, tokens: int, width: int, depth: int) -> dict[str, Mac
     return {f"{prefix}.blocks.*.{name}": depth * macs for name, macs in block.items()}
 
 
-def image_encoder_part(
-    name: str, prefix: str, *, image_size: int, patch_size: int, width: int, heads: int, depth: int
-) -> Part:
-    """Patch embedding, a convolution whose kernel and stride are a patch, and the blocks at the UE.
+def _embedding(
+    prefix: str, *, image_size: int, patch_size: int, width: int, has_stem: bool
+) -> dict[str, Macs]:
+    """Patch embedding: a convolution whose kernel and stride are a patch, or a stem and a 1x1 convolution."""
+    patches = (image_size // patch_size) ** 2
+    if not has_stem:
+        return {f"{prefix}.proj": convolution(patches, patch_size**2, _CHANNELS, width)}
+    features = stem(f"{prefix}.backbone", image_size=image_size)
+    return {**features, f"{prefix}.proj": convolution(patches, 1, STEM_CHANNELS, width)}
 
-    Corrects eq. (32) with S patches.
-    """
+
+def image_encoder_part(
+    name: str,
+    prefix: str,
+    *,
+    image_size: int,
+    patch_size: int,
+    width: int,
+    heads: int,
+    depth: int,
+    has_stem: bool = False,
+) -> Part:
+    """Patch embedding and the blocks at the UE. Corrects eq. (32) with S patches."""
     patches = (image_size // patch_size) ** 2
     tokens = patches + 1
     size = {"B": 1, "S": tokens, "h": heads, "H": width // heads}
-    embedding = {f"{prefix}.patch_embed.proj": convolution(patches, patch_size**2, _CHANNELS, width)}
+    embedding = _embedding(
+        f"{prefix}.patch_embed", image_size=image_size, patch_size=patch_size, width=width, has_stem=has_stem
+    )
+    what = "hybrid patch embedding" if has_stem else "patch embedding"
     missing = Macs.total(embedding.values()).flops
     return Part(
         name=name,
@@ -51,7 +72,7 @@ def image_encoder_part(
         as_printed=depth * (appendix_a.f_atten(**size) + appendix_a.f_ffn(**size)),
         slips=(
             *layer_slips(S=tokens, d=width, h=heads, d_ff=_MLP_RATIO * width, L=depth, attentions=1),
-            Slip(equation="32", what="patch embedding left out", flops=missing),
+            Slip(equation="32", what=f"{what} left out", flops=missing),
         ),
     )
 
@@ -77,6 +98,7 @@ def image_parts(config: ImageCodecConfig, *, k: int) -> tuple[Part, ...]:
             width=d,
             heads=h,
             depth=config.split,
+            has_stem=config.stem is not None,
         ),
         *jsc_parts(tokens=S, d_model=d, k_max=config.k[-1], printed=appendix_a.f_dense(**size, n_out=k)),
         Part(
