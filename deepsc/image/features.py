@@ -80,25 +80,17 @@ class StemFeatures:
         path = self.path
         if exists(path):
             try:
-                return self._mapped(path)
+                return read_features(path, self._shape)
             except ToolkitError as error:
                 logger.warning("%s", error)
         self._write(path)
-        return self._mapped(path)
+        return read_features(path, self._shape)
 
     @cached_property
     def path(self) -> Path:
         """The file, named by the images, the stem's weights and the size."""
         parts = (_VERSION, self._split.fingerprint(), self._stem.digest(), self._shape)
         return cache_dir() / FOLDER / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.npy"
-
-    def _mapped(self, path: Path) -> NDArray[np.float16]:
-        require_file(path)
-        with parsing(path):
-            stored = np.load(path, mmap_mode="r", allow_pickle=False)
-            if stored.shape != self._shape or stored.dtype != np.float16:
-                raise ValueError(f"{stored.dtype} {stored.shape} given, float16 {self._shape} is needed")
-            return stored
 
     def _write(self, path: Path) -> None:
         size = int(np.prod(self._shape)) * np.dtype(np.float16).itemsize
@@ -125,3 +117,21 @@ class StemFeatures:
                 stream.write(made.half().cpu().numpy().astype("<f2").tobytes())
                 progress.update()
         stem.cpu()
+
+
+def read_features(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """Features as a file holds them, mapped into memory.
+
+    Args:
+        path: of the file.
+        shape: that they are of.
+
+    Raises:
+        ToolkitError: if it is missing, damaged or of another shape.
+    """
+    require_file(path)
+    with parsing(path):
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        if stored.shape != shape or stored.dtype != np.float16:
+            raise ValueError(f"{stored.dtype} {stored.shape} given, float16 {shape} is needed")
+        return stored

@@ -197,7 +197,7 @@ class _Run:
         _keep_freed_memory()
         self.device = next(self.codec.parameters()).device
         if self.device.type == "cpu":
-            _attend_by_plain_products(self.codec)
+            attend_by_plain_products(self.codec)
         self.optimizer = torch.optim.AdamW(
             self.codec.parameters(),
             lr=self.config.learning_rate,
@@ -312,7 +312,7 @@ def _bf16_helps(codec: Codec, device: torch.device) -> bool:
     return bool(supported()) and sum(p.numel() for p in codec.parameters()) > 2_000_000
 
 
-def _attend_by_plain_products(codec: Codec) -> None:
+def attend_by_plain_products(codec: Codec) -> None:
     """Have timm's blocks attend without torch's fused kernel.
 
     On a CPU its backward pass takes longer than the plain products': 22 % of a step of DeiT-small of depth 6

@@ -201,7 +201,7 @@ def test_data_that_read_no_folder_refuse_one(refused: Refused, image_folders: di
     assert message.format("--") in refused("--data-dir", "nowhere", "--from-scratch", *FAMILY)
     digits = refused("--modality", "image", "--data-dir", "nowhere", codec=image_folders["codec"],
                      local=image_folders["local"])  # fmt: skip
-    assert "--data-dir: nowhere given, dataset cifar10 alone reads it" in digits
+    assert "--data-dir: nowhere given, dataset cifar10 and imagenette alone read it" in digits
 
 
 def test_an_output_that_cannot_be_written_is_found_before_measuring(

@@ -140,8 +140,16 @@ FILES = ["--source", "a.txt", "--target", "b.txt"]
         ("text", ["--dataset", "multi30k", "--caption-count", "9"], "--caption-count: 9 given"),
         ("text", ["--source", "", "--target", "b.txt"], "--source '' given"),
         ("image", ["--folder", ""], "--folder '' given"),
-        ("image", ["--folder", "a", "--data-dir", "b"], "--data-dir: b given, --dataset cifar10 alone"),
-        ("image", ["--dataset", "digits", "--data-dir", "b"], "--data-dir: b given, --dataset cifar10 alone"),
+        (
+            "image",
+            ["--folder", "a", "--data-dir", "b"],
+            "--data-dir: b given, --dataset cifar10 and imagenette alone",
+        ),
+        (
+            "image",
+            ["--dataset", "digits", "--data-dir", "b"],
+            "--data-dir: b given, --dataset cifar10 and imagenette alone",
+        ),
         ("vqa", ["--data-dir", "b"], "--data-dir: b given, --dataset vqa-v2 and clevr alone"),
         ("vqa", ["--channel", "none", "--k-text", "8"], "--k-text: given, --channel none"),
         ("vqa", ["--channel", "none", "--k-image", "8"], "--k-image: given, --channel none"),
