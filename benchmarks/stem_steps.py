@@ -5,8 +5,8 @@
 A step is the batch, the loss, its gradient and AdamW; "batch" is the share of decoding and augmenting images,
 or of reading features. All ways are of the same images, mirrored at random, and take turns. "features, plain
 AdamW" is AdamW as torch takes it by default, the others are fused as `train-deepsc` has it. Weights are drawn
-at random, which costs what others do. Times are CPU seconds of this process on one thread, medians: other work
-on the machine does not count, as far as it leaves the caches alone.
+at random, which costs what others do. Times are medians of CPU seconds of this process on one thread: other
+work on the machine does not count, as far as it leaves the caches alone.
 """
 
 from __future__ import annotations
@@ -98,7 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             kept = sum(path.stat().st_size for path in Path(cache).rglob("*.npy")) / args.images
     except ToolkitError as error:
         parser.error(str(error))
-    print(f"{images.name}, {args.preset} with {STEMS[0]}, {config.image_size} px, {args.images} images a step")
+    print(
+        f"{images.name}, {args.preset} with {STEMS[0]}, {config.image_size} px, {args.images} images a step"
+    )
     print(f"{'':<24}{'batch':>10}{'step':>10}{'against trained':>17}")
     whole = {}
     for name in WAYS:

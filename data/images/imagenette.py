@@ -18,7 +18,7 @@ import numpy as np
 
 from data.download import cache_dir, fetch
 from data.files.errors import ToolkitError, named, parsing
-from data.files.paths import is_file
+from data.files.paths import is_file, is_folder
 from data.images.read import ImageFiles, Pixels, checksums, image_paths, read_image
 from data.images.sets import ImageSet, ImageSplit, in_turn
 from data.splits import SPLITS
@@ -34,8 +34,8 @@ UNSEEN = "ILSVRC2012_val_"
 TAR = "imagenette/imagenette-224.tar"
 TAR_SHA256 = "f94f5bcb02aaa1b5002b44d176e87ca8d3461b5607f0699cc94b8ed3783c8d5a"
 _TAR_HOME = "https://github.com/thunderInfy/imagenette"
-_SIZE = "320px"
-"""Of torchvision's three: the shorter side of its photographs."""
+_SIZE, _FOLDER = "320px", "imagenette2-320"
+"""Of torchvision's three sizes the one for 224 pixels, and the folder that it unpacks to."""
 _SPLIT_OF = {"train": "train", "val": "validation"}
 """By Imagenette's folder, where ImageNet's training set has the photograph."""
 _ORDER = list(CLASSES)
@@ -86,17 +86,27 @@ def imagenette(data_dir: str | os.PathLike[str] | None) -> ImageSet:
     folder = data_dir or os.environ.get("DEEPSC_DATA")
     if folder and is_file(Path(folder) / TAR):
         return _from_tar(fetch(TAR, url=_TAR_HOME, sha256=TAR_SHA256, data_dir=folder))
+    root = (Path(folder) if folder else cache_dir()) / _FOLDER
+    if not is_folder(root):
+        if folder:
+            raise ToolkitError(
+                f"{folder}: holds neither {TAR} nor torchvision's {_FOLDER}; name a folder that does with "
+                f"{named('data_dir')} or $DEEPSC_DATA, or none to have it downloaded"
+            )
+        _download(root)
+    return _from_files(root)
+
+
+def _download(root: Path) -> None:
     from torchvision.datasets import Imagenette  # loads torch: only where it is needed
 
-    root = Path(folder) if folder else cache_dir()
     try:
-        found = Imagenette(root, split="train", size=_SIZE, download=not folder)
+        Imagenette(root.parent, split="train", size=_SIZE, download=True)
     except (OSError, RuntimeError, EOFError) as error:
         raise ToolkitError(
-            f"{root}: no Imagenette to be had ({' '.join(str(error).split())}); put {TAR} or torchvision's "
-            f"imagenette2-320 into a folder and name it with {named('data_dir')} or $DEEPSC_DATA"
+            f"{root}: no Imagenette to be had ({' '.join(str(error).split())}); with no network, put {TAR} "
+            f"or torchvision's {_FOLDER} into a folder and name it with {named('data_dir')} or $DEEPSC_DATA"
         ) from error
-    return _from_files(Path(found._image_root).parent)
 
 
 def _from_tar(path: Path) -> ImageSet:

@@ -25,7 +25,7 @@ from profiling.closed.decoding import (
     step,
 )
 from profiling.closed.image import image_parts
-from profiling.closed.parts import Part, split
+from profiling.closed.parts import Part, Place, split
 from profiling.closed.text import encoder, text_parts
 from profiling.closed.vqa import vqa_parts
 from profiling.counted.codec_parts import parts_of
@@ -67,6 +67,34 @@ def test_counters_equal_the_closed_form_of_every_text_preset(preset: str) -> Non
 @pytest.mark.parametrize("preset", IMAGE_PRESETS)
 def test_counters_equal_the_closed_form_of_every_image_preset(preset: str) -> None:
     check_exact(profile_codec(ImageCodecConfig.from_preset(preset, classes=1000, k=(8, 32)), k=8))
+
+
+@pytest.mark.parametrize(("preset", "image_size"), [("tiny", 16), ("tiny", 48), ("deit-small", 224)])
+def test_counters_equal_the_closed_form_of_hybrids(preset: str, image_size: int) -> None:
+    config = ImageCodecConfig.from_preset(
+        preset, classes=10, k=(8, 32), stem="tf_efficientnet_lite0", image_size=image_size
+    )
+    profile = profile_codec(config, k=8)
+    check_exact(profile)
+    encoder = next(part for part in profile.parts if part.name == "semantic encoder")
+    assert encoder.place is Place.UE
+    assert any(slip.what == "hybrid patch embedding left out" for slip in encoder.slips)
+    assert encoder.as_printed is not None
+    assert encoder.as_printed + Flops.total(slip.flops for slip in encoder.slips) == encoder.corrected
+
+
+def test_the_stem_is_what_timms_network_has_up_to_stride_16() -> None:
+    """timm's own network, not our codec, without what comes after its fifth stage."""
+    config = ImageCodecConfig.from_preset("deit-small", classes=10, stem="tf_efficientnet_lite0", k=(8,))
+    encoder = image_parts(config, k=8)[0].modules
+    stem = {path: macs for path, macs in encoder.items() if "backbone" in path}
+    assert Macs.total(stem.values()).count / 1e6 == pytest.approx(243.3, abs=0.05)
+    network = timm_model("tf_efficientnet_lite0").workload.module
+    del network.blocks[5:]
+    network.conv_head, network.bn2 = torch.nn.Identity(), torch.nn.Identity()
+    network.global_pool, network.classifier = torch.nn.Identity(), torch.nn.Identity()
+    inputs = (torch.zeros(1, 3, 224, 224, device="meta"),)
+    assert count_with_torch(Workload(module=network, inputs=inputs)).total == total(stem)
 
 
 @pytest.mark.parametrize("preset", VQA_PRESETS)

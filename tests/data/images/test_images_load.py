@@ -8,20 +8,22 @@ import logging
 import os
 import pickle
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.datasets import CIFAR10
+from torchvision.datasets import CIFAR10, Imagenette
 
 from data.download import cache_dir
 from data.files.errors import ToolkitError
+from data.images import imagenette
 from data.images import load as images
 from data.images import read as image_files
 from data.images.load import load_images
 from data.images.read import ImageFiles, Pixels, read_image
-from data.images.sets import ImageSplit
+from data.images.sets import ImageSet, ImageSplit
 from data.splits import hold_out
 
 
@@ -322,3 +324,97 @@ def test_mistakes_name_the_flag(tmp_path: Path) -> None:
         load_images(dataset="folder")
     with pytest.raises(ToolkitError, match=r"no CIFAR-10 to be had.*data_dir"):
         load_images(dataset="cifar10", data_dir=tmp_path)
+
+
+# Imagenette
+
+
+UNSEEN, SEEN = "ILSVRC2012_val_0000000{}.JPEG", "n0_{}.JPEG"
+
+
+def imagenette_files() -> Iterator[tuple[str, str, str]]:
+    """Folder, class and file name: two of each class and folder that ImageNet's training set has, one not."""
+    for (folder, label), number in itertools.product(
+        itertools.product(("train", "val"), imagenette.CLASSES), range(3)
+    ):
+        yield folder, label, (SEEN if number else UNSEEN).format(number)
+
+
+def colour(folder: str, label: str, name: str) -> tuple[int, int, int]:
+    """That tells the images apart."""
+    return 200 * (folder == "val"), 20 * list(imagenette.CLASSES).index(label), 100 * name.startswith("n0_")
+
+
+def require_imagenette(found: ImageSet) -> None:
+    assert not found.synthetic
+    assert found.classes[:2] == ("tench", "English springer")
+    assert [len(split) for split in (found.train, found.validation, found.test)] == [20, 20, 20]
+    for split, red, blue in ((found.train, 0, 100), (found.validation, 200, 100)):
+        for image, label in zip(split.images, split.labels, strict=True):
+            assert np.abs(image.reshape(-1, 3).mean(axis=0) - (red, 20 * label, blue)).max() < 4
+    assert found.test.labels[:10].tolist() == list(range(10)), "the first N test images are of all classes"
+    for image, label in zip(found.test.images, found.test.labels, strict=True):
+        assert np.abs(image.reshape(-1, 3).mean(axis=0)[1:] - (20 * label, 0)).max() < 4
+    assert len(found.test.images[3:5]) == 2
+
+
+def test_imagenette_is_tested_on_what_imagenet_weights_have_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / imagenette.TAR
+    path.parent.mkdir()
+    with tarfile.open(path, "w") as tar:
+        for names in imagenette_files():
+            stream = io.BytesIO()
+            Image.new("RGB", (24, 24), colour(*names)).save(stream, "JPEG")
+            member = tarfile.TarInfo("/".join(names))
+            member.size = len(stream.getvalue())
+            tar.addfile(member, io.BytesIO(stream.getvalue()))
+    with pytest.raises(ToolkitError, match="SHA-256 differs"):
+        load_images(dataset="imagenette", data_dir=tmp_path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(imagenette, "TAR_SHA256", digest)
+    found = load_images(dataset="imagenette", data_dir=tmp_path)
+    require_imagenette(found)
+    assert (found.name, found.sha256) == ("Imagenette (224 px)", {imagenette.TAR: digest})
+    assert found.train.fingerprint() != found.validation.fingerprint()
+
+
+def test_imagenette_as_torchvision_unpacks_it(tmp_path: Path) -> None:
+    for folder, label, name in imagenette_files():
+        path = tmp_path / "imagenette2-320" / folder / label / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 24), colour(folder, label, name)).save(path, "JPEG")
+    found = load_images(dataset="imagenette", data_dir=tmp_path)
+    require_imagenette(found)
+    assert found.name == "Imagenette"
+    assert [*found.sha256] == ["images, names and sizes"]
+
+
+def test_without_imagenette_an_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ToolkitError, match=r"holds neither imagenette/.* with data_dir or \$DEEPSC_DATA"):
+        load_images(dataset="imagenette", data_dir=tmp_path)
+    monkeypatch.delenv("DEEPSC_DATA", raising=False)
+    monkeypatch.setenv("DEEPSC_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        Imagenette, "_ARCHIVES", {"320px": ((tmp_path / "imagenette2-320.tgz").as_uri(), None)}
+    )
+    with pytest.raises(ToolkitError, match=r"no Imagenette to be had .* with no network, put "):
+        load_images(dataset="imagenette")
+    with tarfile.open(tmp_path / "imagenette2-320.tgz", "w:gz") as tar:  # torchvision unpacks what is there
+        for folder, label, name in imagenette_files():
+            stream = io.BytesIO()
+            Image.new("RGB", (24, 24), colour(folder, label, name)).save(stream, "JPEG")
+            member = tarfile.TarInfo(f"imagenette2-320/{folder}/{label}/{name}")
+            member.size = len(stream.getvalue())
+            tar.addfile(member, io.BytesIO(stream.getvalue()))
+    require_imagenette(load_images(dataset="imagenette"))
+
+
+def test_a_file_of_no_class_of_imagenettes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "imagenette2-320" / "train" / "n99999999" / "a.JPEG"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (24, 24)).save(path, "JPEG")
+    (tmp_path / "imagenette2-320" / "val").mkdir()
+    with pytest.raises(ToolkitError, match=r"imagenette2-320: damaged or foreign"):
+        load_images(dataset="imagenette", data_dir=tmp_path)
