@@ -15,7 +15,7 @@ import pytest
 from flag_types import int_list, positive_int
 
 from accuracy_maps import load_map
-from benchmarks import digital_text, map_throughput, nested_vs_dedicated
+from benchmarks import digital_text, map_throughput, nested_vs_dedicated, stem_steps
 from data.files.provenance import git_commit, package_versions
 
 
@@ -115,3 +115,12 @@ def test_numbers_are_checked() -> None:
     for text in ("0", "-1", "1.5", "", "x"):
         with pytest.raises(argparse.ArgumentTypeError, match="at least 1"):
             positive_int(text)
+
+
+def test_steps_of_a_hybrid_are_timed_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--dataset", "digits", "--preset", "tiny", "--image-size", "16", "--images", "2", "--steps", "1"]
+    assert stem_steps.main(flags) == 0
+    printed = capsys.readouterr().out
+    for way in stem_steps.WAYS:
+        assert re.search(rf"^{way} +\d+\.\d{{3}} +\d+\.\d{{3}} +\d+\.\d{{2}}x$", printed, re.MULTILINE), way
+    assert "features on disk: 0.5 kB an image" in printed, "448 bytes, and half of the head"

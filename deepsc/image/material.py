@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from deepsc.image.model import ImageBatch, ImageCodec, pretrained_deit
 from deepsc.image.pixels import DeiTRecipe, shift_and_flip, to_tensor
 from deepsc.image.stem import Stem, pretrained_stem
 from deepsc.modality import Checkpoint, Dataset, Material
+
+logger = logging.getLogger(__name__)
 
 _STEM = "vit.patch_embed.backbone."
 """Of the names of a codec's parameters, those of its stem."""
@@ -103,6 +106,11 @@ def material(config: ImageRunConfig, initial: Checkpoint | None) -> Material:
             initial.codec.config, freeze_stem=config.freeze_stem, **config.channel_fields
         )
         _require_classes(config, codec_config, initial, images)
+        if initial.codec.config.freeze_stem and not config.freeze_stem:
+            logger.info(
+                "%s %s left its stem as it was, this run trains it; %s would not",
+                named("init_from"), config.init_from, named("freeze_stem"),
+            )  # fmt: skip
     else:
         codec_config = ImageCodecConfig.from_preset(
             config.preset,
