@@ -44,6 +44,8 @@ class Stem(nn.Module):
     """
 
     num_features = _CHANNELS
+    _scale: Tensor
+    _shift: Tensor
 
     def __init__(self, name: str, *, frozen: bool) -> None:
         super().__init__()

@@ -29,6 +29,7 @@ from data.text.parallel import LARGEST_TEXT, load_parallel
 from data.text.tokenizer import JointBPE, load_tokenizer
 from deepsc.checkpoint import from_pretrained, load_state, save_state
 from deepsc.codec.base import Codec
+from deepsc.image.features import read_features
 from deepsc.link.channel import Channel
 from deepsc.link.transmission import Link, link_at
 from deepsc.modality import Checkpoint
@@ -51,6 +52,7 @@ from support.reader import Reader, require, write, write_json
 SENTENCES = [f"a sentence of {number} words" for number in range(300)]
 TEXT = "\n".join(SENTENCES).encode()
 SYSTEM = SystemConfig()
+FEATURES = np.arange(3 * 2 * 112, dtype=np.float16).reshape(3, 2, 112, 1, 1)
 
 
 # data -----------------------------------------------------------------------------------------------------
@@ -359,6 +361,11 @@ READERS = {
     "checkpoint's weights": _checkpoint("model.safetensors", largest=0, bytes_examples=120),
     "training state": Reader(
         file="state.safetensors", make=_make_state, read=_read_state, largest=0, bytes_examples=120,
+    ),
+    "features of a stem": Reader(
+        file="features.npy", make=lambda folder, _: np.save(folder / "features.npy", FEATURES), largest=0,
+        read=lambda folder: read_features(folder / "features.npy", FEATURES.shape), bytes_examples=120,
+        serves=lambda _, stored: require(np.array(stored).dtype == np.float16),
     ),
     "text map": _map(TEXT_MAP, 75),
     "bimodal map": _map(VQA_MAP, 75),
