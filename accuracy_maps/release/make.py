@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -39,8 +40,33 @@ def make_release(config: ReleaseConfig) -> Path:
         ToolkitError: if a model is missing or damaged, or a map or FLOPs file is not of the released weights.
     """
     output = Path(config.output)
-    codec = _round(config.codec, output / CODEC, "codec")
-    local = _round(config.local, output / LOCAL, "local")
+    with tempfile.TemporaryDirectory() as draft:  # nothing is written unless all fits
+        codec = _round(config.codec, Path(draft) / CODEC, "codec")
+        local = _round(config.local, Path(draft) / LOCAL, "local")
+    _require_pair(config, codec, local)
+    maps = {}
+    for path in config.maps:
+        found = load_map(path)
+        _require_measured_on(path, found, codec, local)
+        maps[map_name(found)] = found
+    flops = None if config.flops is None else FlopsFile.load(config.flops)
+    if flops is not None and dict(flops.model) != json.loads(json.dumps(codec.codec.config.model_name)):
+        raise ToolkitError(f"{named('flops')}: {config.flops} is of another model, {dict(flops.model)}")
+    _round(config.codec, output / CODEC, "codec")
+    _round(config.local, output / LOCAL, "local")
+    for old in (output / MAPS).glob("*.json"):
+        if old.stem not in maps:
+            old.unlink()
+    for name, found in maps.items():
+        found.save(output / MAPS / f"{name}.json")
+    if flops is not None:
+        flops.save(output / FLOPS)
+    write_text(output / CARD, model_card(output))
+    return output
+
+
+def _require_pair(config: ReleaseConfig, codec: Checkpoint, local: Checkpoint) -> None:
+    """Check that a codec and a local model are given; warn of a codec that started from another one."""
     if not codec.codec.config.uplinks or local.codec.config.uplinks:
         raise ToolkitError(
             f"{named('codec')}, {named('local')}: {config.codec} and {config.local} given, a codec trained "
@@ -55,23 +81,6 @@ def make_release(config: ReleaseConfig) -> Path:
         logger.warning(
             "%s: started from another model than %s; its ratio may stay below 1", config.codec, config.local
         )
-    maps = {}
-    for path in config.maps:
-        found = load_map(path)
-        _require_measured_on(path, found, codec, local)
-        maps[map_name(found)] = found
-    for old in (output / MAPS).glob("*.json"):
-        if old.stem not in maps:
-            old.unlink()
-    for name, found in maps.items():
-        found.save(output / MAPS / f"{name}.json")
-    if config.flops is not None:
-        flops = FlopsFile.load(config.flops)
-        if dict(flops.model) != json.loads(json.dumps(codec.codec.config.model_name)):
-            raise ToolkitError(f"{named('flops')}: {config.flops} is of another model, {dict(flops.model)}")
-        flops.save(output / FLOPS)
-    write_text(output / CARD, model_card(output))
-    return output
 
 
 def map_name(accuracy_map: AccuracyMap | BimodalMap) -> str:

@@ -153,6 +153,6 @@ def test_a_modality_without_a_sender_says_so(model: Transceiver, monkeypatch: py
     with pytest.raises(ToolkitError, match="digital: given, text has no separate coding"):
         Mute(model).separate("x", channel=model.channel, code="capacity", data_dir=None)
     kind = model.modality
-    monkeypatch.setattr(type(kind), "__module__", "deepsc.nowhere.modality")
+    monkeypatch.setattr(type(kind), "__module__", "deepsc.link.modality")
     with pytest.raises(ToolkitError, match="text: this modality has no sender"):
         kind.sender(model)
