@@ -120,9 +120,9 @@ def build_page(config: TransmitConfig, model: Transceiver) -> gr.Blocks:
             with gr.Column():
                 words = _inputs(gr, config, model)
                 choices = k_choices(model)
-                k = gr.Radio(choices, value=choices[len(choices) // 2], label="k, complex symbols per token")
+                k = gr.Radio(choices, value=choices[0], label="k, complex symbols per token")
                 snr_db = gr.Slider(
-                    _LEAST_DB, _MOST_DB, value=6, step=0.5, label="SNR, dB (E_s/N_0)", elem_id="snr"
+                    _LEAST_DB, _MOST_DB, value=0, step=0.5, label="SNR, dB (E_s/N_0)", elem_id="snr"
                 )
                 kind = model.channel_of(config.channel).kind
                 channel = gr.Radio(
