@@ -349,7 +349,10 @@ def test_an_interrupted_sweep_ends_with_130_and_goes_on(
         assert part in printed
     one = AccuracyMap.load(built / "map.json")
     assert f"local sacreBLEU {one.local_accuracy:.2f}" in printed
-    assert [line.split()[0] for line in printed.splitlines()[-4:-1]] == ["2", "4", "6"]
+    *_, two, four, six, level, words = printed.splitlines()
+    assert [line.split()[0] for line in (two, four, six)] == ["2", "4", "6"]
+    assert level.startswith("SNR in dB at a ratio of 0.9")
+    assert words.startswith("symbols per word")
 
 
 def test_nothing_is_measured_again_when_only_the_plot_failed(
