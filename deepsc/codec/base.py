@@ -34,17 +34,21 @@ class Batch(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TensorBatch:
-    """A batch whose fields are all tensors."""
+    """A batch whose fields are all tensors, or None."""
 
     def to(self, device: torch.device) -> Self:
         """The batch on another device."""
-        return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
+        return type(self)(**{name: tensor.to(device) for name, tensor in self._tensors().items()})
 
     def part(self, rank: int, ranks: int) -> tuple[Self, tuple[Tensor, ...]]:
         """See `Batch.part`; all fields are taken to have one row an item."""
-        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = self._tensors()
         rows = torch.arange(len(next(iter(tensors.values()))))[rank::ranks]
         return type(self)(**{name: tensor[rows] for name, tensor in tensors.items()}), (rows,)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Codec(nn.Module):

@@ -72,18 +72,18 @@ def kneser_ney(bigrams: Tensor, counts: Tensor, *, size: int) -> KneserNey:
     return KneserNey(kept, 1 - summed(kept, before), unigram + (1 - unigram.sum()) / size)
 
 
-def bigrams_of(tokens: Tensor, mask: Tensor, *, end: int) -> Tensor:
+def bigrams_of(tokens: Tensor, mask: Tensor) -> Tensor:
     """Every bigram of padded sentences, each as often as it occurs.
 
     Args:
-        tokens: (B, S), ids.
+        tokens: (B, S), ids; the last valid one, which ends the sentence, stands before the first, too.
         mask: (B, S), 1 for valid tokens.
-        end: the token that ends a sentence, and stands before its first.
 
     Returns:
         First and second token of each, (2, M).
     """
-    before = torch.cat((torch.full_like(tokens[:, :1], end), tokens[:, :-1]), dim=1)
+    end = tokens.gather(1, mask.sum(1, keepdim=True).long() - 1)  # (B, 1)
+    before = torch.cat((end, tokens[:, :-1]), dim=1)
     valid = mask.bool()
     return torch.stack((before[valid], tokens[valid]))
 

@@ -9,9 +9,10 @@ same class without a JSC codec is the local model.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -44,10 +45,23 @@ class TextBatch(TensorBatch):
     decoder_input: Tensor
     """(B, T), `target` shifted right behind the decoder's start token."""
 
+    of_whole: Tensor | None = None
+    """(2, M), bigrams of the whole batch, where this is one process's part of it."""
+
     @property
     def sizes(self) -> tuple[int]:
         """Items in each transmission: (B,)."""
         return (self.source.shape[0],)
+
+    @property
+    def bigrams(self) -> Tensor:
+        """Bigrams of the source, (2, M), of all processes' parts."""
+        return bigrams_of(self.source, self.mask) if self.of_whole is None else self.of_whole
+
+    @override
+    def part(self, rank: int, ranks: int) -> tuple[Self, tuple[Tensor, ...]]:
+        part, rows = super().part(rank, ranks)
+        return dataclasses.replace(part, of_whole=self.bigrams), rows
 
 
 class Sentences(NamedTuple):
@@ -119,7 +133,7 @@ class TextCodec(Codec):
         bigrams = []
         for batch in batches:
             counts += torch.bincount(batch.source[batch.mask.bool()], minlength=len(counts))
-            bigrams.append(bigrams_of(batch.source, batch.mask, end=self.config.eos_id))
+            bigrams.append(batch.bigrams)
         probability = token_probability(counts).to(self.jsc_encoder.points.device)
         self.jsc_encoder.start(probability)
         self.jsc_decoder.start(probability)
@@ -207,8 +221,7 @@ class TextCodec(Codec):
         terms = self.loss_terms(batch)
         if self.jsc_encoder is None:
             return self._translation_loss(batch, self.transmit(sent, None), label_smoothing) / terms
-        bigrams = bigrams_of(batch.source, batch.mask, end=self.config.eos_id) if self.training else None
-        logits = self.posterior(sent, link, held_out=bigrams)
+        logits = self.posterior(sent, link, held_out=batch.bigrams if self.training else None)
         valid = batch.mask.bool()
         loss = nn.functional.cross_entropy(logits[valid], batch.source[valid], reduction="sum")
         if not self.frozen:

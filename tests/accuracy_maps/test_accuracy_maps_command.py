@@ -98,8 +98,8 @@ def change(folder: Path, **changes: Any) -> None:
         (["--output", "map.txt"], "--output: 'map.txt' given, a name that ends in .json"),
         (["--modality", "smell"], "--modality"),
         (["--loca", "x"], "--loca"),
-        (["--codec", "absent"], "absent: not a checkpoint"),
-        (["--local", "absent"], "absent: not a checkpoint"),
+        (["--codec", "absent"], "--codec: 'absent' given, a folder that is there is allowed"),
+        (["--local", "absent"], "--local: 'absent' given, a folder that is there is allowed"),
         (["--codec"], "--codec"),
     ],
 )

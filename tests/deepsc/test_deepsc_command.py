@@ -84,7 +84,7 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--pair", "en-en"), "--pair: 'en-en' given"),
         (("--pair", "en-xx"), "--pair: 'en-xx' given"),
         (("--source", "a.txt"), "--target: none given, --source and --target must be given together"),
-        (("--init-from", "nowhere"), "nowhere: not a checkpoint"),
+        (("--init-from", "nowhere"), "--init-from: 'nowhere' given, a folder that is there is allowed"),
         (("--device", "tpu7"), "--device: 'tpu7'"),
         (("--device", "gpu"), "--device: 'gpu' given, allowed: cpu, cuda"),
         (("--device", "meta"), "--device: 'meta' given, allowed: cpu, cuda"),

@@ -15,7 +15,7 @@ MASK = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 1], [1,
 
 def counted(bigrams: int = 10) -> BigramPrior:
     prior = BigramPrior(vocab_size=V, bigrams=bigrams, end=END)
-    prior.start(bigrams_of(SENTENCES, MASK, end=END))
+    prior.start(bigrams_of(SENTENCES, MASK))
     return prior
 
 
@@ -27,7 +27,7 @@ def transitions(prior: BigramPrior) -> torch.Tensor:
 
 
 def test_bigrams_begin_with_the_end_and_stop_at_the_padding() -> None:
-    found = Counter(map(tuple, bigrams_of(SENTENCES[:2], MASK[:2], end=END).T.tolist()))
+    found = Counter(map(tuple, bigrams_of(SENTENCES[:2], MASK[:2]).T.tolist()))
     assert found == {(1, 2): 2, (2, 3): 2, (3, 1): 1, (3, 2): 1, (2, 1): 1}
 
 
@@ -79,8 +79,8 @@ def test_padding_and_neighbours_in_a_batch_change_nothing() -> None:
 def test_held_out_sentences_are_as_if_they_had_never_been_counted() -> None:
     likelihood, mask = torch.randn(2, 4, V), torch.ones(2, 4, dtype=torch.long)
     less = BigramPrior(vocab_size=V, bigrams=10, end=END)
-    less.start(bigrams_of(SENTENCES[2:], MASK[2:], end=END))
-    held_out = bigrams_of(SENTENCES[:2], MASK[:2], end=END)
+    less.start(bigrams_of(SENTENCES[2:], MASK[2:]))
+    held_out = bigrams_of(SENTENCES[:2], MASK[:2])
     prior = counted()
     assert torch.allclose(prior(likelihood, mask, held_out), less(likelihood, mask), atol=1e-5)
     assert not torch.allclose(prior(likelihood, mask), less(likelihood, mask), atol=1e-2)
@@ -88,7 +88,7 @@ def test_held_out_sentences_are_as_if_they_had_never_been_counted() -> None:
 
 def test_the_most_frequent_bigrams_are_kept_and_others_held_out_in_vain() -> None:
     prior = counted(bigrams=2)
-    often = Counter(map(tuple, bigrams_of(SENTENCES, MASK, end=END).T.tolist())).most_common(2)
+    often = Counter(map(tuple, bigrams_of(SENTENCES, MASK).T.tolist())).most_common(2)
     kept = {
         (int(key) // V, int(key) % V): int(count) for key, count in zip(prior.keys, prior.counts, strict=True)
     }
