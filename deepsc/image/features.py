@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tokenize
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -131,7 +132,10 @@ def read_features(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
     """
     require_file(path)
     with parsing(path):
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (SyntaxError, tokenize.TokenError) as error:  # numpy reads the header as Python
+            raise ValueError(f"no header of an array: {error}") from error
         if stored.shape != shape or stored.dtype != np.float16:
             raise ValueError(f"{stored.dtype} {stored.shape} given, float16 {shape} is needed")
         return stored

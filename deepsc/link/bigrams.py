@@ -9,10 +9,11 @@ end of a sentence comes before its first token.
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 _LEAST = 1e-12
@@ -142,6 +143,24 @@ class BigramPrior(nn.Module):
             after.append(torch.where(counts, chain.previous(_normalised(after[-1] * here)), 1.0))
         said = torch.stack(before).clamp_min(_LEAST).log() + torch.stack(after[::-1]).clamp_min(_LEAST).log()
         return said.permute(2, 0, 1)
+
+    @override
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        rising = (self.keys.diff() >= 0).all() and self.keys[0] >= 0 and self.keys[-1] < self.size**2
+        if not (rising and (self.counts >= 0).all()):
+            error_msgs.append(f"{prefix}keys, {prefix}counts: no bigrams of {self.size} tokens")
 
     def _keys(self, bigrams: Tensor) -> Tensor:
         return bigrams[0] * self.size + bigrams[1]

@@ -98,6 +98,18 @@ def test_the_most_frequent_bigrams_are_kept_and_others_held_out_in_vain() -> Non
     assert torch.equal(prior(likelihood, mask, others), prior(likelihood, mask))
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "value"), [("keys", 0, -1), ("keys", 9, V**2), ("keys", 1, 0), ("counts", 2, -1)]
+)
+def test_damaged_bigrams_are_not_loaded(name: str, place: int, value: int) -> None:
+    prior, state = counted(), counted().state_dict()
+    prior.load_state_dict(state)
+    state = {key: tensor.clone() for key, tensor in state.items()}
+    state[name][place] = value
+    with pytest.raises(RuntimeError, match="no bigrams of 4 tokens"):
+        prior.load_state_dict(state)
+
+
 def test_without_counts_every_token_is_as_likely_as_any_other() -> None:
     prior = BigramPrior(vocab_size=V, bigrams=3, end=END)
     said = prior(torch.randn(2, 3, V), torch.ones(2, 3, dtype=torch.long))
