@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.files.errors import ToolkitError
+from data.files.paths import exists, is_file
 from data.settings import named
 from deepsc.checkpoint import from_pretrained
 from deepsc.codec.config import SNR_LIMIT_DB
@@ -268,7 +269,7 @@ def load(
     """
     folder = resolve(str(place), CODEC, setting="codec")
     release = release_of(str(place))
-    beside = None if release is None else str(release / LOCAL)
+    beside = str(release / LOCAL) if release is not None and exists(release / LOCAL) else None
     if local is not None:
         beside = resolve(str(local), LOCAL, setting="local")
     checkpoint = from_pretrained(folder, device=device)
@@ -276,7 +277,9 @@ def load(
     if local_model is not None:
         _require_pair(checkpoint, local_model)
     fields = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
-    card = None if release is None else (release / CARD).read_text(encoding="utf-8")
+    card = None
+    if release is not None and is_file(release / CARD):
+        card = (release / CARD).read_text(encoding="utf-8")
     return Transceiver(**fields, local_model=local_model, card=card, release=release)
 
 

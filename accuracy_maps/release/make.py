@@ -31,7 +31,7 @@ WEIGHTS = "model.safetensors"
 def make_release(config: ReleaseConfig) -> Path:
     """Write a codec, its local model, their maps and FLOPs, and the card that says so.
 
-    Maps that the folder has and that are not given are removed.
+    Maps and a FLOPs file that the folder has and that are not given are removed.
 
     Returns:
         The folder.
@@ -59,6 +59,7 @@ def make_release(config: ReleaseConfig) -> Path:
             old.unlink()
     for name, found in maps.items():
         found.save(output / MAPS / f"{name}.json")
+    (output / FLOPS).unlink(missing_ok=True)
     if flops is not None:
         flops.save(output / FLOPS)
     write_text(output / CARD, model_card(output))

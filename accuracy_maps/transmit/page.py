@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from accuracy_maps.release.card import release_maps
-from accuracy_maps.transmit.config import TransmitConfig
+from accuracy_maps.transmit.config import LARGEST_SEED, TransmitConfig
 from accuracy_maps.transmit.figures import constellation, curves
 from accuracy_maps.transmit.show import load_model
 from accuracy_maps.transmit.words import different_words
@@ -49,7 +49,7 @@ class Sending:
         self._digital: tuple[object, Any] | None = None
 
     def __call__(
-        self, k: str, snr_db: float, channel: str, seed: float, *words: str | None
+        self, k: str, snr_db: float, channel: str, seed: float | None, *words: str | None
     ) -> tuple[str, Any, Any]:
         """Send what the user gave.
 
@@ -67,15 +67,15 @@ class Sending:
         if not all(words):
             return "", None, None
         item = self.model.sender.read([str(word) for word in words])
-        ks = tuple(map(int, k.split(", ")))
-        sent = self.model.transmit([item], k=ks, snr_db=snr_db, channel=channel, seed=int(seed))
+        ks, number = tuple(map(int, k.split(", "))), int(seed or 0)  # the field may be cleared
+        sent = self.model.transmit([item], k=ks, snr_db=snr_db, channel=channel, seed=number)
         local = self.model.local_answers([item])[0] if self.model.local_model is not None else None
         rows = [("arrives", _marked(sent.answers[0], local))]
         if local is not None:
             rows.append(("local model, without a channel", _marked(local, local)))
         if self.config.digital:
             coded = self._separate(item, (words, channel), channel)
-            arrived = coded.transmit(k=ks[0], snr_db=snr_db, seed=int(seed))
+            arrived = coded.transmit(k=ks[0], snr_db=snr_db, seed=number)
             bits = " or ".join(map(str, dict.fromkeys(coded.coded.bits)))
             text = "<em>nothing arrives</em>" if arrived is None else _marked(arrived, local)
             rows.append((f"separate coding, {bits} bits in as many symbols", text))
@@ -128,7 +128,13 @@ def build_page(config: TransmitConfig, model: Transceiver) -> gr.Blocks:
                 channel = gr.Radio(
                     list(channel_names()), value=kind, label="channel; with fading, one gain each time"
                 )
-                seed = gr.Number(config.seed, label="seed of noise and fading", precision=0, minimum=0)
+                seed = gr.Number(
+                    config.seed,
+                    label="seed of noise and fading",
+                    precision=0,
+                    minimum=0,
+                    maximum=LARGEST_SEED,
+                )
             with gr.Column():
                 said = gr.HTML(elem_id="said")
                 with gr.Row():

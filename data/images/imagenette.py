@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -101,7 +102,11 @@ def _download(root: Path) -> None:
     from torchvision.datasets import Imagenette  # loads torch: only where it is needed
 
     try:
-        Imagenette(root.parent, split="train", size=_SIZE, download=True)
+        root.parent.mkdir(parents=True, exist_ok=True)
+        # torchvision unpacks into the folder that it takes for the whole set, however far it came.
+        with tempfile.TemporaryDirectory(dir=root.parent) as unfinished:
+            Imagenette(unfinished, split="train", size=_SIZE, download=True)
+            (Path(unfinished) / _FOLDER).rename(root)
     except (OSError, RuntimeError, EOFError) as error:
         raise ToolkitError(
             f"{root}: no Imagenette to be had ({' '.join(str(error).split())}); with no network, put {TAR} "

@@ -138,11 +138,13 @@ class BigramPrior(nn.Module):
         before = [chain.next(end)]
         for here in weight[:-1]:
             before.append(chain.next(_normalised(before[-1] * here)))
-        after = [torch.ones_like(end)]
-        for here, counts in zip(weight[1:].flip(0), valid[1:].flip(0), strict=True):
-            after.append(torch.where(counts, chain.previous(_normalised(after[-1] * here)), 1.0))
-        said = torch.stack(before).clamp_min(_LEAST).log() + torch.stack(after[::-1]).clamp_min(_LEAST).log()
-        return said.permute(2, 0, 1)
+        after = torch.ones_like(end)
+        messages = [_log(before[-1])]
+        for place in reversed(range(1, len(weight))):
+            behind = chain.previous(_normalised(after * weight[place]))
+            after = torch.where(valid[place], behind, 1.0)
+            messages.append(_log(before[place - 1]) + _log(after))
+        return torch.stack(messages[::-1]).permute(2, 0, 1)
 
     @override
     def _load_from_state_dict(
@@ -196,6 +198,10 @@ class _Chain:
         """Sum over t of P(t|s) here(t): (V, B) to (V, B)."""
         unigram = self._model.unigram.unsqueeze(0) @ here  # (1, B)
         return sparse_mm(*self._forwards, here) + self._model.back_off.unsqueeze(1) * unigram
+
+
+def _log(message: Tensor) -> Tensor:
+    return message.clamp_min(_LEAST).log()
 
 
 def _normalised(weight: Tensor) -> Tensor:

@@ -33,15 +33,16 @@ class Pace:
         self._done = self._waited is None or torch.get_num_threads() == 1
 
     def look(self) -> None:
-        """Look at the time since the start."""
+        """Look at the time since the last look that lies far enough back."""
         elapsed = time.perf_counter() - self._started
         if self._done or elapsed < _AFTER_S:
             return
-        now, threads = waited_s(), torch.get_num_threads()
-        if now is None or self._waited is None:
+        before, threads = self._waited, torch.get_num_threads()
+        self._started, self._waited = self._started + elapsed, waited_s()
+        if before is None or self._waited is None:
             return
-        self._done = True
-        if (share := (now - self._waited) / (threads * elapsed)) > _MUCH:
+        if (share := (self._waited - before) / (threads * elapsed)) > _MUCH:
+            self._done = True
             logger.warning(
                 "the machine is busy: %d threads waited %.0f %% of their time for a processor, and for each "
                 "other meanwhile; with OMP_NUM_THREADS=1 in the environment steps are likely to be faster",

@@ -62,7 +62,7 @@ class ProductCount:
     complex: Mapping[str, Macs]
     """Those of `kernels` that are products of complex numbers, at 4 multiply-adds each."""
     sparse: Mapping[str, Macs]
-    """Those of `kernels` that read a sparse matrix, of which only what it holds is multiplied."""
+    """What a dense product of each of `kernels` would have more, where it reads a sparse matrix."""
     masked: Mapping[str, Macs]
     """Those of `operators` behind a causal mask, which are computed all the same."""
     elements: Mapping[str, int]
@@ -168,7 +168,8 @@ class _Dispatched(TorchDispatchMode):
         composite = _name(self._chain[-1])  # all convolutions come down to one kernel
         kernel = next(kernels, "convolution" if "conv" in composite else composite)
         if any(_is_sparse(tensor) for tensor in tensors):
-            self.sparse[kernel] += macs
+            left = next(arguments[name] for name in ("mat1", "mat", "self") if name in arguments)
+            self.sparse[kernel] += result.numel() * left.shape[-1] - macs
         if any(tensor.is_complex() for tensor in tensors):
             macs *= _REAL_OF_COMPLEX
             self.complex[kernel] += macs

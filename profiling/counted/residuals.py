@@ -90,7 +90,8 @@ class Counted:
             if getattr(torch.ops.aten, kernel, None) not in flop_registry and kernel not in OUR_OPERATORS
         }
         rest = self.corrected - counted.total - Flops.total(causes.values())
-        if rest < Flops(0) and self.products.sparse:
+        zeros = Macs.total(self.products.sparse.values()).flops
+        if zeros and rest == Flops(0) - zeros:
             return causes | {SPARSE: rest}
         complex_products = Macs.total(self.products.complex.values()).flops
         if rest:

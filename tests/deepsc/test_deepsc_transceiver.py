@@ -156,3 +156,12 @@ def test_a_modality_without_a_sender_says_so(model: Transceiver, monkeypatch: py
     monkeypatch.setattr(type(kind), "__module__", "deepsc.link.modality")
     with pytest.raises(ToolkitError, match="text: this modality has no sender"):
         kind.sender(model)
+
+
+def test_a_folder_of_both_models_is_enough(folders: dict[str, Path], tmp_path: Path) -> None:
+    """As the README's chain leaves its `runs`: no card, no maps."""
+    (tmp_path / "codec").symlink_to(folders["codec"])
+    alone = deepsc.load(tmp_path)
+    assert (alone.card, alone.local_model) == (None, None)
+    (tmp_path / "local").symlink_to(folders["local"])
+    assert deepsc.load(tmp_path).local(SENTENCES[:1])

@@ -55,6 +55,22 @@ def test_else_nothing_is_said(
     assert not caplog.records
 
 
+def test_a_machine_that_gets_busy_later_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, waited = iter((0.0, 30.0, 60.0, 90.0)), iter((0.0, 1.0, 31.0))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(pace, "waited_s", lambda: next(waited))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    one = pace.Pace()
+    one.look()
+    assert not caplog.records
+    one.look()
+    assert "2 threads waited 50 %" in caplog.text
+    one.look()
+    assert len(caplog.records) == 1
+
+
 def test_the_kernel_says_how_long_threads_waited() -> None:
     before = pace.waited_s()
     if before is None:
