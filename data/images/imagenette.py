@@ -105,6 +105,9 @@ def _download(root: Path) -> None:
         root.parent.mkdir(parents=True, exist_ok=True)
         # torchvision unpacks into the folder that it takes for the whole set, however far it came.
         with tempfile.TemporaryDirectory(dir=root.parent) as unfinished:
+            archive = root.with_suffix(".tgz")
+            if is_file(archive):  # fetched by hand
+                os.link(archive, Path(unfinished) / archive.name)
             Imagenette(unfinished, split="train", size=_SIZE, download=True)
             (Path(unfinished) / _FOLDER).rename(root)
     except (OSError, RuntimeError, EOFError) as error:
