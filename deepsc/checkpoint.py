@@ -212,6 +212,7 @@ def load_state(
         for name, buffer in _buffers(codec).items() if has_buffers else ():
             found = tensor(f"buffer.{name}", buffer.shape, floats=buffer.is_floating_point())
             buffer.copy_(found)
+        codec.load_state_dict(codec.state_dict())  # a module looks at the buffers that it has now
 
         for name, parameter in codec.named_parameters():
             parameter.copy_(tensor(f"model.{name}", parameter.shape))

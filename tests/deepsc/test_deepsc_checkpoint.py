@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from data.files.tensors import read_metadata
 from deepsc.checkpoint import (
     Checkpoint,
     from_pretrained,
+    load_state,
     model_sha256,
+    save_state,
 )
 from deepsc.link.channel import Channel
 from deepsc.link.transmission import link_at
@@ -130,6 +133,18 @@ def test_truncated_file_is_refused_by_name(copy: Path, name: str, kept: float) -
     (copy / name).write_bytes(stored[: int(kept * len(stored))])
     with pytest.raises(ToolkitError, match=name):
         from_pretrained(copy)
+
+
+def test_a_state_whose_bigrams_are_damaged_is_refused(trained: Checkpoint, tmp_path: Path) -> None:
+    codec = deepcopy(trained.codec)
+    optimizer = torch.optim.AdamW(codec.parameters())
+    position = {"epoch": 1, "batch": 0, "step": 1, "best_loss": None, "best_epoch": -1}
+    save_state(tmp_path, codec, optimizer, position)
+    assert load_state(tmp_path, codec, optimizer) == position
+    codec.jsc_decoder.prior.keys[0] = -1
+    save_state(tmp_path, codec, optimizer, position)
+    with pytest.raises(ToolkitError, match="no bigrams of"):
+        load_state(tmp_path, deepcopy(trained.codec), optimizer)
 
 
 def test_pickle_is_never_opened(copy: Path, tmp_path: Path) -> None:
