@@ -25,8 +25,8 @@ from deepsc.modality import modality_names
 SOURCES = list(modules().values())
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOREIGN_FLAGS = {
-    "--strict", "--index-url", "--multi_gpu", "--num_processes", "--nproc-per-node", "--head", "--address", "--check",
-    "--error-unmatch", "--porcelain", "--untracked-files", "--show-toplevel", "--upgrade",
+    "--strict", "--multi_gpu", "--num_processes", "--nproc-per-node", "--head", "--address", "--check",
+    "--error-unmatch", "--index-url", "--porcelain", "--untracked-files", "--show-toplevel", "--upgrade",
 }  # fmt: skip
 """Of mkdocs, accelerate, torchrun, Ray, ruff, git and pip."""
 
