@@ -135,12 +135,16 @@ def _commands(
     folder: Path, codec: Mapping[str, Any], maps: Mapping[str, AccuracyMap | BimodalMap]
 ) -> Iterator[tuple[str, ...]]:
     """What made each part, by its provenance."""
-    sources = {"local model": read_config(folder / LOCAL)["provenance"], "codec": codec["provenance"]}
-    sources |= {f"map {name}": found.provenance for name, found in maps.items()}
+    local = read_config(folder / LOCAL)["provenance"]
+    sources = [("local model", "train-deepsc", local), ("codec", "train-deepsc", codec["provenance"])]
+    sources += [(f"map {name}", "build-accuracy-map", found.provenance) for name, found in maps.items()]
     if is_file(folder / FLOPS):
-        sources["FLOPs"] = FlopsFile.load(folder / FLOPS).provenance
-    for name, source in sources.items():
-        command = shlex.join(map(str, source.get("command") or ()))
+        sources.append(("FLOPs", "profile-flops", FlopsFile.load(folder / FLOPS).provenance))
+    for name, program, source in sources:
+        words = [str(word) for word in source.get("command") or ()]
+        if words[:1] == ["command.py"]:  # the same, run as a module
+            words[0] = program
+        command = shlex.join(words)
         commit = str(source.get("git_commit") or "")
         yield name, f"`{command}`", commit[:10] + commit[40:], str(source.get("created", ""))[:10]
 

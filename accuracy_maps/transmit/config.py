@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from data.settings import Flag, Problem, Range, Settings, named
+from data.settings import Flag, Problem, Range, Settings
 from deepsc.codec.config import CHANNEL_CODES, SNR_LIMIT_DB, TrainedK, empty_texts
 
 DEFAULT = "text-multi30k-en-de-mini"
@@ -55,12 +55,8 @@ class TransmitConfig(Settings):
     """Of the page; only this machine can reach it."""
 
     def problems(self) -> Iterator[Problem]:
-        """Nothing to send, or names that name nothing."""
+        """Names that name nothing."""
         yield from empty_texts(self)
-        if not self.items and not self.serve:
-            yield Problem(
-                "items", f"none given, a sentence in quotes, an image or {named('serve')} is needed"
-            )
         for name in ("k", "snr_db"):
             if getattr(self, name) == ():
                 yield Problem(name, "() given, leave it out or say what it is")

@@ -39,16 +39,20 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
     Raises:
         ToolkitError: if the codec, the item or a setting is none of what is allowed.
     """
+    if not config.items:
+        raise ToolkitError(
+            f"{named('items')}: none given, a sentence in quotes, an image or {named('serve')} is needed"
+        )
     colour = has_colour(sys.stdout)
     for word in config.items:
         write(_line("sent", printable(word)))
     model = load_model(config)
     item = model.sender.read(config.items)
     _require_fit(config, model)
+    channel, ks = model.channel_of(config.channel), chosen_k(config, model)
     local = model.local_answers([item])[0] if model.local_model is not None else None
     if local is not None:
         write(_line("local", _said(local, None, config, colour=colour)))
-    channel = model.channel_of(config.channel)
     write(_line("codec", f"{printable(config.codec)}, {channel.kind} channel"))
     digital = None
     if config.digital:
@@ -56,7 +60,7 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
         bits = " or ".join(map(str, dict.fromkeys(digital.coded.bits)))
         write(_line("digital", f"{bits} bits, channel code {config.code}, then the local model"))
     gallery = _Gallery(model, Path(config.gallery)) if config.gallery else None
-    for k in chosen_k(config, model):
+    for k in ks:
         lines = _of_k(config, model, item, k, local=local, digital=digital, gallery=gallery, colour=colour)
         for line in lines:
             write(line)
