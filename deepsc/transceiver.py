@@ -111,6 +111,7 @@ class Transceiver(Checkpoint):
 
     def local_answers(self, items: Sequence[Any]) -> list[Answer]:
         """`local`, with probabilities and embeddings where there are some."""
+        _require_list(items)
         return [self.local_sender.send(item, lambda number, like: None) for item in items]
 
     def transmit(
@@ -137,6 +138,7 @@ class Transceiver(Checkpoint):
         Raises:
             ToolkitError: if k is not trained, or an SNR or channel is not to be had.
         """
+        _require_list(items)
         chosen = self.require_k(k)
         snrs = self._each("snr_db", snr_db)
         if wrong := [snr for snr in snrs if not -SNR_LIMIT_DB <= snr <= SNR_LIMIT_DB]:
@@ -210,6 +212,16 @@ class Transceiver(Checkpoint):
         return Channel(
             kind=channel, **{name: getattr(trained, name) for name in ("fading", "csi", "rician_factor")}
         )
+
+
+def _require_list(items: Sequence[Any]) -> None:
+    """Check that items are not one sentence, which is a sequence of letters.
+
+    Raises:
+        ToolkitError: if they are.
+    """
+    if isinstance(items, str):
+        raise ToolkitError(f"{named('items')}: {items!r} given, a list of items is allowed")
 
 
 def _links(

@@ -158,6 +158,12 @@ def test_a_modality_without_a_sender_says_so(model: Transceiver, monkeypatch: py
         kind.sender(model)
 
 
+def test_one_sentence_is_no_list_of_items(model: Transceiver) -> None:
+    for send in (model.transmit, model.local):
+        with pytest.raises(ToolkitError, match="items: 'Two dogs' given, a list of items is allowed"):
+            send("Two dogs")
+
+
 def test_a_folder_of_both_models_is_enough(folders: dict[str, Path], tmp_path: Path) -> None:
     """As the README's chain leaves its `runs`: no card, no maps."""
     (tmp_path / "codec").symlink_to(folders["codec"])
