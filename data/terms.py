@@ -6,7 +6,6 @@ TERMS = {
     "cifar10": "cs.toronto.edu/~kriz/cifar.html: states none",
     "easy-vqa": "package easy-vqa (synthetic)",
     "imagenette": "photographs of ImageNet: non-commercial research",
-    "daquar": "photographs of NYU Depth V2: research",
 }
 """By the name of the data set."""
 

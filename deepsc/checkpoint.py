@@ -209,13 +209,12 @@ def load_state(
             return found
 
         has_buffers = any(name.startswith("buffer.") for name in stored)  # earlier releases saved none
-        for name, buffer in _buffers(codec).items() if has_buffers else ():
-            found = tensor(f"buffer.{name}", buffer.shape, floats=buffer.is_floating_point())
-            buffer.copy_(found)
-        codec.load_state_dict(codec.state_dict())  # a module looks at the buffers that it has now
-
+        state = {
+            name: tensor(f"buffer.{name}", buffer.shape, floats=buffer.is_floating_point())
+            for name, buffer in (_buffers(codec).items() if has_buffers else ())
+        }
         for name, parameter in codec.named_parameters():
-            parameter.copy_(tensor(f"model.{name}", parameter.shape))
+            state[name] = tensor(f"model.{name}", parameter.shape)
             moments = [
                 key for key in ("step", "exp_avg", "exp_avg_sq") if f"optimizer.{key}.{name}" in stored
             ]
@@ -228,6 +227,7 @@ def load_state(
                 )
                 for key in moments
             }
+        codec.load_state_dict(state, strict=False)  # of tied weights one is there
     return position
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import logging
 import os
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from deepsc.modality import Answer
-    from deepsc.transceiver import Transceiver
+    from deepsc.transceiver import SeparateCoding, Transceiver
 
 HOST = "127.0.0.1"
 """Loopback: no other machine reaches the page."""
@@ -46,7 +47,9 @@ class Sending:
     def __init__(self, config: TransmitConfig, model: Transceiver) -> None:
         self.config, self.model = config, model
         self.maps = release_maps(model.release) if model.release is not None else {}
-        self._digital: tuple[object, Any] | None = None
+        # Neither follows from k or SNR, which are dragged.
+        self._local = functools.lru_cache(maxsize=1)(self._local_answer)
+        self._coded = functools.lru_cache(maxsize=1)(self._separate)
 
     def __call__(
         self, k: str, snr_db: float, channel: str, seed: float | None, *words: str | None
@@ -54,7 +57,7 @@ class Sending:
         """Send what the user gave.
 
         Args:
-            k: of each transmission, as `k_text` shows it.
+            k: of each transmission, one of `k_choices`.
             snr_db: of all transmissions.
             channel: its name.
             seed: of noise and fading.
@@ -66,15 +69,14 @@ class Sending:
         """
         if not all(words):
             return "", None, None
-        item = self.model.sender.read([str(word) for word in words])
+        item, local = self._item(words), self._local(words)
         ks, number = tuple(map(int, k.split(", "))), int(seed or 0)  # the field may be cleared
         sent = self.model.transmit([item], k=ks, snr_db=snr_db, channel=channel, seed=number)
-        local = self.model.local_answers([item])[0] if self.model.local_model is not None else None
         rows = [("arrives", _marked(sent.answers[0], local))]
         if local is not None:
             rows.append(("local model, without a channel", _marked(local, local)))
         if self.config.digital:
-            coded = self._separate(item, (words, channel), channel)
+            coded = self._coded(words, channel)
             arrived = coded.transmit(k=ks[0], snr_db=snr_db, seed=number)
             bits = " or ".join(map(str, dict.fromkeys(coded.coded.bits)))
             text = "<em>nothing arrives</em>" if arrived is None else _marked(arrived, local)
@@ -83,14 +85,18 @@ class Sending:
         figure = constellation(sent.sent[0], sent.received[0])
         return f'<dl class="said">{entries}</dl>', figure, curves(self.maps, ks, snr_db, channel)
 
-    def _separate(self, item: Any, key: object, channel: str) -> Any:
-        """The item by separate coding, kept while only k and SNR change."""
-        if self._digital is None or self._digital[0] != key:
-            coded = self.model.separate(
-                item, channel=channel, code=self.config.code, data_dir=self.config.data_dir
-            )
-            self._digital = (key, coded)
-        return self._digital[1]
+    def _item(self, words: tuple[str | None, ...]) -> Any:
+        return self.model.sender.read([str(word) for word in words])
+
+    def _local_answer(self, words: tuple[str | None, ...]) -> Answer | None:
+        if self.model.local_model is None:
+            return None
+        return self.model.local_answers([self._item(words)])[0]
+
+    def _separate(self, words: tuple[str | None, ...], channel: str) -> SeparateCoding:
+        return self.model.separate(
+            self._item(words), channel=channel, code=self.config.code, data_dir=self.config.data_dir
+        )
 
 
 def k_choices(model: Transceiver) -> list[str]:

@@ -129,15 +129,12 @@ class TextCodec(Codec):
         """Count the tokens and bigrams of the training data; the JSC codec starts from them."""
         if self.jsc_encoder is None or self.jsc_decoder is None:
             return
-        counts = torch.zeros(self.config.vocab_size)
-        bigrams = []
-        for batch in batches:
-            counts += torch.bincount(batch.source[batch.mask.bool()], minlength=len(counts))
-            bigrams.append(batch.bigrams)
+        bigrams = torch.cat([batch.bigrams for batch in batches], dim=1)
+        counts = torch.bincount(bigrams[1], minlength=self.config.vocab_size)  # each token is second in one
         probability = token_probability(counts).to(self.jsc_encoder.points.device)
         self.jsc_encoder.start(probability)
         self.jsc_decoder.start(probability)
-        self.jsc_decoder.prior.start(torch.cat(bigrams, dim=1).to(probability.device))
+        self.jsc_decoder.prior.start(bigrams.to(probability.device))
 
     @override
     def freeze_local(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from data.settings import named
 from data.text.tokenizer import TextTokenizer, encode_within
 from deepsc.digital import Digital, TextSource, channel_code
 from deepsc.link.channel import Channel
-from deepsc.modality import Answer, Links, Sender, Separate
+from deepsc.modality import Answer, Checkpoint, Links, Sender, Separate
 from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import BleuStatistics, corpus_bleu, decode_sentences, encode_sentences
 from deepsc.text.material import load_corpus
@@ -23,6 +23,10 @@ from deepsc.text.model import TextCodec
 
 class TextSender(Sender):
     """Sends sentences; the receiver decodes greedily."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint)
+        self._source = functools.lru_cache(maxsize=1)(self._learned_source)
 
     @property
     def _codec(self) -> TextCodec:
@@ -65,23 +69,17 @@ class TextSender(Sender):
         )
         return Separate(digital, (int(bits[0]),), (item,), None)
 
-    @cached_property
-    def _sources(self) -> dict[str | None, TextSource]:
-        return {}
-
-    def _source(self, data_dir: str | None) -> TextSource:
-        """The source code, learned from the training split once."""
-        if data_dir not in self._sources:
-            fields = {**self.checkpoint.document["corpus"], "data_dir": data_dir}
-            corpus = load_corpus(CorpusConfig(**fields), task=self.checkpoint.task)
-            config = self._codec.config
-            self._sources[data_dir] = TextSource(
-                [source for source, _ in corpus.train],
-                self._tokenizer,
-                vocab_size=config.vocab_size,
-                max_length=config.max_length,
-            )
-        return self._sources[data_dir]
+    def _learned_source(self, data_dir: str | None) -> TextSource:
+        """The source code, learned from the training split."""
+        fields = {**self.checkpoint.document["corpus"], "data_dir": data_dir}
+        corpus = load_corpus(CorpusConfig(**fields), task=self.checkpoint.task)
+        config = self._codec.config
+        return TextSource(
+            [source for source, _ in corpus.train],
+            self._tokenizer,
+            vocab_size=config.vocab_size,
+            max_length=config.max_length,
+        )
 
     @staticmethod
     def bleu(answer: str, reference: str) -> float:
