@@ -141,6 +141,8 @@ class RunConfig(Settings):
     """Fields of the trained k, one for each transmission; the codec's config has the same."""
     size_names: ClassVar[tuple[str, ...]] = ()
     """Fields that replace sizes of the preset, unless they are None; the codec's config has the same."""
+    jsc_names: ClassVar[tuple[str, ...]] = ()
+    """Sizes of the preset's that are of JSC codecs alone; the codec's config has the same."""
 
     corpus: SetConfig
     """Which data."""
@@ -195,7 +197,8 @@ class RunConfig(Settings):
         """Fields of the codec's config that say what channel it is made for."""
         local = self.training.channel is None
         ks = {name: () if local else ks for name, ks in self.trained_k.items()}
-        return {**ks, "snr_range_db": self.snr_range_db}
+        sizes = {} if local else {name: getattr(self.presets[self.preset], name) for name in self.jsc_names}
+        return {**ks, "snr_range_db": self.snr_range_db, **sizes}
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON knows them, for provenance."""

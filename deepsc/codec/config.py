@@ -53,6 +53,8 @@ class CodecConfig(Settings):
 
     k_names: ClassVar[tuple[str, ...]] = ("k",)
     """Fields of the trained k, one for each transmission."""
+    jsc_names: ClassVar[tuple[str, ...]] = ()
+    """Sizes of JSC codecs, which the local model has none of."""
     presets: ClassVar[Mapping[str, Any]] = {}
     """Sizes by name, each a `deepsc.config.Preset`; those of their fields that the config has are its own."""
 
@@ -84,8 +86,11 @@ class CodecConfig(Settings):
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Fields as JSON knows them."""
-        return dataclasses.asdict(self)
+        """Fields as JSON knows them; a local model's have none of a JSC codec's sizes."""
+        fields = dataclasses.asdict(self)
+        return (
+            fields if self.uplinks else {name: fields[name] for name in fields if name not in self.jsc_names}
+        )
 
     @classmethod
     def from_dict(cls, fields: object) -> Self:

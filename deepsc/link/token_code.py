@@ -16,7 +16,7 @@ from torch.amp import is_autocast_available
 
 from deepsc.link.bigrams import BigramPrior
 from deepsc.link.jsc import Conditioner, first_symbols, normalise_power, sent_mask
-from deepsc.link.transmission import Received
+from deepsc.link.transmission import Link, Received, carry
 
 _RATIO = 4
 """Inner width of the context Transformer over its width, as in GPT and ViT."""
@@ -208,3 +208,42 @@ def token_probability(counts: Tensor) -> Tensor:
     """
     smoothed = counts + 0.5
     return smoothed / smoothed.sum()
+
+
+def start_token_code(encoder: TokenEncoder, decoder: TokenDecoder, bigrams: Tensor) -> None:
+    """Start a JSC codec of tokens from the bigrams of the training data, (2, M)."""
+    counts = torch.bincount(bigrams[1], minlength=len(encoder.points))  # each token is second in one
+    probability = token_probability(counts).to(encoder.points.device)
+    encoder.start(probability)
+    decoder.start(probability)
+    decoder.prior.start(bigrams.to(probability.device))
+
+
+def send_tokens(
+    encoder: TokenEncoder,
+    decoder: TokenDecoder,
+    tokens: Tensor,
+    mask: Tensor,
+    link: Link,
+    *,
+    features: Tensor | None = None,
+    held_out: Tensor | None = None,
+) -> Tensor:
+    """Send B sentences of S tokens over the channel.
+
+    Args:
+        encoder: at the UE.
+        decoder: at the server.
+        tokens: (B, S), ids.
+        mask: (B, S), 1 for valid tokens.
+        link: how to send them.
+        features: as of `TokenEncoder`.
+        held_out: as of `TokenDecoder`.
+
+    Returns:
+        Logits of the tokens at the server, (B, S, V).
+    """
+    received = carry(
+        lambda k, _: encoder(tokens, mask, k=k, features=features), mask, link, k_max=encoder.k_max
+    )
+    return decoder(received, encoder.points, held_out=held_out)

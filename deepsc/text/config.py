@@ -70,8 +70,6 @@ TEXT_PRESETS = {
 
 UeLayers = Annotated[int, Range(0, MOST_LAYERS)]
 """Type of a number of encoder layers at the UE."""
-_JSC_FIELDS = ("split", "context_layers", "bigrams")
-"""Of a codec's config, which its local model's lacks."""
 MOST_CAPTIONS = 10**6
 """The grammar takes minutes for as many."""
 
@@ -84,6 +82,7 @@ class TextCodecConfig(CodecConfig):
         ToolkitError: from the constructor, listing every error at once.
     """
 
+    jsc_names: ClassVar[tuple[str, ...]] = ("split", "context_layers", "bigrams")
     presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
 
     vocab_size: Size
@@ -114,17 +113,11 @@ class TextCodecConfig(CodecConfig):
         if self.split > self.layers:
             yield Problem("split", f"{self.split} given, 0 to {self.layers} is allowed")
 
-    @override
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as JSON knows them; the local model has none of the JSC codec."""
-        fields = super().to_dict()
-        return fields if self.k else {name: fields[name] for name in fields if name not in _JSC_FIELDS}
-
     @property
     @override
     def model_name(self) -> dict[str, Any]:
         names: tuple[str, ...] = ("preset", "d_model", "layers", "heads", "d_ff", "vocab_size")
-        names += _JSC_FIELDS if self.k else ()
+        names += self.jsc_names if self.k else ()
         return {"name": "text-marian", **{name: getattr(self, name) for name in names}}
 
 
@@ -163,6 +156,7 @@ class TextRunConfig(RunConfig):
     modality: ClassVar[str] = "text"
     presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
     tasks: ClassVar[tuple[str, ...]] = ("translate", "reconstruct")
+    jsc_names: ClassVar[tuple[str, ...]] = ("context_layers", "bigrams")
 
     corpus: CorpusConfig
     preset: str = "small"
@@ -178,8 +172,4 @@ class TextRunConfig(RunConfig):
     @override
     def channel_fields(self) -> dict[str, Any]:
         fields = super().channel_fields
-        if not fields["k"]:
-            return fields
-        preset = self.presets[self.preset]
-        sizes = {name: getattr(preset, name) for name in ("context_layers", "bigrams")}
-        return {**fields, "split": self.split, **sizes}
+        return {**fields, "split": self.split} if fields["k"] else fields

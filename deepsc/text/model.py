@@ -23,8 +23,14 @@ from typing_extensions import override
 
 from deepsc.codec.base import Codec, TensorBatch
 from deepsc.link.bigrams import bigrams_of
-from deepsc.link.token_code import Expectation, TokenDecoder, TokenEncoder, token_probability
-from deepsc.link.transmission import Link, carry
+from deepsc.link.token_code import (
+    Expectation,
+    TokenDecoder,
+    TokenEncoder,
+    send_tokens,
+    start_token_code,
+)
+from deepsc.link.transmission import Link
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.decoding import greedy
 
@@ -130,11 +136,7 @@ class TextCodec(Codec):
         if self.jsc_encoder is None or self.jsc_decoder is None:
             return
         bigrams = torch.cat([batch.bigrams for batch in batches], dim=1)
-        counts = torch.bincount(bigrams[1], minlength=self.config.vocab_size)  # each token is second in one
-        probability = token_probability(counts).to(self.jsc_encoder.points.device)
-        self.jsc_encoder.start(probability)
-        self.jsc_decoder.start(probability)
-        self.jsc_decoder.prior.start(bigrams.to(probability.device))
+        start_token_code(self.jsc_encoder, self.jsc_decoder, bigrams)
 
     @override
     def freeze_local(self) -> None:
@@ -172,13 +174,9 @@ class TextCodec(Codec):
         encoder, decoder = self.jsc_encoder, self.jsc_decoder
         if encoder is None or decoder is None or link is None:
             raise ValueError("a codec with a channel needs a link, and the local model has no channel")
-        received = carry(
-            lambda k, _: encoder(sent.tokens, sent.mask, k=k, features=sent.features),
-            sent.mask,
-            link,
-            k_max=encoder.k_max,
+        return send_tokens(
+            encoder, decoder, sent.tokens, sent.mask, link, features=sent.features, held_out=held_out
         )
-        return decoder(received, encoder.points, held_out=held_out)
 
     def understand(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Semantic encoder at the server: logits (B, S, V) to features (B, S, d_model).

@@ -31,6 +31,8 @@ class VQAPreset(Preset):
     """F^T of section V, encoder layers alone."""
     text_heads: int
     vocab_size: int
+    context_layers: int
+    bigrams: int
     image_size: int
     """Pixels a side."""
     patch_size: int
@@ -48,22 +50,32 @@ class VQAPreset(Preset):
 
 VQA_PRESETS = {
     "tiny": VQAPreset(
-        text_width=32, text_layers=1, text_heads=2, vocab_size=300, image_size=32, patch_size=8,
-        image_width=48, image_layers=2, image_heads=3, fusion_width=32, fusion_layers=1, fusion_heads=2,
+        text_width=32, text_layers=1, text_heads=2, vocab_size=300, context_layers=1, bigrams=2**10,
+        image_width=48, image_layers=2, image_heads=3, image_size=32, patch_size=8,
+        fusion_width=32, fusion_layers=1, fusion_heads=2,
         dropout=0.0, augment="none", learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=10,
     ),
     "easy": VQAPreset(
-        text_width=32, text_layers=1, text_heads=4, vocab_size=600, image_size=64, patch_size=8,
-        image_width=48, image_layers=4, image_heads=3, fusion_width=64, fusion_layers=1, fusion_heads=4,
+        text_width=32, text_layers=1, text_heads=4, vocab_size=600, context_layers=1, bigrams=2**12,
+        image_width=48, image_layers=4, image_heads=3, image_size=64, patch_size=8,
+        fusion_width=64, fusion_layers=1, fusion_heads=4,
         dropout=0.0, augment="light", learning_rate=2e-3, warmup_steps=200, batch_tokens=4096, epochs=40,
     ),
+    "deit-tiny": VQAPreset(
+        text_width=192, text_layers=6, text_heads=3, vocab_size=8000, context_layers=2, bigrams=2**15,
+        image_width=192, image_layers=6, image_heads=3, image_size=224, patch_size=16,
+        fusion_width=192, fusion_layers=6, fusion_heads=3,
+        dropout=0.1, augment="none", learning_rate=5e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
+    ),
     "deit-small": VQAPreset(
-        text_width=512, text_layers=6, text_heads=8, vocab_size=8000, image_size=224, patch_size=16,
-        image_width=384, image_layers=6, image_heads=6, fusion_width=512, fusion_layers=6, fusion_heads=8,
+        text_width=512, text_layers=6, text_heads=8, vocab_size=8000, context_layers=3, bigrams=2**16,
+        image_width=384, image_layers=6, image_heads=6, image_size=224, patch_size=16,
+        fusion_width=512, fusion_layers=6, fusion_heads=8,
         dropout=0.1, augment="none", learning_rate=3e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
-"""easy: easy-VQA's 64-pixel images on a CPU. deit-small: encoders of the text codec's base and DeiT-small."""
+"""easy: easy-VQA's 64-pixel images on a CPU. deit-small: encoders of the text codec's base and DeiT-small;
+deit-tiny: 6 + 6 layers, too, all of DeiT-tiny's width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +87,7 @@ class VQACodecConfig(CodecConfig):
     """
 
     k_names: ClassVar[tuple[str, ...]] = ("k_text", "k_image")
+    jsc_names: ClassVar[tuple[str, ...]] = ("context_layers", "bigrams")
     presets: ClassVar[Mapping[str, VQAPreset]] = VQA_PRESETS
 
     answers: tuple[str, ...]
@@ -100,6 +113,10 @@ class VQACodecConfig(CodecConfig):
     """Complex channel symbols per question token, rising; empty for the local model."""
     k_image: TrainedK = ()
     """Complex channel symbols per image token, rising; empty for the local model."""
+    context_layers: Layers = 1
+    """Layers of the Transformer by which the receiver weighs question tokens in their context."""
+    bigrams: Size = 2**12
+    """Most bigrams of tokens by which the receiver weighs them first, those that occur most often."""
 
     @property
     def image_tokens(self) -> int:
@@ -109,10 +126,11 @@ class VQACodecConfig(CodecConfig):
     @property
     @override
     def model_name(self) -> dict[str, Any]:
-        names = (
+        names: tuple[str, ...] = (
             "preset", "text_width", "text_layers", "text_heads", "vocab_size", "image_size", "patch_size",
             "image_width", "image_layers", "image_heads", "fusion_width", "fusion_layers", "fusion_heads",
         )  # fmt: skip
+        names += self.jsc_names if self.uplinks else ()
         sizes = {name: getattr(self, name) for name in names}
         return {"name": "vqa-deit", **sizes, "answers": len(self.answers)}
 
@@ -147,11 +165,12 @@ class VQARunConfig(RunConfig):
     presets: ClassVar[Mapping[str, VQAPreset]] = VQA_PRESETS
     tasks: ClassVar[tuple[str, ...]] = ("answer",)
     k_names: ClassVar[tuple[str, ...]] = VQACodecConfig.k_names
+    jsc_names: ClassVar[tuple[str, ...]] = VQACodecConfig.jsc_names
     size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size")
 
     corpus: VQASetConfig
     preset: str = "easy"
-    """Size of the model: tiny, easy or deit-small."""
+    """Size of the model: tiny, easy, deit-tiny or deit-small."""
     task: str = "answer"
     """Answer the question."""
     k_text: TrainedK = (8,)

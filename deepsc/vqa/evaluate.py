@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -27,7 +26,7 @@ _EVALUATION_IMAGES = 100
 
 
 class VQAEvaluator(Evaluator):
-    """Accuracy on test questions; encoder features are computed once and serve every k and SNR.
+    """Accuracy on test questions; the images' features are computed once and serve every k and SNR.
 
     An image crosses the channel once and serves all its questions, as in training; test items are therefore
     images with their questions, and intervals are over images.
@@ -48,7 +47,6 @@ class VQAEvaluator(Evaluator):
         self._images = len(split.images)
         self._image_of: list[Tensor] = []
         self._batches: list[VQABatch] = []
-        self._questions: list[Tensor] = []
         self._features: list[Tensor] = []
         items = encode_questions(split, tokenizer, codec.config)
         device = next(codec.parameters()).device
@@ -63,24 +61,26 @@ class VQAEvaluator(Evaluator):
             position = {image: row for row, image in enumerate(images)}
             batch = collate(chosen, position, pixels, pad_id=codec.config.pad_id).to(device)
             with torch.inference_mode():
-                self._questions.append(codec.encode_question(batch.question, batch.mask))
                 self._features.append(codec.encode_image(batch.images))
             # The pixels of a test set of photographs would fill the memory.
             self._batches.append(dataclasses.replace(batch, images=torch.empty(0)))
             self._image_of.append(torch.tensor([image for image, _, _ in chosen]))
         # A sweep asks for each question and each image many times over.
-        self._received_questions = lru_cache(_kept(self._questions, most=16))(self._receive_questions)
-        self._received_images = lru_cache(_kept(self._features, most=64))(self._receive_images)
+        tokens = sum(batch.question.numel() for batch in self._batches)
+        question_bytes = tokens * codec.config.text_width * next(codec.parameters()).element_size()
+        self._received_questions = lru_cache(_kept(question_bytes, most=16))(self._receive_questions)
+        image_bytes = sum(tensor.numel() * tensor.element_size() for tensor in self._features)
+        self._received_images = lru_cache(_kept(image_bytes, most=64))(self._receive_images)
 
     @torch.inference_mode()
     def _receive_questions(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
         return [
             self._codec.transmit_question(
-                features,
+                batch.question,
                 batch.mask,
-                link_at(self._channel, k=k, snr_db=snr_db, like=features, seed=(2 * seed, number)),
+                link_at(self._channel, k=k, snr_db=snr_db, like=batch.question, seed=(2 * seed, number)),
             )
-            for number, (features, batch) in enumerate(zip(self._questions, self._batches, strict=True))
+            for number, batch in enumerate(self._batches)
         ]
 
     @torch.inference_mode()
@@ -125,7 +125,6 @@ class VQAEvaluator(Evaluator):
         return "% of test questions answered with the reference's words"
 
 
-def _kept(features: Sequence[Tensor], *, most: int) -> int:
-    """How many received copies of features are kept: `most`, or fewer where they are large."""
-    size = sum(tensor.numel() * tensor.element_size() for tensor in features)
+def _kept(size: int, *, most: int) -> int:
+    """How many received copies of features of `size` bytes are kept: `most`, or fewer if large."""
     return max(1, min(most, _KEPT_BYTES // max(1, size)))

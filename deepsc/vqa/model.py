@@ -1,23 +1,33 @@
-"""VQA codec: question and image are encoded at the UE, sent apart, fused and answered at the server.
+"""VQA codec: question and image are sent apart, fused and answered at the server.
 
-The question's encoder is the text codec's (transformers' Marian), the image's encoder is DeiT's first blocks;
-each has a JSC codec with its own k and SNR. At the server the question's tokens attend to the image's in a
-Transformer decoder (Vaswani et al., 2017), and a classifier picks the answer. Without JSC codecs the same
-class is the local model.
+Of the question the tokens cross the channel, as of the text codec's sentences, and the server encodes what it
+believes (transformers' Marian); of the image the features that DeiT's first blocks make at the UE. Each has a
+JSC codec with its own k and SNR. At the server the question's tokens attend to the image's in a Transformer
+decoder (Vaswani et al., 2017), and a classifier picks the answer. Without JSC codecs the same class is the
+local model.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.models.marian.modeling_marian import MarianEncoder
+from typing_extensions import override
 
 from deepsc.codec.base import Codec, TensorBatch
 from deepsc.image.model import build_deit
+from deepsc.link.bigrams import bigrams_of
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
+from deepsc.link.token_code import (
+    Expectation,
+    TokenDecoder,
+    TokenEncoder,
+    send_tokens,
+    start_token_code,
+)
 from deepsc.link.transmission import Link, transmit
 from deepsc.text.model import marian_config
 from deepsc.vqa.config import VQACodecConfig
@@ -37,12 +47,20 @@ class VQABatch(TensorBatch):
     """(B,), which image each question is about."""
     target: Tensor
     """(B,), index of each answer."""
+    of_whole: Tensor | None = None
+    """(2, M), bigrams of the whole batch's questions, where this is one process's part of it."""
+
+    @property
+    def bigrams(self) -> Tensor:
+        """Bigrams of the questions, (2, M), of all processes' parts."""
+        return bigrams_of(self.question, self.mask) if self.of_whole is None else self.of_whole
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Items in each transmission: B questions, M images."""
         return self.question.shape[0], self.images.shape[0]
 
+    @override
     def part(self, rank: int, ranks: int) -> tuple[VQABatch, tuple[Tensor, Tensor]]:
         """Every `ranks`-th image from `rank` on, with its questions; see `deepsc.codec.base.Batch`."""
         images = torch.arange(len(self.images))[rank::ranks]
@@ -53,6 +71,7 @@ class VQABatch(TensorBatch):
             mask=self.mask[questions],
             image_of=(self.image_of[questions] - rank) // ranks,
             target=self.target[questions],
+            of_whole=self.bigrams,
         )
         return part, (questions, images)
 
@@ -92,17 +111,31 @@ class VQACodec(Codec):
             patch_size=config.patch_size,
             drop_path=0.0,
         )
-        self.text_jsc_encoder: JSCEncoder | None = None
-        self.text_jsc_decoder: JSCDecoder | None = None
+        self.text_jsc_encoder: TokenEncoder | None = None
+        self.text_jsc_decoder: TokenDecoder | None = None
+        self.text_jsc_expectation = Expectation()
         self.image_jsc_encoder: JSCEncoder | None = None
         self.image_jsc_decoder: JSCDecoder | None = None
         if config.uplinks:
-            text, image = (
-                {"d_model": width, "k_max": k[-1], "snr_range_db": config.snr_range_db}
-                for width, k in ((config.text_width, config.k_text), (config.image_width, config.k_image))
+            self.text_jsc_encoder = TokenEncoder(vocab_size=config.vocab_size, k_max=config.k_text[-1])
+            self.text_jsc_decoder = TokenDecoder(
+                vocab_size=config.vocab_size,
+                k_max=config.k_text[-1],
+                width=config.text_width,
+                layers=config.context_layers,
+                heads=config.text_heads,
+                dropout=config.dropout,
+                max_length=config.max_length,
+                snr_range_db=config.snr_range_db,
+                bigrams=config.bigrams,
+                end=config.eos_id,
             )
-            self.text_jsc_encoder, self.text_jsc_decoder = _jsc(text)
-            self.image_jsc_encoder, self.image_jsc_decoder = _jsc(image)
+            self.image_jsc_encoder = JSCEncoder(
+                d_model=config.image_width, k_max=config.k_image[-1], snr_range_db=config.snr_range_db
+            )
+            self.image_jsc_decoder = JSCDecoder(
+                d_model=config.image_width, k_max=config.k_image[-1], snr_range_db=config.snr_range_db
+            )
         self.text_projection = nn.Linear(config.text_width, config.fusion_width)
         self.image_projection = nn.Linear(config.image_width, config.fusion_width)
         layer = nn.TransformerDecoderLayer(
@@ -119,17 +152,46 @@ class VQACodec(Codec):
         )
         self.head = nn.Linear(config.fusion_width, len(config.answers))
 
-    def encode_question(self, question: Tensor, mask: Tensor) -> Tensor:
-        """At the UE: token ids (B, S) and mask (B, S) to features (B, S, text_width)."""
-        return self.text_encoder(input_ids=question, attention_mask=mask).last_hidden_state
+    @override
+    def start(self, batches: Iterable[VQABatch]) -> None:
+        """Count tokens and bigrams of the training questions, from which their JSC codec starts."""
+        if self.text_jsc_encoder is not None and self.text_jsc_decoder is not None:
+            bigrams = torch.cat([batch.bigrams for batch in batches], dim=1)
+            start_token_code(self.text_jsc_encoder, self.text_jsc_decoder, bigrams)
+
+    def posterior(
+        self, question: Tensor, mask: Tensor, link: Link | None, *, held_out: Tensor | None = None
+    ) -> Tensor:
+        """Send a question: token ids (B, S) and mask (B, S) to logits of the tokens at the server, (B, S, V).
+
+        `held_out` is as of `TokenDecoder`.
+        """
+        encoder, decoder = self.text_jsc_encoder, self.text_jsc_decoder
+        if encoder is None or decoder is None or link is None:
+            raise ValueError("a codec with a channel needs a link, and the local model has no channel")
+        return send_tokens(encoder, decoder, question, mask, link, held_out=held_out)
+
+    def understand(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Question encoder at the server: logits (B, S, V) to features (B, S, text_width)."""
+        return self.text_encoder(inputs_embeds=self.expect(logits), attention_mask=mask).last_hidden_state
+
+    def expect(self, logits: Tensor) -> Tensor:
+        """Expected embedding of each token: logits (B, S, V) to (B, S, text_width)."""
+        table = self.text_encoder.embed_tokens.weight
+        return self.text_jsc_expectation(logits, table) * self.text_encoder.embed_scale
+
+    def transmit_question(self, question: Tensor, mask: Tensor, link: Link | None) -> Tensor:
+        """Question features at the server, (B, S, text_width), of token ids (B, S) and mask (B, S).
+
+        The local model reads no link.
+        """
+        if self.text_jsc_encoder is None:
+            return self.text_encoder(input_ids=question, attention_mask=mask).last_hidden_state
+        return self.understand(self.posterior(question, mask, link), mask)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """At the UE: images (M, 3, H, W) to features of S^I tokens (M, S^I, image_width)."""
         return self.image_encoder.forward_features(images)
-
-    def transmit_question(self, features: Tensor, mask: Tensor, link: Link | None) -> Tensor:
-        """Question features at the server, (B, S, text_width); see `deepsc.link.transmission.transmit`."""
-        return transmit(self.text_jsc_encoder, self.text_jsc_decoder, features, mask, link)
 
     def transmit_image(self, features: Tensor, link: Link | None) -> Tensor:
         """Image features at the server, (M, S^I, image_width); see `deepsc.link.transmission.transmit`."""
@@ -164,7 +226,7 @@ class VQACodec(Codec):
         *,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        """Cross-entropy per answer, in nats.
+        """Cross-entropy per answer, in nats; a codec's question tokens add their own, per token.
 
         Args:
             batch: images, questions and answers.
@@ -175,12 +237,15 @@ class VQACodec(Codec):
         Returns:
             Scalar.
         """
-        question = self.encode_question(batch.question, batch.mask)
-        question = self.transmit_question(question, batch.mask, text_link)
+        token_loss = torch.zeros((), device=batch.question.device)
+        if self.text_jsc_encoder is None:
+            question = self.transmit_question(batch.question, batch.mask, None)
+        else:
+            held_out = batch.bigrams if self.training else None
+            believed = self.posterior(batch.question, batch.mask, text_link, held_out=held_out)
+            valid = batch.mask.bool()
+            token_loss = nn.functional.cross_entropy(believed[valid], batch.question[valid])
+            question = self.understand(believed, batch.mask)
         image = self.transmit_image(self.encode_image(batch.images), image_link)
         logits = self.answer(question, batch.mask, image, batch.image_of)  # (B, answers)
-        return nn.functional.cross_entropy(logits, batch.target, label_smoothing=label_smoothing)
-
-
-def _jsc(size: dict[str, Any]) -> tuple[JSCEncoder, JSCDecoder]:
-    return JSCEncoder(**size), JSCDecoder(**size)
+        return token_loss + nn.functional.cross_entropy(logits, batch.target, label_smoothing=label_smoothing)

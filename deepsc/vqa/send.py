@@ -42,11 +42,10 @@ class VQASender(Sender):
         device = next(codec.parameters()).device
         ids = encode_within(tokenizer, [question], max_length=codec.config.max_length)
         tokens, mask = (tensor.to(device) for tensor in pad(ids, pad_id=codec.config.pad_id))
-        asked = codec.encode_question(tokens, mask)
         pixels = to_tensor([as_pixels(image)], image_size=codec.config.image_size, whole=True)
         seen = codec.encode_image(pixels.to(device))
         logits = codec.answer(
-            codec.transmit_question(asked, mask, links(0, asked)),
+            codec.transmit_question(tokens, mask, links(0, tokens)),
             mask,
             codec.transmit_image(seen, links(1, seen)),
             torch.zeros(1, dtype=torch.long, device=device),

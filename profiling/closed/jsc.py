@@ -23,7 +23,7 @@ def jsc_parts(*, tokens: int, d_model: int, k_max: int, printed: Flops, of: str 
         of: what is sent, where a codec sends two things: "text", "image".
     """
     sizes = {"tokens": tokens, "d_model": d_model, "k_max": k_max}
-    name, path = (f"{of} ", f"{of}_") if of else ("", "")
+    name, path = _named(of)
     encoder, decoder = _encoder(f"{path}jsc_encoder", **sizes), _decoder(f"{path}jsc_decoder", **sizes)
     last = encoder[f"{path}jsc_encoder.out"].flops
     total = Macs.total(encoder.values()).flops
@@ -53,6 +53,7 @@ def token_jsc_parts(
     layers: int,
     moved: bool,
     printed: Flops,
+    of: str = "",
 ) -> tuple[Part, Part]:
     """JSC encoder and decoder of tokens, see `deepsc.link.token_code`.
 
@@ -70,35 +71,42 @@ def token_jsc_parts(
         layers: of the context Transformer.
         moved: whether features move the points.
         printed: F_dense, what Appendix A has for the JSC encoder.
+        of: as of `jsc_parts`.
     """
     S, V, d, K = tokens, vocab_size, d_model, k_max
-    encoder = {"jsc_encoder.shift": linear(S, d, 2 * K)} if moved else {}
+    name, path = _named(of)
+    encoder = {f"{path}jsc_encoder.shift": linear(S, d, 2 * K)} if moved else {}
     layer = {
         "self_attn": linear(S, d, 4 * d) + scores(S * S, d),
         "linear1": linear(S, d, _CONTEXT_RATIO * d),
         "linear2": linear(S, _CONTEXT_RATIO * d, d),
     }
     decoder = {
-        "jsc_decoder": linear(S, 2 * K, V) + linear(1, K, V) + linear(S, V, d) + linear(S, d, V),
-        "jsc_decoder.prior": (2 * S - 1) * Macs(bigrams + V),
-        "jsc_decoder.inp": linear(S, 2 * K, d),
-        **_conditioner("jsc_decoder.conditioner"),
-        "jsc_decoder.condition": linear(1, _CONDITION_WIDTH, d),
-        **{f"jsc_decoder.context.layers.*.{name}": layers * macs for name, macs in layer.items()},
-        "jsc_decoder.out": linear(S, d, d),
-        "jsc_expectation": linear(S, V, d),
+        f"{path}jsc_decoder": linear(S, 2 * K, V) + linear(1, K, V) + linear(S, V, d) + linear(S, d, V),
+        f"{path}jsc_decoder.prior": (2 * S - 1) * Macs(bigrams + V),
+        f"{path}jsc_decoder.inp": linear(S, 2 * K, d),
+        **_conditioner(f"{path}jsc_decoder.conditioner"),
+        f"{path}jsc_decoder.condition": linear(1, _CONDITION_WIDTH, d),
+        **{f"{path}jsc_decoder.context.layers.*.{part}": layers * macs for part, macs in layer.items()},
+        f"{path}jsc_decoder.out": linear(S, d, d),
+        f"{path}jsc_expectation": linear(S, V, d),
     }
     total, missing = Macs.total(encoder.values()).flops, Macs.total(decoder.values()).flops
     return (
         Part(
-            name="JSC encoder", place=Place.UE, local=False, modules=encoder, as_printed=printed,
+            name=f"{name}JSC encoder", place=Place.UE, local=False, modules=encoder, as_printed=printed,
             slips=(Slip(equation="F_dense", what="a point is looked up", flops=total - printed),),
         ),
         Part(
-            name="JSC decoder", place=Place.SERVER, local=False, modules=decoder, as_printed=None,
+            name=f"{name}JSC decoder", place=Place.SERVER, local=False, modules=decoder, as_printed=None,
             slips=(Slip(equation="33", what="no channel decoder", flops=missing),),
         ),
     )  # fmt: skip
+
+
+def _named(of: str) -> tuple[str, str]:
+    """What begins the names of parts, and the paths of modules."""
+    return (f"{of} ", f"{of}_") if of else ("", "")
 
 
 def _encoder(prefix: str, *, tokens: int, d_model: int, k_max: int) -> dict[str, Macs]:

@@ -1,7 +1,8 @@
 """The VQA codec's FLOPs from its config: Appendix A as printed, the corrected closed form, and the slips.
 
 Section III has the cost of a VQA task as "the sum of the text and image tasks": as printed, two encoders (32)
-at the UE and two decoders (33) at the server, where the real codec fuses by cross-attention.
+at the UE and two decoders (33) at the server, where the real codec encodes the question at the server and
+fuses by cross-attention.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from deepsc.vqa.config import VQACodecConfig
 from profiling.closed import appendix_a
 from profiling.closed.image import image_encoder_part
-from profiling.closed.jsc import jsc_parts
+from profiling.closed.jsc import jsc_parts, token_jsc_parts
 from profiling.closed.layers import linear, scores
 from profiling.closed.parts import Part, Place, Slip
 from profiling.closed.text import layer_slips, marian_encoder
@@ -48,24 +49,22 @@ def vqa_parts(config: VQACodecConfig, *, source_length: int, k_text: int, k_imag
     S, I, h = source_length, config.image_tokens, config.image_heads  # noqa: E741
     text = {"B": 1, "S": S, "h": config.text_heads, "H": config.text_width // config.text_heads}
     image = {"B": 1, "S": I, "h": h, "H": config.image_width // h}
-    jsc = [
-        jsc_parts(
-            of=of, tokens=size["S"], d_model=width, k_max=ks[-1],
-            printed=appendix_a.f_dense(**size, n_out=k),
-        )
-        for of, size, width, k, ks in (
-            ("text", text, config.text_width, k_text, config.k_text),
-            ("image", image, config.image_width, k_image, config.k_image),
-        )
-    ]  # fmt: skip
+    text_encoder, text_decoder = token_jsc_parts(
+        of="text", tokens=S, d_model=config.text_width, k_max=config.k_text[-1], vocab_size=config.vocab_size,
+        bigrams=config.bigrams, layers=config.context_layers, moved=False,
+        printed=appendix_a.f_dense(**text, n_out=k_text),
+    )  # fmt: skip
+    image_encoder, image_decoder = jsc_parts(
+        of="image", tokens=I, d_model=config.image_width, k_max=config.k_image[-1],
+        printed=appendix_a.f_dense(**image, n_out=k_image),
+    )  # fmt: skip
     question = _question_encoder_part(config, text)
     photo = image_encoder_part(
         "image encoder", "image_encoder", image_size=config.image_size, patch_size=config.patch_size,
         width=config.image_width, heads=h, depth=config.image_layers,
     )  # fmt: skip
-    (text_encoder, text_decoder), (image_encoder, image_decoder) = jsc
     fused = _fusion_part(config, text, image)
-    return question, text_encoder, photo, image_encoder, text_decoder, image_decoder, fused
+    return text_encoder, photo, image_encoder, text_decoder, question, image_decoder, fused
 
 
 def _question_encoder_part(config: VQACodecConfig, size: dict[str, int]) -> Part:
@@ -74,7 +73,7 @@ def _question_encoder_part(config: VQACodecConfig, size: dict[str, int]) -> Part
     inner = _FFN_RATIO * d
     return Part(
         name="text encoder",
-        place=Place.UE,
+        place=Place.SERVER,
         local=True,
         modules=marian_encoder("text_encoder", tokens=size["S"], width=d, inner=inner, depth=depth),
         as_printed=depth * (appendix_a.f_atten(**size) + appendix_a.f_ffn(**size)),

@@ -66,7 +66,14 @@ def _text_parts(
     lengths = {"source_length": source_length, "target_length": target_length}
     return {
         **({"encoder layers at the UE": first} if config.split else {}),
-        **_token_jsc(codec, tokens=source_length, k=k, batch=batch),
+        **_token_jsc(
+            codec,
+            "",
+            tokens=source_length,
+            k=k,
+            batch=batch,
+            features=embedded if config.split else None,
+        ),
         "semantic encoder": Workload(
             module=Method(codec, lambda x: encoder(inputs_embeds=x).last_hidden_state), inputs=(embedded,)
         ),
@@ -74,14 +81,15 @@ def _text_parts(
     }
 
 
-def _token_jsc(codec: TextCodec, *, tokens: int, k: int, batch: int) -> Workloads:
-    device, dtype = _where(codec)
-    config, encoder, decoder = codec.config, codec.jsc_encoder, codec.jsc_decoder
-    assert encoder is not None
-    assert decoder is not None
+def _token_jsc(
+    codec: TextCodec | VQACodec, of: str, *, tokens: int, k: int, batch: int, features: Tensor | None = None
+) -> Workloads:
+    """JSC encoder and decoder of tokens; `of` as of `profiling.closed.jsc`, features as the encoder reads."""
+    device, _ = _where(codec)
+    name, path = (f"{of} ", f"{of}_") if of else ("", "")
+    encoder, decoder = getattr(codec, f"{path}jsc_encoder"), getattr(codec, f"{path}jsc_decoder")
     symbols = torch.zeros(batch, tokens, encoder.k_max, dtype=torch.complex64, device=device)
     mask = torch.ones(batch, tokens, dtype=torch.long, device=device)
-    features = torch.zeros(batch, tokens, config.d_model, device=device, dtype=dtype)
     sizes, snr_db = torch.full((batch,), k, device=device), torch.zeros(batch, device=device)
 
     def receive(symbols: Tensor, mask: Tensor, k: Tensor, snr_db: Tensor) -> Tensor:
@@ -91,11 +99,11 @@ def _token_jsc(codec: TextCodec, *, tokens: int, k: int, batch: int) -> Workload
         return codec.expect(decoder(received, encoder.points))
 
     return {
-        "JSC encoder": Workload(
+        f"{name}JSC encoder": Workload(
             module=Method(codec, lambda ids, x: encoder(ids, mask, k=sizes, features=x)),
-            inputs=(mask, features if config.split else None),
+            inputs=(mask, features),
         ),
-        "JSC decoder": Workload(module=Method(codec, receive), inputs=(symbols, mask, sizes, snr_db)),
+        f"{name}JSC decoder": Workload(module=Method(codec, receive), inputs=(symbols, mask, sizes, snr_db)),
     }
 
 
@@ -118,24 +126,21 @@ def _image_parts(codec: ImageCodec, *, k: int, batch: int) -> Workloads:
 def _vqa_parts(codec: VQACodec, *, source_length: int, k_text: int, k_image: int, batch: int) -> Workloads:
     config = codec.config
     device, dtype = _where(codec)
-    question = torch.zeros(batch, source_length, dtype=torch.long, device=device)
     mask = torch.ones(batch, source_length, dtype=torch.long, device=device)
     images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
     text = torch.zeros(batch, source_length, config.text_width, device=device, dtype=dtype)
     image = torch.zeros(batch, config.image_tokens, config.image_width, device=device, dtype=dtype)
-    text_jsc = _jsc(codec, "text_", tokens=source_length, width=config.text_width, k=k_text, batch=batch)
     image_jsc = _jsc(
         codec, "image_", tokens=config.image_tokens, width=config.image_width, k=k_image, batch=batch
     )
     return {
-        "text encoder": Workload(
-            module=Method(codec, lambda ids: codec.text_encoder(input_ids=ids).last_hidden_state),
-            inputs=(question,),
-        ),
-        "text JSC encoder": text_jsc[0],
+        **_token_jsc(codec, "text", tokens=source_length, k=k_text, batch=batch),
         "image encoder": Workload(module=Method(codec, codec.encode_image), inputs=(images,)),
         "image JSC encoder": image_jsc[0],
-        "text JSC decoder": text_jsc[1],
+        "text encoder": Workload(
+            module=Method(codec, lambda x: codec.text_encoder(inputs_embeds=x).last_hidden_state),
+            inputs=(text,),
+        ),
         "image JSC decoder": image_jsc[1],
         "fusion and answer": Workload(
             module=Method(codec, codec.answer), inputs=(text, mask, image, torch.arange(batch, device=device))

@@ -229,7 +229,7 @@ def test_shares_are_sums_of_parts() -> None:
         (text_parts(TINY, source_length=5, target_length=3, k=4), 1),
         (text_parts(replace(TINY, split=1), source_length=5, target_length=3, k=4), 2),
         (image_parts(ImageCodecConfig.from_preset("tiny", classes=3, k=(4,)), k=4), 2),
-        (vqa_of_tiny(), 4),
+        (vqa_of_tiny(), 3),
     ):
         counts = [part.corrected for part in parts]
         shares = split(parts)

@@ -111,7 +111,7 @@ def test_padding_does_not_change_an_answer(local: Checkpoint, squares: VQASet) -
     codec, _ = parts(local)
     batch = batch_of(local, squares)
     with torch.inference_mode():
-        question = codec.encode_question(batch.question, batch.mask)
+        question = codec.transmit_question(batch.question, batch.mask, None)
         image = codec.encode_image(batch.images)
         whole = codec.answer(question, batch.mask, image, batch.image_of)
         for item in (0, 1):
@@ -119,7 +119,7 @@ def test_padding_does_not_change_an_answer(local: Checkpoint, squares: VQASet) -
             alone, mask = batch.question[item : item + 1, :length], batch.mask[item : item + 1, :length]
             assert length < batch.mask.shape[1] or item == 0 or bool(batch.mask[item].all())
             own = codec.answer(
-                codec.encode_question(alone, mask), mask, image, batch.image_of[item : item + 1]
+                codec.transmit_question(alone, mask, None), mask, image, batch.image_of[item : item + 1]
             )
             assert torch.allclose(own[0], whole[item], atol=1e-5)
 
@@ -178,7 +178,7 @@ def test_accuracy_counts_questions_by_image(local: Checkpoint, squares: VQASet) 
     )
     batch = batches(0)[0]
     with torch.inference_mode():
-        question = codec.encode_question(batch.question, batch.mask)
+        question = codec.transmit_question(batch.question, batch.mask, None)
         logits = codec.answer(question, batch.mask, codec.encode_image(batch.images), batch.image_of)
     right = logits.argmax(dim=1) == batch.target
     assert counts[:, 0].sum() == right.sum().item()
