@@ -53,8 +53,8 @@ class Way:
         split, features = images.train.draw(size), None
         if name.startswith("features"):
             features = StemFeatures(
-                split, self._codec.vit.patch_embed.backbone, image_size=config.image_size, device="cpu",
-                mirrored=True,
+                split.images, self._codec.vit.patch_embed.backbone, image_size=config.image_size,
+                device="cpu", mirrored=True,
             )  # fmt: skip
         self._batches = ImageBatches(
             split, image_size=config.image_size, size=size, augment="flips", classes=config.classes, seed=0,

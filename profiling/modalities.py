@@ -129,7 +129,7 @@ MODALITIES = {
             nested={"k": PRESET_K_IMAGE},
             sizes={"k": IMAGE_K},
             model_sizes={"image_size": None, "classes": CLASSES},
-            tokens={"source_length": "tokens"},
+            tokens={"source_length": "image_tokens"},
             heading="one image of {config.image_size} pixels a side, {source_length} tokens, k = {k}",
             parts=image_parts,
         ),

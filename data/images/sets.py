@@ -44,6 +44,14 @@ def _mark(images: Sequence[Pixels], row: int) -> bytes:
     return str(pixels.shape).encode() + pixels.tobytes()
 
 
+def fingerprint(images: Sequence[Pixels]) -> str:
+    """SHA-256 that changes when an image or their order does; none in a file is decoded."""
+    digest = hashlib.sha256()
+    for row in range(len(images)):
+        digest.update(_mark(images, row) + b"\n")
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageSplit:
     """Images and their classes."""
@@ -58,13 +66,6 @@ class ImageSplit:
     def head(self, count: int | None) -> ImageSplit:
         """The first `count` images; None: all."""
         return ImageSplit(images=self.images[:count], labels=self.labels[:count])
-
-    def fingerprint(self) -> str:
-        """SHA-256 that changes when an image or their order does; none in a file is decoded."""
-        digest = hashlib.sha256()
-        for row in range(len(self)):
-            digest.update(_mark(self.images, row) + b"\n")
-        return digest.hexdigest()
 
     def draw(self, count: int) -> ImageSplit:
         """`count` images drawn at random, always the same: files lie class by class."""

@@ -60,10 +60,55 @@ _OF_THE_STEM = {"stem", "freeze_stem"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCodecConfig(CodecConfig):
-    """Architecture of an image codec: a DeiT cut after block `split`, and at the cut the JSC codec.
+class HybridConfig(CodecConfig):
+    """Architecture of a codec whose images a DeiT encodes, or a hybrid.
 
-    With a `stem` it is a hybrid: a convolutional network embeds the patches (Dosovitskiy et al., 2021).
+    A hybrid's patches are embedded by its `stem`, a convolutional network (Dosovitskiy et al., 2021).
+    """
+
+    image_size: Size
+    """Pixels a side."""
+    patch_size: Size
+    stem: Annotated[str | None, Range(choices=STEMS)] = None
+    """Network that embeds the patches, of `patch_size` 16, in a hybrid; None: a plain DeiT."""
+    freeze_stem: bool = False
+    """Whether the stem stays as it starts, its batch norm's statistics too."""
+
+    @classmethod
+    @override
+    def from_preset(cls, preset: str, **changes: Any) -> Self:
+        """Config of a preset, with fields changed; with a stem, patches are of its stride."""
+        defaults = {"patch_size": STEM_STRIDE} if changes.get("stem") else {}
+        return super().from_preset(preset, **defaults | changes)
+
+    @override
+    def to_dict(self) -> dict[str, Any]:
+        """Fields as JSON knows them; a plain DeiT has none of the stem, as in earlier releases."""
+        fields = super().to_dict()
+        return {name: value for name, value in fields.items() if self.stem or name not in _OF_THE_STEM}
+
+    @property
+    def image_tokens(self) -> int:
+        """S^I: patches and the class token; all of them cross the channel."""
+        return (self.image_size // self.patch_size) ** 2 + 1
+
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        stride = f"{STEM_STRIDE}, the stride of {named('stem')} {self.stem},"
+        if self.stem and self.patch_size != STEM_STRIDE:
+            yield Problem("patch_size", f"{self.patch_size} given, {stride} is allowed")
+        elif self.stem and self.image_size % STEM_STRIDE:
+            yield Problem("image_size", f"{self.image_size} given, a multiple of {stride} is allowed")
+        elif self.freeze_stem and not self.stem:
+            yield Problem("freeze_stem", f"given, {named('stem')} is needed: there is none to freeze")
+        else:
+            yield from patch_problems(self.image_size, self.patch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCodecConfig(HybridConfig):
+    """Architecture of an image codec: a DeiT cut after block `split`, and at the cut the JSC codec.
 
     Raises:
         ToolkitError: from the constructor, listing every error at once.
@@ -78,40 +123,16 @@ class ImageCodecConfig(CodecConfig):
     """Transformer blocks in all."""
     split: int
     """Blocks at the UE; the other depth - split run at the server (6 and 6: F^I of section V)."""
-    image_size: Size
-    """Pixels a side."""
-    patch_size: Size
     drop_path: Annotated[float, Range(0, below=1)] = 0.0
     k: TrainedK = ()
     """Complex channel symbols per token the codec is trained for, rising; empty for the local model."""
-    stem: Annotated[str | None, Range(choices=STEMS)] = None
-    """Network that embeds the patches, of `patch_size` 16, in a hybrid; None: a plain DeiT."""
-    freeze_stem: bool = False
-    """Whether the stem stays as it starts, its batch norm's statistics too."""
 
     @classmethod
     @override
     def from_preset(cls, preset: str, **changes: Any) -> Self:
-        """Config of a preset, with fields changed; the cut is in the middle unless `split` is among them.
-
-        With a stem, patches are of its stride.
-        """
+        """Config of a preset, with fields changed; the cut is in the middle unless `split` is among them."""
         depth = changes.get("depth", cls.presets[preset].depth)
-        defaults = {"split": max(1, depth // 2)}
-        if changes.get("stem"):
-            defaults["patch_size"] = STEM_STRIDE
-        return super().from_preset(preset, **defaults | changes)
-
-    @override
-    def to_dict(self) -> dict[str, Any]:
-        """Fields as JSON knows them; a plain DeiT has none of the stem, as in earlier releases."""
-        fields = super().to_dict()
-        return {name: value for name, value in fields.items() if self.stem or name not in _OF_THE_STEM}
-
-    @property
-    def tokens(self) -> int:
-        """S^I: patches and the class token; all of them cross the channel."""
-        return (self.image_size // self.patch_size) ** 2 + 1
+        return super().from_preset(preset, **{"split": max(1, depth // 2)} | changes)
 
     @property
     @override
@@ -127,23 +148,6 @@ class ImageCodecConfig(CodecConfig):
         most = max(1, self.depth - 1)
         if not 1 <= self.split <= most:
             yield Problem("split", f"{self.split} given, 1 to {most} is allowed ({named('depth')})")
-        if self.stem:
-            yield from _stem_problems(self)
-        elif self.freeze_stem:
-            yield Problem("freeze_stem", f"given, {named('stem')} is needed: there is none to freeze")
-        else:
-            yield from patch_problems(self.image_size, self.patch_size)
-
-
-def _stem_problems(config: ImageCodecConfig) -> Iterator[Problem]:
-    """A problem if the images do not suit a stem."""
-    stride = f"{STEM_STRIDE}, the stride of {named('stem')} {config.stem},"
-    if config.patch_size != STEM_STRIDE:
-        yield Problem("patch_size", f"{config.patch_size} given, {stride} is allowed")
-    elif config.image_size % STEM_STRIDE:
-        yield Problem("image_size", f"{config.image_size} given, a multiple of {stride} is allowed")
-    else:
-        yield from patch_problems(config.image_size, config.patch_size)
 
 
 def patch_problems(image_size: int, patch_size: int) -> Iterator[Problem]:
@@ -176,7 +180,33 @@ OwnSize = Annotated[int | None, Range(1), Flag(metavar="N")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageRunConfig(RunConfig):
+class HybridRunConfig(RunConfig):
+    """What `train-deepsc` does where a DeiT encodes images."""
+
+    image_size: OwnSize = None
+    """Pixels a side, such as 32 for CIFAR-10."""
+    patch_size: OwnSize = None
+    """Pixels a side of a token."""
+    stem: Annotated[str | None, Range(choices=STEMS)] = None
+    """Network of timm's that embeds the patches, which makes the DeiT a hybrid."""
+    stem_weights: Annotated[str | None, Flag(metavar="FILE")] = None
+    """The stem's weights, timm's or of the same tensors in its order; without it, those of timm's hub."""
+    freeze_stem: bool = False
+    """Leave the stem as it is; its features are computed once where images are at most mirrored."""
+
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        if self.stem_weights is not None:
+            for name in ("init_from", "pretrained"):
+                if getattr(self, name):
+                    yield Problem("stem_weights", f"given beside {named(name)}, which brings the stem's")
+            if not self.stem and not self.init_from:
+                yield Problem("stem_weights", f"given, {named('stem')} is needed: it says what they are of")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRunConfig(HybridRunConfig):
     """What `train-deepsc --modality image` does."""
 
     modality: ClassVar[str] = "image"
@@ -191,20 +221,10 @@ class ImageRunConfig(RunConfig):
     """Classify; `build-accuracy-map --task retrieve` measures retrieval with the same models."""
     k: TrainedK = (16,)
     """Complex channel symbols per token, eq. (4)'s k."""
-    image_size: OwnSize = None
-    """Pixels a side, such as 32 for CIFAR-10."""
-    patch_size: OwnSize = None
-    """Pixels a side of a token."""
     depth: OwnSize = None
     """Transformer blocks; fewer than the preset's make a slice of its model."""
     split: OwnSize = None
     """Blocks at the user equipment; without it, half of them."""
-    stem: Annotated[str | None, Range(choices=STEMS)] = None
-    """Network of timm's that embeds the patches, which makes the DeiT a hybrid."""
-    stem_weights: Annotated[str | None, Flag(metavar="FILE")] = None
-    """The stem's weights, timm's or of the same tensors in its order; without it, those of timm's hub."""
-    freeze_stem: bool = False
-    """Leave the stem as it is; its features are computed once where images are at most mirrored."""
     augment: Annotated[str | None, Range(choices=AUGMENTATIONS)] = None
     """Deit: RandAugment, mixup, erasing; light: shifts and flips; without it, the preset's, or flips with a
     frozen stem."""
@@ -217,12 +237,6 @@ class ImageRunConfig(RunConfig):
         if self.skip_bad and self.corpus.dataset != "folder":
             yield Problem("skip_bad", f"given, {named('dataset')} {self.corpus.dataset} has no "
                           f"{named('folder')} to check")  # fmt: skip
-        if self.stem_weights is not None:
-            for name in ("init_from", "pretrained"):
-                if getattr(self, name):
-                    yield Problem("stem_weights", f"given beside {named(name)}, which brings the stem's")
-            if not self.stem and not self.init_from:
-                yield Problem("stem_weights", f"given, {named('stem')} is needed: it says what they are of")
         if not others and not self.init_from:  # else the checkpoint says what the sizes go with
             try:  # before the images are read
                 ImageCodecConfig.from_preset(

@@ -25,7 +25,8 @@ from data.download import cache_dir
 from data.files.atomic import atomic_path
 from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists, require_file
-from data.images.sets import ImageSplit
+from data.images.read import Pixels
+from data.images.sets import fingerprint
 from data.terminal.progress import Progress
 from deepsc.image.config import STEM_STRIDE
 from deepsc.image.pixels import to_tensor
@@ -44,19 +45,28 @@ class StemFeatures:
     """What a frozen stem makes of images: of each, upright and mirrored.
 
     Args:
-        split: the images.
+        images: what it reads.
         stem: with its weights.
         image_size: pixels a side, a multiple of 16.
         device: where the stem is to run.
         mirrored: whether mirror images are asked for.
+        whole: as of `deepsc.image.pixels.to_tensor`.
     """
 
     def __init__(
-        self, split: ImageSplit, stem: Stem, *, image_size: int, device: str, mirrored: bool
+        self,
+        images: Sequence[Pixels],
+        stem: Stem,
+        *,
+        image_size: int,
+        device: str,
+        mirrored: bool,
+        whole: bool = False,
     ) -> None:
-        self._split, self._stem, self._image_size, self._device = split, stem.eval(), image_size, device
+        self._images, self._stem, self._device = images, stem.eval(), device
+        self._image_size, self._whole = image_size, whole
         side = image_size // STEM_STRIDE
-        self._shape = (len(split), 1 + mirrored, stem.num_features, side, side)
+        self._shape = (len(images), 1 + mirrored, stem.num_features, side, side)
 
     def take(self, rows: Sequence[int], *, flips: NDArray[np.bool_] | None = None) -> Tensor:
         """Features of some images.
@@ -90,7 +100,8 @@ class StemFeatures:
     @cached_property
     def path(self) -> Path:
         """The file, named by the images, the stem's weights and the size."""
-        parts = (_VERSION, self._split.fingerprint(), self._stem.digest(), self._shape)
+        parts: tuple[object, ...] = (_VERSION, fingerprint(self._images), self._stem.digest(), self._shape)
+        parts += ("whole",) if self._whole else ()
         return cache_dir() / FOLDER / f"{hashlib.sha256(repr(parts).encode()).hexdigest()}.npy"
 
     def _write(self, path: Path) -> None:
@@ -105,14 +116,15 @@ class StemFeatures:
     def _compute(self, stream: IO[bytes]) -> None:
         """Write the features of all images, in their order."""
         stem = self._stem.to(self._device)
-        starts = range(0, len(self._split), _BATCH)
+        starts = range(0, len(self._images), _BATCH)
         first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
         with Progress(
             "features of the stem", total=len(starts), done=0, unit="step", quiet=not first
         ) as progress:
             for start in starts:
-                images = self._split.images[start : start + _BATCH]
-                pixels = to_tensor(images, image_size=self._image_size).to(self._device)  # (B, 3, H, W)
+                images = self._images[start : start + _BATCH]
+                pixels = to_tensor(images, image_size=self._image_size, whole=self._whole)  # (B, 3, H, W)
+                pixels = pixels.to(self._device)
                 sides = [pixels, pixels.flip(-1)][: self._shape[1]]
                 made = torch.stack([stem(side) for side in sides], dim=1)  # (B, 1 or 2, 112, H / 16, W / 16)
                 stream.write(made.half().cpu().numpy().astype("<f2").tobytes())

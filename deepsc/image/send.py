@@ -58,7 +58,7 @@ class ImageSender(Sender):
             bits=bits,
             counts=np.arange(1, len(versions) + 1)[None, :, None],
             nothing=np.zeros((1, 1), dtype=np.int64),
-            tokens=np.array([self._codec.config.tokens]),
+            tokens=np.array([self._codec.config.image_tokens]),
             channel=channel,
             code=channel_code(code),
         )

@@ -45,7 +45,7 @@ def separate_images(
         bits=bits,
         counts=np.stack([answers(version) for version in versions], axis=1),
         nothing=answers(ImageSplit(images=grey, labels=split.labels)),
-        tokens=np.full(len(split), config.tokens),
+        tokens=np.full(len(split), config.image_tokens),
         channel=channel,
         code=channel_code(code),
     )

@@ -10,7 +10,6 @@ from typing_extensions import override
 
 from data.settings import Flag, Problem, SettingsError, named
 from deepsc.codec.config import (
-    CodecConfig,
     Dropout,
     Layers,
     Size,
@@ -18,8 +17,8 @@ from deepsc.codec.config import (
     head_problems,
     token_problems,
 )
-from deepsc.config import Preset, RunConfig, SetConfig
-from deepsc.image.config import OwnSize, patch_problems
+from deepsc.config import Preset, SetConfig
+from deepsc.image.config import HybridConfig, HybridRunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +78,7 @@ deit-tiny: 6 + 6 layers, too, all of DeiT-tiny's width."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQACodecConfig(CodecConfig):
+class VQACodecConfig(HybridConfig):
     """Architecture of a VQA codec: two encoders and two JSC codecs, fusion and an answer classifier.
 
     Raises:
@@ -96,8 +95,6 @@ class VQACodecConfig(CodecConfig):
     text_width: Size
     text_layers: Layers
     text_heads: Size
-    image_size: Size
-    patch_size: Size
     image_width: Size
     image_layers: Layers
     image_heads: Size
@@ -119,11 +116,6 @@ class VQACodecConfig(CodecConfig):
     """Most bigrams of tokens by which the receiver weighs them first, those that occur most often."""
 
     @property
-    def image_tokens(self) -> int:
-        """S^I: patches and the class token; all of them cross the channel."""
-        return (self.image_size // self.patch_size) ** 2 + 1
-
-    @property
     @override
     def model_name(self) -> dict[str, Any]:
         names: tuple[str, ...] = (
@@ -132,14 +124,14 @@ class VQACodecConfig(CodecConfig):
         )  # fmt: skip
         names += self.jsc_names if self.uplinks else ()
         sizes = {name: getattr(self, name) for name in names}
-        return {"name": "vqa-deit", **sizes, "answers": len(self.answers)}
+        named_as = {"name": "vqa-hybrid-deit", "stem": self.stem} if self.stem else {"name": "vqa-deit"}
+        return {**named_as, **sizes, "answers": len(self.answers)}
 
     @override
     def problems(self) -> Iterator[Problem]:
         yield from super().problems()
         for part in ("text", "image", "fusion"):
             yield from head_problems(self, f"{part}_width", f"{part}_heads")
-        yield from patch_problems(self.image_size, self.patch_size)
         yield from token_problems(self)
         if len(set(self.answers)) < max(2, len(self.answers)):
             yield Problem("answers", "at least two, all different, are allowed")
@@ -158,7 +150,7 @@ class VQASetConfig(SetConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQARunConfig(RunConfig):
+class VQARunConfig(HybridRunConfig):
     """What `train-deepsc --modality vqa` does."""
 
     modality: ClassVar[str] = "vqa"
@@ -166,7 +158,7 @@ class VQARunConfig(RunConfig):
     tasks: ClassVar[tuple[str, ...]] = ("answer",)
     k_names: ClassVar[tuple[str, ...]] = VQACodecConfig.k_names
     jsc_names: ClassVar[tuple[str, ...]] = VQACodecConfig.jsc_names
-    size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size")
+    size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size", "stem")
 
     corpus: VQASetConfig
     preset: str = "easy"
@@ -177,10 +169,6 @@ class VQARunConfig(RunConfig):
     """Complex channel symbols per question token."""
     k_image: TrainedK = (16,)
     """Complex channel symbols per image token."""
-    image_size: OwnSize = None
-    """Pixels a side."""
-    patch_size: OwnSize = None
-    """Pixels a side of a token."""
 
     @override
     def problems(self) -> Iterator[Problem]:
@@ -188,7 +176,11 @@ class VQARunConfig(RunConfig):
         if not others and not self.init_from:  # else the checkpoint says what the sizes go with
             try:  # before the images are read
                 VQACodecConfig.from_preset(
-                    self.preset, answers=("yes", "no"), **self.sizes, **self.channel_fields
+                    self.preset,
+                    answers=("yes", "no"),
+                    freeze_stem=self.freeze_stem,
+                    **self.sizes,
+                    **self.channel_fields,
                 )
             except SettingsError as error:
                 yield from error.problems

@@ -13,11 +13,12 @@ from torch import Tensor
 from data.batching import LazyBatches
 from data.files.errors import ToolkitError
 from data.questions.load import load_vqa
-from data.questions.sets import VQASplit
+from data.questions.sets import VQASet, VQASplit
 from data.settings import named
 from data.text.tokenizer import JointBPE, TextTokenizer, encode_within
-from deepsc.image.model import pretrained_deit
+from deepsc.image.features import StemFeatures
 from deepsc.image.pixels import shift_and_flip, to_tensor
+from deepsc.image.start import start_of
 from deepsc.modality import Checkpoint, Dataset, Material
 from deepsc.text.model import pad
 from deepsc.vqa.config import VQA_PRESETS, VQACodecConfig, VQARunConfig
@@ -32,9 +33,10 @@ class VQABatches:
         tokenizer: of the checkpoint.
         config: the codec's.
         max_tokens: most question and image tokens of a batch, padding included.
-        augment: "light" or "none".
+        augment: "light": shifts; "flips": mirror images; "none".
         flip: whether "light" mirrors images, too.
         seed: of shuffling and augmentation; None keeps the images in order and as they are.
+        features: what a frozen stem makes of the images, to be dealt in their place; not with "light".
     """
 
     def __init__(
@@ -47,9 +49,11 @@ class VQABatches:
         augment: str,
         flip: bool,
         seed: int | None,
+        features: StemFeatures | None = None,
     ) -> None:
         self._split, self._tokenizer, self._config, self._seed = split, tokenizer, config, seed
-        self._light, self._flip = augment == "light" and seed is not None, flip
+        self._augment, self._flip = augment if seed is not None else "none", flip
+        self._features = features
         self._items = encode_questions(split, tokenizer, config)
         longest = max(len(ids) for _, ids, _ in self._items)
         self._by_image: dict[int, list[int]] = {}
@@ -76,15 +80,25 @@ class VQABatches:
         return LazyBatches(rows, lambda row, number: self._batch(row, epoch * len(rows) + number))
 
     def _batch(self, images: Sequence[int], number: int) -> VQABatch:
-        pixels = to_tensor(
-            (self._split.images[image] for image in images), image_size=self._config.image_size, whole=True
-        )
-        if self._light:
-            seed = (self._seed or 0) * 1_000_003 + number
-            pixels = shift_and_flip(pixels, shift=self._config.image_size // 8, flip=self._flip, seed=seed)
+        pixels = self._pixels(images, seed=(self._seed or 0) * 1_000_003 + number)
         position = {image: row for row, image in enumerate(images)}
         items = [self._items[item] for image in images for item in self._by_image[image]]
         return collate(items, position, pixels, pad_id=self._config.pad_id)
+
+    def _pixels(self, images: Sequence[int], *, seed: int) -> Tensor:
+        """Images as a batch has them, (M, 3, H, W), or their features."""
+        flips = None
+        if self._augment == "flips":
+            flips = np.random.default_rng(seed).random(len(images)) < 0.5
+        if self._features is not None:
+            return self._features.take(images, flips=flips)
+        size = self._config.image_size
+        pixels = to_tensor((self._split.images[image] for image in images), image_size=size, whole=True)
+        if flips is not None:
+            pixels[flips] = pixels[flips].flip(-1)
+        if self._augment == "light":
+            pixels = shift_and_flip(pixels, shift=size // 8, flip=self._flip, seed=seed)
+        return pixels
 
 
 def encode_questions(
@@ -127,48 +141,75 @@ def collate(
 def material(config: VQARunConfig, initial: Checkpoint | None) -> Material:
     """Images, questions, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     vqa = load_vqa(**dataclasses.asdict(config.corpus))
-    tokenizer: TextTokenizer
+    tokenizer, codec_config = _tokenizer_and_config(config, vqa, initial)
+    start = start_of(
+        config,
+        codec_config,
+        initial,
+        prefix="image_encoder.",
+        deit=lambda: VQACodec(dataclasses.replace(codec_config, k_text=(), k_image=())).image_encoder,
+    )
+    augment = VQA_PRESETS[config.preset].augment
+    if codec_config.freeze_stem:  # the stem has seen images enough, and its features can be kept
+        augment = "none" if vqa.tells_sides else "flips"
+    options: dict[str, Any] = {
+        "tokenizer": tokenizer,
+        "config": codec_config,
+        "max_tokens": config.training.batch_tokens,
+        "augment": augment,
+        "flip": not vqa.tells_sides,
+    }
+
+    def batches(split: VQASplit, seed: int | None) -> VQABatches:
+        features = None
+        if codec_config.freeze_stem:
+            features = StemFeatures(
+                split.images,
+                start.frozen_stem,
+                image_size=codec_config.image_size,
+                device=config.device,
+                mirrored=seed is not None and augment == "flips",
+                whole=True,
+            )
+        return VQABatches(split, seed=seed, features=features, **options)
+
+    return Material(
+        dataset=start.read(Dataset.of(vqa)),
+        codec_config=codec_config,
+        batches=lambda: batches(vqa.train, config.training.seed),
+        validation=lambda: batches(vqa.validation, None)(0),
+        tokenizer=tokenizer,
+        weights=start.weights,
+        weights_file=start.file,
+        description=start.description,
+    )
+
+
+def _tokenizer_and_config(
+    config: VQARunConfig, vqa: VQASet, initial: Checkpoint | None
+) -> tuple[TextTokenizer, VQACodecConfig]:
+    """Those of the checkpoint that a run starts from, or new ones."""
     if initial is not None:
         assert isinstance(initial.codec.config, VQACodecConfig)
         assert initial.tokenizer is not None
-        codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
-        tokenizer = initial.tokenizer
+        codec_config = dataclasses.replace(
+            initial.codec.config, freeze_stem=config.freeze_stem, **config.channel_fields
+        )
         if codec_config.answers != vqa.answers:
             raise ToolkitError(
                 f"{named('init_from')}: {config.init_from} was trained for {len(codec_config.answers)} "
                 f"answers, not for the {len(vqa.answers)} of {vqa.name}; train a local model, without a "
                 "channel, on these"
             )
-    else:
-        size = VQA_PRESETS[config.preset]
-        questions = (question.text for question in vqa.train.questions)
-        tokenizer = JointBPE.train(questions, vocab_size=size.vocab_size)
-        codec_config = VQACodecConfig.from_preset(
-            config.preset,
-            answers=vqa.answers,
-            vocab_size=tokenizer.vocab_size,
-            **config.sizes,
-            **config.channel_fields,
-        )
-    weights: dict[str, Tensor] = {}
-    weights_file = None
-    if config.pretrained is not None:
-        reference = VQACodec(dataclasses.replace(codec_config, k_text=(), k_image=()))
-        deit, weights_file = pretrained_deit(config.pretrained, reference.image_encoder)
-        weights = {f"image_encoder.{name}": tensor for name, tensor in deit.items()}
-    options: dict[str, Any] = {
-        "tokenizer": tokenizer,
-        "config": codec_config,
-        "max_tokens": config.training.batch_tokens,
-        "augment": VQA_PRESETS[config.preset].augment,
-        "flip": not vqa.tells_sides,
-    }
-    return Material(
-        dataset=Dataset.of(vqa),
-        codec_config=codec_config,
-        batches=lambda: VQABatches(vqa.train, seed=config.training.seed, **options),
-        validation=lambda: VQABatches(vqa.validation, seed=None, **options)(0),
-        tokenizer=tokenizer,
-        weights=weights,
-        weights_file=weights_file,
+        return initial.tokenizer, codec_config
+    size = VQA_PRESETS[config.preset]
+    questions = (question.text for question in vqa.train.questions)
+    tokenizer = JointBPE.train(questions, vocab_size=size.vocab_size)
+    return tokenizer, VQACodecConfig.from_preset(
+        config.preset,
+        answers=vqa.answers,
+        vocab_size=tokenizer.vocab_size,
+        freeze_stem=config.freeze_stem,
+        **config.sizes,
+        **config.channel_fields,
     )

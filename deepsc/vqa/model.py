@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from deepsc.codec.base import Codec, TensorBatch
 from deepsc.image.model import build_deit
+from deepsc.image.stem import Stem
 from deepsc.link.bigrams import bigrams_of
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
 from deepsc.link.token_code import (
@@ -38,7 +39,8 @@ class VQABatch(TensorBatch):
     """M images and B questions about them; an image with several questions is encoded and sent once."""
 
     images: Tensor
-    """(M, 3, H, W), normalised with ImageNet's mean and deviation."""
+    """(M, 3, H, W), normalised with ImageNet's mean and deviation; or what a frozen stem makes of them,
+    (M, 112, H / 16, W / 16)."""
     question: Tensor
     """(B, S), token ids."""
     mask: Tensor
@@ -110,6 +112,7 @@ class VQACodec(Codec):
             image_size=config.image_size,
             patch_size=config.patch_size,
             drop_path=0.0,
+            stem=Stem(config.stem, frozen=config.freeze_stem) if config.stem else None,
         )
         self.text_jsc_encoder: TokenEncoder | None = None
         self.text_jsc_decoder: TokenDecoder | None = None
@@ -118,18 +121,7 @@ class VQACodec(Codec):
         self.image_jsc_decoder: JSCDecoder | None = None
         if config.uplinks:
             self.text_jsc_encoder = TokenEncoder(vocab_size=config.vocab_size, k_max=config.k_text[-1])
-            self.text_jsc_decoder = TokenDecoder(
-                vocab_size=config.vocab_size,
-                k_max=config.k_text[-1],
-                width=config.text_width,
-                layers=config.context_layers,
-                heads=config.text_heads,
-                dropout=config.dropout,
-                max_length=config.max_length,
-                snr_range_db=config.snr_range_db,
-                bigrams=config.bigrams,
-                end=config.eos_id,
-            )
+            self.text_jsc_decoder = _question_decoder(config)
             self.image_jsc_encoder = JSCEncoder(
                 d_model=config.image_width, k_max=config.k_image[-1], snr_range_db=config.snr_range_db
             )
@@ -190,7 +182,10 @@ class VQACodec(Codec):
         return self.understand(self.posterior(question, mask, link), mask)
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """At the UE: images (M, 3, H, W) to features of S^I tokens (M, S^I, image_width)."""
+        """At the UE: images (M, 3, H, W) to features of S^I tokens (M, S^I, image_width).
+
+        A hybrid takes what its stem makes of them, too; see `VQABatch`.
+        """
         return self.image_encoder.forward_features(images)
 
     def transmit_image(self, features: Tensor, link: Link | None) -> Tensor:
@@ -249,3 +244,18 @@ class VQACodec(Codec):
         image = self.transmit_image(self.encode_image(batch.images), image_link)
         logits = self.answer(question, batch.mask, image, batch.image_of)  # (B, answers)
         return token_loss + nn.functional.cross_entropy(logits, batch.target, label_smoothing=label_smoothing)
+
+
+def _question_decoder(config: VQACodecConfig) -> TokenDecoder:
+    return TokenDecoder(
+        vocab_size=config.vocab_size,
+        k_max=config.k_text[-1],
+        width=config.text_width,
+        layers=config.context_layers,
+        heads=config.text_heads,
+        dropout=config.dropout,
+        max_length=config.max_length,
+        snr_range_db=config.snr_range_db,
+        bigrams=config.bigrams,
+        end=config.eos_id,
+    )

@@ -84,7 +84,7 @@ def image_parts(config: ImageCodecConfig, *, k: int) -> tuple[Part, ...]:
         config: architecture, with a JSC codec: `config.k` is not empty.
         k: complex symbols per token; n_out of Appendix A.
     """
-    S, d, h, classes = config.tokens, config.width, config.heads, config.classes
+    S, d, h, classes = config.image_tokens, config.width, config.heads, config.classes
     size = {"B": 1, "S": S, "h": h, "H": d // h}
     server_depth = config.depth - config.split
     attention = appendix_a.f_atten(**size)

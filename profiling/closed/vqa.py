@@ -61,7 +61,7 @@ def vqa_parts(config: VQACodecConfig, *, source_length: int, k_text: int, k_imag
     question = _question_encoder_part(config, text)
     photo = image_encoder_part(
         "image encoder", "image_encoder", image_size=config.image_size, patch_size=config.patch_size,
-        width=config.image_width, heads=h, depth=config.image_layers,
+        width=config.image_width, heads=h, depth=config.image_layers, has_stem=config.stem is not None,
     )  # fmt: skip
     fused = _fusion_part(config, text, image)
     return text_encoder, photo, image_encoder, text_decoder, question, image_decoder, fused

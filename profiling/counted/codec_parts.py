@@ -111,8 +111,8 @@ def _image_parts(codec: ImageCodec, *, k: int, batch: int) -> Workloads:
     config = codec.config
     device, dtype = _where(codec)
     images = torch.zeros(batch, 3, config.image_size, config.image_size, device=device, dtype=dtype)
-    features = torch.zeros(batch, config.tokens, config.width, device=device, dtype=dtype)
-    jsc = _jsc(codec, "", tokens=config.tokens, width=config.width, k=k, batch=batch)
+    features = torch.zeros(batch, config.image_tokens, config.width, device=device, dtype=dtype)
+    jsc = _jsc(codec, "", tokens=config.image_tokens, width=config.width, k=k, batch=batch)
     return {
         "semantic encoder": Workload(module=Method(codec, codec.encode), inputs=(images,)),
         "JSC encoder": jsc[0],

@@ -99,7 +99,7 @@ def test_an_image_and_its_question(
     sent = images.transmit([path], k=4, snr_db=18.0)
     assert sent.texts[0] in images.document["class_names"]
     assert sent.answers[0].embedding is not None
-    assert sent.uses == [4 * images.codec.config.tokens]  # type: ignore[attr-defined]
+    assert sent.uses == [4 * images.codec.config.image_tokens]  # type: ignore[attr-defined]
     coded = images.separate(path)
     assert len(coded.answers) == 1 + len(coded.coded.bits)
     assert coded.transmit(k=4, snr_db=-30.0) == coded.answers[0] or coded.coded.bits[0] < sent.uses[0]

@@ -103,6 +103,13 @@ def test_counters_equal_the_closed_form_of_every_vqa_preset(preset: str) -> None
     check_exact(profile_codec(config, k_text=8, k_image=32, source_length=9))
 
 
+def test_counters_equal_the_closed_form_of_a_hybrid_vqa_codec() -> None:
+    config = VQACodecConfig.from_preset(
+        "tiny", answers=("yes", "no"), k_text=(8,), k_image=(32,), stem="tf_efficientnet_lite0"
+    )
+    check_exact(profile_codec(config, k_text=8, k_image=32, source_length=9))
+
+
 def test_no_formula_of_fvcores_own_explains_a_codec() -> None:
     part = profile_codec(ImageCodecConfig.from_preset("tiny", classes=3, k=(8,)), k=8).counted[0]
     assert part.fvcore is not None

@@ -79,7 +79,9 @@ def tiny(**changes: Any) -> ImageCodec:
 )
 def test_presets_are_timms_own_deits(preset: str, name: str, million: float) -> None:
     config = ImageCodecConfig.from_preset(preset, classes=1000)
-    assert (config.depth, config.split, config.tokens) == (12, 6, 197), "F^I = 6 and S^I = 197 of section V"
+    assert (config.depth, config.split, config.image_tokens) == (12, 6, 197), (
+        "F^I = 6 and S^I = 197 of section V"
+    )
     with torch.device("meta"):
         ours, theirs = ImageCodec(config).vit, timm.create_model(name)
     shapes = [{key: tuple(value.shape) for key, value in m.state_dict().items()} for m in (ours, theirs)]
@@ -98,7 +100,7 @@ def test_the_local_model_is_timms_wherever_it_is_cut(split: int) -> None:
 
 def test_sizes_go_to_timm_and_a_slice_is_cut_in_the_middle() -> None:
     config = ImageCodecConfig.from_preset("deit-small", classes=10, image_size=32, patch_size=4, depth=6)
-    assert (config.tokens, config.split, config.width) == (65, 3, 384)
+    assert (config.image_tokens, config.split, config.width) == (65, 3, 384)
     assert config.model_name == {
         "name": "image-deit", "preset": "deit-small", "width": 384, "heads": 6, "depth": 6, "split": 3,
         "image_size": 32, "patch_size": 4, "classes": 10,

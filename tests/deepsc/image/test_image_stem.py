@@ -18,7 +18,7 @@ from data.download import cache_dir
 from data.files.errors import ToolkitError
 from data.files.provenance import sha256_of
 from data.images.load import load_images
-from data.images.sets import ImageSet, ImageSplit
+from data.images.sets import ImageSet, ImageSplit, fingerprint
 from deepsc.checkpoint import from_pretrained, read_config
 from deepsc.command import main
 from deepsc.image.config import STEM_STRIDE, ImageCodecConfig
@@ -122,7 +122,7 @@ def test_each_place_of_its_features_is_a_token(size: int, tokens: int) -> None:
     with torch.inference_mode():
         features = codec.encode(images)
         assert features.shape == (1, tokens + 1, 48)
-        assert codec.config.tokens == tokens + 1
+        assert codec.config.image_tokens == tokens + 1
         assert torch.equal(codec.classify(codec.embed(features)), codec.vit(images))
         made = codec.vit.patch_embed.backbone(images)
         assert torch.equal(codec.encode(made), features), "what the stem has made already"
@@ -300,7 +300,7 @@ def digits() -> ImageSet:
 
 def test_features_are_the_stems_of_both_sides(digits: ImageSet, weights: Path) -> None:
     split, stem = digits.train.head(70), filled(weights)
-    features = StemFeatures(split, stem, image_size=32, device="cpu", mirrored=True)
+    features = StemFeatures(split.images, stem, image_size=32, device="cpu", mirrored=True)
     options: dict[str, Any] = {"image_size": 32, "size": 35, "augment": "flips", "classes": 10, "seed": 5}
     pixels, kept = ImageBatches(split, **options), ImageBatches(split, features=features, **options)
     assert len(kept(1)) == 2
@@ -340,7 +340,7 @@ def test_features_are_computed_once_for_the_same_images_weights_and_size(
     split, stem = digits.test.head(5), filled(weights)
 
     def features(of: ImageSplit = split, by: Stem = stem, size: int = 16, mirrored: bool = False) -> Path:
-        kept = StemFeatures(of, by, image_size=size, device="cpu", mirrored=mirrored)
+        kept = StemFeatures(of.images, by, image_size=size, device="cpu", mirrored=mirrored)
         assert len(kept.stored) == len(of)
         return kept.path
 
@@ -374,11 +374,11 @@ def test_an_image_that_changes_in_its_folder_changes_the_file(tmp_path: Path) ->
         folder.mkdir(parents=True)
         for number in range(10):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.bmp")
-    before = load_images(dataset="folder", folder=tmp_path / "images").train.fingerprint()
-    assert before == load_images(dataset="folder", folder=tmp_path / "images").train.fingerprint()
+    before = fingerprint(load_images(dataset="folder", folder=tmp_path / "images").train.images)
+    assert before == fingerprint(load_images(dataset="folder", folder=tmp_path / "images").train.images)
     for number in range(10):  # of the same size, as its checksum of names and sizes does not tell
         Image.new("RGB", (8, 8), (200, number, 0)).save(tmp_path / "images" / "train" / "a" / f"{number}.bmp")
-    assert before != load_images(dataset="folder", folder=tmp_path / "images").train.fingerprint()
+    assert before != fingerprint(load_images(dataset="folder", folder=tmp_path / "images").train.images)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_on_a_full_disk_nothing_half_written_is_left(
     digits: ImageSet, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DEEPSC_CACHE", str(tmp_path))
-    kept = StemFeatures(digits.test, filled(weights), image_size=32, device="cpu", mirrored=True)
+    kept = StemFeatures(digits.test.images, filled(weights), image_size=32, device="cpu", mirrored=True)
     with files_limited_to(100_000), pytest.raises(ToolkitError, match=r"^cannot write .*npy"):
         _ = kept.stored
     assert not list((tmp_path / FOLDER).iterdir())

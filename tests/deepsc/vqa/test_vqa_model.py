@@ -1,6 +1,7 @@
 """VQA codec: two transmissions, fusion, evaluation by image."""
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.config import TrainConfig
 from deepsc.image.pixels import to_tensor
 from deepsc.link.channel import Channel
+from deepsc.link.transmission import link_at
 from deepsc.train.links import draw_links
 from deepsc.train.run import train_codec
 from deepsc.vqa import material as vqa_run_module
@@ -105,6 +107,53 @@ def test_question_and_image_have_links_of_their_own(trained: Checkpoint, squares
     codec.loss(batch, text, image).backward()
     silent = [name for name, p in codec.named_parameters() if p.requires_grad and p.grad is None]
     assert silent == [], "the loss reaches every part, at the UE and at the server"
+
+
+def test_a_certain_question_is_the_local_models(trained: Checkpoint, squares: VQASet) -> None:
+    codec, _ = parts(trained)
+    batch = batch_of(trained, squares)
+    certain = torch.where(torch.nn.functional.one_hot(batch.question, codec.config.vocab_size) > 0, 0.0, -1e4)
+    with torch.inference_mode():
+        received = codec.understand(certain, batch.mask)
+        local = codec.text_encoder(input_ids=batch.question, attention_mask=batch.mask).last_hidden_state
+    assert torch.allclose(received, local, atol=1e-5)
+
+
+def test_the_prior_counts_the_training_questions(trained: Checkpoint, squares: VQASet) -> None:
+    codec, tokenizer = parts(trained)
+    assert codec.text_jsc_decoder is not None
+    prior = codec.text_jsc_decoder.prior
+    rows = tokenizer.encode([question.text for question in squares.train.questions])
+    pairs = Counter(pair for row in rows for pair in zip([row[-1], *row], row, strict=False))
+    kept = {
+        divmod(key, codec.config.vocab_size): count
+        for key, count in zip(prior.keys.tolist(), prior.counts.tolist(), strict=True)
+        if count
+    }
+    assert kept == pairs
+
+
+def test_a_part_of_a_batch_holds_out_the_bigrams_of_the_whole(trained: Checkpoint, squares: VQASet) -> None:
+    batch = batch_of(trained, squares)
+    part, _ = batch.part(0, 2)
+    assert part.sizes[0] < batch.sizes[0]
+    assert torch.equal(part.bigrams, batch.bigrams)
+    assert batch.bigrams.shape[1] == batch.mask.sum()
+
+
+def test_noise_spoils_the_question_and_its_features(trained: Checkpoint, squares: VQASet) -> None:
+    codec, _ = parts(trained)
+    batch = batch_of(trained, squares)
+
+    def right(snr_db: float) -> float:
+        link = link_at(Channel(), k=3, snr_db=snr_db, like=batch.question, seed=(0, 0))
+        with torch.inference_mode():
+            logits = codec.eval().posterior(batch.question, batch.mask, link)
+        valid = batch.mask.bool()
+        return (logits.argmax(-1) == batch.question)[valid].float().mean().item()
+
+    assert right(18.0) == 1.0
+    assert right(-20.0) < 1.0
 
 
 def test_padding_does_not_change_an_answer(local: Checkpoint, squares: VQASet) -> None:
