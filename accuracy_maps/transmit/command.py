@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from accuracy_maps.transmit.config import DEFAULT, TransmitConfig
+from accuracy_maps.transmit.config import DEFAULTS, TransmitConfig
 from data.settings import Parser, add_config_flags, add_flags, from_args, run_command
 from data.terminal.start import run
 
@@ -19,7 +19,7 @@ Send a sentence over a noisy channel, and see what arrives at several SNRs and k
 
   transmit "Two dogs run through the snow."
 
-sends it with {DEFAULT}, a codec that ships: k complex channel symbols a token, and a server that
+sends it with {DEFAULTS["text"]}, a codec that ships: k complex channel symbols a token, and a server that
 translates what it believes to have received. Beside it stands what the local model says, without a channel;
 words that differ from it are red.
 
@@ -29,10 +29,12 @@ words that differ from it are red.
 
 --digital sends it by separate source and channel coding, too, in as many symbols: whole or not at all.
 
+  transmit photo.jpg
+  transmit shapes.png "Is there a red shape?"
   transmit photo.jpg --codec runs/image-codec --local runs/image-local --gallery photos
-  transmit photo.jpg "Is there a red shape?" --codec runs/vqa-codec --local runs/vqa-local
 
-send an image, and an image with a question, by codecs of your own (train-deepsc --modality image).
+send an image, and an image with a question: by {DEFAULTS["image"]} and {DEFAULTS["vqa"]},
+or by a codec of your own (train-deepsc --modality image).
 
   transmit --serve
 

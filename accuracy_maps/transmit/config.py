@@ -6,11 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from data.images.formats import SUFFIXES
 from data.settings import Flag, Problem, Range, Settings
 from deepsc.codec.config import CHANNEL_CODES, SNR_LIMIT_DB, TrainedK, empty_texts
 
-DEFAULT = "text-multi30k-en-de-mini"
-"""The codec that sends where none is named."""
+DEFAULTS = {
+    "text": "text-multi30k-en-de-mini",
+    "image": "image-imagenette-deit-tiny",
+    "vqa": "vqa-easy-vqa-easy",
+}
+"""The codec that sends an item of each modality where none is named."""
 PORT = 7860
 """Gradio's own."""
 LARGEST_SEED = 2**31 - 1
@@ -23,8 +28,9 @@ class TransmitConfig(Settings):
     items: Annotated[tuple[str, ...], Flag("items", metavar="ITEM", nargs="*")] = ()
     """What to send: a sentence, in quotes; to an image codec an image file; to a VQA codec an image file and
     a question, in quotes."""
-    codec: Annotated[str, Flag(metavar="NAME")] = DEFAULT
-    """A codec that ships (docs/model-zoo.md), or the folder of one from train-deepsc."""
+    codec: Annotated[str | None, Flag(metavar="NAME")] = None
+    """A codec that ships (docs/model-zoo.md), or the folder of one from train-deepsc (default: one that ships
+    and sends such items)."""
     local: Annotated[str | None, Flag(metavar="DIR")] = None
     """Its local model; one that ships has its own."""
     k: TrainedK | None = None
@@ -53,6 +59,15 @@ class TransmitConfig(Settings):
     """Open a local page instead (pip install 'deepsc-toolkit[demo]')."""
     port: Annotated[int, Range(1, 65535)] = PORT
     """Of the page; only this machine can reach it."""
+
+    @property
+    def codec_name(self) -> str:
+        """The codec that is named, or the one that ships and sends such items."""
+        if self.codec is not None:
+            return self.codec
+        if not (self.items and self.items[0].lower().endswith(SUFFIXES)):
+            return DEFAULTS["text"]
+        return DEFAULTS["image" if len(self.items) == 1 else "vqa"]
 
     def problems(self) -> Iterator[Problem]:
         """Names that name nothing."""

@@ -121,7 +121,7 @@ def build_page(config: TransmitConfig, model: Transceiver) -> gr.Blocks:
         return said, symbols, gr.Plot(value=measured, visible=measured is not None)
 
     with gr.Blocks(title="transmit", analytics_enabled=False) as page:
-        gr.Markdown(f"## {html.escape(config.codec)} over a noisy channel")
+        gr.Markdown(f"## {html.escape(config.codec_name)} over a noisy channel")
         with gr.Row():
             with gr.Column():
                 words = _inputs(gr, config, model)

@@ -12,6 +12,7 @@ from accuracy_maps.transmit.words import has_colour, marked, quiet
 from data.files.errors import ToolkitError
 from data.files.paths import is_file, is_folder
 from data.files.printable import printable
+from data.images.formats import SUFFIXES
 from data.settings import named
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 _NEAREST = 3
 _LABEL = 9
 """Characters before what a line shows."""
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm")
 
 
 def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) -> None:
@@ -53,7 +53,7 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
     local = model.local_answers([item])[0] if model.local_model is not None else None
     if local is not None:
         write(_line("local", _said(local, None, config, colour=colour)))
-    write(_line("codec", f"{printable(config.codec)}, {channel.kind} channel"))
+    write(_line("codec", f"{printable(config.codec_name)}, {channel.kind} channel"))
     digital = None
     if config.digital:
         digital = model.separate(item, channel=channel, code=config.code, data_dir=config.data_dir)
@@ -76,13 +76,13 @@ def load_model(config: TransmitConfig) -> Transceiver:
     """
     import deepsc
 
-    model = deepsc.load(config.codec, local=config.local)
+    model = deepsc.load(config.codec_name, local=config.local)
     if model.modality.name == "text":
         for word in config.items:
-            if word.lower().endswith(_IMAGES) and is_file(word):
+            if word.lower().endswith(SUFFIXES) and is_file(word):
                 raise ToolkitError(
-                    f"{word}: an image given, {named('codec')} {config.codec} sends text; give the folder of "
-                    "an image or VQA codec"
+                    f"{word}: an image given, {named('codec')} {config.codec_name} sends text; give the "
+                    "folder of an image or VQA codec"
                 )
     return model
 
@@ -161,10 +161,10 @@ class _Gallery:
 
         if not is_folder(folder):
             raise ToolkitError(f"{named('gallery')}: {folder} given, a folder of images is allowed")
-        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+        self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         if not self._paths:
             raise ToolkitError(
-                f"{named('gallery')}: {folder} given, it holds no image ({', '.join(_IMAGES)})"
+                f"{named('gallery')}: {folder} given, it holds no image ({', '.join(SUFFIXES)})"
             )
         best_db = model.codec.config.snr_range_db[1]
         sent = model.transmit(self._paths, snr_db=best_db)

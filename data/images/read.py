@@ -21,13 +21,11 @@ from data.files.documents import read_json, write_json
 from data.files.errors import ToolkitError
 from data.files.paths import is_folder, require_file
 from data.files.provenance import sha256_of
+from data.images.formats import FORMATS, SUFFIXES
 from data.terminal.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# Pillow goes by the content, and hands some formats to other programs: only these are let in.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "PPM")
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm"}
 LARGEST_IMAGE = 2**28
 """Bytes of an image file: what as many pixels as Pillow decodes without a warning take uncompressed."""
 _SYSTEM_NAMES = {
@@ -83,7 +81,7 @@ def read_image(source: Path | io.BytesIO, *, small: bool = False) -> Pixels:
     if isinstance(source, Path):
         require_file(source, largest=LARGEST_IMAGE)
     try:
-        with Image.open(source, formats=_FORMATS) as image:
+        with Image.open(source, formats=FORMATS) as image:
             if small:
                 image.draft(None, (1, 1))
             image.load()
@@ -121,14 +119,14 @@ def image_paths(folder: Path) -> Iterator[Path]:
             for path in sorted(label.iterdir()):
                 if _is_hidden(path):
                     continue
-                if path.suffix.lower() in _SUFFIXES:
+                if path.suffix.lower() in SUFFIXES:
                     yield path
                 else:
                     foreign.append(path)
     if foreign:
         logger.warning(
             "%s: %d files or folders in the folders of classes are left out, such as %s; images end in %s",
-            folder, len(foreign), foreign[0].relative_to(folder), ", ".join(sorted(_SUFFIXES)),
+            folder, len(foreign), foreign[0].relative_to(folder), ", ".join(sorted(SUFFIXES)),
         )  # fmt: skip
 
 

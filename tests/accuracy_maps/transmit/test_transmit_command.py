@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import deepsc
 from accuracy_maps.transmit.command import main
-from accuracy_maps.transmit.config import TransmitConfig
+from accuracy_maps.transmit.config import DEFAULTS, TransmitConfig
 from accuracy_maps.transmit.words import different_words, has_colour, marked
+from deepsc.checkpoint import read_config
+from deepsc.zoo.find import resolve
 
 ROOT = Path(__file__).parents[3]
 SENTENCE = "A man sits on a bench."
@@ -116,6 +119,31 @@ def test_an_image_for_a_codec_of_text_is_refused(
     assert f"transmit: error: {path}: an image given, --codec " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("items", "modality"),
+    [
+        ([], "text"),
+        (["Two dogs run."], "text"),
+        (["there/Photo.JPG"], "image"),
+        (["photo.webp", "Is it red?"], "vqa"),
+    ],
+)
+def test_the_codec_is_one_that_ships_and_sends_such_items(items: list[str], modality: str) -> None:
+    assert TransmitConfig(items=tuple(items)).codec_name == DEFAULTS[modality]
+    assert TransmitConfig(items=tuple(items), codec="mine").codec_name == "mine"
+
+
+def test_each_item_has_a_codec_that_ships() -> None:
+    assert set(DEFAULTS.values()) <= set(deepsc.list_codecs())
+    assert {modality: read_config(resolve(name, "codec", setting="codec"))["modality"]
+            for modality, name in DEFAULTS.items()} == {name: name for name in DEFAULTS}  # fmt: skip
+
+
+def test_an_image_that_is_not_there_is_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["no-such-photo.jpg"]) == 2
+    assert "no-such-photo.jpg" in capsys.readouterr().err
+
+
 def test_settings_come_from_a_file_too(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,7 +173,7 @@ def test_help_teaches_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     shown = capsys.readouterr().out
     assert 'transmit "Two dogs run through the snow."' in shown
-    assert TransmitConfig.codec in shown
+    assert all(name in shown for name in DEFAULTS.values())
     code = "import sys; from accuracy_maps.transmit.command import main\n"
     code += "try: main(['--help'])\nexcept SystemExit: pass"
     code += "\nprint('\\n' + ' '.join(sys.modules))"
