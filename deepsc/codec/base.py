@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from deepsc.codec.config import CodecConfig
+
+_START_BATCHES = 16
+"""A few thousand tokens, enough to start from."""
 
 
 class Batch(Protocol):
@@ -62,8 +66,32 @@ class Codec(nn.Module):
     """loss(batch, *links, label_smoothing=0.0): training loss of a batch, a scalar in nats. One link for each
     transmission, in the order of `config.uplinks`; none for the local model."""
 
-    def start(self, batches: Iterable[Any]) -> None:
-        """Learn from the training batches what the JSC codec starts from, unless it starts from nothing."""
+    def start(self, batches: Iterable[Any], *, from_local: bool) -> None:
+        """Learn from the training batches what the JSC codec starts from, unless it starts from nothing.
+
+        Args:
+            batches: of an epoch.
+            from_local: whether the other weights are a trained local model's.
+        """
+
+    @torch.no_grad()
+    def features_of(self, batches: Iterable[Any], encode: Callable[[Any], Tensor]) -> Tensor:
+        """Token features of the first batches, as in evaluation.
+
+        Args:
+            batches: of an epoch.
+            encode: makes features of a batch, (B, S, d_model).
+
+        Returns:
+            float32, (N, d_model).
+        """
+        device = next(self.parameters()).device
+        self.eval()
+        try:
+            features = [encode(batch.to(device)).flatten(0, 1) for batch in islice(batches, _START_BATCHES)]
+        finally:
+            self.train()
+        return torch.cat(features).float()
 
     def freeze_local(self) -> None:
         """Leave the weights of the local model as they are, where a codec need not train them."""

@@ -7,6 +7,7 @@ the local model.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
+from typing_extensions import override
 
 from data.files.errors import ToolkitError
 from data.files.paths import is_file, require_file
@@ -25,6 +27,7 @@ from deepsc.codec.pretrained import weights_file
 from deepsc.image.config import ImageCodecConfig
 from deepsc.image.stem import HybridPatches, Stem
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
+from deepsc.link.principal import start_as_principal_code
 from deepsc.link.transmission import Link, transmit
 
 LARGEST_WEIGHTS = 4 * 2**30
@@ -77,6 +80,13 @@ class ImageCodec(Codec):
             }  # fmt: skip
             self.jsc_encoder = JSCEncoder(**size)
             self.jsc_decoder = JSCDecoder(**size)
+
+    @override
+    def start(self, batches: Iterable[ImageBatch], *, from_local: bool) -> None:
+        """Start the JSC codec as the principal-component code of the local model's features."""
+        if from_local and self.jsc_encoder is not None and self.jsc_decoder is not None:
+            features = self.features_of(batches, lambda batch: self.encode(batch.images))
+            start_as_principal_code(self.jsc_encoder, self.jsc_decoder, features)
 
     def encode(self, images: Tensor) -> Tensor:
         """Semantic encoder, at the UE: images (B, 3, H, W) to features of S tokens (B, S, width).

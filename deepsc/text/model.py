@@ -131,7 +131,7 @@ class TextCodec(Codec):
             )
 
     @override
-    def start(self, batches: Iterable[TextBatch]) -> None:
+    def start(self, batches: Iterable[TextBatch], *, from_local: bool) -> None:
         """Count the tokens and bigrams of the training data; the JSC codec starts from them."""
         if self.jsc_encoder is None or self.jsc_decoder is None:
             return

@@ -7,7 +7,6 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +33,10 @@ from deepsc.codec.device import device_name
 from deepsc.config import RunConfig
 from deepsc.modality import Checkpoint, Material, modality
 from deepsc.train.loop import train
-from deepsc.train.principal import principal_start
 from deepsc.train.processes import Processes, join
 from deepsc.zoo.find import resolve
 
 logger = logging.getLogger(__name__)
-
-_START_BATCHES = 16
 
 
 def train_codec(config: RunConfig, *, stop_after_steps: int | None = None, wait_s: float = 0.0) -> Checkpoint:
@@ -109,10 +105,7 @@ def _train_codec(
             codec.freeze_local()
         if codec.config.uplinks and not exists(output / "state.safetensors"):
             logger.info("starting the JSC codec from the training data")
-            first_epoch = batches(0)
-            codec.start(first_epoch)
-            if weights:
-                principal_start(codec, islice(first_epoch, _START_BATCHES), config.training)
+            codec.start(batches(0), from_local=bool(weights))
         train(
             codec,
             config=config.training,

@@ -22,6 +22,7 @@ from deepsc.image.model import build_deit
 from deepsc.image.stem import Stem
 from deepsc.link.bigrams import bigrams_of
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
+from deepsc.link.principal import start_as_principal_code
 from deepsc.link.token_code import (
     Expectation,
     TokenDecoder,
@@ -145,11 +146,15 @@ class VQACodec(Codec):
         self.head = nn.Linear(config.fusion_width, len(config.answers))
 
     @override
-    def start(self, batches: Iterable[VQABatch]) -> None:
-        """Count tokens and bigrams of the training questions, from which their JSC codec starts."""
-        if self.text_jsc_encoder is not None and self.text_jsc_decoder is not None:
-            bigrams = torch.cat([batch.bigrams for batch in batches], dim=1)
-            start_token_code(self.text_jsc_encoder, self.text_jsc_decoder, bigrams)
+    def start(self, batches: Iterable[VQABatch], *, from_local: bool) -> None:
+        """Questions start from their tokens and bigrams, images from the local model's features."""
+        if self.text_jsc_encoder is None or self.text_jsc_decoder is None:
+            return
+        bigrams = torch.cat([batch.bigrams for batch in batches], dim=1)
+        start_token_code(self.text_jsc_encoder, self.text_jsc_decoder, bigrams)
+        if from_local and self.image_jsc_encoder is not None and self.image_jsc_decoder is not None:
+            features = self.features_of(batches, lambda batch: self.encode_image(batch.images))
+            start_as_principal_code(self.image_jsc_encoder, self.image_jsc_decoder, features)
 
     def posterior(
         self, question: Tensor, mask: Tensor, link: Link | None, *, held_out: Tensor | None = None

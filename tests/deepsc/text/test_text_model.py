@@ -223,7 +223,7 @@ def test_a_frozen_transformer_leaves_the_source_tokens_to_learn() -> None:
 
 def test_training_meets_each_k_where_its_channel_carries_about_what_the_tokens_tell() -> None:
     codec = make_codec()
-    codec.start([collate([SHORT, LONG], [SHORT, LONG], pad_id=0)])
+    codec.start([collate([SHORT, LONG], [SHORT, LONG], pad_id=0)], from_local=True)
     assert codec.jsc_decoder is not None
     entropy = torch.distributions.Categorical(logits=codec.jsc_decoder.log_frequency).entropy()
     k, uniform = torch.tensor([2, 4]).repeat(500), torch.full((1000,), 17.0)

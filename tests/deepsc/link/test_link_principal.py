@@ -5,8 +5,8 @@ import torch
 
 from deepsc.link.channel import Channel
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
+from deepsc.link.principal import start_as_principal_code
 from deepsc.link.transmission import Link, transmit
-from deepsc.train.principal import start_as_principal_code
 
 WIDTH, K_MAX, TOKENS = 12, 4, 500
 

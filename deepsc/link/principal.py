@@ -7,15 +7,10 @@ the code is ordered from the first step on, and the decoder gets features as it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 
-from deepsc.codec.base import Batch, Codec
-from deepsc.config import TrainConfig
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
-from deepsc.train.links import draw_links
 
 
 @torch.no_grad()
@@ -53,40 +48,3 @@ def start_as_principal_code(encoder: JSCEncoder, decoder: JSCDecoder, features: 
     gain = (spread * (features - mean)).sum(dim=0) / spread.square().sum(dim=0).clamp_min(1e-12)
     decoder.norm.weight.copy_(gain)
     decoder.norm.bias.copy_(mean - gain * normalised.mean(dim=0))
-
-
-def principal_start(codec: Codec, batches: Iterable[Batch], config: TrainConfig) -> None:
-    """Start each JSC codec of `codec` from the features of some batches; see `start_as_principal_code`.
-
-    Args:
-        codec: has the weights of a trained local model, and JSC codecs that are changed in place.
-        batches: a few thousand tokens are enough.
-        config: the run.
-    """
-    encoders = {name: module for name, module in codec.named_modules() if isinstance(module, JSCEncoder)}
-    if not encoders:  # its JSC codecs send no features
-        return
-    device = next(codec.parameters()).device
-    seen: dict[str, list[Tensor]] = {name: [] for name in encoders}
-    hooks = []
-    for name, module in encoders.items():
-
-        def keep(_: nn.Module, inputs: tuple[Tensor, Tensor], seen: list[Tensor] = seen[name]) -> None:
-            features, mask = inputs
-            seen.append(features[mask.bool()].float())
-
-        hooks.append(module.register_forward_pre_hook(keep))
-    codec.eval()
-    try:
-        with torch.no_grad():
-            for number, batch in enumerate(batches):
-                links = draw_links(codec, config, batch.sizes, seed=number, device=device)
-                codec.loss(batch.to(device), *links)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        codec.train()
-    for name, encoder in encoders.items():
-        decoder = codec.get_submodule(name.replace("jsc_encoder", "jsc_decoder"))
-        assert isinstance(decoder, JSCDecoder)
-        start_as_principal_code(encoder, decoder, torch.cat(seen[name]))
