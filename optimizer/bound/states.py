@@ -25,7 +25,8 @@ class Step(Float64):
     beta_min: Tensor
     beta_max: Tensor
     price: Tensor
-    """Taken off every success; what is worth less is not done. 0 for (P0) itself."""
+    """Taken off every success, below 0 added to it; what is worth less than nothing is not done. 0 for (P0)
+    itself."""
 
     @classmethod
     def known(cls, state: State) -> Step:

@@ -79,7 +79,7 @@ def _bracket(
 ) -> Bracket:
     states, ues = step.queue.shape
     local = local_upper(system, tasks, step)
-    search = Search(system, tasks, step, halvings=range(2, 11) if climb else range(0))
+    search = Search(system, tasks, step, climbs=climb)
     value = torch.full((ues + 1, states), -torch.inf, dtype=torch.float64, device=step.queue.device)
     value[0] = local.sum(dim=-1)
     active = (step.queue > 0).sum(dim=-1)
@@ -91,5 +91,6 @@ def _bracket(
                 continue
             bound, shares_hz = count_upper(system, tasks, step.rows(rows), local[rows], n, grid)
             value[n, rows] = bound if level == 0 else torch.minimum(value[n, rows], bound)
-            search.improve(rows, shares_hz, n)
+            worth = bound > search.value[rows]
+            search.improve(rows[worth], shares_hz[worth], n, anew=level == 0)
     return Bracket(upper=value.amax(dim=0), lower=search.value, actions=search.actions())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from optimizer.bound.step import bracket
 from optimizer.policies.registry import LEARNERS, require_free
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
 from optimizer.world.devices import filled
+from optimizer.world.environment import best_step_qoe
 from optimizer.world.physics import Actions, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.world.tasks import Tasks
@@ -207,7 +209,9 @@ class ExhaustivePolicy(_Baseline):
 class CentralPolicy(_Baseline):
     """The feasible solution that `optimizer.bound.step.bracket` finds below the bound of each step.
 
-    It is what a controller that knows every channel can do.
+    It is what a controller that knows every channel can do. The UEs with the longest queue come first: an
+    episode's QoE is a mean over its steps, and each of their failures adds a step. Of the actions by which
+    most of these succeed it takes those that earn most.
     """
 
     sees = "all channels, queues, batteries, betas"
@@ -215,7 +219,12 @@ class CentralPolicy(_Baseline):
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        return bracket(self._system, self._tasks, Step.known(view.state), grids=GRIDS[:1]).actions
+        longest = view.queue == view.queue.amax(dim=-1, keepdim=True)
+        most = best_step_qoe(
+            self._system, self._tasks, beta=view.beta, queue_tasks=view.episode.queue_tasks
+        ).sum(dim=-1, keepdim=True)  # more than a step can earn
+        step = replace(Step.known(view.state), price=torch.where(longest, -most, 0.0))
+        return bracket(self._system, self._tasks, step, grids=GRIDS[:1]).actions
 
 
 _policies: dict[str, PolicyFactory] = {
