@@ -71,7 +71,7 @@ def main() -> None:
                 qoe = one_policy.qoe
                 print(
                     f"{ues:4}  {name:8}{qoe.value:9.3f}  {f'{qoe.low:.3f} to {qoe.high:.3f}':18}"
-                    f"{one_policy.qoe_mean:8.3f}{one_policy.qoe_mean / tested['central'].qoe_mean:12.1%}"
+                    f"{one_policy.qoe.value:8.3f}{one_policy.qoe.value / tested['central'].qoe.value:12.1%}"
                     f"{one_policy.finished:10.1%}{one_policy.steps:7.1f}{spent[name]:7.0f}",
                     flush=True,
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -88,10 +89,11 @@ results.csv, learning_curve.png, policies, checkpoints and a TensorBoard log.
 """
 TABLE = """\
 The table's columns: QoE (10) is summed over the UEs and averaged over the steps until every queue is empty,
-failed executions counting 0; its interquartile mean over episodes with a bootstrap interval, and its plain
-mean; "of bound" is the mean over the mean of the certified bound; "finished" is the share of episodes that
-emptied every queue by T, "steps" how long they took; (11b) accuracy, (11g) latency and (11h) battery are the
-shares of executions that broke the constraint; "sees" is what the policy knows.
+failed executions counting 0; the mean over all episodes of all seeds, its interval over episodes, and under
+the table one over trainings; "of bound" is that mean over the mean of the certified bound; "finished" is the
+share of episodes that emptied every queue by T, "steps" how long they took; (11b) accuracy, (11g) latency and
+(11h) battery are the shares of executions that broke the constraint. * marks the best of the policies that do
+not see all channels. Under the table stands what each policy sees.
 """
 SHORT = """\
 Subcommands, each with its own --help; without one, a short `optimize train` (MAPPO, 1 seed, 200 episodes):
@@ -306,13 +308,15 @@ def _unread(name: str | None, config: Settings) -> Mapping[str, str]:
 
 
 def _train(config: TrainConfig) -> Iterator[str]:
-    from optimizer.study.results import format_table
+    from optimizer.study.results import format_table, notes
     from optimizer.study.train import train
 
     result = train(config)
     yield result.setting
     yield format_table(result.performance, result.bound)
+    yield from notes(result.performance, result.bound)
     yield from _close(result.synthetic, result.written)
+    yield f"next: optimize report {shlex.quote(str(config.output))}"
 
 
 def _figures(config: FiguresConfig) -> Iterator[str]:

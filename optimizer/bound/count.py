@@ -25,7 +25,7 @@ def count_upper(
     states, ues = step.queue.shape
     total_hz, device = system.bandwidth_hz, step.queue.device
     idle = step.queue == 0
-    if n == 1:  # eq. (12) gives the only one all the band
+    if n == 1 and not system.partial_band:  # eq. (12) gives the only one all the band, and it uses it
         all_hz = torch.full((1,), total_hz, dtype=torch.float64, device=device)
         earned = cell_upper(
             system, tasks, step, offloading=1, low_hz=all_hz, high_hz=all_hz, powers=_POWERS_ALONE
@@ -39,6 +39,8 @@ def count_upper(
     earned = cell_upper(
         system, tasks, step, offloading=n, low_hz=edges_hz[:-1], high_hz=edges_hz[1:], powers=grid.powers
     )  # (cells * parts, states, ues)
+    if system.partial_band:  # less may be used than is granted
+        earned = earned.cummax(dim=0).values
 
     def dual(price: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Weak duality at a price of bandwidth, (states,): the bound, who offloads, at which cell."""

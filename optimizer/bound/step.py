@@ -87,7 +87,7 @@ def _bracket(
         for n in range(1, ues + 1):
             open_ = active >= n if level == 0 else value[n] > search.value * (1.0 + tolerance)
             rows = open_.nonzero().squeeze(-1)
-            if rows.numel() == 0 or (n == 1 and level > 0):
+            if rows.numel() == 0 or (n == 1 and level > 0 and not system.partial_band):
                 continue
             bound, shares_hz = count_upper(system, tasks, step.rows(rows), local[rows], n, grid)
             value[n, rows] = bound if level == 0 else torch.minimum(value[n, rows], bound)

@@ -81,6 +81,11 @@ class Tally:
         self._queue.append(queue.mean(dim=0))
         self._last = queue - success.to(queue.dtype)
 
+    def rest(self) -> None:
+        """Add a step after the end of all episodes, in which nothing happens."""
+        assert self._last is not None
+        self._queue.append(self._last.mean(dim=0))
+
     def scores(self) -> Scores:
         """All of it, once every step is in."""
         assert self._last is not None

@@ -34,12 +34,14 @@ class Performance:
     sees: str
     """What the policy reads of the world."""
     qoe: Interval
-    """Interquartile mean over episodes of `Scores.qoe`, with a bootstrap interval stratified by seed."""
-    qoe_mean: float
-    """Plain mean of the same."""
+    """Mean of `Scores.qoe` over all episodes of all seeds; its interval is over episodes, stratified by
+    seed."""
+    qoe_over_seeds: Interval | None
+    """The same mean, its interval over the seeds: what another training, tested on other episodes, may come
+    to. None where nothing is trained, or with one seed."""
     of_bound: Interval | None
-    """Mean QoE over the mean certified bound of the same episodes; None where no bound was computed, or it is
-    0: no policy can earn anything."""
+    """`qoe` over the mean certified bound of the same episodes, its interval over episodes; None where no
+    bound was computed, or it is 0: no policy can earn anything."""
     reward: float
     """Mean over episodes."""
     finished: float
@@ -92,19 +94,15 @@ def play(
     )
     tally = Tally(system, environment.tasks)
     for _ in range(episode.steps):
-        view = environment.view()
-        outcome, reward = environment.step(policy.act(view, own))
-        tally.add(view.queue, outcome, reward)
+        if not environment.finished.all():
+            view = environment.view()
+            outcome, reward = environment.step(policy.act(view, own))
+            tally.add(view.queue, outcome, reward)
+        else:
+            tally.rest()
         if watch is not None:
             watch()
     return tally.scores()
-
-
-def interquartile_mean(values: Tensor) -> Tensor:
-    """Mean of the middle half along the last axis."""
-    count = values.shape[-1]
-    cut = count // 4
-    return values.sort(dim=-1).values[..., cut : count - cut].mean(dim=-1)
 
 
 def percentiles(value: Tensor, resampled: Tensor) -> Interval:
@@ -127,17 +125,23 @@ def mean_interval(values: Tensor, seed: int = 0) -> Interval:
 
 
 def summarise(
-    scores: Sequence[Scores], bounds: Sequence[Tensor] | None, *, sees: str, seed: int = 0
+    scores: Sequence[Scores],
+    bounds: Sequence[Tensor] | None,
+    *,
+    sees: str,
+    trained: bool = False,
+    seed: int = 0,
 ) -> Performance:
     """Aggregate over seeds.
 
-    Intervals are 95 % percentile bootstraps; episodes are resampled within each seed (the strata), and a
-    policy and its bound on the same episodes.
+    Intervals are 95 % percentile bootstraps. Those over episodes resample them within each seed (the strata),
+    and a policy and its bound on the same episodes; the one over seeds resamples whole seeds.
 
     Args:
         scores: one per seed.
         bounds: `episode_bound` of the same episodes, one per seed, (episodes,) each.
         sees: what the policy reads of the world.
+        trained: whether each seed is a training of its own.
         seed: of the resampling: the same for every policy, so that differences are paired.
     """
     qoe = torch.stack([score.qoe for score in scores])  # (seeds, episodes)
@@ -166,8 +170,8 @@ def summarise(
     steps = torch.cat([score.steps for score in scores])
     return Performance(
         sees=sees,
-        qoe=percentiles(interquartile_mean(qoe.flatten()), interquartile_mean(drawn_qoe)),
-        qoe_mean=float(qoe.mean()),
+        qoe=percentiles(qoe.mean(), drawn_qoe.mean(dim=-1)),
+        qoe_over_seeds=mean_interval(qoe.mean(dim=-1), seed) if trained and seeds > 1 else None,
         of_bound=of_bound,
         reward=total("reward") / qoe.numel(),
         finished=total("finished") / qoe.numel(),

@@ -167,7 +167,7 @@ def _queues(
 
 
 def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> list[Path]:
-    """Figs. 5-7: every policy's interquartile mean QoE, and its mean over that of the certified bound, each
+    """Figs. 5-7: every policy's mean QoE, and its share of the mean certified bound, each
     with its 95 % interval."""
     # A bound of 0, which nobody reaches a share of, is left out at its value alone.
     panels = ["qoe", "of_bound"] if any(one["bound"] for one in documents.values()) else ["qoe"]
@@ -187,11 +187,11 @@ def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> lis
             (line,) = axes.plot(places, middle, marker="o", markersize=3, linewidth=1.0, label=shown(policy))
             axes.vlines(places, low, high, color=line.get_color(), linewidth=1.2)
         rows += [
-            (policy, value, one["qoe_mean"], *one["qoe"].values(), *(one["of_bound"] or BLANK).values())
+            (policy, value, *one["qoe"].values(), *(one["of_bound"] or BLANK).values())
             for value, one in zip(values, tested, strict=True)
         ]
     rows += [
-        ("bound", value, one["bound"], *[""] * 6)
+        ("bound", value, one["bound"], *[""] * 5)
         for value, one in documents.items()
         if one["bound"] is not None
     ]
@@ -201,6 +201,6 @@ def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> lis
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
     all_axes[-1].legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
-    ends = [f"{name}{end}" for name in ("iqm", "of_bound") for end in ("", "_low", "_high")]
-    header = ("policy", "value", "mean", *ends)
+    ends = [f"{name}{end}" for name in ("qoe", "of_bound") for end in ("", "_low", "_high")]
+    header = ("policy", "value", *ends)
     return save_with_data(figure, stem, header, rows, synthetic=synthetic)

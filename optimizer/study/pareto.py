@@ -117,7 +117,7 @@ def format_front(performance: Mapping[str, Mapping[float, Performance]]) -> str:
     for name, by_beta in performance.items():
         for beta, tested in by_beta.items():
             rows.append(
-                (f"{beta:g}", f"{tested.latency:.3f}", f"{tested.energy:.4f}", f"{tested.qoe_mean:.3f}",
+                (f"{beta:g}", f"{tested.latency:.3f}", f"{tested.energy:.4f}", f"{tested.qoe.value:.3f}",
                  f"{tested.finished:.1%}", name)
             )  # fmt: skip
     return align(rows, left=(0, -1))
@@ -137,7 +137,7 @@ def _draw(performance: dict[str, dict[float, Performance]], stem: Path, *, synth
             label=name,
         )
         for beta, one in by_beta.items():
-            rows.append((name, beta, one.latency, one.energy, one.qoe_mean, one.finished))
+            rows.append((name, beta, one.latency, one.energy, one.qoe.value, one.finished))
     first = next(iter(performance.values()))
     for beta in (min(first), max(first)):
         one = first[beta]

@@ -84,7 +84,7 @@ def plot_learning_curve(
     for i, (name, tested) in enumerate(performance.items()):
         if name not in curves:
             upper.axhline(
-                tested.qoe_mean,
+                tested.qoe.value,
                 color=f"C{i % 10}",
                 linestyle="--",
                 linewidth=1.0,

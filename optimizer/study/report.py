@@ -146,13 +146,13 @@ def _typeset(text: str) -> str:
 def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Figures of each policy, best QoE first."""
     numbers = (
-        "qoe_mean", "reward", "finished", "steps", "offloaded", "violates_accuracy", "violates_latency",
+        "reward", "finished", "steps", "offloaded", "violates_accuracy", "violates_latency",
         "violates_battery", "latency", "energy",
     )  # fmt: skip
     rows = []
     for name, tested in policies.items():
         row: dict[str, Any] = {key: float(tested[key]) for key in numbers}
-        for key in ("qoe", "of_bound"):
+        for key in ("qoe", "qoe_over_seeds", "of_bound"):
             interval = tested[key]
             row[key] = interval and {end: float(interval[end]) for end in ("value", "low", "high")}
         rows.append(row | {"name": str(name), "sees": _typeset(str(tested["sees"]))})
@@ -196,7 +196,15 @@ def _files(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _what_if(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> dict[str, Any]:
-    """What physics.js reads: Table I, and the task, map and device of each modality's first UE."""
+    """What physics.js reads: Table I, and the task, map and device of each modality's first UE.
+
+    Raises:
+        ToolkitError: of a system that the panel does not compute.
+    """
+    if loaded.system.partial_band:
+        raise ToolkitError(
+            "system.partial_band is true: the panel has UEs use all of the band they are granted"
+        )
     tasks: dict[str, dict[str, Any]] = {}
     device = loaded.tasks.device_in(loaded.system)
     numbers = {name: getattr(device, name) for name in UE_DEVICE_FIELDS}

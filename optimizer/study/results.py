@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 from data.files.atomic import write_text
 from data.files.documents import read_document, write_json
 from data.files.errors import parsing
-from data.files.printable import csv_text
+from data.files.printable import csv_text, one_line
 from data.files.provenance import provenance
 from data.files.schema import from_json, typed
 from data.terminal.table import align
 from optimizer.devices.find import PAPER
-from optimizer.policies.baselines import shown
+from optimizer.policies.baselines import sees_all, shown
 from optimizer.policies.learner import LearningCurve
 from optimizer.study.config import TrainConfig
 from optimizer.study.evaluate import Performance
@@ -25,7 +26,7 @@ from optimizer.world.config import EpisodeConfig, Inputs
 from optimizer.world.inputs import Loaded
 
 KIND = "optimize-results"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def write_results(
@@ -148,19 +149,18 @@ def results_csv(performance: Mapping[str, Performance], *, synthetic: bool) -> s
 
 
 def format_table(performance: Mapping[str, Performance], bound: float | None) -> str:
-    """The table `optimize` prints: a line a policy, best QoE first."""
+    """The table `optimize` prints: a line a policy, best QoE first; 100 columns hold it."""
+    best = best_policy(performance)
     rows: list[tuple[str, ...]] = [
-        ("policy", "QoE", "95 % interval", "mean", "of bound", "finished", "steps", "offloaded", "(11b)",
-         "(11g)",
-         "(11h)", "sees")
+        ("policy", "QoE", "95 % interval", "of bound", "finished", "steps", "offloaded", "(11b)", "(11g)",
+         "(11h)")
     ]  # fmt: skip
-    for name, tested in sorted(performance.items(), key=lambda item: -item[1].qoe.value):
+    for name, tested in _ranked(performance):
         rows.append(
             (
-                shown(name),
-                f"{tested.qoe.value:.3f}",
-                f"{tested.qoe.low:.3f} to {tested.qoe.high:.3f}",
-                f"{tested.qoe_mean:.3f}",
+                f"{name} *" if name == best else name,
+                _number(tested.qoe.value),
+                f"{_number(tested.qoe.low)} to {_number(tested.qoe.high)}",
                 "-" if tested.of_bound is None else f"{tested.of_bound.value:.1%}",
                 f"{tested.finished:.1%}",
                 f"{tested.steps:.1f}",
@@ -168,10 +168,58 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
                 f"{tested.violates_accuracy:.1%}",
                 f"{tested.violates_latency:.1%}",
                 f"{tested.violates_battery:.1%}",
-                tested.sees,
             )
         )
     if bound is not None:
         share = "100.0%" if bound else "-"  # of 0 there is none
-        rows.insert(1, ("bound", "", "", f"{bound:.3f}", share, *[""] * 6, "the future"))
-    return align(rows, left=(0, -1))
+        rows.insert(1, ("bound", _number(bound), "", share, *[""] * 6))
+    return align(rows)
+
+
+def _ranked(performance: Mapping[str, Performance]) -> list[tuple[str, Performance]]:
+    return sorted(performance.items(), key=lambda item: -item[1].qoe.value)
+
+
+def _number(qoe: float) -> str:
+    return f"{qoe:.3f}" if abs(qoe) < 100 else f"{qoe:.1f}"
+
+
+def best_policy(performance: Mapping[str, Performance]) -> str | None:
+    """The policy of the largest QoE of those that do not see all UEs' channels; None where there is none."""
+    able = {name: tested for name, tested in performance.items() if not sees_all(name)}
+    return max(able, key=lambda name: able[name].qoe.value, default=None)
+
+
+def notes(performance: Mapping[str, Performance], bound: float | None) -> Iterator[str]:
+    """Lines under the table, at most 100 columns: what the best policy earns, intervals over trainings, and
+    what each policy sees."""
+    best = best_policy(performance)
+    lines = []
+    if best is not None:
+        lines.append(f"* {meaning(performance, best, bound)}")
+    ranked = _ranked(performance)
+    for name, tested in ranked:
+        if (over := tested.qoe_over_seeds) is not None:
+            lines.append(f"{name}: 95 % interval over trainings {_number(over.low)} to {_number(over.high)}")
+    by_sight: dict[str, list[str]] = {}
+    for name, tested in ranked:
+        by_sight.setdefault(tested.sees, []).append(shown(name))
+    lines += [f"{', '.join(names)} sees: {sight}" for sight, names in by_sight.items()]
+    for line in lines:
+        yield from textwrap.wrap(one_line(line), 100, subsequent_indent="  ")
+
+
+def meaning(performance: Mapping[str, Performance], name: str, bound: float | None) -> str:
+    """What a policy's QoE means, in words: against computing locally, and against what is possible."""
+    qoe, parts = performance[name].qoe.value, []
+    local = performance["local"].qoe.value if "local" in performance and name != "local" else 0.0
+    if local > 0:
+        parts.append(
+            f"earns {qoe / local - 1:.0%} more than computing locally" if qoe < 10 * local
+            else f"earns {qoe / local:.0f} times what computing locally does"
+        )  # fmt: skip
+    if bound:
+        parts.append(f"is within {max(1 - qoe / bound, 0):.1%} of the bound on what is possible")
+    elif "central" in performance and performance["central"].qoe.value > 0:
+        parts.append(f"has {qoe / performance['central'].qoe.value:.1%} of what central earns")
+    return f"{name} {' and '.join(parts) or f'earns {qoe:.3f}'}"

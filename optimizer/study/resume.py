@@ -23,7 +23,7 @@ from optimizer.policies.learner import LearningCurve
 from optimizer.policies.registry import LEARNERS, USUAL
 from optimizer.policies.scores import Scores
 from optimizer.study.config import ParetoConfig, TrainConfig
-from optimizer.world.config import MODALITIES, Inputs
+from optimizer.world.config import MODALITIES, Inputs, SystemConfig
 from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
@@ -131,8 +131,8 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
 def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
     """What decides a run's results.
 
-    The training of DQN and DDQN, and the devices, count as not there at their defaults: runs of earlier
-    releases have none.
+    The training of DQN and DDQN, the devices and the partial band count as not there at their defaults: runs
+    of earlier releases have none.
 
     Args:
         document: of `described`.
@@ -141,7 +141,8 @@ def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Iden
     places = ("output", *(f"{modality}_{kind}" for modality in MODALITIES for kind in KINDS))
     devices = {name: getattr(Inputs(), name) for name in ("ue_device", "server_device")}
     training = {name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}
-    usual = Identity.of({**training, "inputs": devices}).settings
+    system = {"partial_band": SystemConfig().partial_band}
+    usual = Identity.of({**training, "inputs": devices, "system": system}).settings
     settings = Identity.of(document, places=places, sha256=sha256).settings
     return Identity(
         {

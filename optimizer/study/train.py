@@ -78,7 +78,11 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
     bounds = [result.bound for result in results if result.bound is not None]
     performance = {
         name: summarise(
-            [result.scores[name] for result in results], bounds or None, sees=sees[name], seed=config.seed
+            [result.scores[name] for result in results],
+            bounds or None,
+            sees=sees[name],
+            trained=name in config.learners,
+            seed=config.seed,
         )
         for name in sees
     }

@@ -66,6 +66,9 @@ class SystemConfig(Settings):
 
     bandwidth_hz: Annotated[float, Range(1, 1e12), Flag(metavar="HZ")] = 5e6
     """Sum bandwidth BW of eqs. (11f), (12), shared by the UEs that offload. Table I."""
+    partial_band: bool = False
+    """Whether a UE uses the best part of the band that (12) grants it, as (11f)'s "at most BW" allows,
+    instead of all of it. Less band means a higher SNR (1)."""
     noise_dbm_hz: Annotated[float, Range(-250, 0), Flag(metavar="DBM")] = -160.0
     """Noise power spectral density, sigma^2 of eq. (1). Table I."""
     carrier_hz: Positive = 6e9

@@ -81,7 +81,7 @@ def test_train_with_the_bound_and_every_learner(files, tmp_path, capsys):
     assert set(document["learning_curves"]) == {"mappo", "ddqn", "dqn"}
     for tested in document["policies"].values():
         assert 0 < tested["of_bound"]["value"] <= 1
-        assert tested["qoe_mean"] == pytest.approx(tested["of_bound"]["value"] * document["bound"])
+        assert tested["qoe"]["value"] == pytest.approx(tested["of_bound"]["value"] * document["bound"])
         assert len(tested["queue"]) == 21
 
 
@@ -100,7 +100,7 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
     rows = list(csv.DictReader((out / "fig5.csv").open()))
     tested = json.loads((out / "k-text-8" / "results.json").read_text())["policies"]["mappo"]
     drawn = next(row for row in rows if (row["policy"], row["value"]) == ("mappo", "8"))
-    assert [float(drawn[name]) for name in ("iqm", "iqm_low", "iqm_high")] == list(tested["qoe"].values())
+    assert [float(drawn[name]) for name in ("qoe", "qoe_low", "qoe_high")] == list(tested["qoe"].values())
     results = out / "preference-fixed" / "results.json"
     before = results.stat().st_mtime_ns
     assert main([*call, "--figures", "3"]) == 0
@@ -213,7 +213,7 @@ def test_a_bound_of_0_leaves_the_share_out(files, tmp_path, capsys):
     )
     rows = list(csv.DictReader(drawn[2].open()))
     assert {row["of_bound"] for row in rows} == {""}
-    assert [row["mean"] for row in rows if row["policy"] == "bound"] == ["0.0"]
+    assert [row["qoe"] for row in rows if row["policy"] == "bound"] == ["0.0"]
 
 
 def test_a_run_that_failed_before_its_first_step_leaves_its_folder_free(files, tmp_path, monkeypatch, capsys):

@@ -58,8 +58,8 @@ def test_the_papers_devices_are_the_default(flags, tmp_path):
     server = [*flags, "--server-device", "nvidia-t4", "--output", str(tmp_path / "slow" / "out")]
     assert main(server) == 0
     other = results(tmp_path / "slow")["policies"]
-    assert other["local"]["qoe_mean"] == usual["local"]["qoe_mean"]
-    assert other["remote"]["qoe_mean"] < usual["remote"]["qoe_mean"]
+    assert other["local"]["qoe"]["value"] == usual["local"]["qoe"]["value"]
+    assert other["remote"]["qoe"]["value"] < usual["remote"]["qoe"]["value"]
 
 
 @pytest.mark.parametrize(

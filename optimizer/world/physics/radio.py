@@ -59,7 +59,12 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
 
 def needed_snr_db(system: SystemConfig, tasks: Tasks) -> Tensor:
     """Least SNR at which each UE's first k meets epsilon_min (11b), inf where none does; (ues,)."""
-    axis, ratio = tasks.map_snr_db, tasks.map_ratio[:, 0]  # (points,), (ues, points)
+    return needed_snr_of_codes_db(system, tasks)[:, 0]
+
+
+def needed_snr_of_codes_db(system: SystemConfig, tasks: Tasks) -> Tensor:
+    """`needed_snr_db` of every k, (ues, codes)."""
+    axis, ratio = tasks.map_snr_db, tasks.map_ratio  # (points,), (ues, codes, points)
     first = (ratio >= system.accuracy_min).to(torch.int64).argmax(dim=-1)  # 0 where none does
     reaches = ratio.gather(-1, first.unsqueeze(-1)).squeeze(-1) >= system.accuracy_min
     before = (first - 1).clamp_min(0)

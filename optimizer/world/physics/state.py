@@ -67,9 +67,9 @@ class Outcome:
     offloaded: Tensor
     """rho of the UEs that had a task, bool."""
     bandwidth_hz: Tensor
-    """b of eq. (12); 0 for a local UE."""
+    """b that (12) grants; 0 for a local UE."""
     snr_db: Tensor
-    """gamma of eq. (1) in dB, per complex symbol; -inf for a local UE."""
+    """gamma of eq. (1) in dB, per complex symbol, on the band that is used; -inf for a local UE."""
     accuracy: Tensor
     """epsilon / epsilon_0; 1 for a local UE."""
     latency_s: Tensor

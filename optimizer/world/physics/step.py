@@ -11,9 +11,17 @@ from torch import Tensor
 from optimizer.world.config import SystemConfig
 from optimizer.world.physics.effort import local_effort, meets_limits, offloading_effort, standard_cost
 from optimizer.world.physics.precision import in_float64
-from optimizer.world.physics.radio import allocate_bandwidth, map_accuracy, snr_db
+from optimizer.world.physics.radio import (
+    allocate_bandwidth,
+    map_accuracy,
+    needed_snr_of_codes_db,
+    snr_db,
+)
 from optimizer.world.physics.state import Actions, Outcome, State, Transmission
 from optimizer.world.tasks import Tasks
+
+_ABOVE_DB = 1e-9
+"""How far above an SNR a UE aims, so that rounding breaks no limit."""
 
 
 def execute(system: SystemConfig, tasks: Tasks, actions: Actions, state: State) -> Outcome:
@@ -31,6 +39,7 @@ def execute(system: SystemConfig, tasks: Tasks, actions: Actions, state: State) 
     active = state.queue > 0
     offload = actions.offload & active
     granted_hz, sent = _grant(system, actions, offload)
+    sent = _used(system, tasks, state, sent)
     received_db, accuracy = _reception(system, tasks, state, sent)
     accuracy = torch.where(offload, accuracy, 1.0)
 
@@ -83,6 +92,30 @@ def _reception(system: SystemConfig, tasks: Tasks, state: State, sent: Transmiss
     return received_db, map_accuracy(tasks, received_db, sent.code)
 
 
+def _used(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> Transmission:
+    """What is sent on the part of the granted band that earns most; on all of it without `partial_band`.
+
+    Tried are the whole grant and the parts on which the SNR (1) is that of the map's points, of the middles
+    between them, and the least that meets (11b).
+    """
+    if not system.partial_band:
+        return sent
+    axis = tasks.map_snr_db
+    needed_db = needed_snr_of_codes_db(system, tasks)
+    ues = torch.arange(tasks.ues, device=axis.device)
+    targets_db = [*torch.cat((axis, (axis[1:] + axis[:-1]) / 2.0))]
+    targets_db.append(needed_db[:, 0] if sent.code is None else needed_db[ues, sent.code])
+    on_1_hz = sent.power_w * state.channel_gain / system.noise_w_hz
+    most, best_hz = _earned(system, tasks, state, sent), sent.bandwidth_hz
+    for target_db in targets_db:
+        part_hz = on_1_hz * 10.0 ** (-(target_db + _ABOVE_DB) / 10.0)
+        part_hz = torch.minimum(part_hz.clamp_min(1.0), sent.bandwidth_hz)
+        earned = _earned(system, tasks, state, replace(sent, bandwidth_hz=part_hz))
+        best_hz = torch.where(earned > most, part_hz, best_hz)
+        most = torch.maximum(earned, most)
+    return replace(sent, bandwidth_hz=best_hz)
+
+
 @in_float64
 def local_qoe(system: SystemConfig, tasks: Tasks, state: State, *, clock_hz: Tensor) -> Tensor:
     """QoE a UE with a task earns locally, 0 where (11g) or (11h) fails; (..., ues).
@@ -105,6 +138,11 @@ def local_qoe(system: SystemConfig, tasks: Tasks, state: State, *, clock_hz: Ten
 def offloading_qoe(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> Tensor:
     """QoE a UE with a task earns by offloading with its share of band and server, 0 where it fails;
     (..., ues). A queue of 0 counts as one of 1."""
+    return _earned(system, tasks, state, _used(system, tasks, state, sent))
+
+
+def _earned(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> Tensor:
+    """`offloading_qoe` with exactly the band of `sent`."""
     queue = state.queue.clamp_min(1)
     _, accuracy = _reception(system, tasks, state, sent)
     latency_s, energy_j = offloading_effort(system, tasks, sent, queue=queue, accuracy=accuracy)

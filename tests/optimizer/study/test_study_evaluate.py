@@ -6,7 +6,6 @@ import torch
 from optimizer.policies.baselines import POLICIES
 from optimizer.study.evaluate import (
     Scores,
-    interquartile_mean,
     play,
     queues_by_modality,
     summarise,
@@ -25,20 +24,34 @@ def scores(qoe: list[float], **changes) -> Scores:
     return Scores(**fields | changes)
 
 
-def test_interquartile_mean_leaves_a_quarter_out_at_each_end():
-    assert interquartile_mean(torch.tensor([100.0, 1.0, 2.0, -50.0])).item() == 1.5
-    assert interquartile_mean(torch.arange(8.0)).item() == 3.5
-
-
 def test_intervals_are_of_seeds_and_episodes_and_the_share_is_paired():
     qoe = torch.randn(2, 400, generator=torch.Generator().manual_seed(0)).double() + 10
     both = [scores(row.tolist()) for row in qoe]
     found = summarise(both, [2 * row for row in qoe], sees="")
-    assert found.qoe_mean == pytest.approx(qoe.mean().item())
+    assert found.qoe.value == pytest.approx(qoe.mean().item())
+    assert found.qoe_over_seeds is None
     assert found.of_bound.value == pytest.approx(0.5)
     assert found.of_bound.high - found.of_bound.low < 1e-9  # resampled together with its bound
     error = (found.qoe.high - found.qoe.low) / 2 / 1.96
-    assert error == pytest.approx(1.17 / 800**0.5, rel=0.15)  # an IQM's error is 1.17 times a normal mean's
+    assert error == pytest.approx(1 / 800**0.5, rel=0.15)
+
+
+def test_the_worst_episodes_count_and_no_policy_passes_the_bound():
+    """A quarter of the episodes earns nothing: the mean, as the bound is one, falls by a quarter."""
+    qoe = torch.tensor([0.0, 4.0, 4.0, 4.0] * 4, dtype=torch.float64)
+    found = summarise([scores(qoe.tolist())], [qoe], sees="")
+    assert found.qoe.value == 3.0
+    assert found.of_bound.value == 1.0
+
+
+def test_trainings_have_an_interval_of_their_own():
+    """Five trainings without spread over episodes: all of it is over trainings."""
+    trainings = [scores([value] * 8) for value in (1.0, 2.0, 3.0, 4.0, 5.0)]
+    found = summarise(trainings, None, sees="", trained=True)
+    assert found.qoe.low == found.qoe.high == found.qoe.value == found.qoe_over_seeds.value == 3.0
+    assert found.qoe_over_seeds.low < 2.0
+    assert found.qoe_over_seeds.high > 4.0
+    assert summarise(trainings[:1], None, sees="", trained=True).qoe_over_seeds is None
 
 
 def test_strata_are_resampled_by_themselves():

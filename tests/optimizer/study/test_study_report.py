@@ -322,7 +322,7 @@ def test_a_hostile_name_stays_text(browser, run: Path) -> None:  # noqa: F811
         lambda document: document.pop("policies"),
         lambda document: document["policies"].clear(),
         lambda document: document["policies"]["mappo"].pop("qoe"),
-        lambda document: document["policies"]["mappo"].update(qoe_mean="much"),
+        lambda document: document["policies"]["mappo"].update(reward="much"),
         lambda document: document["policies"]["mappo"]["qoe"].update(value=float("nan")),
         lambda document: document["policies"]["mappo"].update(queue=[[1.0]]),
         lambda document: document["learning_curves"]["mappo"].update(qoe=["x"]),
