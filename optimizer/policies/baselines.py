@@ -20,8 +20,8 @@ from optimizer.bound.step import bracket
 from optimizer.policies.registry import LEARNERS, require_free
 from optimizer.world.config import BOUND_UES_MAX, SystemConfig
 from optimizer.world.devices import filled
-from optimizer.world.environment import fading
-from optimizer.world.physics import Actions, State, execute
+from optimizer.world.environment import best_step_qoe
+from optimizer.world.physics import Actions, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import HEARD, POWER_LEVELS, View
@@ -209,50 +209,22 @@ class ExhaustivePolicy(_Baseline):
 class CentralPolicy(_Baseline):
     """The feasible solution that `optimizer.bound.step.bracket` finds below the bound of each step.
 
-    It is what a controller that knows every channel can do. An episode's QoE is a mean over its steps, and a
-    UE of the longest queue that fails adds a step. So where one would fail, its success is worth what an
-    average step earns, without what the UE alone earns in a step more: both are means over `draws` of fading.
+    It is what a controller that knows every channel can do. First come UEs of the longest queue that fail
+    locally whatever their clock: while they fail, the episode goes on, and they may never finish. Of the
+    actions by which most of them succeed it takes those that earn most.
     """
 
     sees = "all channels, queues, batteries, betas"
     ues_max = BOUND_UES_MAX
-    draws = 8
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        actions, _ = self._best(Step.known(view.state))
-        outcome = execute(self._system, self._tasks, actions, view.state)
-        longest = (view.queue > 0) & (view.queue == view.queue.amax(dim=-1, keepdim=True))
-        rows = (longest & ~outcome.success).any(dim=-1).nonzero().squeeze(-1)
-        if rows.numel() == 0:
-            return actions
-        worth = self._worth(view, rows)
-        step = replace(Step.known(view.state).rows(rows), price=torch.where(longest[rows], -worth, 0.0))
-        again, _ = self._best(step)
-        return Actions(
-            **{name: value.index_copy(0, rows, getattr(again, name)) for name, value in vars(actions).items()}
-        )
-
-    def _best(self, step: Step) -> tuple[Actions, Tensor]:
-        """Actions, and what they earn, (states,)."""
-        found = bracket(self._system, self._tasks, step, grids=GRIDS[:1])
-        return found.actions, found.lower
-
-    def _worth(self, view: View, rows: Tensor) -> Tensor:
-        """What a step more would cost if the UE were alone in it, at least 0, (rows, ues)."""
-        generator = torch.Generator().manual_seed(0)
-        mean_gain = view.mean_gain[rows]
-        state = State(**{name: value[rows] for name, value in vars(view.state).items()})
-        average, alone = torch.zeros_like(mean_gain[:, :1]), torch.zeros_like(mean_gain)
-        for _ in range(self.draws):
-            uniform = torch.rand(mean_gain.shape, generator=generator, dtype=torch.float64)
-            faded = fading(uniform.to(mean_gain.device)) if view.episode.csi == "instantaneous" else 1.0
-            drawn = replace(state, channel_gain=mean_gain * faded)
-            average += self._best(Step.known(drawn))[1].unsqueeze(-1) / self.draws
-            seen = replace(view, state=drawn)
-            offer, _, _ = seen.offers([(1, 1.0)], power_levels_w(view.ue_device, POWER_LEVELS))
-            alone += torch.maximum(offer[0], seen.local_qoe) / self.draws
-        return (average - alone).clamp_min(0.0)
+        first = (view.queue == view.queue.amax(dim=-1, keepdim=True)) & (view.local_qoe == 0)
+        most = best_step_qoe(
+            self._system, self._tasks, beta=view.beta, queue_tasks=view.episode.queue_tasks
+        ).sum(dim=-1, keepdim=True)  # no step earns more
+        step = replace(Step.known(view.state), price=torch.where(first, -most, 0.0))
+        return bracket(self._system, self._tasks, step, grids=GRIDS[:1]).actions
 
 
 _policies: dict[str, PolicyFactory] = {

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from optimizer.policies.baselines import POLICIES
+from optimizer.policies.baselines import POLICIES, LocalPolicy
 from optimizer.study.evaluate import (
     Scores,
     play,
@@ -98,6 +98,26 @@ def test_an_episodes_qoe_is_over_the_steps_it_took(make_tasks):
     assert remote.steps.tolist() == [20.0] * 4
     assert not remote.qoe.any()
     assert not remote.finished.any()
+
+
+def test_a_policy_is_asked_until_all_episodes_are_over(make_tasks):
+    """Ten times of twenty; queues stay as they were then."""
+    tasks, asked = make_tasks(), []
+
+    class Counted(LocalPolicy):
+        def act(self, view, generator):
+            asked.append(view.step)
+            return super().act(view, generator)
+
+    steps = []
+    played = play(
+        Counted(SystemConfig(), tasks), system=SystemConfig(), episode=EpisodeConfig(mix=("text",) * 4),
+        tasks=tasks, episodes=4, seed=0, watch=lambda: steps.append(1),
+    )  # fmt: skip
+    assert asked == list(range(10))
+    assert len(steps) == 20
+    assert played.queue.shape == (21, 4)
+    assert not played.queue[10:].any()
 
 
 def test_where_nobody_can_succeed_there_is_no_share_of_the_bound():
