@@ -214,9 +214,10 @@ def meaning(performance: Mapping[str, Performance], name: str, bound: float | No
     qoe, parts = performance[name].qoe.value, []
     local = performance["local"].qoe.value if "local" in performance and name != "local" else 0.0
     if local > 0:
+        more = qoe / local - 1.0
         parts.append(
-            f"earns {qoe / local - 1:.0%} more than computing locally" if qoe < 10 * local
-            else f"earns {qoe / local:.0f} times what computing locally does"
+            f"earns {qoe / local:.0f} times what computing locally does" if more > 9
+            else f"earns {abs(more):.0%} {'more' if more >= 0 else 'less'} than computing locally"
         )  # fmt: skip
     if bound:
         parts.append(f"is within {max(1 - qoe / bound, 0):.1%} of the bound on what is possible")
