@@ -53,4 +53,4 @@ def test_the_lines_below_say_what_it_means_and_who_sees_what(performance):
     assert max(map(len, lines)) <= 100
     assert "has 79.0% of what central earns" in meaning(performance, "mappo", None)
     assert "less than computing locally" in meaning(performance, "greedy", 20.0)
-    assert meaning({"mine": performance["mappo"]}, "mine", None) == "mine earns 15.001"
+    assert meaning({"mine": performance["mappo"]}, "mine", None) == "mine earns 15.000"
