@@ -210,9 +210,9 @@ class CentralPolicy(_Baseline):
     """The feasible solution that `optimizer.bound.step.bracket` finds below the bound of each step.
 
     It is what a controller that knows every channel can do in a step. First come UEs of the longest queue
-    that fail locally whatever their clock: while they fail, the episode goes on, and they may never finish. Of the
-    actions by which most of them succeed it takes those that earn most. It does not plan an episode: where T
-    is too short for all tasks, a policy that serves fewer UEs at a time can earn more.
+    that fail locally whatever their clock: while they fail, the episode goes on, and they may never finish.
+    Of the actions by which most of them succeed it takes those that earn most. It does not plan an episode:
+    where T is too short for all tasks, a policy that serves fewer UEs at a time can earn more.
     """
 
     sees = "all channels, queues, batteries, betas"
