@@ -94,8 +94,6 @@ class TrainConfig(WorldSettings):
                 "learners",
                 f"{','.join(self.learners)} given, each of {', '.join(LEARNERS)} is allowed once",
             )
-        if "mappo" in self.learners:
-            yield from self.mappo.too_many(self.episode.ues)
         for name, config in (("ddqn", self.ddqn), ("dqn", self.dqn)):
             if config.episodes not in (DqnConfig(double=True).episodes, self.mappo.episodes):
                 yield Problem(
