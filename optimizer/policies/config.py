@@ -67,6 +67,15 @@ class MappoConfig(LearnerConfig):
     """p is an action, as in section IV. It touches no other UE, so that once (12) has granted a UE its band
     the best p is a look-up in its own map; else that is taken."""
 
+    @override
+    def problems(self) -> Iterator[Problem]:
+        if self.learn_power and self.withdraw_under > 0:
+            yield Problem(
+                "withdraw_under",
+                f"{self.withdraw_under} given with learn_power, 0 is allowed: only who looks its power up "
+                "withdraws",
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class DqnConfig(LearnerConfig):

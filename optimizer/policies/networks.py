@@ -1,5 +1,4 @@
-"""The actor all UEs share, the central critic and the policy file. Any number of UEs may use the same
-weights."""
+"""The actor all UEs share and its critic. Any number of UEs may use the same weights."""
 
 from __future__ import annotations
 

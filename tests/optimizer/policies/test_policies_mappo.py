@@ -24,11 +24,12 @@ from optimizer.policies.experience import (
     standardised,
 )
 from optimizer.policies.mappo import MappoTrainer
+from optimizer.policies.networks import ActorCritic
 from optimizer.study.evaluate import play, summarise
 from optimizer.world.config import OBSERVATIONS, EpisodeConfig, SystemConfig
 from optimizer.world.physics import best_clock, execute
 from optimizer.world.ranges import power_levels_w
-from optimizer.world.view import COLUMN, OBSERVATION_SIZE, POWER_LEVELS
+from optimizer.world.view import COLUMN, OBSERVATION_SIZE, POWER_LEVELS, View
 
 SYSTEM = SystemConfig()
 LARGE, SMALL = 2.5e9, 2e7
@@ -40,6 +41,10 @@ def trainer(tasks, *, seed=0, system=SYSTEM, episode=None, **config) -> MappoTra
         episode=episode or EpisodeConfig(mix=("text",) * tasks.ues),
         generator=torch.Generator().manual_seed(seed),
     )  # fmt: skip
+
+
+def drawn_from(network: ActorCritic, view: View) -> ActionDistribution:
+    return network.actions(view.observation, network.start(view))
 
 
 def test_advantages_by_hand():
@@ -209,7 +214,7 @@ def test_unless_learned_who_offloads_encodes_at_the_best_clock(make_tasks, learn
         make_tasks(**split), system=system, episode=EpisodeConfig(**split), copies=20, learn_clock=learn_clock
     )
     view = learner._environment.view()
-    actions = learner.network.physical(learner.network.actions(view.observation, learner.network.start(view)).sample(
+    actions = learner.network.physical(drawn_from(learner.network, view).sample(
         torch.Generator().manual_seed(0)), view)  # fmt: skip
     assert actions.offload.any()
     encoding_hz = best_clock(system, view.beta)
@@ -222,9 +227,7 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
     for learn_power in (False, True):
         learner = trainer(tasks, copies=20, learn_power=learn_power)
         view = learner._environment.view()
-        drawn = learner.network.actions(view.observation, learner.network.start(view)).sample(
-            torch.Generator().manual_seed(1)
-        )
+        drawn = drawn_from(learner.network, view).sample(torch.Generator().manual_seed(1))
         actions = learner.network.physical(drawn, view)
         assert actions.offload.any()
         best = torch.stack(
@@ -248,7 +251,7 @@ def test_a_ue_that_would_fail_on_its_granted_band_withdraws(make_tasks, learn_po
         learner.network.actor[-1].bias[0] = 10.0
         learner.network.actor[-1].bias[REQUEST_HEAD] = 0.0
     view = learner._environment.view()
-    drawn = learner.network.actions(view.observation, learner.network.start(view)).mode()
+    drawn = drawn_from(learner.network, view).mode()
     assert drawn.offload.all()
     wanted = drawn.to_physical(SYSTEM)
     if not learn_power:
@@ -289,7 +292,7 @@ def test_the_heads_start_where_the_setting_says(make_tasks, heads):
     with torch.no_grad():
         learner.network.actor[-1].weight.zero_()
     view = learner._environment.view()
-    mode = learner.network.actions(view.observation, learner.network.start(view)).mode()
+    mode = drawn_from(learner.network, view).mode()
     column = {name: view.columns[..., i] for name, i in COLUMN.items()}
     gains = view.gain > 0
     if heads == "zero":
@@ -327,7 +330,7 @@ def test_who_would_earn_too_little_on_its_grant_withdraws(make_tasks):
             learner.network.actor[-1].weight.zero_()
             learner.network.actor[-1].bias[0] = 10.0
         view = learner._environment.view()
-        wanted = learner.network.actions(view.observation, learner.network.start(view)).mode()
+        wanted = drawn_from(learner.network, view).mode()
         assert wanted.offload.all()
         _, earned = view.best_power(wanted.to_physical(SYSTEM))
         chosen = learner.policy.act(view, torch.Generator())
