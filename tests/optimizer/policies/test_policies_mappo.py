@@ -339,6 +339,11 @@ def test_who_would_earn_too_little_on_its_grant_withdraws(make_tasks):
     assert 0.05 < shares[2.0] < shares[0.0]
 
 
+def test_only_who_looks_its_power_up_can_withdraw():
+    with pytest.raises(ToolkitError, match=r"withdraw_under: 2\.0 given with learn_power, 0 is allowed"):
+        MappoConfig(withdraw_under=2.0, learn_power=True)
+
+
 def test_one_policy_serves_any_number_of_ues(make_tasks):
     policy = trainer(make_tasks(), copies=2).policy
     for ues in (1, 2, 9, 32):
