@@ -6,6 +6,7 @@ import itertools
 import math
 import os
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from data.files.errors import parsing
 from data.files.schema import from_json
 from data.files.tensors import read_tensors
+from data.settings import Range, Settings
+from optimizer.policies.config import CRITICS, HEADS_START
 from optimizer.policies.distribution import (
     CLOCK_HEAD,
     HEADS,
@@ -89,12 +92,12 @@ class OwnCritic(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActorSizes:
+class ActorSizes(Settings):
     """What an actor and critic are made of."""
 
-    hidden: int
+    hidden: Annotated[int, Range(1)]
     """Width of the hidden layers of either network."""
-    codes: int
+    codes: Annotated[int, Range(1)]
     """Choices of k."""
     clock_when_offloading: bool
     """See `ActionDistribution`."""
@@ -102,10 +105,12 @@ class ActorSizes:
     """f is an action; else the best clock is taken."""
     learn_power: bool
     """p is an action; else the best on the granted band is taken."""
-    critic: str
-    """As in `MappoConfig`, as all that follows."""
-    heads: str
-    withdraw_under: float
+    critic: Annotated[str, Range(choices=CRITICS)]
+    """As in `MappoConfig`, and so the next two."""
+    heads: Annotated[str, Range(choices=HEADS_START)]
+    """Where the heads start."""
+    withdraw_under: Annotated[float, Range(0)]
+    """Who withdraws."""
 
 
 class ActorCritic(nn.Module):
