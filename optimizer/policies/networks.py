@@ -11,10 +11,10 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from data.files.errors import parsing
+from data.files.errors import ToolkitError, parsing
 from data.files.schema import from_json
 from data.files.tensors import read_tensors
-from data.settings import Range, Settings
+from data.settings import Range, Settings, SettingsError
 from optimizer.policies.config import CRITICS, HEADS_START
 from optimizer.policies.distribution import (
     CLOCK_HEAD,
@@ -216,7 +216,10 @@ class LearnedPolicy:
         """
         weights, head = read_tensors(path)
         with parsing(path):
-            sizes = from_json(ActorSizes, sizes_in(head, weights, ("mappo",)))
+            try:
+                sizes = from_json(ActorSizes, sizes_in(head, weights, ("mappo",)))
+            except SettingsError as error:
+                raise ToolkitError(f"the sizes the file gives: {error}") from error
             network = ActorCritic(sizes, torch.Generator())
             fill(network, weights)
             check_world(head, world_of(system, episode, tasks), path)
