@@ -53,7 +53,7 @@ def main() -> None:
             scores: dict[str, list[Scores]] = {"central": [], "trained": [], "greedy": []}
             spent = dict.fromkeys(scores, 0.0)
             for index, file in enumerate(options.policies):
-                trained = LearnedPolicy.load(file)
+                trained = LearnedPolicy.load(file, system=system, episode=one, tasks=tasks)
                 for name, found in scores.items():
                     policy: Any = trained if name == "trained" else POLICIES[name](system, tasks)
                     started = time.process_time()

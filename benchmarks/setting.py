@@ -44,19 +44,26 @@ class Comparison:
         self._central = self._qoe(POLICIES["central"](setting["system"], setting["tasks"]))
 
     def of(self, trainer: Callable[..., Learner[Any]], **changes: Any) -> tuple[Tensor, float]:
-        """Percentages of central, (seeds,), and CPU seconds a seed.
+        """Percentages of central, (seeds,), and CPU seconds of a training.
 
         Args:
             trainer: given the setting and a generator.
             changes: to the setting, for this learner alone.
         """
-        started = time.process_time()
+        spent = 0.0
         shares = []
         for seed in self._seeds:
             learner = trainer(**self._setting | changes, generator=torch.Generator().manual_seed(seed))
+            started = time.process_time()
             learner.train()
+            spent += time.process_time() - started
             shares.append(100 * self._qoe(learner.policy, **changes) / self._central)
-        return torch.stack(shares), (time.process_time() - started) / len(shares)
+        return torch.stack(shares), spent / len(shares)
+
+    def of_policy(self, name: str) -> float:
+        """Percentage of central of a policy that needs no training."""
+        policy = POLICIES[name](self._setting["system"], self._setting["tasks"])
+        return float(100 * self._qoe(policy) / self._central)
 
     def _qoe(self, policy: Any, **changes: Any) -> Tensor:
         return play(policy, **self._test | changes).qoe.mean()

@@ -22,7 +22,7 @@ from data.settings import (
     run_command,
 )
 from data.terminal.start import run
-from optimizer.policies.config import MappoConfig
+from optimizer.policies.config import SECTION_IV, MappoConfig
 from optimizer.study.config import (
     FiguresConfig,
     ParetoConfig,
@@ -46,6 +46,7 @@ Where each symbol of the paper is set. By a flag, where the subcommand has it:
   beta^d                  the same from the battery (28)  --preference dynamic
   h                       fading (1), known or not        --csi
   eqs. (3)-(8)            who pays for the encoder        --offload-cost
+  o_i                     what a UE knows                 --observation, --section-iv
   n, f, alpha^lc, p^c, p  the UEs' devices (3), (8), (11) --ue-device
   n^rc, f^rc, alpha^rc    the server (5), (6)             --server-device
   training, test episodes                                 --episodes, --test-episodes
@@ -64,12 +65,12 @@ of optimizer.world.config.EpisodeConfig:
                           sentences in a paragraph        sentences_per_task
   B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
-                          hears others (--section-iv)     announce
 of optimizer.policies.config.MappoConfig:
   lambda, gamma, delta    (23), (15), (25)                gae_lambda, discount, clip
   c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight
                           learning rate, batch step       learning_rate, batch_steps
   p, f as actions         section IV (--section-iv)       learn_power, learn_clock
+  V(o_i), heads' start                                    critic, heads
 Not set:
   E_0, t_0                of (9): local execution of the same queue at f_max
   epsilon_0               of (10): the maps' local accuracy, which they are ratios to
@@ -78,13 +79,13 @@ Not set:
 TRAIN = """\
 Train MAPPO (section IV), DDQN and DQN to decide, for every UE and step, whether to offload (rho), which
 bandwidth to request (b-hat) and, on wish, k. Section IV's MAPPO also decides power (p) and clock (f), and its
-UEs know nothing of each other; by default f is taken in closed form, p is looked up on the band a UE is
-granted, and each UE hears the largest gain that another announces (--section-iv undoes all three). DQN and
-DDQN choose levels of all. Test them beside a controller that knows every channel, exhaustive search on
-discrete levels (a lower bound on the best; the paper calls it the upper one), announced (the UE of the
-largest gain offloads alone), greedy, local, remote and random policies on the same episodes; and give every
-policy as a share of a certified upper bound (docs/bound.md). Prints a table, writes results.json,
-results.csv, learning_curve.png, policies, checkpoints and a TensorBoard log.
+UEs know their place, battery and last latency; by default f is taken in closed form, p is looked up on the
+band a UE is granted, and a UE knows more (--observation; --section-iv undoes all of it). DQN and DDQN choose
+levels of all. Test them beside a controller that knows every channel, exhaustive search on discrete levels
+(a lower bound on the best; the paper calls it the upper one), announced (the UE of the largest gain offloads
+alone), bids (each UE bids its gain by (12)), greedy, local, remote and random policies on the same episodes;
+and give every policy as a share of a certified upper bound (docs/bound.md). Prints a table, writes
+results.json, results.csv, learning_curve.png, policies, checkpoints and a TensorBoard log.
 
 """
 TABLE = """\
@@ -216,13 +217,15 @@ def _training_flags(flags: Parser, at: str, *, pareto: bool, defaults: Mapping[s
     )  # fmt: skip
     add_flags(flags, TrainConfig, *fields, at=at, defaults=defaults)
     flags.may_be_empty = ("--learners",)
+    add_flags(flags, EpisodeConfig, "observation", at=f"{at}.episode" if at else "episode")
     add_flags(
         flags, MappoConfig, "episodes", at=f"{at}.mappo" if at else "mappo", defaults=defaults.get("mappo")
     )
     flags.add_argument(
         "--section-iv",
         action="store_true",
-        help="UEs as section IV has them: they hear nothing of the others' gains, and learn power and clock",
+        help="MAPPO as section IV prints it: --observation printed, power and clock learned, V of the UE's "
+        "own observation, no head start",
     )
 
 
@@ -238,7 +241,7 @@ def to_config(options: argparse.Namespace) -> Any:
     at = _at_train(name)
     above: dict[str, Any] = {}
     if getattr(options, "section_iv", False):
-        above = {"episode": {"announce": False}, "mappo": {"learn_power": True, "learn_clock": True}}
+        above = {"episode": {"observation": "printed"}, "mappo": dict(SECTION_IV)}
     below: list[Mapping[str, object]] = [_DEFAULTS.get(name, {}), usual_mix(options, at)]
     if at:
         below, above = [{at: layer} for layer in below], {at: above}
@@ -281,7 +284,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def body() -> None:
         config = to_config(options)
         flags = {word.partition("=")[0] for word in words}
-        refused = [f"{flag} given: {why}" for flag, why in _unread(name, config).items() if flag in flags]
+        unread = dict(_unread(name, config))
+        if getattr(options, "section_iv", False):
+            unread["--observation"] = "--section-iv has its own"
+        refused = [f"{flag} given: {why}" for flag, why in unread.items() if flag in flags]
         if refused:
             raise ToolkitError("; ".join(refused))
         if name != "report":

@@ -27,6 +27,8 @@ HEADS = {"checkpoint's weights": "metrics", "training state": "position"}
 
 TIMESFORMER = {"model_type": "timesformer", "image_size": 8, "patch_size": 4, "hidden_size": 8,
                "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}  # fmt: skip
+POLICY_SIZES = {"hidden": 8, "codes": 1, "clock_when_offloading": False, "learn_clock": False,
+                "learn_power": False, "critic": "all", "heads": "lookups", "withdraw_under": 0.0}  # fmt: skip
 Make = Callable[[str], tuple[Reader, Path]]
 
 
@@ -169,7 +171,15 @@ def test_huge_files(make: Make, name: str) -> None:
         *(
             ("policy", changes)
             for changes in (
-                {"hidden": 10**9}, {"hidden": 2**20}, {"codes": 10**9}, {"hidden": 0}, {"learn_clock": "no"}
+                *(
+                    {"sizes": POLICY_SIZES | sizes}
+                    for sizes in (
+                        {"hidden": 10**9}, {"hidden": 2**20}, {"codes": 10**9}, {"hidden": 0},
+                        {"learn_clock": "no"}, {"critic": "nobody"}, {"heads": "feet"},
+                        {"withdraw_under": -1.0},
+                    )
+                ),
+                {"sizes": None}, {"learner": "dqn"}, {"trained_for": None}, {"trained_for": {"codes": 1}},
             )
         ),
         *(

@@ -25,6 +25,7 @@ from support.readers import (
     TEXT_MAP,
     copy_codec,
     image_bytes,
+    load_policy,
     make_policy,
     restored,
     trainer,
@@ -48,7 +49,6 @@ from deepsc.modality import modality
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.opus_mt import load_opus_mt
 from optimizer.command import main as optimize
-from optimizer.policies.networks import LearnedPolicy
 from profiling.counted.library_models import hf_model
 
 
@@ -294,7 +294,7 @@ def test_on_a_full_disk_the_old_checkpoint_and_policy_survive(tmp_path: Path) ->
     checkpoint = tmp_path / "checkpoints" / "mappo.safetensors"
     learner.train(checkpoint=checkpoint)
     policy = make_policy(tmp_path / "policies")
-    for path, write in ((checkpoint, learner.save), (policy, learner.network.save)):
+    for path, write in ((checkpoint, learner.save), (policy, learner.save_policy)):
         before = path.read_bytes()
         with files_limited_to(1000), pytest.raises(ToolkitError, match=rf"^cannot write {path}: .*") as error:
             write(path)
@@ -303,7 +303,7 @@ def test_on_a_full_disk_the_old_checkpoint_and_policy_survive(tmp_path: Path) ->
         assert list(path.parent.iterdir()) == [path]
     learner = restored(checkpoint)
     learner.update(learner.play()[0])
-    LearnedPolicy.load(policy)
+    load_policy(policy)
 
 
 @pytest.mark.parametrize("flag", ["--text-map", "--flops"])

@@ -1,6 +1,6 @@
 from .baselines import POLICIES, Policy, PolicyFactory, register_policy
 from .config import DqnConfig, LearnerConfig, MappoConfig
-from .dqn import DqnTrainer
+from .dqn import DqnPolicy, DqnTrainer
 from .learner import Learner, LearningCurve, register_learner
 from .mappo import MappoTrainer
 from .networks import LearnedPolicy
@@ -11,6 +11,7 @@ __all__ = [
     "LEARNERS",
     "POLICIES",
     "DqnConfig",
+    "DqnPolicy",
     "DqnTrainer",
     "LearnedPolicy",
     "Learner",

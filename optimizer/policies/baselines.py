@@ -24,7 +24,7 @@ from optimizer.world.environment import best_step_qoe
 from optimizer.world.physics import Actions, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.world.tasks import Tasks
-from optimizer.world.view import HEARD, POWER_LEVELS, View
+from optimizer.world.view import HEARD, View
 
 
 class Policy(Protocol):
@@ -131,19 +131,32 @@ class AnnouncedPolicy(_Baseline):
     """Only the UE that announces the largest gain from offloading alone does so, at its best power.
 
     It is told what `mappo` hears of the others, and learns nothing: what the announcement alone is worth. Of
-    equal gains the first UE's counts; where nobody announces (`EpisodeConfig.announce`), all compute.
+    equal gains the station names the first UE's.
     """
 
     sees = f"own channel, queue, battery, beta; {HEARD}"
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        offers = view.offers([(1, 1.0)], power_levels_w(view.ue_device, POWER_LEVELS))
-        earned, power_w, code = (offer[0] for offer in offers)
-        gain, _ = view.announced(earned)
-        first = torch.nn.functional.one_hot(gain.argmax(dim=-1), self._tasks.ues).bool()
-        offload = first & (gain > 0)
-        return _equal_requests(view, offload, power_w, code)
+        _, named = view.announced
+        actions = _equal_requests(view, named, view.queue, view.code_alone)
+        return replace(actions, power_w=view.best_power(actions)[0])
+
+
+class BidsPolicy(_Baseline):
+    """Every UE that gains by offloading alone bids for the band, b-hat = 20 ln(gain) of eq. (12), and
+    withdraws if the band it is granted earns it at most twice what it earns locally.
+
+    No UE is told anything but its grant, which (12) has, and how many share the server.
+    """
+
+    sees = "own channel, queue, battery, beta; granted band, how many offload"
+    under = 2.0
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        actions = _equal_requests(view, view.gain > 0, view.queue, view.code_alone)
+        return view.settled(replace(actions, bandwidth_request=view.bid), under=self.under)
 
 
 class ExhaustivePolicy(_Baseline):
@@ -233,6 +246,7 @@ _policies: dict[str, PolicyFactory] = {
     "exhaustive": ExhaustivePolicy,
     "local": LocalPolicy,
     "announced": AnnouncedPolicy,
+    "bids": BidsPolicy,
     "remote": RemotePolicy,
     "greedy": GreedyPolicy,
     "random": RandomPolicy,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from typing_extensions import override
 
 from data.settings import Flag, Problem, Range, Settings
 
-PLAYS_MAX = 2**21
-"""Most plays of a step for MAPPO's baselines, copies * UEs^2: 128 UEs in 128 copies, some 40 CPU s a training
-episode."""
+CRITICS = ("all", "own")
+SECTION_IV: Mapping[str, Any] = {"learn_clock": True, "learn_power": True, "critic": "own", "heads": "zero"}
+"""What of `MappoConfig` makes it section IV's, beside `EpisodeConfig.observation`."""
+HEADS_START = ("zero", "lookups", "bids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,23 +52,28 @@ class MappoConfig(LearnerConfig):
     """c^E of eq. (27). Table I."""
     gradient_norm_max: Annotated[float, Range(above=0)] = 0.5
     """Gradients longer than this are shortened to it."""
+    critic: Annotated[str, Range(choices=CRITICS)] = "all"
+    """What V reads: the observations of all UEs, or as (23) and (26) print it each UE's own."""
+    heads: Annotated[str, Range(choices=HEADS_START)] = "lookups"
+    """Where the actor's heads start. zero: in the middle of their ranges; lookups: at the best power with
+    half of the band, the best local clock, and for b-hat the largest share of the band that the UE can use;
+    bids: at the same, but b-hat at 20 ln(gain) of offloading alone."""
+    withdraw_under: Annotated[float, Range(0)] = 0.0
+    """A UE that looks its power up withdraws where the band it is granted earns it at most this times what it
+    earns locally. 0: where every power fails."""
     learn_clock: bool = False
-    """f is an action, as in section IV. It moves a UE's local QoE by a few hundredths, far below the noise
-    of the sum reward, and drifts; else the closed form is taken, which no action beats."""
+    """f is an action, as in section IV; else the closed form is taken, which no action beats."""
     learn_power: bool = False
     """p is an action, as in section IV. It touches no other UE, so that once (12) has granted a UE its band
     the best p is a look-up in its own map; else that is taken."""
 
-    def too_many(self, ues: int) -> Iterator[Problem]:
-        """What is wrong with a training of so many UEs: for the baselines each step is played once more for
-        every UE, on all UEs."""
-        plays = self.copies * ues**2
-        if plays > PLAYS_MAX:
+    @override
+    def problems(self) -> Iterator[Problem]:
+        if self.learn_power and self.withdraw_under > 0:
             yield Problem(
-                "episode.mix",
-                f"{ues} UEs given, at most {math.isqrt(PLAYS_MAX // self.copies)} are allowed of MAPPO with "
-                f"{self.copies} copies: a training episode costs by the square of the UEs, here about "
-                f"{plays * 20 * 1e-6:,.0f} CPU s; train without mappo, or with fewer UEs or copies",
+                "withdraw_under",
+                f"{self.withdraw_under} given with learn_power, 0 is allowed: only who looks its power up "
+                "withdraws",
             )
 
 

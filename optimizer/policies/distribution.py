@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -56,9 +57,8 @@ class ActionDistribution:
         heads: the actor's output, (..., ues, HEADS), and the logits of k after it where there is a choice.
         log_scale: log standard deviation of b-hat, scalar.
         clock_when_offloading: whether f also acts when offloading (the UE pays for its encoder).
-        learn_power: whether p is part of the distribution.
-        known_clock: share of the clock range that is taken, (..., ues); f is then no part of the
-            distribution.
+        learn_power: whether p is part of the distribution; else it is 1/2, and somebody else's to choose.
+        learn_clock: the same of f.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class ActionDistribution:
         *,
         clock_when_offloading: bool,
         learn_power: bool = True,
-        known_clock: Tensor | None = None,
+        learn_clock: bool = True,
     ) -> None:
         self._logit, self._mean = heads[..., 0], heads[..., REQUEST_HEAD]
         self.power_shape = _beta_shape(heads[..., POWER_HEAD : POWER_HEAD + 2])
         self.clock_shape = _beta_shape(heads[..., CLOCK_HEAD : CLOCK_HEAD + 2])
         self._log_scale = log_scale
         self._code = torch.log_softmax(heads[..., HEADS:], dim=-1) if heads.shape[-1] > HEADS else None
-        self._learn_power = learn_power
-        self._clock_when_offloading, self._known_clock = clock_when_offloading, known_clock
+        self._learn_power, self._learn_clock = learn_power, learn_clock
+        self._clock_when_offloading = clock_when_offloading
 
     def sample(self, generator: torch.Generator) -> RawActions:
         """Draw actions."""
@@ -96,8 +96,8 @@ class ActionDistribution:
             )  # Gumbel
         return RawActions(
             offload=coin < torch.sigmoid(self._logit),
-            power=beta(self.power_shape) if self._learn_power else _mode(self.power_shape),
-            clock=beta(self.clock_shape) if self._known_clock is None else self._known_clock,
+            power=self._share(self._learn_power, lambda: beta(self.power_shape)),
+            clock=self._share(self._learn_clock, lambda: beta(self.clock_shape)),
             request=self._mean + normal * self._log_scale.exp(),
             code=code,
         )
@@ -107,8 +107,8 @@ class ActionDistribution:
 
         return RawActions(
             offload=self._logit > 0,
-            power=_mode(self.power_shape),
-            clock=_mode(self.clock_shape) if self._known_clock is None else self._known_clock,
+            power=self._share(self._learn_power, lambda: _mode(self.power_shape)),
+            clock=self._share(self._learn_clock, lambda: _mode(self.clock_shape)),
             request=self._mean,
             code=torch.zeros_like(self._logit, dtype=torch.long)
             if self._code is None
@@ -127,7 +127,7 @@ class ActionDistribution:
         if self._code is not None:
             chosen = chosen + self._code.gather(-1, actions.code.unsqueeze(-1)).squeeze(-1)
         density = coin + rho * chosen
-        if self._known_clock is None:
+        if self._learn_clock:
             density = density + self._clock_weight(rho) * _beta_log_density(self.clock_shape, actions.clock)
         return density
 
@@ -142,9 +142,12 @@ class ActionDistribution:
         if self._code is not None:
             remote = remote - (self._code.exp() * self._code).sum(dim=-1)
         entropy = coin + rho * remote
-        if self._known_clock is None:
+        if self._learn_clock:
             entropy = entropy + self._clock_weight(rho) * _beta_entropy(self.clock_shape)
         return entropy
+
+    def _share(self, learned: bool, choose: Callable[[], Tensor]) -> Tensor:
+        return choose() if learned else torch.full_like(self._logit, 0.5)
 
     def _clock_weight(self, rho: Tensor) -> Tensor:
         return torch.ones_like(rho) if self._clock_when_offloading else 1.0 - rho

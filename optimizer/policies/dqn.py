@@ -8,24 +8,29 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import os
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from data.files.errors import ToolkitError
-from data.files.schema import typed
+from data.files.errors import ToolkitError, parsing
+from data.files.schema import from_json, typed
+from data.files.tensors import read_tensors
 from optimizer.policies.config import DqnConfig
 from optimizer.policies.learner import Learner, part_of
 from optimizer.policies.networks import mlp
+from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
 from optimizer.policies.scores import Scores, Tally
+from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import Device
 from optimizer.world.physics import Actions, level_of_each
 from optimizer.world.ranges import clock_from_share, power_from_share
 from optimizer.world.tasks import Tasks
-from optimizer.world.view import OBSERVATION_SIZE, View, observed
+from optimizer.world.view import OBSERVATION_SIZE, SEES, View
 
 
 def exploration_entropy(explore: float, count: int) -> float:
@@ -36,20 +41,42 @@ def exploration_entropy(explore: float, count: int) -> float:
     return -sum(p * math.log(p) for p in (best, *[other] * (count - 1)) if p > 0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DqnSizes:
+    """What a network of Q is made of."""
+
+    hidden: int
+    """Width of the hidden layers."""
+    levels: int
+    """Powers, and clocks."""
+    requests: int
+    """Requests b-hat."""
+    codes: int
+    """Choices of k."""
+
+    @property
+    def actions(self) -> int:
+        """Number of discrete actions, local ones first."""
+        return self.levels * (1 + self.requests * self.codes)
+
+    def network(self, generator: torch.Generator) -> nn.Sequential:
+        """Q of each action from a UE's observation."""
+        return mlp((OBSERVATION_SIZE, self.hidden, self.hidden, self.actions), 0.01, generator)
+
+
 class Levels:
     """The discrete actions: local at each clock; offloading at each power, request and k.
 
     Args:
-        config: how many of each.
+        sizes: how many of each.
         ranges: of powers and clocks; those of each UE where devices differ.
-        codes: choices of k.
         device: of the tables.
     """
 
-    def __init__(self, config: DqnConfig, ranges: Device, codes: int, device: torch.device) -> None:
-        shares = torch.linspace(0.0, 1.0, config.levels, dtype=torch.float64, device="cpu").tolist()
-        remote = list(itertools.product(shares, range(config.requests), range(codes)))
-        local = config.levels
+    def __init__(self, sizes: DqnSizes, ranges: Device, device: torch.device) -> None:
+        shares = torch.linspace(0.0, 1.0, sizes.levels, dtype=torch.float64, device="cpu").tolist()
+        remote = list(itertools.product(shares, range(sizes.requests), range(sizes.codes)))
+        local = sizes.levels
 
         def table(values: list[float]) -> Tensor:
             return torch.tensor(values, dtype=torch.float64, device=device)
@@ -61,11 +88,6 @@ class Levels:
         self.clock_hz = clock_from_share(ranges, clock)
         self.request = table([0.0] * local + [math.log(3.0) * request for _, request, _ in remote])
         self.code = table([0.0] * local + [float(code) for _, _, code in remote]).long()
-
-    @property
-    def count(self) -> int:
-        """Number of actions."""
-        return self.offload.numel()
 
     def actions(self, index: Tensor) -> Actions:
         """Actions at indices, (..., ues)."""
@@ -84,18 +106,35 @@ class DqnPolicy:
 
     Args:
         network: Q of each action from a UE's observation.
-        levels: the actions.
-        announce: whether it hears what others announce; as in `EpisodeConfig`.
+        sizes: what it is made of.
+        observation: what it reads, as in `EpisodeConfig`.
     """
 
-    def __init__(self, network: nn.Module, levels: Levels, *, announce: bool) -> None:
-        self._network, self._levels = network, levels
-        self.sees = observed(announce=announce)
+    def __init__(self, network: nn.Module, sizes: DqnSizes, *, observation: str) -> None:
+        self._network, self._sizes = network, sizes
+        self.sees = SEES[observation]
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        return self._levels.actions(self._network(view.observation).argmax(dim=-1))
+        levels = Levels(self._sizes, view.ue_device, view.queue.device)
+        return levels.actions(self._network(view.observation).argmax(dim=-1))
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks
+    ) -> DqnPolicy:
+        """Read a policy file of DQN or DDQN; all as `optimizer.policies.networks.LearnedPolicy.load`."""
+        weights, head = read_tensors(path)
+        with parsing(path):
+            sizes = from_json(DqnSizes, sizes_in(head, weights, ("dqn", "ddqn")))
+            rows = max(tensor.numel() for tensor in weights.values())
+            if min(sizes.levels, sizes.requests) < 1 or sizes.actions > rows:  # before memory is taken
+                raise ToolkitError(f"weights do not fit the sizes the file gives: {sizes}")
+            network = sizes.network(torch.Generator())
+            fill(network, weights)
+            check_world(head, world_of(system, episode, tasks), path)
+            return cls(network, sizes, observation=episode.observation)
 
 
 class _Memory:
@@ -150,10 +189,12 @@ class DqnTrainer(Learner[DqnConfig]):
 
     @override
     def build(self, tasks: Tasks, generator: torch.Generator) -> nn.Sequential:
-        hidden = self.config.hidden
-        ranges = tasks.to(self._generator.device).device_in(self.system)
-        self._levels = Levels(self.config, ranges, tasks.codes, self._generator.device)
-        return mlp((OBSERVATION_SIZE, hidden, hidden, self._levels.count), 0.01, generator)
+        config, device = self.config, self._generator.device
+        self._sizes = DqnSizes(
+            hidden=config.hidden, levels=config.levels, requests=config.requests, codes=tasks.codes
+        )
+        self._levels = Levels(self._sizes, tasks.to(device).device_in(self.system), device)
+        return self._sizes.network(generator)
 
     @override
     def prepare(self) -> None:
@@ -165,7 +206,11 @@ class DqnTrainer(Learner[DqnConfig]):
     @property
     @override
     def policy(self) -> DqnPolicy:
-        return DqnPolicy(self.network, self._levels, announce=self.episode.announce)
+        return DqnPolicy(self.network, self._sizes, observation=self.episode.observation)
+
+    @override
+    def sizes(self) -> dict[str, Any]:
+        return asdict(self._sizes)
 
     @override
     def tensors(self) -> dict[str, Tensor]:
@@ -181,8 +226,8 @@ class DqnTrainer(Learner[DqnConfig]):
         self._target.load_state_dict(part_of(tensors, "target."))
         self._memory.restore(part_of(tensors, "memory."), *typed(head, "memory", tuple[int, int]))
         actions = self._memory.columns["action"]
-        if (actions < 0).any() or (actions >= self._levels.count).any():
-            raise ToolkitError(f"memory.action holds others than the {self._levels.count} actions")
+        if (actions < 0).any() or (actions >= self._sizes.actions).any():
+            raise ToolkitError(f"memory.action holds others than the {self._sizes.actions} actions")
         self._updated = typed(head, "updated", int)
 
     @override
@@ -190,7 +235,7 @@ class DqnTrainer(Learner[DqnConfig]):
         config = self.config
         fallen = min(1.0, done / (config.explore_share * config.episodes))
         explore = 1.0 + fallen * (config.explore_min - 1.0)
-        return self._play(explore), exploration_entropy(explore, self._levels.count)
+        return self._play(explore), exploration_entropy(explore, self._sizes.actions)
 
     def _play(self, explore: float) -> Scores:
         environment, generator = self._environment, self._generator
@@ -199,7 +244,7 @@ class DqnTrainer(Learner[DqnConfig]):
             with torch.no_grad():
                 best = self.network(view.observation).argmax(dim=-1)
             options: dict[str, Any] = {"generator": generator, "device": generator.device}
-            anything = torch.randint(self._levels.count, best.shape, **options)
+            anything = torch.randint(self._sizes.actions, best.shape, **options)
             index = torch.where(torch.rand(best.shape, **options) < explore, anything, best)
             outcome, reward = environment.step(self._levels.actions(index))
             tally.add(view.queue, outcome, reward)

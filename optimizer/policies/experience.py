@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -60,6 +60,8 @@ class Experience:
 
     observation: Tensor
     """(..., ues, OBSERVATION_SIZE)."""
+    start: Tensor
+    """Where the heads started, (..., ues, HEADS)."""
     actions: RawActions
     """(..., ues)."""
     log_prob: Tensor
@@ -69,11 +71,7 @@ class Experience:
     reward: Tensor
     """r_t over `reward_scale`, (...)."""
     value: Tensor
-    """V before the step in the rewards' unit, (...)."""
-    value_ahead: Tensor
-    """The same before the step's |h|^2 was drawn, (...)."""
-    baseline: Tensor
-    """r + gamma V' had this UE alone not offloaded, in the rewards' unit, (..., ues)."""
+    """V before the step in the rewards' unit, (..., 1), or (..., ues) where each UE has its own."""
 
     def select(self, index: Tensor) -> Experience:
         """Rows of the flattened leading axes."""
@@ -83,48 +81,37 @@ class Experience:
 
         return Experience(
             observation=pick(self.observation, 2),
+            start=pick(self.start, 2),
             actions=RawActions(**{name: pick(value, 1) for name, value in vars(self.actions).items()}),
             log_prob=pick(self.log_prob, 1),
             active=pick(self.active, 1),
             reward=pick(self.reward, 0),
-            value=pick(self.value, 0),
-            value_ahead=pick(self.value_ahead, 0),
-            baseline=pick(self.baseline, 1),
+            value=pick(self.value, 1),
         )
 
 
 def advantages(
-    reward: Tensor,
-    value: Tensor,
-    value_ahead: Tensor,
-    running: Tensor,
-    *,
-    discount: float,
-    gae_lambda: float,
+    reward: Tensor, value: Tensor, running: Tensor, *, discount: float, gae_lambda: float
 ) -> Tensor:
-    """Eq. (23), with delta_t = r_t + gamma V'(o_{t+1}) - V(o_t).
-
-    V' is the value before the next step's fading is drawn, the mean of V over it. The paper has V there; the
-    difference has mean 0 whatever the action, and is most of the variance: no action decides the next fading.
+    """Eq. (23).
 
     Args:
-        reward: r_t, (steps, copies).
-        value: V(o_t), (steps, copies).
-        value_ahead: V'(o_t), (steps, copies); V itself makes it eq. (23) as printed.
-        running: the episode was not over before step t, bool, (steps, copies). Nothing follows the last step:
+        reward: r_t, (steps, ...).
+        value: V(o_t), (steps, ...); the three broadcast.
+        running: the episode was not over before step t, bool, (steps, ...). Nothing follows the last step:
             the horizon T ends the task, it is not cut off.
         discount: gamma.
         gae_lambda: lambda.
 
     Returns:
-        A, (steps, copies); 0 after an episode's end.
+        A, `value`'s shape; 0 after an episode's end.
     """
-    result = torch.zeros_like(reward)
-    next_value, next_advantage = torch.zeros_like(reward[0]), torch.zeros_like(reward[0])
+    result = torch.zeros_like(value)
+    next_value, next_advantage = torch.zeros_like(value[0]), torch.zeros_like(value[0])
     for t in reversed(range(reward.shape[0])):
         delta = reward[t] + discount * next_value - value[t]
         result[t] = torch.where(running[t], delta + discount * gae_lambda * next_advantage, 0.0)
-        next_value, next_advantage = torch.where(running[t], value_ahead[t], 0.0), result[t]
+        next_value, next_advantage = torch.where(running[t], value[t], 0.0), result[t]
     return result
 
 
@@ -138,21 +125,6 @@ def standardised(values: Tensor, among: Tensor) -> Tensor:
     chosen = values[among]
     deviation = chosen.std() if chosen.numel() > 1 else torch.zeros_like(chosen.sum())
     return (values - chosen.mean()) / (deviation + 1e-8)
-
-
-def without_each(drawn: RawActions, best_clock: Tensor, which: Tensor | None = None) -> RawActions:
-    """For each UE, or each of some, (which, copies, ues): the same, but that this one computes at its best
-    clock, (copies, ues), whatever it has drawn.
-
-    Args:
-        drawn: (copies, ues).
-        best_clock: share of the clock range, (copies, ues).
-        which: indices of UEs, -1 for none; None is all.
-    """
-    index = torch.arange(drawn.offload.shape[-1], device=drawn.offload.device)
-    which = index if which is None else which
-    others = (which.unsqueeze(-1) != index).unsqueeze(1)
-    return replace(drawn, offload=drawn.offload & others, clock=torch.where(others, drawn.clock, best_clock))
 
 
 def stack(steps: list[Experience]) -> Experience:

@@ -23,6 +23,7 @@ from data.settings import named
 from data.terminal.progress import Progress
 from optimizer.policies.baselines import POLICIES, Policy
 from optimizer.policies.config import LearnerConfig
+from optimizer.policies.policy_file import world_of, write_policy
 from optimizer.policies.registry import LEARNERS, LearnerEntry, add_learner, require_free
 from optimizer.policies.scores import Scores
 from optimizer.world.config import EpisodeConfig, SystemConfig
@@ -114,8 +115,15 @@ class Learner(ABC, Generic[C]):
     def policy(self) -> Policy:
         """The policy as trained so far, without exploration."""
 
+    def sizes(self) -> dict[str, Any]:
+        """What the network is made of, for the policy's file; a learner that gives none has no such file."""
+        return {}
+
     def save_policy(self, path: Path) -> None:
-        """Write the policy's file, where the learner has one."""
+        """Write the policy's file, with the world it was trained for, where the learner has one."""
+        if sizes := self.sizes():
+            world = world_of(self.system, self.episode, self._environment.tasks)
+            write_policy(path, self.network, learner=self.name, sizes=sizes, world=world)
 
     def tensors(self) -> dict[str, Tensor]:
         """Further tensors of a checkpoint."""

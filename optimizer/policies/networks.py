@@ -1,19 +1,21 @@
-"""The actor all UEs share, the central critic and the policy file. Any number of UEs may use the same
-weights."""
+"""The actor all UEs share and its critic. Any number of UEs may use the same weights."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from data.files.errors import ToolkitError, parsing
-from data.files.schema import typed
-from data.files.tensors import read_tensors, require_head, write_tensors
+from data.files.schema import from_json
+from data.files.tensors import read_tensors
+from data.settings import Range, Settings, SettingsError
+from optimizer.policies.config import CRITICS, HEADS_START
 from optimizer.policies.distribution import (
     CLOCK_HEAD,
     HEADS,
@@ -23,22 +25,18 @@ from optimizer.policies.distribution import (
     RawActions,
     mode_logit,
 )
+from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
+from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.physics import Actions
+from optimizer.world.tasks import Tasks
 from optimizer.world.view import (
     CLOCK_COLUMN,
     OBSERVATION_SIZE,
     POWER_COLUMN,
+    SEES,
     SHARE_COLUMN,
-    SLOW_SIZE,
     View,
-    observed,
 )
-
-KIND = "offloading-policy"
-
-
-SCHEMA_VERSION = 5
-
 
 REQUEST_DEVIATION = 0.4
 """Standard deviation of b-hat at first."""
@@ -61,110 +59,123 @@ class Critic(nn.Module):
     """V of all UEs' observations, whatever their order and number.
 
     Args:
-        columns: of a UE's observation that it reads.
         hidden: width of the hidden layers.
         generator: draws the first weights.
     """
 
-    def __init__(self, columns: int, hidden: int, generator: torch.Generator) -> None:
+    def __init__(self, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.embed = mlp((columns, hidden, hidden), 1.0, generator)
+        self.embed = mlp((OBSERVATION_SIZE, hidden, hidden), 1.0, generator)
         self.head = mlp((2 * hidden, hidden, 1), 1.0, generator)
 
     def forward(self, observation: Tensor) -> Tensor:
-        """(..., ues, columns) to (...)."""
+        """(..., ues, OBSERVATION_SIZE) to (..., 1)."""
         own = torch.tanh(self.embed(observation))
-        return self.head(torch.cat((own.mean(dim=-2), own.amax(dim=-2)), dim=-1)).squeeze(-1)
+        return self.head(torch.cat((own.mean(dim=-2), own.amax(dim=-2)), dim=-1))
 
 
-class ActorCritic(nn.Module):
-    """Actor with the same weights in every UE, critic on the observations of all.
+class OwnCritic(nn.Module):
+    """V(o_i) of a UE's own observation, as eqs. (23) and (26) print it.
 
     Args:
-        hidden: width of the hidden layers of either network.
-        codes: choices of k.
-        clock_when_offloading: see `ActionDistribution`.
-        learn_clock: f is an action; else the best local clock is taken.
-        learn_power: p is an action; else the best on the granted band is taken.
+        hidden: width of the hidden layers.
         generator: draws the first weights.
     """
 
-    def __init__(
-        self,
-        *,
-        hidden: int,
-        codes: int,
-        clock_when_offloading: bool,
-        learn_clock: bool,
-        learn_power: bool,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, hidden: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.sizes = {
-            "hidden": hidden, "codes": codes, "clock_when_offloading": clock_when_offloading,
-            "learn_clock": learn_clock, "learn_power": learn_power,
-        }  # fmt: skip
-        self._clock_when_offloading = clock_when_offloading
-        self._learn_clock, self._learn_power = learn_clock, learn_power
-        outputs = HEADS + (codes if codes > 1 else 0)
+        self.layers = mlp((OBSERVATION_SIZE, hidden, hidden, 1), 1.0, generator)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """(..., ues, OBSERVATION_SIZE) to (..., ues)."""
+        return self.layers(observation).squeeze(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorSizes(Settings):
+    """What an actor and critic are made of."""
+
+    hidden: Annotated[int, Range(1)]
+    """Width of the hidden layers of either network."""
+    codes: Annotated[int, Range(1)]
+    """Choices of k."""
+    clock_when_offloading: bool
+    """See `ActionDistribution`."""
+    learn_clock: bool
+    """f is an action; else the best clock is taken."""
+    learn_power: bool
+    """p is an action; else the best on the granted band is taken."""
+    critic: Annotated[str, Range(choices=CRITICS)]
+    """As in `MappoConfig`, and so the next two."""
+    heads: Annotated[str, Range(choices=HEADS_START)]
+    """Where the heads start."""
+    withdraw_under: Annotated[float, Range(0)]
+    """Who withdraws."""
+
+
+class ActorCritic(nn.Module):
+    """Actor with the same weights in every UE, and its critic.
+
+    Args:
+        sizes: what they are made of.
+        generator: draws the first weights.
+    """
+
+    def __init__(self, sizes: ActorSizes, generator: torch.Generator) -> None:
+        super().__init__()
+        self.sizes = sizes
+        outputs = HEADS + (sizes.codes if sizes.codes > 1 else 0)
+        hidden = sizes.hidden
         self.actor = mlp((OBSERVATION_SIZE, hidden, hidden, outputs), 0.01, generator)
-        self.critic = Critic(OBSERVATION_SIZE, hidden, generator)
-        self.critic_ahead = Critic(SLOW_SIZE, hidden, generator)
+        self.critic = (Critic if sizes.critic == "all" else OwnCritic)(hidden, generator)
         self.log_scale = nn.Parameter(torch.full((), math.log(REQUEST_DEVIATION), device=generator.device))
 
-    def actions(self, observation: Tensor) -> ActionDistribution:
-        """pi_theta: (..., ues, OBSERVATION_SIZE) to a distribution over (..., ues)."""
+    def start(self, view: View) -> Tensor:
+        """Where the heads start, (..., ues, HEADS): `MappoConfig.heads`."""
+        columns = view.columns
+        start = columns.new_zeros(*columns.shape[:-1], HEADS)
+        if self.sizes.heads != "zero":
+            start[..., POWER_HEAD] = mode_logit(columns[..., POWER_COLUMN])
+            start[..., CLOCK_HEAD] = mode_logit(columns[..., CLOCK_COLUMN])
+            bids = self.sizes.heads == "bids"
+            start[..., REQUEST_HEAD] = view.bid.float() if bids else columns[..., SHARE_COLUMN]
+        return start
+
+    def actions(self, observation: Tensor, start: Tensor) -> ActionDistribution:
+        """pi_theta, over (..., ues).
+
+        Args:
+            observation: (..., ues, OBSERVATION_SIZE).
+            start: of `start`, (..., ues, HEADS).
+        """
         heads = self.actor(observation)
-        # the heads start from what is known: the best power with half of the band, the best local clock, and
-        # for b-hat the most of the band that the UE can use
-        offset = torch.zeros_like(heads)
-        offset[..., POWER_HEAD] = mode_logit(observation[..., POWER_COLUMN])
-        offset[..., CLOCK_HEAD] = mode_logit(observation[..., CLOCK_COLUMN])
-        offset[..., REQUEST_HEAD] = observation[..., SHARE_COLUMN]
+        heads = heads + nn.functional.pad(start, (0, heads.shape[-1] - HEADS))
+        sizes = self.sizes
         return ActionDistribution(
-            heads + offset,
+            heads,
             self.log_scale,
-            clock_when_offloading=self._clock_when_offloading,
-            known_clock=None if self._learn_clock else observation[..., CLOCK_COLUMN],
-            learn_power=self._learn_power,
+            clock_when_offloading=sizes.clock_when_offloading,
+            learn_clock=sizes.learn_clock,
+            learn_power=sizes.learn_power,
         )
 
     def physical(self, drawn: RawActions, view: View) -> Actions:
-        """In W, Hz and float64, as the environment takes them; of `drawn`'s shape, `view`'s or more.
+        """In W, Hz and float64, as the environment takes them, (episodes, ues).
 
-        A UE that looks its power up (`learn_power` off) withdraws where its own map says that every power
-        fails on the band that (12) grants it, and it can compute: it computes at its best clock, and (12)
-        shares the band among those who stay. They are granted more, and are not asked again.
+        Power that is not learned is looked up on the granted band, and who should not stay there withdraws:
+        `View.settled`.
         """
         actions = drawn.to_physical(view.ue_device)
-        if self._clock_when_offloading and not self._learn_clock:
-            actions = replace(
-                actions, clock_hz=torch.where(actions.offload, view.encoding_clock_hz, actions.clock_hz)
-            )
-        if self._learn_power:
+        if not self.sizes.learn_clock:
+            actions = replace(actions, clock_hz=view.clock_for(actions.offload))
+        if self.sizes.learn_power:
             return actions
-        power_w, earned = view.best_power(actions)
-        withdraws = actions.offload & (earned == 0) & (view.local_qoe > 0)
-        if withdraws.any():
-            actions = replace(
-                actions,
-                offload=actions.offload & ~withdraws,
-                clock_hz=torch.where(withdraws, view.clock_hz, actions.clock_hz),
-            )
-            power_w, _ = view.best_power(actions)
-        return replace(actions, power_w=power_w)
+        return view.settled(actions, under=self.sizes.withdraw_under)
 
     def value(self, observation: Tensor) -> Tensor:
-        """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (...)."""
+        """V of eq. (26), normalised: (..., ues, OBSERVATION_SIZE) to (..., 1), or where each UE has its own
+        to (..., ues)."""
         return self.critic(observation)
-
-    def value_ahead(self, slow: Tensor) -> Tensor:
-        """The same before |h|^2 is drawn, from what does not depend on it: (..., ues, SLOW_SIZE) to (...)."""
-        return self.critic_ahead(slow)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights and sizes as safetensors, atomically."""
-        write_tensors(path, self.state_dict(), {"kind": KIND, "schema_version": SCHEMA_VERSION, **self.sizes})
 
 
 class LearnedPolicy:
@@ -172,43 +183,44 @@ class LearnedPolicy:
 
     Args:
         network: its actor is read.
-        announce: whether it hears what others announce; as in `EpisodeConfig`.
+        observation: what it reads, as in `EpisodeConfig`.
     """
 
-    def __init__(self, network: ActorCritic, *, announce: bool = True) -> None:
+    def __init__(self, network: ActorCritic, *, observation: str) -> None:
         self._network = network
-        seen = observed(announce=announce)
-        self.sees = seen if network.sizes["learn_power"] else f"{seen}; granted band"
+        looks_up = "" if network.sizes.learn_power else "; granted band, how many offload"
+        self.sees = SEES[observation] + looks_up
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        return self._network.physical(self._network.actions(view.observation).mode(), view)
+        network = self._network
+        return network.physical(network.actions(view.observation, network.start(view)).mode(), view)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> LearnedPolicy:
-        """Read a policy file.
+    def load(
+        cls, path: str | os.PathLike[str], *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks
+    ) -> LearnedPolicy:
+        """Read a policy file of MAPPO; where it was trained for another world than this, a warning says so in
+        one line.
+
+        Args:
+            path: of the file.
+            system: of the world it is to play in, as the next two.
+            episode: horizon, reward and what UEs observe.
+            tasks: what each UE has to do.
 
         Raises:
-            ToolkitError: if it is missing, truncated or foreign.
+            ToolkitError: if it is missing, truncated, foreign or of an older version, or was trained with
+                other observations or choices of k.
         """
         weights, head = read_tensors(path)
         with parsing(path):
-            require_head(head, KIND, SCHEMA_VERSION)
-            sizes = {name: typed(head, name, int) for name in ("hidden", "codes")}
-            # Before memory is taken: a layer is hidden x hidden, and each code has an output.
-            if sizes["hidden"] ** 2 + sizes["codes"] > sum(tensor.numel() for tensor in weights.values()):
-                raise ToolkitError(f"weights do not fit the sizes the file gives: {sizes}")
-            network = ActorCritic(
-                hidden=sizes["hidden"],
-                codes=sizes["codes"],
-                clock_when_offloading=typed(head, "clock_when_offloading", bool),
-                learn_clock=typed(head, "learn_clock", bool),
-                learn_power=typed(head, "learn_power", bool),
-                generator=torch.Generator(),
-            )
             try:
-                network.load_state_dict(weights)
-            except RuntimeError as error:
-                raise ToolkitError(f"weights do not fit the sizes the file gives: {error}") from error
-            return cls(network)
+                sizes = from_json(ActorSizes, sizes_in(head, weights, ("mappo",)))
+            except SettingsError as error:
+                raise ToolkitError(f"the sizes the file gives: {error}") from error
+            network = ActorCritic(sizes, torch.Generator())
+            fill(network, weights)
+            check_world(head, world_of(system, episode, tasks), path)
+            return cls(network, observation=episode.observation)

@@ -73,7 +73,7 @@ class TrainConfig(WorldSettings):
     dqn: DqnConfig = field(default_factory=lambda: DqnConfig(double=False))
     """Training of DQN."""
     learners: Annotated[tuple[str, ...], Flag(metavar="LIST", type=name_list)] = USUAL
-    """What is trained, of mappo (its policies are saved), ddqn, dqn; '': none."""
+    """What is trained, of mappo, ddqn, dqn, each with a policy file a seed; '': none."""
     seeds: Annotated[int, Range(1), Flag(metavar="N")] = 5
     """Trainings of each learner, each tested on its own episodes."""
     test_episodes: Annotated[int, Range(1), Flag(metavar="N")] = 100
@@ -94,8 +94,6 @@ class TrainConfig(WorldSettings):
                 "learners",
                 f"{','.join(self.learners)} given, each of {', '.join(LEARNERS)} is allowed once",
             )
-        if "mappo" in self.learners:
-            yield from self.mappo.too_many(self.episode.ues)
         for name, config in (("ddqn", self.ddqn), ("dqn", self.dqn)):
             if config.episodes not in (DqnConfig(double=True).episodes, self.mappo.episodes):
                 yield Problem(

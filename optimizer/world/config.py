@@ -25,6 +25,8 @@ PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
 OFFLOAD_COSTS = ("paper", "split")
+OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
+"""What a UE knows before a step, from section IV's on."""
 UES_MAX = 1000
 """Most UEs of an episode."""
 BOUND_UES_MAX = 128
@@ -197,9 +199,11 @@ class EpisodeConfig(Settings):
     offload_cost: Annotated[str, Range(choices=OFFLOAD_COSTS)] = "paper"
     """paper: eqs. (3)-(8) as printed, the server runs the whole task and the UE's encoder is free; split: the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only."""
-    announce: bool = True
-    """Whether, before a step, each UE announces what it would gain by offloading alone and hears the largest
-    of the others'. Section IV's UEs do not."""
+    observation: Annotated[str, Range(choices=OBSERVATIONS)] = "announced"
+    """What a UE knows before a step. printed: section IV's o_i, its place, battery and last latency; lookups:
+    also its channel, queue, beta and what its own map lets it earn. Beside these, history: its grants so far;
+    bids: what (12) would grant it if all asked by their gain; announced: the largest gain of the others, who
+    announce it."""
     battery_queues: Positive = 5000.0
     """B_max of eq. (28), in units of the energy that emptying the queue at f_max takes: D (D + 1) / 2 times
     E_0 of one task, since a step is charged for all that wait. A phone's 15 Wh are some 5000 queues of the

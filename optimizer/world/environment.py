@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -24,24 +24,7 @@ from optimizer.world.physics import (
     standard_cost,
 )
 from optimizer.world.tasks import Tasks
-from optimizer.world.view import View
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transition:
-    """What a step makes of the UEs' state, (..., episodes, ues) but for the reward."""
-
-    outcome: Outcome
-    state: State
-    """After it, with the |h|^2 of before."""
-    reward: Tensor
-    """r_t of eqs. (13), (14), (..., episodes); 0 where the episode was over."""
-
-    def __getitem__(self, index: int) -> Transition:
-        """Of one of several actions, by its place on the first axis."""
-        outcome = {name: value[index] for name, value in vars(self.outcome).items()}
-        state = {name: value[index] for name, value in vars(self.state).items()}
-        return Transition(outcome=Outcome(**outcome), state=State(**state), reward=self.reward[index])
+from optimizer.world.view import History, View
 
 
 class OffloadingEnvironment:
@@ -98,6 +81,7 @@ class OffloadingEnvironment:
         battery_j = (low + (1.0 - low) * level) * self.battery_max_j
         self._drawn_beta = beta[:, :1].expand(shape)
         self._last_latency_s = torch.zeros_like(queue)
+        self._history = History.empty(queue)
         self._step = 0
         beta = self._beta(battery_j)
         best = best_step_qoe(self.system, self.tasks, beta=beta, queue_tasks=self.episode.queue_tasks)
@@ -137,6 +121,7 @@ class OffloadingEnvironment:
             mean_gain=self._gain,
             battery_max_j=self.battery_max_j,
             last_latency_s=self._last_latency_s,
+            history=self._history,
             step=self._step,
         )
 
@@ -153,31 +138,6 @@ class OffloadingEnvironment:
             ValueError: if a power or clock lies outside its range, (11d), (11e), by more than rounding, if a
                 request is not finite, or if a code is no index of `Tasks.symbols`.
         """
-        after = self.look_ahead(actions)
-        self.enter(after)
-        return after.outcome, after.reward
-
-    def enter(self, after: Transition) -> None:
-        """Go where `look_ahead` has looked, (episodes, ues), and draw the next |h|^2."""
-        self._step += 1
-        self._last_latency_s = after.outcome.latency_s
-        self._state = replace(after.state, channel_gain=self._faded())
-
-    def view_after(self, after: Transition) -> View:
-        """What would be seen after a step, but for |h|^2, which is the old one."""
-        return replace(
-            self.view(), state=after.state, last_latency_s=after.outcome.latency_s, step=self._step + 1
-        )
-
-    def look_ahead(self, actions: Actions) -> Transition:
-        """What a step would come to; the present state stays.
-
-        Args:
-            actions: (..., episodes, ues).
-
-        Raises:
-            ValueError: as `step`.
-        """
         state = self._state
         queue, battery_j = state.queue, state.battery_j
         outcome = execute(self.system, self.tasks, self._within_limits(actions), state)
@@ -186,17 +146,16 @@ class OffloadingEnvironment:
         # an execution that runs into t_max is broken off there and has drained only that much
         ran = (self.system.latency_max_s / outcome.latency_s.clamp_min(1e-12)).clamp_max(1.0)
         reward = self._reward(outcome, queue, battery_j).sum(dim=-1) + self._final_reward(left)
+        reward = torch.where(self.finished, 0.0, reward)
         left_j = (battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0)
-        return Transition(
-            outcome=outcome,
-            state=State(
-                queue=left, channel_gain=state.channel_gain, battery_j=left_j, beta=self._beta(left_j)
-            ),
-            reward=torch.where(self.finished, 0.0, reward),
-        )
+        self._step += 1
+        self._last_latency_s = outcome.latency_s
+        self._history = self._history.after(self.system, outcome)
+        self._state = State(queue=left, channel_gain=self._faded(), battery_j=left_j, beta=self._beta(left_j))
+        return outcome, reward
 
     def _reward(self, outcome: Outcome, queue: Tensor, battery_j: Tensor) -> Tensor:
-        """Eq. (13), (..., ues). Where several constraints fail, the first in its order punishes.
+        """Eq. (13), (episodes, ues). Where several constraints fail, the first in its order punishes.
 
         (11h) is not in eq. (13); the share of the energy that is missing stands in for it.
         """
@@ -209,10 +168,10 @@ class OffloadingEnvironment:
         return torch.where(outcome.success, outcome.qoe, torch.where(queue > 0, punished, 0.0))
 
     def _final_reward(self, left: Tensor) -> Tensor:
-        """r_T of eq. (14), (..., episodes): 0 in a step that does not end the episode.
+        """r_T of eq. (14), (episodes,): 0 in a step that does not end the episode.
 
         Args:
-            left: tasks after the step, (..., episodes, ues).
+            left: tasks after the step, (episodes, ues).
         """
         steps = self._step + 1
         bonus = self.episode.success_bonus * self.reward_scale * (self.episode.steps - steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -14,8 +14,10 @@ from optimizer.world.config import MODALITIES, EpisodeConfig, SystemConfig
 from optimizer.world.devices import Device
 from optimizer.world.physics import (
     Actions,
+    Outcome,
     State,
     Transmission,
+    allocate_bandwidth,
     best_clock,
     best_local_clock,
     best_power,
@@ -29,28 +31,20 @@ from optimizer.world.ranges import clock_to_share, power_levels_w, power_to_shar
 from optimizer.world.tasks import Tasks
 
 
-class _Columns:
-    """Base of dataclasses of columns, each of a shape that broadcasts against (..., ues)."""
-
-    def stacked(self) -> Tensor:
-        """float32, (..., ues, columns)."""
-        return torch.stack(torch.broadcast_tensors(*vars(self).values()), dim=-1).float()
-
-
 @dataclass(frozen=True, kw_only=True)
-class SlowColumns(_Columns):
-    """What UE i knows that |h|^2 does not decide."""
+class Columns:
+    """What a UE may know, each of a shape that broadcasts against (..., ues)."""
 
     x: Tensor
     """Place, as a share of the ring's outer radius."""
     y: Tensor
     battery: Tensor
     """As a share of B_max."""
+    last_latency: Tensor
+    """In units of t_max, up to 2."""
     queue: Tensor
     """As a share of the queue at the start."""
     beta: Tensor
-    last_latency: Tensor
-    """In units of t_max, up to 2."""
     mean_channel: Tensor
     """Half of log10 of the mean SNR at p_max on a quarter of the band."""
     time: Tensor
@@ -62,12 +56,6 @@ class SlowColumns(_Columns):
     is_text: Tensor
     is_image: Tensor
     is_vqa: Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class FastColumns(_Columns):
-    """What |h|^2 decides, after the slow columns."""
-
     channel: Tensor
     """As `mean_channel`, now."""
     share: Tensor
@@ -76,16 +64,30 @@ class FastColumns(_Columns):
     """Where in its range (in dBm) the best power lies with half of the band, 0 to 1."""
     power_alone: Tensor
     """The same with all of the band."""
-    rival: Tensor
-    """log(1 + the most that another UE announces)."""
-    leads: Tensor
-    """Whether this UE announces more, 0 or 1."""
     alone: Tensor
     """log(1 + QoE) of offloading as LOOKUPS says, and so the next four."""
     three_quarters: Tensor
     half: Tensor
     quarter: Tensor
     quarter_of_four: Tensor
+    offloaded: Tensor
+    """Whether it offloaded in the last step, 0 or 1."""
+    granted: Tensor
+    """Share of the band it was granted then."""
+    sharing: Tensor
+    """log(1 + the number that offloaded then), which its latency (5) tells it; 0 where it did not."""
+    mean_offloaded: Tensor
+    """The same three as means: over the steps before, the last two over those in which it offloaded."""
+    mean_granted: Tensor
+    mean_sharing: Tensor
+    rival: Tensor
+    """log(1 + the most that another UE announces, or that its bid's grant tells of the others)."""
+    leads: Tensor
+    """Whether the station names this UE, or its bid is granted more than half of the band, 0 or 1."""
+
+    def stacked(self) -> Tensor:
+        """float32, (..., ues, OBSERVATION_SIZE)."""
+        return torch.stack(torch.broadcast_tensors(*vars(self).values()), dim=-1).float()
 
 
 LOOKUPS = {
@@ -99,20 +101,61 @@ LOOKUP_POWERS = 4
 POWER_LEVELS = 7
 """Powers a UE tries on the band it is granted, 1 dB apart in Table I's range."""
 
-SLOW_SIZE = len(fields(SlowColumns))
-COLUMN = {field.name: i for i, field in enumerate((*fields(SlowColumns), *fields(FastColumns)))}
+BID_SCALE = 20.0
+"""b-hat of a bid is this times the logarithm of the UE's gain: a tenth more gain is granted nearly seven
+times the band."""
+
+COLUMN = {field.name: i for i, field in enumerate(fields(Columns))}
 """Where each column is in an observation."""
 OBSERVATION_SIZE = len(COLUMN)
 CLOCK_COLUMN, SHARE_COLUMN, POWER_COLUMN = COLUMN["clock"], COLUMN["share"], COLUMN["power_on_half"]
 
+_PRINTED = ("x", "y", "battery", "last_latency")
+_HISTORY = ("offloaded", "granted", "sharing", "mean_offloaded", "mean_granted", "mean_sharing")
+_HEARD = ("rival", "leads")
+_LOOKUPS = tuple(name for name in COLUMN if name not in _HISTORY + _HEARD)
+SEEN = {
+    "printed": _PRINTED, "lookups": _LOOKUPS, "history": _LOOKUPS + _HISTORY, "bids": _LOOKUPS + _HEARD,
+    "announced": _LOOKUPS + _HEARD,
+}  # fmt: skip
+"""Columns that a UE sees, by `EpisodeConfig.observation`; the others are 0."""
+_OWN = "own channel, queue, battery, beta, place, last latency"
 HEARD = "the largest gain another announces"
-"""What a UE is told of the others, in words."""
+SEES = {
+    "printed": "own place, battery, last latency", "lookups": _OWN, "history": f"{_OWN}, own grants so far",
+    "bids": f"{_OWN}; what its bid would be granted", "announced": f"{_OWN}; {HEARD}",
+}  # fmt: skip
+"""The same in words, for the table of policies."""
 
 
-def observed(*, announce: bool) -> str:
-    """The same in words, for the table of policies; `announce` as in `EpisodeConfig`."""
-    alone = "own channel, queue, battery, beta, place, last latency"
-    return f"{alone}; {HEARD}" if announce else alone
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a UE remembers of an episode, (episodes, ues) each."""
+
+    offloaded: Tensor
+    """Whether it offloaded in the last step, float64 as all."""
+    granted: Tensor
+    """Share of the band it was granted then."""
+    sharing: Tensor
+    """How many offloaded then, itself included; 0 where it did not. Its own latency tells it: (5) goes by
+    their number."""
+    sums: tuple[Tensor, Tensor, Tensor]
+    """Sums of the three over the episode."""
+
+    @classmethod
+    def empty(cls, like: Tensor) -> History:
+        """Of an episode's start."""
+        zero = torch.zeros_like(like)
+        return cls(offloaded=zero, granted=zero, sharing=zero, sums=(zero, zero, zero))
+
+    def after(self, system: SystemConfig, outcome: Outcome) -> History:
+        """With one more step."""
+        offloaded = outcome.offloaded.double()
+        granted = outcome.bandwidth_hz / system.bandwidth_hz
+        sharing = offloaded * offloaded.sum(dim=-1, keepdim=True)
+        old = self.sums
+        sums = (old[0] + offloaded, old[1] + granted, old[2] + sharing)
+        return History(offloaded=offloaded, granted=granted, sharing=sharing, sums=sums)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +179,8 @@ class View:
     """B_max, (ues,)."""
     last_latency_s: Tensor
     """t of the step before, (episodes, ues)."""
+    history: History
+    """What each UE remembers of the episode."""
     step: int
     """Steps played."""
 
@@ -217,17 +262,91 @@ class View:
         powers_w = power_levels_w(self.ue_device, levels)
         return best_power(self.system, self.tasks, actions, self.state, powers_w=powers_w)
 
+    def settled(self, actions: Actions, *, under: float) -> Actions:
+        """The same at the best power on the granted band, where it pays to stay.
+
+        A UE withdraws if it would earn at most `under` times what it earns locally, and that is above 0: it
+        computes at its best clock, and (12) shares the band among those who stay. They are granted more, and
+        are not asked again. With 0 those withdraw whose every power fails.
+        """
+        power_w, earned = self.best_power(actions)
+        withdraws = actions.offload & (earned <= under * self.local_qoe) & (self.local_qoe > 0)
+        if withdraws.any():
+            actions = replace(
+                actions,
+                offload=actions.offload & ~withdraws,
+                clock_hz=torch.where(withdraws, self.clock_hz, actions.clock_hz),
+            )
+            power_w, _ = self.best_power(actions)
+        return replace(actions, power_w=power_w)
+
     @cached_property
-    def slow(self) -> Tensor:
-        """`SlowColumns`, float32, (..., ues, SLOW_SIZE)."""
+    def _lookups(self) -> tuple[dict[str, Tensor], ...]:
+        """QoE, power in W and index of k of offloading as LOOKUPS says, (episodes, ues) each."""
+        offers = self.offers([*LOOKUPS.values()], power_levels_w(self.ue_device, LOOKUP_POWERS))
+        return tuple(dict(zip(LOOKUPS, offer, strict=True)) for offer in offers)
+
+    @property
+    def code_alone(self) -> Tensor:
+        """Index of the best k with all the band and the server, int64, (episodes, ues)."""
+        return self._lookups[2]["alone"]
+
+    @cached_property
+    def gain(self) -> Tensor:
+        """What each UE with a task would earn over local execution by offloading alone, with all the band and
+        the server to itself, at least 0; 0 without a task. (episodes, ues)."""
+        alone = self._lookups[0]["alone"]
+        return torch.where(self.queue > 0, (alone - self.local_qoe).clamp_min(0.0), 0.0)
+
+    @cached_property
+    def bid(self) -> Tensor:
+        """b-hat by which a UE bids for the band, BID_SCALE ln(gain); means nothing where the gain is 0.
+        (episodes, ues)."""
+        return BID_SCALE * torch.log(self.gain.clamp_min(1e-9))
+
+    @cached_property
+    def announced(self) -> tuple[Tensor, Tensor]:
+        """The largest gain of the others that each UE is told (0 if there is none), and whether the station
+        names it as the one of the largest: of equal gains the first UE's. (episodes, ues) each; nobody is
+        named where nobody gains."""
+        gain = self.gain
+        first, second = torch.nn.functional.pad(gain, (0, 1)).topk(2, dim=-1).values.split(1, dim=-1)
+        named = torch.nn.functional.one_hot(gain.argmax(dim=-1), gain.shape[-1]).bool() & (gain > 0)
+        return torch.where(named, second, first), named
+
+    @cached_property
+    def told_by_bids(self) -> tuple[Tensor, Tensor]:
+        """The same as far as (12) tells it, if all who gain request `bid`: what it grants a UE says how
+        strong the others' bids are together, and only the largest can have more than half of the band. Who
+        does not gain bids nothing and is told nothing. (episodes, ues) each."""
+        bids = self.gain > 0
+        share = allocate_bandwidth(self.system, self.bid, bids) / self.system.bandwidth_hz
+        odds = (1.0 - share).clamp_min(1e-12) / share.clamp_min(1e-12)
+        rival = self.gain * odds ** (1.0 / BID_SCALE)
+        return torch.where(bids & (share < 1.0), rival, 0.0), share > 0.5
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """`Columns`, float32, (episodes, ues, OBSERVATION_SIZE): what a UE can know that holds its map and
+        its FLOPs, so that it can look up what its channel would let it earn."""
         x, y = (self.position_m / self.system.radius_max_m).unbind(dim=-1)
-        return SlowColumns(
+        channel = self._channel(self.channel_gain)
+        # with all the band the SNR is a quarter of that
+        spare_db = 10.0 * (channel - math.log10(4.0)) - needed_snr_db(self.system, self.tasks)
+        earned, power_w, _ = self._lookups
+        power_on_half, power_alone = (
+            power_to_share(self.ue_device, power_w[name]) for name in ("half", "alone")
+        )
+        rival, leads = self.told_by_bids if self.episode.observation == "bids" else self.announced
+        past, (offloads, granted, sharing) = self.history, self.history.sums
+        times = offloads.clamp_min(1.0)
+        return Columns(
             x=x,
             y=y,
             battery=self.battery_j / self.battery_max_j,
+            last_latency=(self.last_latency_s / self.system.latency_max_s).clamp_max(2.0),
             queue=self.queue / self.episode.queue_tasks,
             beta=self.beta,
-            last_latency=(self.last_latency_s / self.system.latency_max_s).clamp_max(2.0),
             mean_channel=self._channel(self.mean_gain) / 2.0,
             time=torch.full_like(self.queue, self.step / self.episode.steps),
             clock=clock_to_share(self.ue_device, self.clock_hz),
@@ -235,46 +354,28 @@ class View:
             **{
                 f"is_{modality}": (self.tasks.modality == i).double() for i, modality in enumerate(MODALITIES)
             },
+            channel=channel / 2.0,
+            share=(spare_db * (math.log(10.0) / 10.0)).clamp(-3.0, 0.0),
+            power_on_half=power_on_half,
+            power_alone=power_alone,
+            **{name: torch.log1p(offer) for name, offer in earned.items()},
+            offloaded=past.offloaded,
+            granted=past.granted,
+            sharing=torch.log1p(past.sharing),
+            mean_offloaded=offloads / max(self.step, 1),
+            mean_granted=granted / times,
+            mean_sharing=torch.log1p(sharing / times),
+            rival=torch.log1p(rival),
+            leads=leads.double(),
         ).stacked()
 
     @cached_property
     def observation(self) -> Tensor:
-        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE): `SlowColumns`, `FastColumns`. It
-        holds its map and its FLOPs, so that it can look up what its channel would let it earn. Of the others
-        it hears one number."""
-        channel = self._channel(self.channel_gain)
-        # with all the band the SNR is a quarter of that
-        spare_db = 10.0 * (channel - math.log10(4.0)) - needed_snr_db(self.system, self.tasks)
-        earned, power_w, _ = self.offers([*LOOKUPS.values()], power_levels_w(self.ue_device, LOOKUP_POWERS))
-        offers = dict(zip(LOOKUPS, earned, strict=True))
-        power = dict(zip(LOOKUPS, power_to_share(self.ue_device, power_w), strict=True))
-        gain, rival = self.announced(offers["alone"])
-        fast = FastColumns(
-            channel=channel / 2.0,
-            share=(spare_db * (math.log(10.0) / 10.0)).clamp(-3.0, 0.0),
-            power_on_half=power["half"],
-            power_alone=power["alone"],
-            rival=torch.log1p(rival),
-            leads=(gain > rival).double(),
-            **{name: torch.log1p(offer) for name, offer in offers.items()},
-        )
-        return torch.cat((self.slow, fast.stacked()), dim=-1)
-
-    def announced(self, alone: Tensor) -> tuple[Tensor, Tensor]:
-        """What each UE with a task tells the station, and the largest that it hears back of the others.
-
-        Args:
-            alone: QoE of offloading with all the band and the server to itself, (..., ues).
-
-        Returns:
-            Its gain over local execution, at least 0, and the largest of the others' (0 if there are none),
-            (..., ues) each. The station broadcasts the two largest. Both 0 where nobody announces.
-        """
-        if not self.episode.announce:
-            return torch.zeros_like(alone), torch.zeros_like(alone)
-        gain = torch.where(self.queue > 0, (alone - self.local_qoe).clamp_min(0.0), 0.0)
-        first, second = torch.nn.functional.pad(gain, (0, 1)).topk(2, dim=-1).values.split(1, dim=-1)
-        return gain, torch.where(gain == first, second, first)
+        """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE): of `columns` those that
+        `EpisodeConfig.observation` lets it see, the others 0."""
+        seen = SEEN[self.episode.observation]
+        hidden = [i for name, i in COLUMN.items() if name not in seen]
+        return self.columns.index_fill(-1, torch.tensor(hidden, device=self.columns.device), 0.0)
 
     def _channel(self, gain: Tensor) -> Tensor:
         """A gain as log10 of the SNR at p_max on a quarter of the band: of order 1 at any noise level."""

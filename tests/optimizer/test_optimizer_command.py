@@ -248,16 +248,18 @@ def test_plan_refuses_states_too_few_for_an_interval(files, capsys):
 
 
 def test_section_iv_is_one_flag(files, tmp_path):
-    """Nothing is heard, power and clock are actions; what is written says so."""
+    """A UE knows its place, battery and last latency, all four are actions; what is written says so."""
     flags = ["--text-map", str(files[0]), "--flops", str(files[1]), "--output", str(tmp_path / "out")]
     assert main([*flags, *QUICK, "--section-iv", "--learners", "mappo,dqn"]) == 0
     document = json.loads((tmp_path / "out" / "results.json").read_text())
     config = document["provenance"]["config"]
-    assert not config["episode"]["announce"]
+    assert config["episode"]["observation"] == "printed"
+    assert (config["mappo"]["critic"], config["mappo"]["heads"]) == ("own", "zero")
     assert config["mappo"]["learn_power"]
     assert config["mappo"]["learn_clock"]
     sees = {name: document["policies"][name]["sees"] for name in ("mappo", "dqn")}
-    assert set(sees.values()) == {"own channel, queue, battery, beta, place, last latency"}
+    assert set(sees.values()) == {"own place, battery, last latency"}
+    assert main([*flags, *QUICK, "--section-iv", "--observation", "bids"]) == 2
 
 
 @pytest.mark.parametrize(

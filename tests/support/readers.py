@@ -36,8 +36,9 @@ from deepsc.modality import Checkpoint
 from deepsc.text.model import TextCodec, collate
 from optimizer.command import main as optimize
 from optimizer.policies.config import MappoConfig
+from optimizer.policies.distribution import HEADS
 from optimizer.policies.mappo import MappoTrainer
-from optimizer.policies.networks import ActorCritic, LearnedPolicy
+from optimizer.policies.networks import LearnedPolicy
 from optimizer.study.results import read_results
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import load
@@ -292,15 +293,19 @@ def _count(folder: Path, found: FlopsFile) -> None:
 def make_policy(folder: Path) -> Path:
     """A small policy that nobody trained."""
     path = folder / "mappo-0.safetensors"
-    ActorCritic(
-        hidden=8, codes=2, clock_when_offloading=False, learn_clock=True, learn_power=False,
-        generator=torch.Generator().manual_seed(0),
-    ).save(path)  # fmt: skip
+    trainer().save_policy(path)
     return path
 
 
+def load_policy(path: Path) -> LearnedPolicy:
+    """A policy file, for the world of `trainer`."""
+    episode = EpisodeConfig(mix=("text",) * 4)
+    tasks = load(Inputs(), system=SYSTEM, episode=episode).tasks
+    return LearnedPolicy.load(path, system=SYSTEM, episode=episode, tasks=tasks)
+
+
 def _act(_: Path, policy: LearnedPolicy) -> None:
-    heads = policy._network.actions(torch.zeros(3, 2, OBSERVATION_SIZE))
+    heads = policy._network.actions(torch.zeros(3, 2, OBSERVATION_SIZE), torch.zeros(3, 2, HEADS))
     assert torch.isfinite(heads.mode().to_physical(SYSTEM).power_w).all()
 
 
@@ -398,7 +403,7 @@ READERS = {
     "policy": Reader(
         file="mappo-0.safetensors", make=lambda folder, _: require(make_policy(folder)), serves=_act,
         largest=LARGEST_TENSORS, head="head",
-        read=lambda folder: LearnedPolicy.load(folder / "mappo-0.safetensors"), bytes_examples=120,
+        read=lambda folder: load_policy(folder / "mappo-0.safetensors"), bytes_examples=120,
         document_examples=80,
     ),
     "MAPPO checkpoint": Reader(

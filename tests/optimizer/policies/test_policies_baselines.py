@@ -67,6 +67,29 @@ def test_announced_lets_the_ue_of_the_largest_gain_offload_alone(make_tasks):
         assert (best.sum(dim=-1) <= outcome.earned_qoe.sum(dim=-1) + 1e-9).all()
 
 
+def test_bids_leave_the_contest_to_eq_12(make_tasks):
+    """All who gain bid; only those stay whose grant earns more than twice local execution."""
+    mix = ("text", "image", "vqa", "vqa")
+    tasks, generator = make_tasks(mix=mix), torch.Generator().manual_seed(0)
+    environment = OffloadingEnvironment(
+        system=SystemConfig(), episode=EpisodeConfig(mix=mix), tasks=tasks, episodes=200, generator=generator
+    )
+    view = environment.view()
+    actions = POLICIES["bids"](SystemConfig(), tasks).act(view, generator)
+    assert not (actions.offload & (view.gain <= 0)).any()
+    gain = view.gain
+    assert torch.allclose(actions.bandwidth_request[gain > 0], 20.0 * gain[gain > 0].log())
+    bidders = replace(actions, offload=gain > 0)
+    _, earned = view.best_power(bidders)
+    assert torch.equal(actions.offload, (gain > 0) & (earned > 2.0 * view.local_qoe))
+    few = (gain > 0).sum(dim=-1) > 1
+    assert actions.offload[few].sum() < (gain > 0)[few].sum(), "some withdraw"
+    largest = torch.nn.functional.one_hot(gain.argmax(dim=-1), 4).bool() & actions.offload
+    assert largest.any(dim=-1).sum() > 0.6 * (gain > 0).any(dim=-1).sum()
+    bids, announced = (play(name, tasks, mix=mix) for name in ("bids", "announced"))
+    assert bids.qoe_mean > 0.9 * announced.qoe_mean
+
+
 def test_static_power_changes_it_little(make_tasks):
     assert play("local", make_tasks()).qoe.value == pytest.approx(4.2193, abs=1e-4)
 

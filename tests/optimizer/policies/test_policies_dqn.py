@@ -6,7 +6,7 @@ import torch
 from data.files.errors import ToolkitError
 from optimizer.policies.baselines import POLICIES
 from optimizer.policies.config import DqnConfig
-from optimizer.policies.dqn import DqnTrainer, Levels, exploration_entropy
+from optimizer.policies.dqn import DqnSizes, DqnTrainer, Levels, exploration_entropy
 from optimizer.study.evaluate import play
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.view import OBSERVATION_SIZE
@@ -22,9 +22,10 @@ def trainer(tasks, *, seed=0, **config) -> DqnTrainer:
 
 
 def test_levels_cover_the_ranges():
-    levels = Levels(DqnConfig(double=False), SYSTEM, 2, torch.device("cpu"))
-    assert levels.count == 5 + 5 * 3 * 2
-    chosen = levels.actions(torch.arange(levels.count))
+    sizes = DqnSizes(hidden=8, levels=5, requests=3, codes=2)
+    levels = Levels(sizes, SYSTEM, torch.device("cpu"))
+    assert sizes.actions == 5 + 5 * 3 * 2
+    chosen = levels.actions(torch.arange(sizes.actions))
     assert chosen.offload.sum() == 30
     assert chosen.clock_hz[:5].tolist() == pytest.approx([0.64e9, 0.8e9, 0.96e9, 1.12e9, 1.28e9])
     assert chosen.power_w.min().item() == pytest.approx(10**-1.2)
@@ -37,7 +38,7 @@ def test_levels_cover_the_ranges():
 def test_targets_are_the_networks(make_tasks, double):
     """The online network prefers action 0, the target network action 1: DDQN values the former's choice."""
     learner = trainer(make_tasks(), double=double, batch=4, copies=1, learning_rate=1e-9)
-    count = learner._levels.count
+    count = learner._sizes.actions
 
     def constant(values):
         return lambda observation: values.expand(*observation.shape[:-1], count)

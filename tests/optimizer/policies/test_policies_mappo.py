@@ -8,9 +8,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from data.files.errors import ToolkitError
-from optimizer.policies import mappo
 from optimizer.policies.baselines import POLICIES
-from optimizer.policies.config import MappoConfig
+from optimizer.policies.config import HEADS_START, SECTION_IV, MappoConfig
 from optimizer.policies.distribution import (
     HEADS,
     REQUEST_HEAD,
@@ -23,15 +22,14 @@ from optimizer.policies.experience import (
     ValueNormaliser,
     advantages,
     standardised,
-    without_each,
 )
 from optimizer.policies.mappo import MappoTrainer
-from optimizer.policies.networks import ActorCritic, LearnedPolicy
+from optimizer.policies.networks import ActorCritic
 from optimizer.study.evaluate import play, summarise
-from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.config import OBSERVATIONS, EpisodeConfig, SystemConfig
 from optimizer.world.physics import best_clock, execute
 from optimizer.world.ranges import power_levels_w
-from optimizer.world.view import CLOCK_COLUMN, OBSERVATION_SIZE, POWER_LEVELS
+from optimizer.world.view import COLUMN, OBSERVATION_SIZE, POWER_LEVELS, View
 
 SYSTEM = SystemConfig()
 LARGE, SMALL = 2.5e9, 2e7
@@ -45,18 +43,27 @@ def trainer(tasks, *, seed=0, system=SYSTEM, episode=None, **config) -> MappoTra
     )  # fmt: skip
 
 
+def drawn_from(network: ActorCritic, view: View) -> ActionDistribution:
+    return network.actions(view.observation, network.start(view))
+
+
 def test_advantages_by_hand():
     """Eq. (23) with gamma 0.5, lambda 0.5; the second copy ends after its first step."""
     reward = torch.tensor([[1.0, 5.0], [2.0, 0.0], [3.0, 0.0]])
     value = torch.tensor([[0.5, 1.0], [1.0, 9.0], [2.0, 9.0]])
     running = torch.tensor([[True, True], [True, False], [True, False]])
-    ahead = torch.tensor([[7.0, 7.0], [1.5, 9.0], [2.5, 9.0]])
-    result = advantages(reward, value, ahead, running, discount=0.5, gae_lambda=0.5)
+    result = advantages(reward, value, running, discount=0.5, gae_lambda=0.5)
     last = 3.0 - 2.0
-    middle = 2.0 + 0.5 * 2.5 - 1.0 + 0.25 * last
-    first = 1.0 + 0.5 * 1.5 - 0.5 + 0.25 * middle
+    middle = 2.0 + 0.5 * 2.0 - 1.0 + 0.25 * last
+    first = 1.0 + 0.5 * 1.0 - 0.5 + 0.25 * middle
     assert result[:, 0].tolist() == pytest.approx([first, middle, last])
     assert result[:, 1].tolist() == pytest.approx([5.0 - 1.0, 0.0, 0.0])
+    to_go = advantages(reward, value, running, discount=0.5, gae_lambda=1.0) + value
+    assert to_go[:, 0].tolist() == pytest.approx([1.0 + 0.5 * 2.0 + 0.25 * 3.0, 2.0 + 0.5 * 3.0, 3.0])  # (26)
+    each = torch.stack((value, value + 1.0), dim=-1)  # a V of each UE, the same reward
+    of_each = advantages(reward.unsqueeze(-1), each, running.unsqueeze(-1), discount=0.5, gae_lambda=0.5)
+    assert torch.equal(of_each[..., 0], result)
+    assert of_each[2, 0].tolist() == pytest.approx([last, last - 1.0])
 
 
 def test_value_normaliser_inverts_and_standardises():
@@ -119,7 +126,7 @@ def test_clip_stops_the_gradient_of_a_ratio_that_went_far(make_tasks):
 
     def gradient(advantage: float) -> float:
         learner.network.zero_grad()
-        loss, _ = learner._loss(far, torch.full((8, 4), advantage), torch.zeros(8))
+        loss, _ = learner._loss(far, torch.full((8, 4), advantage), torch.zeros(8, 1))
         loss.backward()
         return float(sum(weight.grad.abs().sum() for weight in learner.network.actor.parameters()))
 
@@ -133,7 +140,7 @@ def test_loss_takes_the_entropy_off_by_its_weight(make_tasks):
     for weight in (0.0, 0.5):
         learner = trainer(make_tasks(), copies=2, entropy_weight=weight)
         rows = learner.play()[0].select(torch.arange(8))
-        loss, entropy = learner._loss(rows, torch.ones(8, 4), torch.zeros(8))
+        loss, entropy = learner._loss(rows, torch.ones(8, 4), torch.zeros(8, 1))
         losses.append(loss.item())
     assert entropy > 0.1
     assert losses[0] - losses[1] == pytest.approx(0.5 * entropy, rel=1e-4)
@@ -150,7 +157,7 @@ def test_finished_ues_are_masked_out_of_the_loss(make_tasks):
         spoiled = rows.log_prob.clone()
         spoiled[:, 3] += change
         part = Experience(**vars(rows) | {"active": active, "log_prob": spoiled})
-        losses.append(learner._loss(part, torch.ones(16, 4), torch.zeros(16))[0].item())
+        losses.append(learner._loss(part, torch.ones(16, 4), torch.zeros(16, 1))[0].item())
     assert losses[0] == losses[1]
 
 
@@ -177,16 +184,17 @@ def test_the_mode_is_where_the_density_is_highest():
         ).all()
 
 
-def test_a_known_clock_is_taken_and_is_no_part_of_the_distribution():
+def test_a_clock_that_is_not_learned_is_no_part_of_the_distribution():
     heads = torch.randn(50, 4, HEADS, generator=torch.Generator().manual_seed(0))
-    known = torch.rand(50, 4, generator=torch.Generator().manual_seed(1))
-    ours = ActionDistribution(heads, torch.tensor(0.0), clock_when_offloading=True, known_clock=known)
+    ours = ActionDistribution(heads, torch.tensor(0.0), clock_when_offloading=True, learn_clock=False)
     actions = ours.sample(torch.Generator().manual_seed(2))
-    assert torch.equal(actions.clock, known)
-    assert torch.equal(ours.mode().clock, known)
+    assert torch.equal(actions.clock, ours.mode().clock)
     free = ActionDistribution(heads, torch.tensor(0.0), clock_when_offloading=False)
     other = RawActions(**{**vars(actions), "offload": torch.ones_like(actions.offload)})
     assert torch.allclose(ours.log_prob(other), free.log_prob(other))  # offloading, f is free of it too
+    local = RawActions(**{**vars(actions), "offload": torch.zeros_like(actions.offload)})
+    coin = torch.distributions.Bernoulli(logits=heads[..., 0])
+    assert torch.allclose(ours.log_prob(local), coin.log_prob(torch.zeros(())), atol=1e-5)
 
 
 def test_unless_learned_the_clock_is_the_closed_form(make_tasks):
@@ -206,7 +214,7 @@ def test_unless_learned_who_offloads_encodes_at_the_best_clock(make_tasks, learn
         make_tasks(**split), system=system, episode=EpisodeConfig(**split), copies=20, learn_clock=learn_clock
     )
     view = learner._environment.view()
-    actions = learner.network.physical(learner.network.actions(view.observation).sample(
+    actions = learner.network.physical(drawn_from(learner.network, view).sample(
         torch.Generator().manual_seed(0)), view)  # fmt: skip
     assert actions.offload.any()
     encoding_hz = best_clock(system, view.beta)
@@ -219,7 +227,7 @@ def test_unless_learned_the_power_is_the_best_on_the_granted_band(make_tasks):
     for learn_power in (False, True):
         learner = trainer(tasks, copies=20, learn_power=learn_power)
         view = learner._environment.view()
-        drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(1))
+        drawn = drawn_from(learner.network, view).sample(torch.Generator().manual_seed(1))
         actions = learner.network.physical(drawn, view)
         assert actions.offload.any()
         best = torch.stack(
@@ -243,7 +251,7 @@ def test_a_ue_that_would_fail_on_its_granted_band_withdraws(make_tasks, learn_po
         learner.network.actor[-1].bias[0] = 10.0
         learner.network.actor[-1].bias[REQUEST_HEAD] = 0.0
     view = learner._environment.view()
-    drawn = learner.network.actions(view.observation).mode()
+    drawn = drawn_from(learner.network, view).mode()
     assert drawn.offload.all()
     wanted = drawn.to_physical(SYSTEM)
     if not learn_power:
@@ -276,34 +284,64 @@ def test_power_that_is_not_learned_is_no_part_of_the_distribution():
     assert torch.allclose(learned.entropy(), entropy, atol=1e-5)
 
 
-@pytest.mark.parametrize("learned", [False, True])
-def test_a_ues_baseline_does_not_depend_on_what_it_does(make_tasks, learned):
-    """Else the gradient would be biased; the others' offloading does change it."""
+@pytest.mark.parametrize("heads", HEADS_START)
+def test_the_heads_start_where_the_setting_says(make_tasks, heads):
+    """With the network's own weights next to 0 the policy is its start."""
     tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
-    learner = trainer(tasks, copies=20, learn_clock=learned, learn_power=learned)
+    learner = trainer(tasks, copies=20, heads=heads, learn_power=True, learn_clock=True)
+    with torch.no_grad():
+        learner.network.actor[-1].weight.zero_()
     view = learner._environment.view()
-    best = view.observation[..., CLOCK_COLUMN]
-    draws = [
-        learner.network.actions(view.observation).sample(torch.Generator().manual_seed(seed))
-        for seed in (0, 1)
-    ]
+    mode = drawn_from(learner.network, view).mode()
+    column = {name: view.columns[..., i] for name, i in COLUMN.items()}
+    gains = view.gain > 0
+    if heads == "zero":
+        assert torch.allclose(mode.power, torch.full((20, 4), 0.5), atol=1e-6)
+        assert torch.allclose(mode.clock, torch.full((20, 4), 0.5), atol=1e-6)
+        assert not mode.request.any()
+    else:
+        assert torch.allclose(mode.power, column["power_on_half"], atol=1e-5)
+        assert torch.allclose(mode.clock, column["clock"], atol=1e-5)
+        expected = column["share"] if heads == "lookups" else 20.0 * view.gain.log().float()
+        assert gains.any()
+        assert torch.allclose(mode.request[gains], expected[gains], rtol=1e-5)
 
-    def reward(drawn):
-        actions = learner.network.physical(without_each(drawn, best), view)
-        return learner._environment.look_ahead(actions).reward
 
-    own = torch.arange(4) == 1
-    base = reward(draws[0])
-    other = reward(
-        RawActions(
-            **{
-                name: torch.where(own, getattr(draws[1], name), value)
-                for name, value in vars(draws[0]).items()
-            }
-        )
-    )
-    assert torch.equal(base[1], other[1])
-    assert not torch.equal(base[0], other[0])
+def test_a_critic_of_its_own_reads_the_ues_own_observation(make_tasks):
+    """V(o_i) of (23) and (26); the central one reads all."""
+    observation = torch.randn(3, 4, OBSERVATION_SIZE, generator=torch.Generator().manual_seed(0))
+    changed = observation.clone()
+    changed[:, 1:] += 1.0
+    own, central = (trainer(make_tasks(), copies=2, critic=critic).network for critic in ("own", "all"))
+    assert own.value(observation).shape == (3, 4)
+    assert torch.equal(own.value(observation)[:, 0], own.value(changed)[:, 0])
+    assert (own.value(observation)[:, 1:] != own.value(changed)[:, 1:]).all()
+    assert central.value(observation).shape == (3, 1)
+    assert (central.value(observation) != central.value(changed)).all()
+
+
+def test_who_would_earn_too_little_on_its_grant_withdraws(make_tasks):
+    """All bid; with `withdraw_under` 2 those stay who earn more than twice what they earn locally."""
+    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
+    shares = {}
+    for under in (0.0, 2.0):
+        learner = trainer(tasks, copies=50, heads="bids", withdraw_under=under)
+        with torch.no_grad():
+            learner.network.actor[-1].weight.zero_()
+            learner.network.actor[-1].bias[0] = 10.0
+        view = learner._environment.view()
+        wanted = drawn_from(learner.network, view).mode()
+        assert wanted.offload.all()
+        _, earned = view.best_power(wanted.to_physical(SYSTEM))
+        chosen = learner.policy.act(view, torch.Generator())
+        assert torch.equal(chosen.offload, earned > under * view.local_qoe)
+        shares[under] = chosen.offload.double().mean()
+    assert 0.05 < shares[2.0] < shares[0.0]
+
+
+def test_only_who_looks_its_power_up_can_withdraw():
+    with pytest.raises(ToolkitError, match=r"withdraw_under: 2\.0 given with learn_power, 0 is allowed"):
+        MappoConfig(withdraw_under=2.0, learn_power=True)
 
 
 def test_one_policy_serves_any_number_of_ues(make_tasks):
@@ -318,8 +356,8 @@ def test_the_actor_reads_its_own_observation_alone(make_tasks):
     observation = torch.randn(1, 4, OBSERVATION_SIZE, generator=torch.Generator().manual_seed(0))
     changed = observation.clone()
     changed[:, 1:] += 1.0
-    network = trainer(make_tasks(), copies=2).network
-    first, second = (network.actions(o).mode().request[0] for o in (observation, changed))
+    network, start = trainer(make_tasks(), copies=2).network, torch.zeros(1, 4, HEADS)
+    first, second = (network.actions(o, start).mode().request[0] for o in (observation, changed))
     assert first[0] == second[0]
     assert (first[1:] != second[1:]).all()
 
@@ -431,76 +469,16 @@ def test_a_training_that_diverges_says_so(make_tasks):
         learner.train()
 
 
-def test_baselines_in_parts_are_the_baselines(make_tasks, monkeypatch):
-    tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
-    learner = trainer(tasks, copies=6)
-    view = learner._environment.view()
-    drawn = learner.network.actions(view.observation).sample(torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        after, whole = learner._look_ahead(drawn, view)
-        monkeypatch.setattr(mappo, "_PLAYS_AT_ONCE", 6 * 4 * 3)  # the step and two of the UEs, then two
-        parted, parts = learner._look_ahead(drawn, view)
-        assert torch.allclose(parts, whole, rtol=1e-6)
-        alone = learner._environment.look_ahead(learner.network.physical(drawn, view))
-    for looked in (after, parted):
-        assert torch.equal(looked.reward, alone.reward)
-        assert torch.equal(looked.state.battery_j, alone.state.battery_j)
-    assert whole.shape == (6, 4)
-
-
-def test_more_ues_than_a_step_can_be_played_for_are_refused(make_tasks):
-    tasks = make_tasks(mix=("text",) * 200)
-    with pytest.raises(
-        ToolkitError, match=r"200 UEs given, at most 128 .* with 128 copies: .* about 102 CPU s"
-    ):
-        trainer(tasks)
-    trainer(tasks, copies=32)
-
-
 def test_mappo_plays_every_setting(make_tasks):
     for change in (
+        *({"observation": observation, "mix": ("text", "vqa", "vqa")} for observation in OBSERVATIONS),
         {"preference": "dynamic"}, {"csi": "statistical"}, {"offload_cost": "split"}, {"mix": ("vqa",)},
         {"mix": ("text", "image"), "preference": "drawn"},
     ):  # fmt: skip
         tasks, episode = make_tasks(**change), EpisodeConfig(**{"mix": ("text",) * 4} | change)
-        curve = trainer(tasks, episode=episode, episodes=2, copies=2).train()
-        assert all(math.isfinite(value) for values in vars(curve).values() for value in values)
-
-
-def test_policy_file_round_trip(tmp_path, make_tasks):
-    learner = trainer(make_tasks(), copies=2)
-    learner.network.save(tmp_path / "policy.safetensors")
-    loaded = LearnedPolicy.load(tmp_path / "policy.safetensors")
-    view = learner._environment.view()
-    first, second = (policy.act(view, torch.Generator()) for policy in (learner.policy, loaded))
-    assert all(torch.equal(value, vars(second)[name]) for name, value in vars(first).items())
-
-
-def test_unusable_policy_files_are_refused(tmp_path):
-    network = ActorCritic(
-        hidden=8,
-        codes=1,
-        clock_when_offloading=False,
-        learn_clock=True,
-        learn_power=True,
-        generator=torch.Generator(),
-    )
-    good = tmp_path / "policy.safetensors"
-    network.save(good)
-    whole = good.read_bytes()
-    truncated = tmp_path / "truncated.safetensors"
-    truncated.write_bytes(whole[: len(whole) // 2])
-    foreign = tmp_path / "foreign.safetensors"
-    foreign.write_bytes(whole.replace(b"offloading-policy", b"offloading-papers"))
-    resized = tmp_path / "resized.safetensors"
-    resized.write_bytes(whole.replace(b'\\"hidden\\": 8', b'\\"hidden\\": 9'))
-    old = tmp_path / "old.safetensors"
-    old.write_bytes(whole.replace(b'\\"schema_version\\": 5', b'\\"schema_version\\": 4'))
-    with pytest.raises(ToolkitError, match="schema version 4 given, 5 is read"):
-        LearnedPolicy.load(old)
-    for path in (truncated, foreign, resized, tmp_path / "missing.safetensors"):
-        with pytest.raises(ToolkitError, match=path.name):
-            LearnedPolicy.load(path)
+        for printed in ({}, SECTION_IV, {"heads": "bids", "withdraw_under": 2.0}):
+            curve = trainer(tasks, episode=episode, episodes=2, copies=2, **printed).train()
+            assert all(math.isfinite(value) for values in vars(curve).values() for value in values)
 
 
 def test_raw_actions_reach_the_ends_of_the_ranges():

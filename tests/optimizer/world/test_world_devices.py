@@ -102,7 +102,7 @@ def test_each_ue_is_as_where_all_have_its_device(mixed):
             assert torch.allclose(getattr(outcome, name)[:, i], getattr(other, name)[:, i], rtol=1e-12), name
 
 
-@pytest.mark.parametrize("name", ["local", "remote", "greedy", "announced", "exhaustive", "central"])
+@pytest.mark.parametrize("name", ["local", "remote", "greedy", "announced", "bids", "exhaustive", "central"])
 def test_ues_in_another_order_act_alike(name, mixed):
     tasks, _ = mixed
     view = environment_of(tasks, episodes=12).view()
@@ -129,7 +129,7 @@ def test_a_power_in_anothers_range_is_refused(mixed):
     environment = environment_of(tasks)
     view = environment.view()
     actions = POLICIES["remote"](SYSTEM, tasks).act(view, torch.Generator())
-    environment.look_ahead(actions)
+    environment.step(actions)
     wrong = actions.power_w.clone()
     wrong[:, 2] = tasks.devices.power_max_w[0]  # 20 dBm, of a UE that has 15
     with pytest.raises(ValueError, match=r"actions\.power_w must lie in 0\.001 to 0\.0316228 \(UE 2\)"):

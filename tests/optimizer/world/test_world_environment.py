@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optimizer.bound import Step, cell_upper
-from optimizer.policies.baselines import LocalPolicy, RandomPolicy
+from optimizer.policies.baselines import POLICIES, LocalPolicy, RandomPolicy
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment, fading
-from optimizer.world.physics import Actions, State
+from optimizer.world.physics import Actions, State, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
-from optimizer.world.view import COLUMN, LOOKUP_POWERS, OBSERVATION_SIZE, SLOW_SIZE
+from optimizer.world.view import BID_SCALE, COLUMN, LOOKUP_POWERS, OBSERVATION_SIZE, SEEN
 
 SYSTEM = SystemConfig()
 
@@ -48,7 +48,10 @@ def test_observation_is_what_the_design_lists(make_environment):
     environment = make_environment(mix=("text", "vqa"))
     view = environment.view()
     assert view.observation.shape == (3, 2, OBSERVATION_SIZE)
-    x, y, battery, queue, beta, latency, mean, time, _, local = view.slow[..., :10].unbind(dim=-1)
+    names = ("x", "y", "battery", "queue", "beta", "last_latency", "mean_channel", "time", "earned_locally")
+    x, y, battery, queue, beta, latency, mean, time, local = (
+        view.observation[..., COLUMN[name]] for name in names
+    )
     assert (torch.hypot(x, y) <= 1).all()
     assert torch.allclose(battery.double(), view.battery_j / environment.battery_max_j, atol=1e-6)
     assert torch.equal(queue, torch.ones(3, 2))
@@ -60,12 +63,13 @@ def test_observation_is_what_the_design_lists(make_environment):
         nominal = gain * SYSTEM.power_max_w / (SYSTEM.bandwidth_hz / 4 * SYSTEM.noise_w_hz)
         assert torch.allclose(column.double(), torch.log10(nominal) / 2, atol=1e-5)
     assert torch.allclose(local.double(), torch.log1p(view.local_qoe), atol=1e-6)
-    assert view.slow[..., -3:].tolist() == [[[1, 0, 0], [0, 0, 1]]] * 3
+    modalities = [COLUMN[f"is_{name}"] for name in ("text", "image", "vqa")]
+    assert view.observation[..., modalities].tolist() == [[[1, 0, 0], [0, 0, 1]]] * 3
     lookup = view.observation[..., COLUMN["alone"]]
     chosen = everyone(environment, offload=True)
     chosen = replace(chosen, offload=chosen.offload & torch.tensor([True, False]))
     earned = [
-        environment.look_ahead(replace(chosen, power_w=power_w.expand(3, 2))).outcome.earned_qoe
+        execute(SYSTEM, view.tasks, replace(chosen, power_w=power_w.expand(3, 2)), view.state).earned_qoe
         for power_w in power_levels_w(SYSTEM, LOOKUP_POWERS)
     ]
     best = torch.stack(earned).amax(dim=0)[:, 0]
@@ -92,34 +96,92 @@ def test_of_the_others_a_ue_hears_the_largest_gain(make_environment):
     assert alone[..., 1].any()
 
 
-def test_section_ivs_ues_hear_nothing(make_environment):
-    announced, silent = (
-        make_environment(mix=("text", "vqa", "image"), episodes=20, announce=announce).view().observation
-        for announce in (True, False)
-    )
-    column = COLUMN["rival"]
-    assert announced[..., column : column + 2].any()
-    assert not silent[..., column : column + 2].any()
-    others = [i for i in range(OBSERVATION_SIZE) if i not in (column, column + 1)]
-    assert torch.equal(announced[..., others], silent[..., others])
+def test_of_equal_gains_the_station_names_the_first(make_environment):
+    """Else nobody would be told to be the largest; `announced` follows the same name."""
+    environment = make_environment(episodes=20)
+    view = environment.view()
+    gains = torch.tensor([[2.0, 5.0, 5.0, 1.0], [3.0, 3.0, 3.0, 3.0], [0.0, 0.0, 0.0, 0.0]])
+    tied = replace(view)
+    vars(tied)["gain"] = gains
+    rival, named = tied.announced
+    assert named.tolist() == [[False, True, False, False], [True, False, False, False], [False] * 4]
+    assert rival.tolist() == [[5.0, 5.0, 5.0, 5.0], [3.0, 3.0, 3.0, 3.0], [0.0] * 4]
+    equal = replace(view, state=replace(view.state, channel_gain=torch.full((20, 4), 1e-7)))
+    assert (equal.gain > 0).all()
+    actions = POLICIES["announced"](SYSTEM, view.tasks).act(equal, generator())
+    leads = equal.observation[..., COLUMN["leads"]] > 0
+    assert torch.equal(actions.offload, leads)
+    assert leads.sum(dim=-1).tolist() == [1] * 20
 
 
-def test_looking_ahead_is_a_step_that_is_not_taken(make_environment):
-    environment = make_environment(mix=("text", "vqa", "image"), preference="dynamic", episodes=20)
-    environment.step(everyone(environment, offload=False))
-    before = environment.view()
-    actions = everyone(environment, offload=True)
-    choices = torch.tensor([[True, True, False], [False, False, True]]).unsqueeze(1)
-    looked = environment.look_ahead(replace(actions, offload=actions.offload & choices))
-    after = environment.view_after(looked)
-    assert torch.equal(environment.view().queue, before.queue)
-    for row, choice in enumerate(choices):
-        other = make_environment(mix=("text", "vqa", "image"), preference="dynamic", episodes=20)
-        other.step(everyone(other, offload=False))
-        _, earned = other.step(replace(actions, offload=actions.offload & choice))
-        assert torch.equal(looked.reward[row], earned)
-        assert torch.equal(after.slow[row], other.view().slow)
-    assert not torch.equal(looked.reward[0], looked.reward[1])
+@pytest.mark.parametrize("observation", list(SEEN))
+def test_a_ue_observes_what_its_setting_lets_it(make_environment, observation):
+    """Everything else is 0, whatever happened before."""
+    environment = make_environment(mix=("text", "vqa", "image"), episodes=20, observation=observation)
+    environment.step(everyone(environment, offload=True))
+    view = environment.view()
+    shown = view.observation.any(dim=0).any(dim=0)
+    assert {name for name, i in COLUMN.items() if shown[i]} == set(SEEN[observation])
+    places = [COLUMN[name] for name in SEEN[observation]]
+    assert torch.equal(view.observation[..., places], view.columns[..., places])
+    assert set(SEEN["printed"]) == {"x", "y", "battery", "last_latency"}
+
+
+def test_what_a_bid_is_granted_tells_how_strong_the_others_are(make_environment):
+    """Eq. (12) with b-hat = 20 ln(gain), undone by each UE for itself."""
+    environment = make_environment(mix=("text", "vqa", "image", "vqa"), episodes=50, observation="bids")
+    environment.view().queue[:10, 3] = 0.0
+    view = environment.view()
+    rival, leads = view.told_by_bids
+    weight = view.gain**BID_SCALE
+    share = weight / weight.sum(dim=-1, keepdim=True)
+    norm = (weight.sum(dim=-1, keepdim=True) - weight) ** (1.0 / BID_SCALE)
+    near = view.gain > 0.7 * view.gain.amax(dim=-1, keepdim=True)  # b-hat counts as at most 10 below
+    several = near & ((view.gain > 0).sum(dim=-1, keepdim=True) > 1) & (share < 1 - 1e-9)
+    assert several.sum() > 30
+    assert torch.allclose(rival[several], norm[several], rtol=1e-6)
+    assert torch.equal(leads[near], (share > 0.5)[near])
+    assert not rival[view.gain == 0].any()
+    assert not leads[view.gain == 0].any()
+    alone = (view.gain > 0) & ((view.gain > 0).sum(dim=-1, keepdim=True) == 1)
+    assert not rival[alone].any()
+    assert leads[alone].all()
+
+
+def test_a_ue_remembers_its_own_grants(make_environment):
+    environment = make_environment(mix=("text", "vqa", "image"), episodes=4, observation="history")
+    assert not environment.view().observation[..., COLUMN["offloaded"] :].any()
+    first = everyone(environment, offload=True)
+    granted = environment.step(first)[0].bandwidth_hz / SYSTEM.bandwidth_hz
+    second = replace(first, offload=torch.tensor([True, False, False]).expand(4, 3))
+    environment.step(second)
+    view = environment.view()
+
+    def column(name):
+        return view.observation[..., COLUMN[name]].double()
+
+    assert torch.equal(column("offloaded"), second.offload.double())
+    assert torch.equal(column("granted"), second.offload.double())
+    assert torch.allclose(column("sharing").expm1(), second.offload.double(), atol=1e-6)
+    assert torch.allclose(column("mean_offloaded"), torch.tensor([1.0, 0.5, 0.5]).double().expand(4, 3))
+    expected = torch.stack(((granted[:, 0] + 1.0) / 2, granted[:, 1], granted[:, 2]), dim=-1)
+    assert torch.allclose(column("mean_granted"), expected, atol=1e-6)
+    sharing = torch.tensor([2.0, 3.0, 3.0]).double().expand(4, 3)
+    assert torch.allclose(column("mean_sharing").expm1(), sharing, atol=1e-5)
+    environment.reset()
+    assert not environment.view().observation[..., COLUMN["offloaded"] :].any()
+
+
+def test_the_number_that_offload_follows_from_a_ues_own_latency(make_environment):
+    """What the history says of the others is in (5): the server's time goes by their number."""
+    environment = make_environment(mix=("text", "vqa", "image"), episodes=4)
+    view = environment.view()
+    outcome, _ = environment.step(everyone(environment, offload=True))
+    tasks = view.tasks
+    sending = tasks.symbols[:, 0] / (outcome.bandwidth_hz * outcome.accuracy.clamp_min(SYSTEM.accuracy_floor))
+    serving = (outcome.latency_s - SYSTEM.download_latency_s) / view.queue - sending
+    number = serving * SYSTEM.remote_capacity_flops / tasks.server_flops
+    assert torch.allclose(number, torch.full_like(number, 3.0), rtol=1e-6)
 
 
 def test_local_execution_finishes_in_ten_steps_with_the_printed_reward(make_environment):
@@ -375,15 +437,13 @@ def test_what_exceeds_a_range_by_rounding_counts_as_its_end(make_environment, be
     end_w = SYSTEM.power_max_w if beyond > 0 else SYSTEM.power_min_w
     at_end = replace(good, power_w=torch.full_like(good.power_w, end_w))
     outside = replace(at_end, power_w=at_end.power_w * (1 + beyond), clock_hz=good.clock_hz * (1 + beyond))
-    ahead = environment.look_ahead(outside).reward
     outcome, reward = environment.step(outside)
     expected, expected_reward = other.step(at_end)
     assert torch.equal(reward, expected_reward)
-    assert torch.equal(ahead, expected_reward)
     for name, value in vars(outcome).items():
         assert torch.equal(value, vars(expected)[name]), name
     with pytest.raises(ValueError, match="power_w"):
-        environment.look_ahead(replace(good, power_w=good.power_w * 2))
+        environment.step(replace(good, power_w=good.power_w * 2))
 
 
 def test_where_no_step_can_earn_anything_rewards_stay_numbers(make_tasks):
@@ -398,9 +458,11 @@ def test_where_no_step_can_earn_anything_rewards_stay_numbers(make_tasks):
     assert (reward / environment.reward_scale).isfinite().all()
 
 
-def test_fading_decides_all_but_the_slow_columns(make_environment):
+def test_fading_decides_what_a_channel_lets_a_ue_earn_alone(make_environment):
     environment = make_environment(mix=("text", "vqa"), episodes=20)
     before = environment.view()
     faded = replace(before, state=replace(before.state, channel_gain=environment._faded()))
     changed = (before.observation != faded.observation).any(dim=0).any(dim=0)
-    assert changed.nonzero().squeeze(-1).tolist() == list(range(SLOW_SIZE, OBSERVATION_SIZE))
+    first, last = COLUMN["channel"], COLUMN["quarter_of_four"]
+    expected = [*range(first, last + 1), COLUMN["rival"], COLUMN["leads"]]
+    assert changed.nonzero().squeeze(-1).tolist() == expected
