@@ -124,7 +124,5 @@ def test_every_public_name_is_described(site: Path) -> None:
             times = len(described & set(names))
             missing += names[:1] if times == 0 else []
             twice += names[:1] if times > 1 else []
-    assert missing == [], (
-        "add to its subpackage in docs/api; it needs a docstring, too"
-    )
+    assert missing == [], "add to its subpackage in docs/api; it needs a docstring, too"
     assert twice == []
