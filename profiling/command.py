@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.files.errors import ToolkitError, first_line, parsing
-from data.files.printable import one_line
 from data.files.provenance import provenance, sha256_of
 from data.files.runs import Identity
 from data.settings import (
@@ -24,6 +22,7 @@ from data.settings import (
     named,
     run_command,
 )  # fmt: skip
+from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.codec.config import CodecConfig
 from deepsc.codec.device import resolve_device
@@ -182,15 +181,15 @@ def _closing(config: ProfileConfig) -> list[str]:
     device = None if config.device_file is None else config.device_file.path
     output = None if config.modality is None else config.output or _OUTPUT
     written = [path for path in (output, device, *config.table, config.plot) if path is not None]
-    lines = [f"wrote {', '.join(map(one_line, written))}"] if written else []
-    if not config.detail:
-        lines.append("--detail shows every part and module, and what separates the counts")
-    if output is not None:
-        lines.append(f"next: {_next_command(config, output)}")
-    return lines
+    more = [] if config.detail else ["--detail shows every part and module, and what separates the counts"]
+    if output is None:
+        return [*more, *closing_lines(written)]
+    words = _next_command(config, output)
+    note = "MAP: what build-accuracy-map wrote" if "MAP" in words else ""
+    return [*more, *closing_lines(written, words, note=note)]
 
 
-def _next_command(config: ProfileConfig, output: str) -> str:
+def _next_command(config: ProfileConfig, output: str) -> list[str]:
     """`optimize` on the FLOPs file; on the map of a codec that ships, too."""
     modality = _modality(config)
     words = ["optimize", f"--{modality.name}-flops", output]
@@ -201,7 +200,7 @@ def _next_command(config: ProfileConfig, output: str) -> str:
         flag = {"k": f"--k-{modality.name}", "k_text": "--k-text", "k_image": "--k-image"}.get(name)
         if flag is not None and k != {"--k-text": TEXT_K, "--k-image": IMAGE_K}[flag]:
             words += [flag, str(k)]
-    return shlex.join(words) + ("" if maps else "   (MAP: what build-accuracy-map wrote)")
+    return words
 
 
 def _profile_codec(config: ProfileConfig) -> CodecProfile:

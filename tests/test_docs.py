@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -57,8 +58,13 @@ def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path, capsys: pytest
     assert printed == pytest.approx(measured, abs=0.002)
 
 
-def test_the_readmes_chain_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its commands on fewer captions than their defaults say, and the reports of what they wrote."""
+def test_the_readmes_chain_runs_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands on fewer captions than their defaults say, and the reports of what they wrote.
+
+    Each command names the next one.
+    """
     monkeypatch.setitem(CorpusConfig.__init__.__kwdefaults__, "caption_count", 400)
     chain, reports = (
         next(one.code for one in fences(README) if one.language == "sh" and word in one.code)
@@ -67,6 +73,12 @@ def test_the_readmes_chain_runs_as_printed(tmp_path: Path, monkeypatch: pytest.M
     ran = run_shell(chain, commands=COMMANDS)
     assert [program for program, *_ in ran] == ["train-deepsc", *COMMANDS]
     assert chain.count("&&") == len(ran) + 2, "nothing but the set-up is left out"
+    named = [shlex.split(line) for line in re.findall(r"^next: (.*)$", capsys.readouterr().out, re.MULTILINE)]
+    assert [words[0] for words in named] == [program for program, *_ in ran[1:]] + ["optimize"]
+    for words, (_, *arguments) in zip(named, ran[1:], strict=False):
+        kept = {word for word in words if word.startswith("runs/")}
+        assert kept <= {*arguments}, "the same files as in the README"
+    assert named[-1] == ["optimize", "report", "runs/optimize"]
     run_shell(reports, commands=COMMANDS)
     runs = tmp_path / "runs"
     assert load_map(runs / "text-map.json").provenance["test_items"] == 50
