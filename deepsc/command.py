@@ -150,8 +150,9 @@ def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tup
     """After the local model the codec with the same flags, after the codec its map; and a note."""
     kind = modality(name)
     if config.training.channel is None:
-        stem = config.output.rstrip("/").removesuffix("local").rstrip("-")
-        codec = f"{stem}codec" if stem.endswith("/") or not stem else f"{stem}-codec"
+        folder = config.output.rstrip("/")
+        stem = folder.removesuffix("local")
+        codec = f"{stem}codec" if stem != folder else f"{folder}-codec"
         kept = _without(arguments, "--output", "--channel", "--init-from", "--resume")
         return [NAME, *kept, *kind.example_k.split(), "--init-from", config.output, "--output", codec], ""
     local = config.init_from or "LOCAL"

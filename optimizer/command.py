@@ -104,9 +104,7 @@ Subcommands, each with its own --help; without one, a short `optimize train` (MA
   optimize symbols    which flag or field sets which symbol of the paper
 
 """
-_OF_SYMBOLS = (
-    "Print where each symbol of the paper is set: by which flag, or in which field of --config FILE."
-)
+_OF_SYMBOLS = "Print where each symbol of the paper is set: by which flag, or in which field of --config."
 FIGURES = """\
 Redraw Figs. 2-7 of the paper as PNG, PDF and CSV. Each figure is drawn from runs of `optimize train` in
 folders of --output; a run that is there already is read, so that an interrupted call goes on.
