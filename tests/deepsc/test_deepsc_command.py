@@ -349,7 +349,7 @@ def next_words(capsys: pytest.CaptureFixture[str]) -> list[str]:
 
 
 def test_the_next_command_is_named_and_can_be_typed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After the local model its codec, with the same data; after the codec its map."""
     trained = SimpleNamespace(metrics={"epoch": 1, "validation_loss": 1.0}, document={"synthetic": False})
@@ -369,3 +369,8 @@ def test_the_next_command_is_named_and_can_be_typed(
     assert options["local"] == "runs/my local"
     assert main([*data, "--k", "4", "--output", "alone"]) == 0
     assert "--local LOCAL" in shlex.join(next_words(capsys))
+    (tmp_path / "local.yaml").write_text("training: {channel: null}")
+    assert main([*data, "--config", str(tmp_path / "local.yaml"), "--output", "runs/base"]) == 0
+    codec = config_from_args(build_parser("text").parse_args(next_words(capsys)[1:]))
+    assert codec.training.channel is not None
+    assert codec.output == "runs/base-codec"
