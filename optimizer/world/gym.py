@@ -317,6 +317,6 @@ class CentralOffloading(gymnasium.Env):
         info = {"qoe": float(outcome.earned_qoe.sum())}
         return view.observation[0].numpy().reshape(-1), reward, over, False, info
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]  # one mode
+    def render(self) -> NDArray[np.uint8] | None:
         """The step played last, RGB of (height, width, 3); None without a `render_mode`."""
         return self._single.render(self.render_mode)
