@@ -25,10 +25,14 @@ from data.settings import (
     named,
     run_command,
 )
+from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.modality import Modality, modality, modality_names
+from profiling.flops_file import SIZES
 
 if TYPE_CHECKING:
+    from accuracy_maps.bimodal import BimodalMap
+    from accuracy_maps.map import AccuracyMap
     from accuracy_maps.sweep.engine import Engine
     from accuracy_maps.sweep.from_scratch import Family
     from deepsc.config import RunConfig
@@ -140,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(config: PageConfig) -> None:
     from accuracy_maps.show.report import write_report  # jinja2 and scipy: not for --help
 
-    print(f"wrote {write_report(config.map, config.output, digital=config.digital)}")
+    print(*closing_lines([write_report(config.map, config.output, digital=config.digital)]), sep="\n")
 
 
 def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
@@ -176,6 +180,7 @@ def _build(args: argparse.Namespace, training: Sequence[str]) -> None:
 def _measure(config: MapConfig, place: Place, modality_name: str, training: Sequence[str]) -> None:
     from accuracy_maps.show.compare import symbols_line, threshold_line
     from accuracy_maps.sweep.build import build_map
+    from accuracy_maps.sweep.finished import output_paths
     from accuracy_maps.sweep.from_scratch import build_from_scratch
 
     engine, device = _engine(place, config.device)
@@ -188,6 +193,20 @@ def _measure(config: MapConfig, place: Place, modality_name: str, training: Sequ
     print(threshold_line(result))
     if line := symbols_line(result):
         print(line)
+    print(*closing_lines(output_paths(config), _next_command(config, result, modality_name)), sep="\n")
+
+
+def _next_command(config: MapConfig, result: AccuracyMap | BimodalMap, modality_name: str) -> list[str]:
+    """After a codec's map the FLOPs of the codec at its largest k; after others the page."""
+    if config.baseline is None and len(config.codecs) == 1 and modality_name in SIZES:
+        words = ["profile-flops", "--modality", modality_name, "--checkpoint", *config.codecs]
+        for axis in result.axis_names:
+            if axis.startswith("k"):
+                words += [f"--{axis.replace('_', '-')}", str(max(getattr(result, axis)))]
+        return [*words, "--output", f"runs/{modality_name}-flops.json"]
+    if config.baseline is not None and config.beside is not None:
+        return [NAME, "report", config.beside, "--digital", config.output]
+    return [NAME, "report", config.output]
 
 
 def _engine(place: Place, device: str | None) -> tuple[Engine, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SPLITS = ("train", "validation", "test")
+"""What a data set is split into."""
 VALIDATION_SHARE = 10
 """One training image of so many is put aside for validation, where a set brings no validation split."""
 

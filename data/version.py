@@ -2,7 +2,13 @@
 
 from importlib import metadata
 
-try:
-    __version__ = metadata.version("deepsc-toolkit")
-except metadata.PackageNotFoundError:  # a checkout that nobody installed
-    __version__ = "unknown"
+
+def _installed() -> str:
+    try:
+        return metadata.version("deepsc-toolkit")
+    except metadata.PackageNotFoundError:  # a checkout that nobody installed
+        return "unknown"
+
+
+__version__ = _installed()
+"""Of the toolkit that is installed; "unknown" in a checkout that nobody installed."""

@@ -23,6 +23,7 @@ from data.settings import (
     named,
     run_command,
 )
+from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.codec.device import resolve_device
 from deepsc.config import RunConfig, TrainConfig
@@ -145,6 +146,36 @@ def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
     raise_config_errors(errors)
 
 
+def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tuple[list[str], str]:
+    """After the local model the codec with the same flags, after the codec its map; and a note."""
+    kind = modality(name)
+    if config.training.channel is None:
+        folder = config.output.rstrip("/")
+        stem = folder.removesuffix("local")
+        codec = f"{stem}codec" if stem != folder else f"{folder}-codec"
+        kept = _without(arguments, "--output", "--channel", "--init-from", "--pretrained", "--resume")
+        if "--config" in {word.partition("=")[0] for word in kept}:  # which may say that there is no channel
+            kept += ["--channel", "awgn"]
+        return [NAME, *kept, *kind.example_k.split(), "--init-from", config.output, "--output", codec], ""
+    local = config.init_from or "LOCAL"
+    words = ["build-accuracy-map", "--modality", name, "--codec", config.output, "--local", local]
+    note = "" if config.init_from else "LOCAL: folder of train-deepsc --channel none"
+    return [*words, "--output", f"runs/{name}-map.json"], note
+
+
+def _without(arguments: Sequence[str], *flags: str) -> list[str]:
+    """A command line without some flags and their values."""
+    kept: list[str] = []
+    dropped = False
+    for word in arguments:
+        flag = word.partition("=")[0]
+        if word.startswith("--"):
+            dropped = flag in flags
+        if not dropped:
+            kept.append(word)
+    return kept
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -165,6 +196,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             logger.info("best epoch: %s", checkpoint.metrics["epoch"])
             note = " (synthetic data)" if checkpoint.document["synthetic"] else ""
             print(f"{config.output}: validation loss {checkpoint.metrics['validation_loss']:.4f} nats{note}")
+            words, note = _next_command(config, args.modality, arguments)
+            print(*closing_lines([config.output], words, note=note), sep="\n")
 
     return run_command(NAME, body)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from data.settings import (
     merge,
     run_command,
 )
+from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from optimizer.policies.config import SECTION_IV, MappoConfig
 from optimizer.study.config import (
@@ -103,8 +103,10 @@ Subcommands, each with its own --help; without one, a short `optimize train` (MA
   optimize pareto     one policy for every beta: the energy-latency front
   optimize plan       how much bandwidth, server or which k a QoE needs, from the bound, in seconds
   optimize report     a run as one HTML page to look at
+  optimize symbols    which flag or field sets which symbol of the paper
 
 """
+_OF_SYMBOLS = "Print where each symbol of the paper is set: by which flag, or in which field of --config."
 FIGURES = """\
 Redraw Figs. 2-7 of the paper as PNG, PDF and CSV. Each figure is drawn from runs of `optimize train` in
 folders of --output; a run that is there already is read, so that an interrupted call goes on.
@@ -135,7 +137,7 @@ Which symbol of the paper is where on the page:
   gamma (1), b (12), epsilon, t (4), (5), (7), E (8), QoE (10)   readings beside them
   QoE (10), E/E_0, t/t_0 (9), (11b), (11g), (11h)                table of policies
   reward (13), (14), E of (27), d by step                        curves
-All others are as in the run: `optimize train --help` says where they are set.
+All others are as in the run: `optimize symbols` says where they are set.
 
 example:
   optimize report runs/optimize --output report.html
@@ -144,8 +146,7 @@ example:
 logger = logging.getLogger(__name__)
 
 _DESCRIPTIONS = {
-    None: SHORT + TRAIN + SYMBOLS, "train": TRAIN + SYMBOLS, "figures": FIGURES + SYMBOLS,
-    "pareto": PARETO + SYMBOLS, "plan": PLAN + SYMBOLS, "report": REPORT,
+    None: SHORT + TRAIN, "train": TRAIN, "figures": FIGURES, "pareto": PARETO, "plan": PLAN, "report": REPORT,
 }  # fmt: skip
 _CONFIGS: Mapping[str | None, type[Settings]] = {
     None: TrainConfig, "train": TrainConfig, "figures": FiguresConfig, "pareto": ParetoConfig,
@@ -275,9 +276,13 @@ def usual_mix(options: argparse.Namespace, at: str = "") -> dict[str, object]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["symbols"]:
+        Parser(prog="optimize symbols", description=_OF_SYMBOLS).parse_args(words[1:])
+        print(SYMBOLS, end="")
+        return 0
     name = words.pop(0) if words and words[0] in _RUN else None
     if name is None and words and not words[0].startswith("-"):
-        known = ", ".join(subcommand for subcommand in _RUN if subcommand is not None)
+        known = ", ".join([*(subcommand for subcommand in _RUN if subcommand is not None), "symbols"])
         parser().error(f"{words[0]!r} given, a subcommand of {known} or none is allowed")
     options = parser(name).parse_args(words)
 
@@ -321,8 +326,7 @@ def _train(config: TrainConfig) -> Iterator[str]:
     yield result.setting
     yield format_table(result.performance, result.bound)
     yield from notes(result.performance, result.bound)
-    yield from _close(result.synthetic, result.written)
-    yield f"next: optimize report {shlex.quote(str(config.output))}"
+    yield from _close(result.synthetic, result.written, "optimize", "report", config.output)
 
 
 def _figures(config: FiguresConfig) -> Iterator[str]:
@@ -354,11 +358,13 @@ def _report(config: ReportConfig) -> Iterator[str]:
     yield from _close(False, [write_report(config.folder, config.output)])
 
 
-def _close(synthetic: bool, written: Sequence[Path]) -> Iterator[str]:
+def _close(synthetic: bool, written: Sequence[Path], *command: str | Path) -> Iterator[str]:
+    """What must be known of the figures, which files hold them, and what can be typed next."""
     if synthetic:
         yield "An accuracy map was measured on synthetic data: these figures say nothing about real data."
     for path in written:
         yield f"wrote {path}"
+    yield from closing_lines([], command)
 
 
 _RUN: Mapping[str | None, Callable[[Any], Iterator[str]]] = {

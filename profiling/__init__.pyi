@@ -1,18 +1,28 @@
-from .closed import Part as Part
-from .closed import Split as Split
-from .closed import image_parts as image_parts
-from .closed import split as split
-from .closed import text_parts as text_parts
-from .closed import vqa_parts as vqa_parts
-from .device_file import DeviceFile as DeviceFile
-from .device_file import Quantity as Quantity
-from .flops_file import FlopsFile as FlopsFile
-from .profile import CodecProfile as CodecProfile
-from .profile import ModelProfile as ModelProfile
-from .profile import profile_codec as profile_codec
-from .profile import profile_model as profile_model
-from .profile import time_codec as time_codec
-from .timed import LatencyConfig as LatencyConfig
-from .units import Flops as Flops
-from .units import Macs as Macs
-from .version import __version__ as __version__
+from .closed import Part, Split, image_parts, split, text_parts, vqa_parts
+from .device_file import DeviceFile, Quantity
+from .flops_file import FlopsFile
+from .profile import CodecProfile, ModelProfile, profile_codec, profile_model, time_codec
+from .timed import LatencyConfig
+from .units import Flops, Macs
+from .version import __version__
+
+__all__ = [
+    "CodecProfile",
+    "DeviceFile",
+    "Flops",
+    "FlopsFile",
+    "LatencyConfig",
+    "Macs",
+    "ModelProfile",
+    "Part",
+    "Quantity",
+    "Split",
+    "__version__",
+    "image_parts",
+    "profile_codec",
+    "profile_model",
+    "split",
+    "text_parts",
+    "time_codec",
+    "vqa_parts",
+]

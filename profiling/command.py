@@ -22,14 +22,15 @@ from data.settings import (
     named,
     run_command,
 )  # fmt: skip
+from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.codec.config import CodecConfig
 from deepsc.codec.device import resolve_device
-from deepsc.zoo.find import resolve
+from deepsc.zoo.find import MAPS, release_of, resolve
 from profiling import plot, tables
 from profiling.config import ProfileConfig
 from profiling.flops_file import FlopsFile
-from profiling.modalities import LENGTH, MODALITIES, Modality
+from profiling.modalities import IMAGE_K, LENGTH, MODALITIES, TEXT_K, Modality
 from profiling.outputs import prepare_outputs
 from profiling.timed.device import DeviceConfig, device_file, require_known
 from profiling.timed.latency import LatencyConfig
@@ -43,6 +44,7 @@ _DESCRIPTION = """\
 Count the FLOPs of one task: locally, at the user equipment, and at the server. 1 multiply-add = 2 FLOP.
 
   profile-flops --modality text --preset small --output runs/flops.json
+  profile-flops --modality text --preset small --detail
   profile-flops --modality image --k 32 --plot flops.png --table flops.md --table flops.csv
   profile-flops --modality vqa --checkpoint runs/vqa --k-text 8 --k-image 16
   profile-flops --modality text --latency --threads 1
@@ -51,11 +53,12 @@ Count the FLOPs of one task: locally, at the user equipment, and at the server. 
   profile-flops --timm resnet50
   profile-flops --hf-config config.json --source-length 128
 
-Side by side: the paper's Appendix A as printed, its corrected closed form, and the real model counted by
-torch's FlopCounterMode and by fvcore, module by module. The optimizer reads a codec's corrected count; it
-equals both counters for every matrix product, or the command fails. For other models the count is that of
-the operators torch dispatches. It equals FlopCounterMode's, residuals of a known cause apart, or the command
-fails; fvcore's differences are shown by cause and never fail. Of a checkpoint only the config is read.
+It prints what a task costs, by the paper's Appendix A as printed and by its corrected closed form. --detail
+adds the real model, counted by torch's FlopCounterMode and by fvcore, module by module. The optimizer reads a
+codec's corrected count; it equals both counters for every matrix product, or the command fails. For other
+models the count is that of the operators torch dispatches. It equals FlopCounterMode's, residuals of a known
+cause apart, or the command fails; fvcore's differences are shown by cause and never fail. Of a checkpoint
+only the config is read.
 
 All files are checked before anything is counted. A table or plot of an earlier call is written anew.
 
@@ -78,7 +81,7 @@ def build_parser() -> Parser:
     )  # fmt: skip
     files = parser.add_argument_group("files")
     add_flags(files, ProfileConfig, "output", "overwrite", "table", "plot")
-    add_flags(parser, ProfileConfig, "allow_uncounted")
+    add_flags(parser, ProfileConfig, "detail", "allow_uncounted")
     latency = parser.add_argument_group("latency")
     latency.add_argument(
         "--latency", action="store_true", dest=_TIMED, help="time each part on this device too"
@@ -159,8 +162,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = profile(config)
         from profiling import report
 
-        blocks = [table.text() for table in report.tables(result)]
-        print("\n".join([*blocks, *report.notes(result)]))
+        shown = report.tables(result) if config.detail else report.answer(result)
+        print("\n".join(table.text() for table in shown))
+        print("\n".join([*(report.notes(result) if config.detail else ()), *_closing(config)]))
 
     # Imports make a million objects and no garbage. Collecting among them, and once more at the interpreter's
     # exit, would take a quarter of the command's time.
@@ -170,6 +174,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     finally:
         gc.freeze()
         gc.enable()
+
+
+def _closing(config: ProfileConfig) -> list[str]:
+    """Which files were written, and what can be typed next."""
+    device = None if config.device_file is None else config.device_file.path
+    output = None if config.modality is None else config.output or _OUTPUT
+    written = [path for path in (output, device, *config.table, config.plot) if path is not None]
+    more = [] if config.detail else ["--detail shows every part and module, and what separates the counts"]
+    if output is None:
+        return [*more, *closing_lines(written)]
+    words = _next_command(config, output)
+    note = "MAP: what build-accuracy-map wrote" if "MAP" in words else ""
+    return [*more, *closing_lines(written, words, note=note)]
+
+
+def _next_command(config: ProfileConfig, output: str) -> list[str]:
+    """`optimize` on the FLOPs file; on the map of a codec that ships, too."""
+    modality = _modality(config)
+    words = ["optimize", f"--{modality.name}-flops", output]
+    release = None if config.checkpoint is None else release_of(config.checkpoint)
+    maps = [] if release is None else sorted((release / MAPS).glob("*-awgn.json"))
+    words += [f"--{modality.name}-map", str(maps[0]) if maps else "MAP"]
+    for name, k in modality.task(config.chosen(modality.sizes)).items():
+        flag = {"k": f"--k-{modality.name}", "k_text": "--k-text", "k_image": "--k-image"}.get(name)
+        if flag is not None and k != {"--k-text": TEXT_K, "--k-image": IMAGE_K}[flag]:
+            words += [flag, str(k)]
+    return words
 
 
 def _profile_codec(config: ProfileConfig) -> CodecProfile:

@@ -59,6 +59,8 @@ class ProfileConfig(Settings):
     """All tables as .md or .tex, or counts by module as .csv; repeatable."""
     plot: Annotated[str | None, Flag(metavar="FILE")] = None
     """Stacked bars of a codec, as .png, .pdf or .svg."""
+    detail: bool = False
+    """Print all tables: every part, module and cause, as --table writes them."""
     allow_uncounted: bool = False
     """Show what no method explains as unexplained, instead of failing."""
     latency: LatencyConfig | None = None

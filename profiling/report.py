@@ -19,8 +19,38 @@ from profiling.tables import Table
 from profiling.timed.latency import Latency, Timing
 from profiling.units import Flops, Macs
 
+_UNIT = "MFLOP, 1 multiply-add = 2 FLOP"
 _BEAMS = 4
 """Width of the search in the table of decoding modes."""
+
+
+def answer(profile: ModelProfile) -> list[Table]:
+    """What one task costs, and where: what most readers want to know of a profile.
+
+    Of a codec one table in MFLOP, as printed against corrected, and with the latency where it was timed. Of
+    any other model what each tool prints against the corrected count.
+    """
+    if not isinstance(profile, CodecProfile):
+        shown = [_residuals(profile, title=f"{profile.heading}; {_UNIT}")]
+        return shown if profile.latency is None else [*shown, _latency(profile, profile.latency)]
+    corrected, printed = split(profile.parts), split(profile.parts, printed=True)
+    timed = None if profile.latency is None else _latency(profile, profile.latency)
+    speed = {} if timed is None else {row[0]: (row[1], row[3]) for row in timed.rows}
+    return [
+        Table(
+            title=_title(profile),
+            columns=("one task", "as printed", "corrected", *(("ms", "c, GFLOP/s") if speed else ())),
+            rows=tuple(
+                (
+                    label,
+                    _mflop(getattr(printed, share)),
+                    _mflop(getattr(corrected, share)),
+                    *speed.get(label, ()),
+                )
+                for share, label in SHARES.items()
+            ),
+        )
+    ]
 
 
 def tables(profile: ModelProfile) -> list[Table]:
@@ -130,7 +160,7 @@ def _parts(profile: CodecProfile) -> Table:
         counted = [part for part in profile.counted if part.name in _names(profile, share)]
         rows.append(row(label, getattr(printed, share), getattr(corrected, share), *_measured(counted)))
     return Table(
-        title=f"{_model(profile)}: {profile.heading}, {profile.decoding}; MFLOP, 1 multiply-add = 2 FLOP",
+        title=_title(profile),
         columns=("part", "as printed", "corrected", FLOP_COUNTER_MODE, FVCORE),
         rows=tuple(rows),
     )
@@ -212,7 +242,11 @@ def _slips(profile: CodecProfile) -> Table:
     )
 
 
-def _residuals(profile: ModelProfile) -> Table:
+def _residuals(
+    profile: ModelProfile,
+    *,
+    title: str = "From what each tool prints to the corrected count, all parts together",
+) -> Table:
     causes: dict[tuple[str, str], Flops] = {}
     for counted in profile.counted:
         for residual in counted.residuals():
@@ -233,7 +267,7 @@ def _residuals(profile: ModelProfile) -> Table:
         ]
     rows.append(("corrected", _mflop(corrected), _share(corrected, corrected)))
     return Table(
-        title="From what each tool prints to the corrected count, all parts together",
+        title=title,
         columns=("residual", "MFLOP", "share"),
         rows=tuple(rows),
     )
@@ -328,9 +362,9 @@ def _names(profile: CodecProfile, share: str) -> set[str]:
     return {part.name for part in profile.parts if belongs(part, share)}
 
 
-def _model(profile: CodecProfile) -> str:
+def _title(profile: CodecProfile) -> str:
     name = profile.config.model_name
-    return f"{name['name']} {name['preset']}"
+    return f"{name['name']} {name['preset']}: {profile.heading}, {profile.decoding}; {_UNIT}"
 
 
 def _share(flops: Flops, total: Flops, *, signed: bool = False) -> str:

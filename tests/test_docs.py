@@ -1,11 +1,14 @@
 """The documentation: its pages run as they stand, its links lead somewhere."""
 
+import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support.house import PACKAGES, defining_module, folders
 from support.needed import need
 from support.pages import DOCS, README, fences, run_page, run_shell
 
@@ -55,8 +58,13 @@ def test_the_tutorial_leads_from_data_to_a_policy(tmp_path: Path, capsys: pytest
     assert printed == pytest.approx(measured, abs=0.002)
 
 
-def test_the_readmes_chain_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its commands on fewer captions than their defaults say, and the reports of what they wrote."""
+def test_the_readmes_chain_runs_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands on fewer captions than their defaults say, and the reports of what they wrote.
+
+    Each command names the next one.
+    """
     monkeypatch.setitem(CorpusConfig.__init__.__kwdefaults__, "caption_count", 400)
     chain, reports = (
         next(one.code for one in fences(README) if one.language == "sh" and word in one.code)
@@ -65,6 +73,12 @@ def test_the_readmes_chain_runs_as_printed(tmp_path: Path, monkeypatch: pytest.M
     ran = run_shell(chain, commands=COMMANDS)
     assert [program for program, *_ in ran] == ["train-deepsc", *COMMANDS]
     assert chain.count("&&") == len(ran) + 2, "nothing but the set-up is left out"
+    named = [shlex.split(line) for line in re.findall(r"^next: (.*)$", capsys.readouterr().out, re.MULTILINE)]
+    assert [words[0] for words in named] == [program for program, *_ in ran[1:]] + ["optimize"]
+    for words, (_, *arguments) in zip(named, ran[1:], strict=False):
+        kept = {word for word in words if word.startswith("runs/")}
+        assert kept <= {*arguments}, "the same files as in the README"
+    assert named[-1] == ["optimize", "report", "runs/optimize"]
     run_shell(reports, commands=COMMANDS)
     runs = tmp_path / "runs"
     assert load_map(runs / "text-map.json").provenance["test_items"] == 50
@@ -88,21 +102,39 @@ def test_every_page_with_code_is_run() -> None:
     assert runnable == {"tutorial.md", "channels.md", "own-channel.md", "own-corpus.md"}
 
 
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
-    need("mkdocs", extra="docs")
-    command = [
-        sys.executable,
-        "-m",
-        "mkdocs",
-        "build",
-        "--strict",
-        "--quiet",
-        "--site-dir",
-        str(tmp_path / "site"),
-    ]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation as a site, built without a warning."""
+    need("mkdocstrings", extra="docs")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     built = subprocess.run(command, cwd=DOCS.parent, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
-    for page in DOCS.glob("*.md"):
-        folder = tmp_path / "site" / ("" if page.stem == "index" else page.stem)
+    return folder
+
+
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    for page in DOCS.rglob("*.md"):
+        place = page.relative_to(DOCS).with_suffix("")
+        folder = site / ("" if page.stem == "index" else place)
         text = (folder / "index.html").read_text(encoding="utf-8")
         assert 'src="http' not in text, f"{page.name} loads something from elsewhere"
+
+
+def test_every_public_name_is_described(site: Path) -> None:
+    """Once on its package's page, by whichever package or subpackage shows it."""
+    missing, twice = [], []
+    for package in PACKAGES:
+        page = (site / "api" / package / "index.html").read_text(encoding="utf-8")
+        described = set(re.findall(r'<h[23] id="([\w.]+)" class="doc doc-heading"', page))
+        shown: dict[tuple[str, str], list[str]] = {}
+        for folder in folders():
+            if folder.split(".")[0] == package:
+                for name in importlib.import_module(folder).__all__:
+                    shown.setdefault((defining_module(folder, name), name), []).append(f"{folder}.{name}")
+        for names in shown.values():
+            times = len(described & set(names))
+            missing += names[:1] if times == 0 else []
+            twice += names[:1] if times > 1 else []
+    assert missing == [], "add to its subpackage in docs/api; it needs a docstring, too"
+    assert twice == []

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accuracy_maps.transmit.config import TransmitConfig
-from accuracy_maps.transmit.words import has_colour, marked, quiet
+from accuracy_maps.transmit.words import marked, quiet
 from data.files.errors import ToolkitError
 from data.files.paths import is_file, is_folder
 from data.files.printable import printable
 from data.images.formats import SUFFIXES
 from data.settings import named
+from data.terminal.colour import has_colour
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
-from typing import TextIO
 
 from data.files.printable import printable
 
@@ -19,11 +17,6 @@ def different_words(text: str, reference: str) -> list[tuple[str, bool]]:
     for block in difflib.SequenceMatcher(None, words, wanted, autojunk=False).get_matching_blocks():
         same |= set(range(block.a, block.a + block.size))
     return [(word, number not in same) for number, word in enumerate(words)]
-
-
-def has_colour(stream: TextIO) -> bool:
-    """Whether to colour what is written there: on a terminal that can, unless NO_COLOR is set."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def marked(text: str, reference: str | None, *, colour: bool) -> str:

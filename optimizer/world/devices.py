@@ -93,7 +93,7 @@ def with_devices(
     changes: dict[str, Any] = {} if server is None else server_fields(server)
     rows = [{} if device is None else ue_fields(device) for device in ues]
     if all(row == rows[0] for row in rows):
-        return replace(system, **changes, **rows[0]), None
+        return replace(system, **(changes | rows[0])), None
     columns = {
         name: torch.tensor([row.get(name, getattr(system, name)) for row in rows], dtype=torch.float64)
         for name in UE_DEVICE_FIELDS

@@ -27,6 +27,7 @@ from optimizer.world.ranges import clock_from_share, power_from_share
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import OBSERVATION_SIZE, View
 
+_MODES = ("rgb_array",)
 _REQUEST_SPAN = 3.0
 _SHARES = ("offload", "power", "clock", "request", "code")
 """What the numbers of an action are."""
@@ -122,6 +123,7 @@ class _Single:
         self._seeded = False
         self._drawn_by: int | None = None
         self.started = False
+        self.outcome: Outcome | None = None
         self.environment = OffloadingEnvironment(
             system=system, episode=episode, tasks=tasks, episodes=1, generator=self._generator
         )
@@ -138,19 +140,39 @@ class _Single:
         elif not self._seeded and self._drawn_by != os.getpid():  # a fork is a copy, too
             self._generator.seed()
             self._drawn_by = os.getpid()
-        self.started = True
+        self.started, self.outcome = True, None
         return self.environment.reset()
 
     def step(self, shares: NDArray[Any]) -> tuple[View, Outcome, float, bool]:
         outcome, reward = self.environment.step(to_actions(self._system, self._tasks, shares[None]))
+        self.outcome = outcome
         over = bool(self.environment.finished[0])
         return self.environment.view(), outcome, float(reward / self.environment.reward_scale), over
 
+    def render(self, mode: str | None) -> NDArray[np.uint8] | None:
+        """The step played last as RGB; None where no mode was asked for."""
+        if mode is None:
+            return None
+        _require_reset(self)
+        from optimizer.world.picture import draw_step  # matplotlib takes a second
+
+        return draw_step(self.environment.view(), self.outcome)
+
+
+def _require_mode(mode: str | None) -> None:
+    """Refuse what cannot be rendered.
+
+    Raises:
+        ValueError: naming what can.
+    """
+    if mode not in (None, *_MODES):
+        raise ValueError(f"render_mode: {mode!r} given, {', '.join(map(repr, _MODES))} or None is allowed")
+
 
 def _require_reset(single: _Single) -> None:
-    """Refuse a step of an episode that nobody has started: it would be the same in every environment."""
+    """Refuse an episode that nobody has started: it would be the same in every environment."""
     if not single.started:
-        raise gymnasium.error.ResetNeeded("step() before reset(): call reset() first")
+        raise gymnasium.error.ResetNeeded("no episode has been started: call reset() first")
 
 
 class ParallelOffloading(pettingzoo.ParallelEnv):
@@ -160,11 +182,21 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
         system: constants of Table I.
         episode: horizon, reward and preference.
         tasks: what each UE has to do.
+        render_mode: "rgb_array" for `render` to draw the last step.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"name": "offloading_v0", "render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "offloading_v0",
+        "render_modes": [*_MODES],
+        "render_fps": 2,
+        "is_parallelizable": True,
+    }
 
-    def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> None:
+    def __init__(
+        self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks, render_mode: str | None = None
+    ) -> None:
+        _require_mode(render_mode)
+        self.render_mode = render_mode
         self._single = _Single(system, episode, tasks)
         self.possible_agents = agent_names(tasks)
         self._action_size = action_size(tasks)
@@ -175,7 +207,6 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
         self.action_spaces = {
             name: spaces.Box(0.0, 1.0, (action_size(tasks),), np.float32) for name in self.possible_agents
         }
-        self.render_mode = None
 
     def observation_space(self, agent: str) -> spaces.Box:
         """Of one agent."""
@@ -238,8 +269,9 @@ class ParallelOffloading(pettingzoo.ParallelEnv):
         """All observations, for a central critic."""
         return self._single.environment.view().observation[0].numpy().reshape(-1)
 
-    def render(self) -> None:
-        """Nothing to see."""
+    def render(self) -> NDArray[np.uint8] | None:
+        """The step played last, RGB of (height, width, 3); None without a `render_mode`."""
+        return self._single.render(self.render_mode)
 
     def _observations(self, view: View) -> dict[str, Array]:
         return dict(zip(self.agents, view.observation[0].numpy(), strict=True))
@@ -252,11 +284,16 @@ class CentralOffloading(gymnasium.Env):
         system: constants of Table I.
         episode: horizon, reward and preference.
         tasks: what each UE has to do.
+        render_mode: "rgb_array" for `render` to draw the last step.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": [*_MODES], "render_fps": 2}
 
-    def __init__(self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> None:
+    def __init__(
+        self, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks, render_mode: str | None = None
+    ) -> None:
+        _require_mode(render_mode)
+        self.render_mode = render_mode
         self._single = _Single(system, episode, tasks)
         self._agents, self._action_size = agent_names(tasks), action_size(tasks)
         self.observation_space = _observation_space((tasks.ues * OBSERVATION_SIZE,))
@@ -279,3 +316,7 @@ class CentralOffloading(gymnasium.Env):
         view, outcome, reward, over = self._single.step(_shares(action, self._agents, self._action_size))
         info = {"qoe": float(outcome.earned_qoe.sum())}
         return view.observation[0].numpy().reshape(-1), reward, over, False, info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """The step played last, RGB of (height, width, 3); None without a `render_mode`."""
+        return self._single.render(self.render_mode)

@@ -1,9 +1,17 @@
-from .decoding import Decoding as Decoding
-from .image import image_parts as image_parts
-from .parts import Part as Part
-from .parts import Place as Place
-from .parts import Slip as Slip
-from .parts import Split as Split
-from .parts import split as split
-from .text import text_parts as text_parts
-from .vqa import vqa_parts as vqa_parts
+from .decoding import Decoding
+from .image import image_parts
+from .parts import Part, Place, Slip, Split, split
+from .text import text_parts
+from .vqa import vqa_parts
+
+__all__ = [
+    "Decoding",
+    "Part",
+    "Place",
+    "Slip",
+    "Split",
+    "image_parts",
+    "split",
+    "text_parts",
+    "vqa_parts",
+]

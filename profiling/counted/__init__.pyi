@@ -1,11 +1,19 @@
-from .copies import Workload as Workload
-from .library_models import hf_model as hf_model
-from .library_models import timm_model as timm_model
-from .operators import ProductCount as ProductCount
-from .operators import count_products as count_products
-from .other_tools import FvcoreCount as FvcoreCount
-from .other_tools import TorchCount as TorchCount
-from .other_tools import count_with_fvcore as count_with_fvcore
-from .other_tools import count_with_torch as count_with_torch
-from .residuals import Counted as Counted
-from .residuals import Residual as Residual
+from .copies import Workload
+from .library_models import hf_model, timm_model
+from .operators import ProductCount, count_products
+from .other_tools import FvcoreCount, TorchCount, count_with_fvcore, count_with_torch
+from .residuals import Counted, Residual
+
+__all__ = [
+    "Counted",
+    "FvcoreCount",
+    "ProductCount",
+    "Residual",
+    "TorchCount",
+    "Workload",
+    "count_products",
+    "count_with_fvcore",
+    "count_with_torch",
+    "hf_model",
+    "timm_model",
+]

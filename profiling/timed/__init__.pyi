@@ -1,4 +1,8 @@
-from .latency import Latency as Latency
-from .latency import LatencyConfig as LatencyConfig
-from .latency import Timing as Timing
-from .latency import time_workloads as time_workloads
+from .latency import Latency, LatencyConfig, Timing, time_workloads
+
+__all__ = [
+    "Latency",
+    "LatencyConfig",
+    "Timing",
+    "time_workloads",
+]

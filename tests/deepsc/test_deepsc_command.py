@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from accuracy_maps.command import build_parser as map_parser
 from deepsc.checkpoint import from_pretrained
 from deepsc.command import build_parser, config_from_args, main
 from deepsc.modality import modality_names
@@ -337,3 +339,38 @@ def test_existing_run_is_not_overwritten(
         capsys, *SMALL, "--output", str(folders["codec"])
     )
     assert (folders["codec"] / "model.safetensors").read_bytes() == before
+
+
+def next_words(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The command that is named last."""
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("next: ")
+    return shlex.split(line.removeprefix("next: ").partition("   (")[0])
+
+
+def test_the_next_command_is_named_and_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the local model its codec, with the same data; after the codec its map."""
+    trained = SimpleNamespace(metrics={"epoch": 1, "validation_loss": 1.0}, document={"synthetic": False})
+    monkeypatch.setattr("deepsc.train.run.train_codec", lambda config: trained)
+    data = ["--modality", "text", "--dataset", "captions", "--preset", "tiny"]
+    assert main([*data, "--channel=none", "--output", "runs/my local", "--resume"]) == 0
+    words = next_words(capsys)
+    assert words[:7] == ["train-deepsc", *data]
+    codec = config_from_args(build_parser("text").parse_args(words[1:]))
+    assert codec.training.channel is not None
+    assert (codec.init_from, codec.output, codec.resume) == ("runs/my local", "runs/my codec", False)
+    assert main(words[1:]) == 0
+    words = next_words(capsys)
+    assert words[0] == "build-accuracy-map"
+    options = vars(map_parser().parse_args(words[1:]))
+    assert list(options["codecs"]) == ["runs/my codec"]
+    assert options["local"] == "runs/my local"
+    assert main([*data, "--k", "4", "--output", "alone"]) == 0
+    assert "--local LOCAL" in shlex.join(next_words(capsys))
+    (tmp_path / "local.yaml").write_text("training: {channel: null}")
+    assert main([*data, "--config", str(tmp_path / "local.yaml"), "--output", "runs/base"]) == 0
+    codec = config_from_args(build_parser("text").parse_args(next_words(capsys)[1:]))
+    assert codec.training.channel is not None
+    assert codec.output == "runs/base-codec"

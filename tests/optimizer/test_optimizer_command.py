@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -355,17 +356,32 @@ def test_mistakes_of_file_and_flags_are_told_together(tmp_path, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", SUBCOMMANDS)
-def test_help_says_where_each_symbol_is_set(name):
-    text = parser(name).format_help()
+def test_symbols_says_where_each_symbol_is_set(capsys):
+    assert main(["symbols"]) == 0
+    text = capsys.readouterr().out
     for symbol in (
         "BW", "sigma^2", "beta^f", "beta^d", "k^T, k^I", "f^B", "xi_S", "lambda, gamma", "(28)", "E_0, t_0",
         "epsilon_0", "B_max, E^max", "  A  ", "  g  ", "training, test episodes",
     ):  # fmt: skip
         assert symbol in text
+    with pytest.raises(SystemExit) as stop:
+        main(["symbols", "--beta", "1"])
+    assert stop.value.code == 2
+    assert "optimize symbols: error: unrecognized arguments" in capsys.readouterr().err
+    assert "optimize symbols" in parser().format_help()
 
 
-def test_the_fields_that_help_names_are_there():
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_the_help_of_a_subcommand_is_of_its_own_flags(name):
+    """It names no flag that it lacks, but in a sentence about another command."""
+    text = parser(name).format_help()
+    assert "epsilon_0" not in text
+    own = {flag for action in parser(name)._actions for flag in action.option_strings}
+    said = set(re.findall(r"(?<![\w`-])--[a-z][a-z-]+", re.sub(r"`[^`]*`", "", text)))
+    assert said <= own
+
+
+def test_the_fields_that_symbols_names_are_there():
     groups = SYMBOLS.split("\nNot set:")[0].split("of optimizer.")[1:]
     for group, config in zip(groups, (SystemConfig, EpisodeConfig, MappoConfig), strict=True):
         head, *lines = group.splitlines()

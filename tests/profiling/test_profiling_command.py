@@ -1,6 +1,8 @@
 """profile-flops: the file it writes, its errors."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +10,12 @@ from typing import Any
 
 import pytest
 
+import optimizer.command
+from accuracy_maps import load_map
 from data.files.errors import ToolkitError
 from deepsc.checkpoint import write_config
 from deepsc.text.config import TextCodecConfig
+from optimizer import TrainConfig
 from profiling import FlopsFile
 from profiling.closed.parts import split
 from profiling.closed.text import text_parts
@@ -37,9 +42,7 @@ def checkpoint(folder: Path, **changes: Any) -> Path:
 def test_preset_is_written_to_a_file_that_loads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "new" / "flops.json"
     assert main(["--modality", "text", "--preset", "tiny", *LENGTHS, "--output", str(path)]) == 0
-    output = capsys.readouterr()
-    assert "FlopCounterMode" in output.out
-    assert output.err == ""
+    assert capsys.readouterr().err == ""
     file = FlopsFile.load(path)
     config = TextCodecConfig.from_preset("tiny", k=PRESET_K_TEXT)
     shares = split(text_parts(config, source_length=3, target_length=2, k=16))
@@ -50,6 +53,47 @@ def test_preset_is_written_to_a_file_that_loads(tmp_path: Path, capsys: pytest.C
     assert file.model == config.model_name
     assert file.provenance["config"]["codec"]["k"] == list(PRESET_K_TEXT)
     assert [entry.name for entry in path.parent.iterdir()] == ["flops.json"]
+
+
+def test_the_answer_is_ten_lines_and_the_rest_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next command is one that `optimize` understands."""
+    monkeypatch.chdir(tmp_path)
+    flags = ["--modality", "text", "--preset", "tiny", "--k", "8", *LENGTHS, "--output", "my flops.json"]
+    assert main([*flags, "--table", "t.md"]) == 0
+    answer = capsys.readouterr().out
+    assert answer.count("\n") <= 10
+    shares = split(text_parts(TextCodecConfig.from_preset("tiny", k=PRESET_K_TEXT), source_length=3,
+                              target_length=2, k=8))  # fmt: skip
+    shown = dict(re.findall(r"^(.*?)  .* (\S+)$", answer, re.MULTILINE))
+    for label, flops in (("local task", shares.local), ("UE's share", shares.ue),
+                         ("server's share", shares.server), ("channel codec", shares.channel)):  # fmt: skip
+        assert shown[label] == f"{flops.count / 1e6:.3f}"
+    assert "wrote my flops.json, t.md\n" in answer
+    (words,) = re.findall(r"^next: (.*?)   \(", answer, re.MULTILINE)
+    options = optimizer.command.parser(None).parse_args(shlex.split(words)[1:])
+    config = optimizer.command.to_config(options)
+    assert isinstance(config, TrainConfig)
+    assert (config.inputs.text_flops, config.inputs.text_map) == (Path("my flops.json"), Path("MAP"))
+    assert config.inputs.k_text == 8
+    assert main([*flags, "--detail"]) == 0
+    detail = capsys.readouterr().out
+    assert "FlopCounterMode" in detail
+    assert "transformer.model.encoder" in detail
+    assert answer.splitlines()[-1] == detail.splitlines()[-1]
+
+
+def test_the_map_of_a_codec_that_ships_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    codec = "text-multi30k-en-de-mini"
+    assert main(["--modality", "text", "--checkpoint", codec, "--k", "16"]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1])
+    assert words[:3] == ["next:", "optimize", "--text-flops"]
+    assert "--k-text" not in words  # optimize's own default
+    assert load_map(words[words.index("--text-map") + 1]).model["preset"] == "mini"
 
 
 def test_checkpoint_is_known_by_its_config_alone(tmp_path: Path) -> None:
@@ -263,6 +307,8 @@ def test_models_of_others_get_the_same_table(
     monkeypatch.chdir(tmp_path)
     assert main(["--timm", "resnet18", "--image-size", "64", "--table", "t.csv"]) == 0
     output = capsys.readouterr().out
+    assert output.count("\n") <= 12
+    assert output.endswith("wrote t.csv\n")  # there is no FLOPs file to go on with
     assert "11.69 M parameters" in output
     assert "MAC printed as one FLOP" in output
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.csv"]  # no FLOPs file: there is no split
@@ -272,7 +318,7 @@ def test_models_of_others_get_the_same_table(
     assert main(["--hf-config", "config.json", "--source-length", "5"]) == 0
     assert "input_ids [5]" in capsys.readouterr().out
     (tmp_path / "config.json").write_text(json.dumps(CLIP))
-    assert main(["--hf-config", "config.json", "--source-length", "5"]) == 0
+    assert main(["--hf-config", "config.json", "--source-length", "5", "--detail"]) == 0
     output = capsys.readouterr()
     assert "input_ids [5], pixel_values [3, 8, 8]" in output.out
     assert "vision_model.encoder.layers.*.mlp.fc1" in output.out

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from data.text.parallel import ParallelCorpus
 from deepsc.checkpoint import Checkpoint
 from deepsc.text.evaluate import TextEvaluator, decode_sentences, encode_sentences
 from deepsc.text.model import TextCodec
+from profiling.command import parse_config
 
 SNR_DB = (-6.0, 18.0)
 CELLS = 1 + 3 * len(SNR_DB)
@@ -191,7 +193,15 @@ def test_a_finished_map_is_neither_measured_nor_written_again(
     assert main(command) == 0
     assert measured == []
     assert caplog.messages == [f"finished already: {folder / 'map.json'}; remove it to measure again"]
-    assert "sacreBLEU over the channel / local, awgn" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "sacreBLEU over the channel / local, awgn" in output
+    *_, written, following = output.splitlines()
+    assert written == f"wrote {', '.join(str(folder / f'map.{end}') for end in ('json', 'csv', 'png'))}"
+    words = shlex.split(following.removeprefix("next: "))
+    profiled = parse_config(words[1:])
+    assert (words[0], profiled.modality) == ("profile-flops", "text")
+    assert profiled.checkpoint == str(folders["codec"])
+    assert profiled.k == max(AccuracyMap.load(folder / "map.json").k)
     assert main([*command, "--task", "translate"]) == 0, "what it is of anyway"
     assert measured == []
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before

@@ -13,7 +13,8 @@ import pytest
 import deepsc
 from accuracy_maps.transmit.command import main
 from accuracy_maps.transmit.config import DEFAULTS, TransmitConfig
-from accuracy_maps.transmit.words import different_words, has_colour, marked
+from accuracy_maps.transmit.words import different_words, marked
+from data.terminal.colour import has_colour
 from deepsc.checkpoint import read_config
 from deepsc.zoo.find import resolve
 
