@@ -87,7 +87,7 @@ def test_bids_leave_the_contest_to_eq_12(make_tasks):
     largest = torch.nn.functional.one_hot(gain.argmax(dim=-1), 4).bool() & actions.offload
     assert largest.any(dim=-1).sum() > 0.6 * (gain > 0).any(dim=-1).sum()
     bids, announced = (play(name, tasks, mix=mix) for name in ("bids", "announced"))
-    assert bids.qoe_mean > 0.9 * announced.qoe_mean
+    assert bids.qoe.value > 0.9 * announced.qoe.value
 
 
 def test_static_power_changes_it_little(make_tasks):

@@ -1,5 +1,6 @@
 """Rewards, queues, batteries and draws of the batched environment."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -133,10 +134,13 @@ def test_what_a_bid_is_granted_tells_how_strong_the_others_are(make_environment)
     environment.view().queue[:10, 3] = 0.0
     view = environment.view()
     rival, leads = view.told_by_bids
-    weight = view.gain**BID_SCALE
+    largest = view.gain.amax(dim=-1, keepdim=True).clamp_min(1e-9)
+    span = view.system.bandwidth_request_span
+    weight = ((view.gain / largest) ** BID_SCALE).clamp_min(math.exp(-span))  # (12) counts no bid as less
+    weight = torch.where(view.gain > 0, weight, 0.0)
     share = weight / weight.sum(dim=-1, keepdim=True)
-    norm = (weight.sum(dim=-1, keepdim=True) - weight) ** (1.0 / BID_SCALE)
-    near = view.gain > 0.7 * view.gain.amax(dim=-1, keepdim=True)  # b-hat counts as at most 10 below
+    norm = largest * (weight.sum(dim=-1, keepdim=True) - weight) ** (1.0 / BID_SCALE)
+    near = view.gain > 0.7 * largest
     several = near & ((view.gain > 0).sum(dim=-1, keepdim=True) > 1) & (share < 1 - 1e-9)
     assert several.sum() > 30
     assert torch.allclose(rival[several], norm[several], rtol=1e-6)
