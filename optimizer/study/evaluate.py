@@ -159,14 +159,13 @@ def summarise(
         drawn_bound = resample(bound).mean(dim=-1)
         some = drawn_bound > 0  # a resample of episodes that nobody can win has no share
         if bound.mean() > 0 and some.any():
-            of_bound = percentiles(
-                qoe.mean() / bound.mean(), drawn_qoe.mean(dim=-1)[some] / drawn_bound[some]
-            )
+            shares = drawn_qoe.mean(dim=-1)[some] / drawn_bound[some]
+            of_bound = percentiles(qoe.mean() / bound.mean(), shares)
 
     def total(name: str) -> float:
         return float(torch.stack([getattr(score, name) for score in scores]).sum())
 
-    executions = total("executions")
+    executions, successes = total("executions"), max(total("successes"), 1.0)
     steps = torch.cat([score.steps for score in scores])
     return Performance(
         sees=sees,
@@ -181,8 +180,8 @@ def summarise(
         violates_accuracy=total("inaccurate") / executions,
         violates_latency=total("late") / executions,
         violates_battery=total("uncharged") / executions,
-        latency=total("latency") / max(total("successes"), 1.0),
-        energy=total("energy") / max(total("successes"), 1.0),
+        latency=total("latency") / successes,
+        energy=total("energy") / successes,
         queue=torch.stack([score.queue for score in scores]).mean(dim=0).tolist(),
     )
 

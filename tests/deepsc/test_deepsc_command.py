@@ -268,7 +268,10 @@ def test_a_closed_stderr_disturbs_nothing(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert run.returncode == 0
-    assert re.fullmatch(r"codec: validation loss \d+\.\d{4} nats \(synthetic data\)\n", run.stdout)
+    loss, wrote, following = run.stdout.splitlines()
+    assert re.fullmatch(r"codec: validation loss \d+\.\d{4} nats \(synthetic data\)", loss)
+    assert wrote == "wrote codec"
+    assert following.startswith("next: build-accuracy-map ")
     assert from_pretrained(tmp_path / "codec").metrics["epoch"] == 0
 
 
