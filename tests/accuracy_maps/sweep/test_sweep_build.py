@@ -359,7 +359,9 @@ def test_an_interrupted_sweep_ends_with_130_and_goes_on(
         assert part in printed
     one = AccuracyMap.load(built / "map.json")
     assert f"local sacreBLEU {one.local_accuracy:.2f}" in printed
-    *_, two, four, six, level, words = printed.splitlines()
+    shown, wrote, _ = printed.partition("wrote ")
+    assert wrote, "files and the next command come last"
+    *_, two, four, six, level, words = shown.splitlines()
     assert [line.split()[0] for line in (two, four, six)] == ["2", "4", "6"]
     assert level.startswith("SNR in dB at a ratio of 0.9")
     assert words.startswith("symbols per word")
