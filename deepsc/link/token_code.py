@@ -220,11 +220,11 @@ def start_token_code(encoder: TokenEncoder, decoder: TokenDecoder, bigrams: Tens
 
 
 def send_tokens(
-    encoder: TokenEncoder,
-    decoder: TokenDecoder,
+    encoder: TokenEncoder | None,
+    decoder: TokenDecoder | None,
     tokens: Tensor,
     mask: Tensor,
-    link: Link,
+    link: Link | None,
     *,
     features: Tensor | None = None,
     held_out: Tensor | None = None,
@@ -232,7 +232,7 @@ def send_tokens(
     """Send B sentences of S tokens over the channel.
 
     Args:
-        encoder: at the UE.
+        encoder: at the UE; the local model has none.
         decoder: at the server.
         tokens: (B, S), ids.
         mask: (B, S), 1 for valid tokens.
@@ -242,7 +242,12 @@ def send_tokens(
 
     Returns:
         Logits of the tokens at the server, (B, S, V).
+
+    Raises:
+        ValueError: if one of the first two or the link is None.
     """
+    if encoder is None or decoder is None or link is None:
+        raise ValueError("a codec with a channel needs a link, and the local model has no channel")
     received = carry(
         lambda k, _: encoder(tokens, mask, k=k, features=features), mask, link, k_max=encoder.k_max
     )

@@ -171,12 +171,8 @@ class TextCodec(Codec):
 
     def posterior(self, sent: Sentences, link: Link | None, *, held_out: Tensor | None = None) -> Tensor:
         """Logits of the tokens at the server, (B, S, V); `held_out` as of `TokenDecoder`."""
-        encoder, decoder = self.jsc_encoder, self.jsc_decoder
-        if encoder is None or decoder is None or link is None:
-            raise ValueError("a codec with a channel needs a link, and the local model has no channel")
-        return send_tokens(
-            encoder, decoder, sent.tokens, sent.mask, link, features=sent.features, held_out=held_out
-        )
+        ends = self.jsc_encoder, self.jsc_decoder
+        return send_tokens(*ends, sent.tokens, sent.mask, link, features=sent.features, held_out=held_out)
 
     def understand(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Semantic encoder at the server: logits (B, S, V) to features (B, S, d_model).

@@ -163,10 +163,8 @@ class VQACodec(Codec):
 
         `held_out` is as of `TokenDecoder`.
         """
-        encoder, decoder = self.text_jsc_encoder, self.text_jsc_decoder
-        if encoder is None or decoder is None or link is None:
-            raise ValueError("a codec with a channel needs a link, and the local model has no channel")
-        return send_tokens(encoder, decoder, question, mask, link, held_out=held_out)
+        ends = self.text_jsc_encoder, self.text_jsc_decoder
+        return send_tokens(*ends, question, mask, link, held_out=held_out)
 
     def understand(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Question encoder at the server: logits (B, S, V) to features (B, S, text_width)."""
