@@ -106,19 +106,18 @@ class DqnPolicy:
 
     Args:
         network: Q of each action from a UE's observation.
-        sizes: what it is made of.
+        levels: the actions.
         observation: what it reads, as in `EpisodeConfig`.
     """
 
-    def __init__(self, network: nn.Module, sizes: DqnSizes, *, observation: str) -> None:
-        self._network, self._sizes = network, sizes
+    def __init__(self, network: nn.Module, levels: Levels, *, observation: str) -> None:
+        self._network, self._levels = network, levels
         self.sees = SEES[observation]
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        levels = Levels(self._sizes, view.ue_device, view.queue.device)
-        return levels.actions(self._network(view.observation).argmax(dim=-1))
+        return self._levels.actions(self._network(view.observation).argmax(dim=-1))
 
     @classmethod
     def load(
@@ -134,7 +133,8 @@ class DqnPolicy:
             network = sizes.network(torch.Generator())
             fill(network, weights)
             check_world(head, world_of(system, episode, tasks), path)
-            return cls(network, sizes, observation=episode.observation)
+            levels = Levels(sizes, tasks.device_in(system), tasks.flops.device)
+            return cls(network, levels, observation=episode.observation)
 
 
 class _Memory:
@@ -206,7 +206,7 @@ class DqnTrainer(Learner[DqnConfig]):
     @property
     @override
     def policy(self) -> DqnPolicy:
-        return DqnPolicy(self.network, self._sizes, observation=self.episode.observation)
+        return DqnPolicy(self.network, self._levels, observation=self.episode.observation)
 
     @override
     def sizes(self) -> dict[str, Any]:
