@@ -43,7 +43,7 @@ def main() -> None:
         world = world_settings(options)
         episode = world.episode
         print(
-            f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{'mean':>8}{'of central':>12}"
+            f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{'of central':>12}"
             f"{'finished':>10}{'steps':>7}{'CPU s':>7}"
         )
         for ues in options.sizes:
@@ -71,7 +71,7 @@ def main() -> None:
                 qoe = one_policy.qoe
                 print(
                     f"{ues:4}  {name:8}{qoe.value:9.3f}  {f'{qoe.low:.3f} to {qoe.high:.3f}':18}"
-                    f"{one_policy.qoe.value:8.3f}{one_policy.qoe.value / tested['central'].qoe.value:12.1%}"
+                    f"{qoe.value / tested['central'].qoe.value:12.1%}"
                     f"{one_policy.finished:10.1%}{one_policy.steps:7.1f}{spent[name]:7.0f}",
                     flush=True,
                 )

@@ -363,7 +363,7 @@ def _close(synthetic: bool, written: Sequence[Path], *command: str | Path) -> It
     if synthetic:
         yield "An accuracy map was measured on synthetic data: these figures say nothing about real data."
     for path in written:
-        yield f"wrote {path}"
+        yield from closing_lines([path])
     yield from closing_lines([], command)
 
 

@@ -17,6 +17,7 @@ import gymnasium
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.gym import CentralOffloading, ParallelOffloading
 from optimizer.world.inputs import load
+from optimizer.world.tasks import Tasks
 
 CENTRAL = "deepsc/CentralOffloading-v0"
 """Name of the view with one controller, for `gymnasium.make`."""
@@ -40,9 +41,7 @@ def parallel_env(
     Raises:
         ToolkitError: naming the file that is missing, damaged or does not fit.
     """
-    system, episode = system or SystemConfig(), episode or EpisodeConfig()
-    loaded = load(inputs or Inputs(), system=system, episode=episode)
-    return ParallelOffloading(loaded.system, episode, loaded.tasks, render_mode)
+    return ParallelOffloading(*_world(system, episode, inputs), render_mode)
 
 
 def central_env(
@@ -54,18 +53,17 @@ def central_env(
 ) -> CentralOffloading:
     """Gymnasium's Env: one controller that sees and decides for all UEs. `gymnasium.make(CENTRAL)` calls it.
 
-    Args:
-        system: constants of Table I; None: as printed.
-        episode: UEs, horizon, reward and preference; None: section V-A's.
-        inputs: maps, FLOPs files and devices; None: the reference files.
-        render_mode: "rgb_array" for `render` to draw the last step.
-
-    Raises:
-        ToolkitError: naming the file that is missing, damaged or does not fit.
+    Arguments and errors are those of `parallel_env`.
     """
+    return CentralOffloading(*_world(system, episode, inputs), render_mode)
+
+
+def _world(
+    system: SystemConfig | None, episode: EpisodeConfig | None, inputs: Inputs | None
+) -> tuple[SystemConfig, EpisodeConfig, Tasks]:
     system, episode = system or SystemConfig(), episode or EpisodeConfig()
     loaded = load(inputs or Inputs(), system=system, episode=episode)
-    return CentralOffloading(loaded.system, episode, loaded.tasks, render_mode)
+    return loaded.system, episode, loaded.tasks
 
 
 if CENTRAL not in gymnasium.registry:

@@ -46,11 +46,13 @@ class PolicyFactory(Protocol):
         ...
 
 
-def _equal_requests(view: View, offload: Tensor, power_w: Tensor, code: Tensor | None = None) -> Actions:
-    """Actions at the best clock, in which all that offload ask for the same band."""
+def _equal_requests(
+    view: View, offload: Tensor, power_w: Tensor | None = None, code: Tensor | None = None
+) -> Actions:
+    """Actions at the best clock, at p_max unless said, in which all that offload ask for the same band."""
     return Actions(
         offload=offload,
-        power_w=power_w,
+        power_w=filled(view.queue, view.ue_device.power_max_w) if power_w is None else power_w,
         clock_hz=view.clock_for(offload),
         bandwidth_request=torch.zeros_like(view.queue),
         code=code,
@@ -72,7 +74,7 @@ class _Fixed(_Baseline):
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         offload = torch.full_like(view.queue, self.offload, dtype=torch.bool)
-        return _equal_requests(view, offload, filled(view.queue, view.ue_device.power_max_w))
+        return _equal_requests(view, offload)
 
 
 class LocalPolicy(_Fixed):
@@ -139,7 +141,7 @@ class AnnouncedPolicy(_Baseline):
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         _, named = view.announced
-        actions = _equal_requests(view, named, view.queue, view.code_alone)
+        actions = _equal_requests(view, named, code=view.code_alone)
         return replace(actions, power_w=view.best_power(actions)[0])
 
 
@@ -155,7 +157,7 @@ class BidsPolicy(_Baseline):
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
-        actions = _equal_requests(view, view.gain > 0, view.queue, view.code_alone)
+        actions = _equal_requests(view, view.gain > 0, code=view.code_alone)
         return view.settled(replace(actions, bandwidth_request=view.bid), under=self.under)
 
 

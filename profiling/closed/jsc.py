@@ -23,7 +23,7 @@ def jsc_parts(*, tokens: int, d_model: int, k_max: int, printed: Flops, of: str 
         of: what is sent, where a codec sends two things: "text", "image".
     """
     sizes = {"tokens": tokens, "d_model": d_model, "k_max": k_max}
-    name, path = _named(of)
+    name, path = prefixes(of)
     encoder, decoder = _encoder(f"{path}jsc_encoder", **sizes), _decoder(f"{path}jsc_decoder", **sizes)
     last = encoder[f"{path}jsc_encoder.out"].flops
     total = Macs.total(encoder.values()).flops
@@ -74,7 +74,7 @@ def token_jsc_parts(
         of: as of `jsc_parts`.
     """
     S, V, d, K = tokens, vocab_size, d_model, k_max
-    name, path = _named(of)
+    name, path = prefixes(of)
     encoder = {f"{path}jsc_encoder.shift": linear(S, d, 2 * K)} if moved else {}
     layer = {
         "self_attn": linear(S, d, 4 * d) + scores(S * S, d),
@@ -104,7 +104,7 @@ def token_jsc_parts(
     )  # fmt: skip
 
 
-def _named(of: str) -> tuple[str, str]:
+def prefixes(of: str) -> tuple[str, str]:
     """What begins the names of parts, and the paths of modules."""
     return (f"{of} ", f"{of}_") if of else ("", "")
 

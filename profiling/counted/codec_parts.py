@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from deepsc.link.transmission import Received
 from deepsc.text.config import TextCodecConfig
+from profiling.closed.jsc import prefixes
 from profiling.counted.copies import Method, Workload
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _token_jsc(
 ) -> Workloads:
     """JSC encoder and decoder of tokens; `of` as of `profiling.closed.jsc`, features as the encoder reads."""
     device, _ = _where(codec)
-    name, path = (f"{of} ", f"{of}_") if of else ("", "")
+    name, path = prefixes(of)
     encoder, decoder = getattr(codec, f"{path}jsc_encoder"), getattr(codec, f"{path}jsc_decoder")
     symbols = torch.zeros(batch, tokens, encoder.k_max, dtype=torch.complex64, device=device)
     mask = torch.ones(batch, tokens, dtype=torch.long, device=device)
