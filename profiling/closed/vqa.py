@@ -1,8 +1,8 @@
 """The VQA codec's FLOPs from its config: Appendix A as printed, the corrected closed form, and the slips.
 
-Section III has the cost of a VQA task as "the sum of the text and image tasks": as printed, two encoders (32)
-at the UE and two decoders (33) at the server, where the real codec encodes the question at the server and
-fuses by cross-attention.
+Section III has the cost of a VQA task as "the sum of the text and image tasks". As printed that is two
+encoders (32) and two decoders (33), each counted where ours runs: the question crosses as tokens, so its
+encoder is the server's. The real codec fuses by cross-attention instead of decoding twice.
 """
 
 from __future__ import annotations

@@ -365,5 +365,5 @@ def test_bloom_is_counted_module_by_module(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "config.json"
     config = {"model_type": "bloom", "hidden_size": 32, "n_layer": 2, "n_head": 4, "vocab_size": 99}
     path.write_text(json.dumps(config))
-    assert main(["--hf-config", str(path), "--source-length", "20"]) == 0
+    assert main(["--hf-config", str(path), "--source-length", "20", "--detail"]) == 0
     assert "h.*.self_attention.query_key_value" in capsys.readouterr().out

@@ -84,15 +84,13 @@ def test_image_and_vqa_as_printed_are_the_same_equations_of_other_sizes() -> Non
         None,
         appendix_a.f_decoder(**image, L=2, n_vocab=7),
     ]
-    # Section III: the sum of the text and the image task.
+    # Section III: the sum of the text and the image task. A question crosses as tokens, as a sentence does:
+    # the UE's part is the dense layer of eq. (32), the encoder's layers are the server's.
     text = {"B": 1, "S": 4, "h": 2, "H": 16}
     printed = split(vqa_parts(VQA, source_length=4, k_text=5, k_image=3), printed=True)
-    assert printed.ue == appendix_a.f_encoder(**text, L=1, n_out=5) + appendix_a.f_encoder(
-        **image, L=2, n_out=3
-    )
-    assert printed.server == appendix_a.f_decoder(**text, L=1, n_vocab=300) + appendix_a.f_decoder(
-        **image, L=2, n_vocab=2
-    )
+    assert printed.ue == appendix_a.f_dense(**text, n_out=5) + appendix_a.f_encoder(**image, L=2, n_out=3)
+    decoders = appendix_a.f_decoder(**text, L=1, n_vocab=300) + appendix_a.f_decoder(**image, L=2, n_vocab=2)
+    assert printed.server == appendix_a.f_encoder(**text, L=1, n_out=0) + decoders
 
 
 def test_one_head_has_no_slip_in_attention_and_vocabulary() -> None:
