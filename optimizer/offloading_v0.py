@@ -35,7 +35,7 @@ def parallel_env(
     Args:
         system: constants of Table I; None: as printed.
         episode: UEs, horizon, reward and preference; None: section V-A's.
-        inputs: maps, FLOPs files and devices; None: the reference files.
+        inputs: maps, FLOPs files and devices; None: those of the codecs that ship.
         render_mode: "rgb_array" for `render` to draw the last step.
 
     Raises:

@@ -34,8 +34,8 @@ ALLOWED = {
     "profiling": {"data.*", "deepsc.*"},
     "optimizer": {
         "data.files", "data.settings", "data.terminal", "data.page", "data.intervals", "data.version",
-        "accuracy_maps", "accuracy_maps.map", "accuracy_maps.bimodal", "profiling.flops_file",
-        "profiling.device_file",
+        "accuracy_maps", "accuracy_maps.map", "accuracy_maps.bimodal", "deepsc.zoo",
+        "profiling.flops_file", "profiling.device_file",
     },
 }  # fmt: skip
 # The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.

@@ -7,9 +7,10 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from accuracy_maps.transmit.config import DEFAULTS, TransmitConfig
+from accuracy_maps.transmit.config import TransmitConfig
 from data.settings import Parser, add_config_flags, add_flags, from_args, run_command
 from data.terminal.start import run
+from deepsc.zoo.find import DEFAULTS
 
 logger = logging.getLogger(__name__)
 

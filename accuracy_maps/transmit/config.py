@@ -9,13 +9,8 @@ from typing import Annotated
 from data.images.formats import SUFFIXES
 from data.settings import Flag, Problem, Range, Settings
 from deepsc.codec.config import CHANNEL_CODES, SNR_LIMIT_DB, TrainedK, empty_texts
+from deepsc.zoo.find import DEFAULTS
 
-DEFAULTS = {
-    "text": "text-multi30k-en-de-mini",
-    "image": "image-imagenette-deit-tiny",
-    "vqa": "vqa-easy-vqa-easy",
-}
-"""The codec that sends an item of each modality where none is named."""
 PORT = 7860
 """Gradio's own."""
 LARGEST_SEED = 2**31 - 1

@@ -1,3 +1,3 @@
-from .find import list_codecs, release_of, resolve
+from .find import list_codecs, map_path, release_of, resolve
 
-__all__ = ["list_codecs", "release_of", "resolve"]
+__all__ = ["list_codecs", "map_path", "release_of", "resolve"]

@@ -6,9 +6,11 @@ them, their FLOPs file and a model card.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+from data.files.documents import read_json
 from data.files.errors import ToolkitError
 from data.files.paths import exists, is_file
 from data.settings import named
@@ -20,6 +22,12 @@ MAPS = "maps"
 """Folders of a release: two checkpoints, and the maps."""
 CARD, FLOPS = "card.md", "flops.json"
 """Files of a release."""
+DEFAULTS: Mapping[str, str] = {
+    "text": "text-multi30k-en-de-mini",
+    "image": "image-imagenette-deit-tiny",
+    "vqa": "vqa-easy-vqa-easy",
+}
+"""The codec of each modality that is taken where none is named."""
 
 
 def list_codecs() -> tuple[str, ...]:
@@ -39,6 +47,19 @@ def release_of(place: str) -> Path | None:
     if is_file(Path(place) / CODEC / "config.json"):
         return Path(place)
     return FOLDER / place if not exists(place) and place in list_codecs() else None
+
+
+def map_path(release: Path, channel: str) -> Path:
+    """Where a release keeps the accuracy map of its codec over a channel, for the task it was trained for.
+
+    Args:
+        release: the folder.
+        channel: "awgn" or "rayleigh".
+
+    Raises:
+        ToolkitError: if the codec is missing or damaged.
+    """
+    return release / MAPS / f"{read_json(release / CODEC / 'config.json')['task']}-{channel}.json"
 
 
 def resolve(place: str, part: Literal["codec", "local"], *, setting: str) -> str:

@@ -245,21 +245,21 @@ class EpisodeConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(Settings):
-    """Files a run reads; what is None is looked for among the shipped reference files."""
+    """Files a run reads; where one is None it is that of the codec that ships (docs/model-zoo.md)."""
 
     text_map: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """Accuracy map of the text codec, f^T of section III (the reference file)."""
+    """Accuracy map of the text codec, f^T of section III (that of the codec that ships)."""
     text_flops: Annotated[Path | None, Flag("--text-flops", "--flops", metavar="FILE")] = None
-    """FLOPs file of the text codec, l^T and S^T (the reference file)."""
+    """FLOPs file of the text codec, l^T and S^T (that of the codec that ships)."""
     image_map: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """Accuracy map of the image codec, f^I of section III (the reference file)."""
+    """Accuracy map of the image codec, f^I of section III (that of the codec that ships)."""
     image_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """FLOPs file of the image codec, l^I and S^I (the reference file)."""
+    """FLOPs file of the image codec, l^I and S^I (that of the codec that ships)."""
     vqa_map: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Accuracy map of the vqa codec, f^B of section III, read where both
-    transmissions have the same SNR (the reference file)."""
+    transmissions have the same SNR (that of the codec that ships)."""
     vqa_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """FLOPs file of the vqa codec, l^B and S^I (the reference file)."""
+    """FLOPs file of the vqa codec, l^B and S^I (that of the codec that ships)."""
     k_text: Annotated[int, Range(1), Flag("--k-text", "--k", metavar="K")] = 16
     """k^T of eq. (2), complex channel symbols per token. Table I."""
     k_image: Annotated[int, Range(1), Flag(metavar="K")] = 32

@@ -1,4 +1,4 @@
-"""From the files of a run to `Tasks`: the user's, or those shipped in accuracy_maps/reference."""
+"""From the files of a run to `Tasks`: the user's, or those of the codecs that ship."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import accuracy_maps
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from data.files.atomic import atomic_path
-from data.files.documents import read_json
 from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.files.provenance import sha256_of
 from data.settings import SettingsError, named
+from deepsc.zoo.find import DEFAULTS, FLOPS, map_path, release_of
 from optimizer.devices.find import PAPER, device_path
 from optimizer.world.config import CSI, EpisodeConfig, Inputs, SystemConfig, device_problems
 from optimizer.world.devices import with_devices
@@ -25,7 +24,6 @@ from optimizer.world.tasks import Tasks, Workload, make_tasks, workload
 from profiling.device_file import DeviceFile
 from profiling.flops_file import FlopsFile
 
-REFERENCE = Path(accuracy_maps.__file__).parent / "reference"
 KINDS = {"map": "accuracy-map", "flops": "flops"}
 
 COPIES = "inputs"
@@ -222,19 +220,13 @@ def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
     name = f"{modality}_{kind}"
     if getattr(inputs, name) is not None:
         return Path(getattr(inputs, name))
-    for path in sorted(REFERENCE.glob("*.json")):
-        document = read_json(path)
-        fits = document.get("kind") == KINDS[kind] and document.get("modality") == modality
-        # Of the maps, the codec's: the digital baseline's are there to be compared with it.
-        of_codec = document.get("channel") == channel and "baseline" not in document.get("model", {})
-        if fits and (kind == "flops" or of_codec):
-            logger.info("%s: the reference file %s", named(name), path.name)
-            return path
-    what = f"an accuracy map of channel {channel!r}" if kind == "map" else "a FLOPs file"
-    raise ToolkitError(
-        f"{named(name)} is missing: {what} for the {modality} UEs is needed and none ships in {REFERENCE}; "
-        f"give one, or leave the {modality} UEs out of {named('mix')}"
-    )
+    codec = DEFAULTS[modality]
+    release = release_of(codec)
+    if release is None:
+        raise ToolkitError(f"{named(name)} is missing, and so is the codec that ships, {codec}")
+    path = release / FLOPS if kind == "flops" else map_path(release, channel)
+    logger.info("%s: of %s, which ships", named(name), codec)
+    return path
 
 
 def _report(work: Workload, system: SystemConfig) -> None:

@@ -17,9 +17,9 @@ from accuracy_maps.sweep.build import build_map
 from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError
 from deepsc.digital import code_names
-from optimizer.world.inputs import REFERENCE
+from deepsc.zoo.find import DEFAULTS, FOLDER, map_path
 
-IMAGE_MAP = REFERENCE / "image-cifar10-deit-small-depth6-awgn.json"
+IMAGE_MAP = map_path(FOLDER / DEFAULTS["image"], "awgn")
 Refused = Callable[..., str]
 
 

@@ -11,7 +11,7 @@ from deepsc.checkpoint import from_pretrained
 from deepsc.image.evaluate import ImageEvaluator
 from deepsc.image.model import ImageCodec
 from deepsc.link.channel import Channel
-from optimizer.world.inputs import REFERENCE
+from deepsc.zoo.find import FOLDER, MAPS
 
 QUANTILES = 40
 SNR_DB = 3.0
@@ -51,7 +51,11 @@ def averaged(grid: np.ndarray, snr_db: tuple[float, ...], axis: int, *, below: s
     return np.moveaxis(np.tensordot(weights, grid, (0, axis)), 0, axis)
 
 
-@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*-rayleigh.json")), ids=lambda path: path.stem)
+def release_name(path: Path) -> str:
+    return path.parents[1].name
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob(f"*/{MAPS}/*-rayleigh.json")), ids=release_name)
 def test_a_shipped_rayleigh_map_is_the_average_of_the_awgn_map(path: Path) -> None:
     """Within both intervals; below its first SNR an AWGN map is between nothing and its edge."""
     rayleigh, awgn = load_map(path), load_map(path.with_name(path.name.replace("rayleigh", "awgn")))
@@ -74,9 +78,10 @@ def test_a_shipped_rayleigh_map_is_the_average_of_the_awgn_map(path: Path) -> No
     assert np.all(rayleigh.ratio <= high + half)
 
 
-@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*-awgn.json")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(FOLDER.glob(f"*/{MAPS}/*-awgn.json")), ids=release_name)
 def test_the_shipped_maps_of_a_codec_divide_by_one_local_model(path: Path) -> None:
     awgn = load_map(path)
-    others = [path.with_name(path.name.replace("awgn", name)) for name in ("rayleigh", "digital")]
-    for other in filter(Path.exists, others):
+    others = sorted(path.parent.glob("*.json"))
+    assert len(others) > 1
+    for other in others:
         assert load_map(other).provenance["local"] == awgn.provenance["local"], other.name

@@ -12,11 +12,11 @@ import pytest
 
 import deepsc
 from accuracy_maps.transmit.command import main
-from accuracy_maps.transmit.config import DEFAULTS, TransmitConfig
+from accuracy_maps.transmit.config import TransmitConfig
 from accuracy_maps.transmit.words import different_words, marked
 from data.terminal.colour import has_colour
 from deepsc.checkpoint import read_config
-from deepsc.zoo.find import resolve
+from deepsc.zoo.find import DEFAULTS, resolve
 
 ROOT = Path(__file__).parents[3]
 SENTENCE = "A man sits on a bench."

@@ -8,15 +8,12 @@ import pytest
 
 from accuracy_maps import load_map
 from data.files.errors import ToolkitError
+from deepsc.zoo.find import DEFAULTS, FOLDER, map_path
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
-from optimizer.world.inputs import (
-    REFERENCE,
-    choices_of_k,
-    k_in_every_map,
-    load,
-    tasks_at,
-)
+from optimizer.world.inputs import choices_of_k, k_in_every_map, load, tasks_at
 from optimizer.world.tasks import make_tasks, workload
+
+SHIPPED_VQA = map_path(FOLDER / DEFAULTS["vqa"], "awgn")
 
 
 def text(accuracy_map, flops, *, k=16, **episode):
@@ -85,7 +82,7 @@ def test_joint_k_offers_the_maps_k_up_to_the_configured(make_map, make_tasks):
     accuracy_map = make_map()
     assert choices_of_k(Inputs(k_text=16, joint_k=True), "text", accuracy_map) == [(16,), (8,)]
     assert choices_of_k(Inputs(k_text=12, k_image=16), "vqa", accuracy_map) == [(12, 16)]
-    shipped = load_map(next(REFERENCE.glob("vqa-*-awgn.json")))
+    shipped = load_map(SHIPPED_VQA)
     pairs = choices_of_k(Inputs(k_text=8, k_image=5, joint_k=True), "vqa", shipped)
     assert pairs[0] == (8, 5), "the config's own first"
     assert set(pairs) == set(itertools.product((1, 4, 8), (1, 4, 5)))
@@ -116,7 +113,7 @@ def test_a_map_of_the_wrong_channel_is_refused(make_map, make_flops, csi, channe
 
 
 def test_k_that_every_map_holds(make_map):
-    shipped = load_map(next(REFERENCE.glob("vqa-*-awgn.json")))
+    shipped = load_map(SHIPPED_VQA)
     low, high = shipped.k_text[1], shipped.k_text[-1]
     image = make_map(modality="image", k=(1, 2))
     maps = {"text": make_map(k=(low, high + 4)), "image": image, "vqa": shipped}
@@ -158,19 +155,18 @@ def test_two_models_or_two_k_are_warned_about(files, make_map, make_flops, caplo
 
 
 def test_what_is_missing_is_named(files, tmp_path, monkeypatch):
-    monkeypatch.setattr("optimizer.world.inputs.REFERENCE", tmp_path / "empty")
+    monkeypatch.setattr("deepsc.zoo.find.FOLDER", tmp_path / "empty")
     inputs = Inputs(text_map=files[0], text_flops=files[1])
-    with pytest.raises(ToolkitError, match="image_map is missing: an accuracy map of channel 'awgn'"):
+    with pytest.raises(ToolkitError, match="image_map is missing, and so is the codec that ships, image-"):
         load(inputs, system=SystemConfig(), episode=EpisodeConfig())
 
 
-def test_reference_files_are_found_by_modality_and_channel(make_map, make_flops, tmp_path, monkeypatch):
-    monkeypatch.setattr("optimizer.world.inputs.REFERENCE", tmp_path)
-    make_map(channel="rayleigh").save(tmp_path / "a.json")
-    make_map(model={"name": "toy", "baseline": "digital"}).save(tmp_path / "aa.json")
-    make_map(modality="image").save(tmp_path / "b.json")
-    make_map(local_accuracy=31.0, local_high=32.0).save(tmp_path / "c.json")
-    make_flops(3e9).save(tmp_path / "d.json")
-    loaded = load(Inputs(), system=SystemConfig(), episode=EpisodeConfig(mix=("text",)))
-    assert loaded.maps["text"].local_accuracy == 31.0
-    assert loaded.tasks.flops.tolist() == [3e10]
+@pytest.mark.parametrize(("csi", "channel"), [("instantaneous", "awgn"), ("statistical", "rayleigh")])
+def test_without_files_those_of_the_codecs_that_ship_are_read(csi, channel, caplog):
+    with caplog.at_level(logging.WARNING):
+        loaded = load(Inputs(), system=SystemConfig(), episode=EpisodeConfig(csi=csi))
+    assert "two models" not in caplog.text
+    for modality, accuracy_map in loaded.maps.items():
+        assert (accuracy_map.channel, "baseline" in accuracy_map.model) == (channel, False)
+        assert dict(accuracy_map.model) == dict(loaded.flops[modality].model)
+        assert FOLDER / DEFAULTS[modality] in loaded.paths[f"{modality}_map"].parents
