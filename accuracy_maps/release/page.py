@@ -11,7 +11,8 @@ from deepsc.zoo.find import CARD, FOLDER, list_codecs
 _HEAD = """\
 # Model zoo
 
-These codecs come with the package, weights included. `transmit` and `deepsc.load(NAME)` use them.
+These codecs come with the package, weights included. `transmit` and `deepsc.load(NAME)` use them. `optimize` reads
+their maps and FLOPs files where it is given none.
 A name stands for a folder in `build-accuracy-map --codec NAME --local NAME`,
 `profile-flops --checkpoint NAME` and `train-deepsc --init-from NAME`.
 
