@@ -41,12 +41,19 @@ def episode_bound(
     bound = world.shortest()
     spare = episode.steps - episode.queue_tasks
     waits = range(min(1, spare), spare + 1)  # where T = D, of an unfinished episode alone
-    quick = world.longer(everyone, waits, GRIDS[:1])
-    for wait, value in zip(waits, quick, strict=True):
-        doubtful = (value > bound).nonzero().squeeze(-1)
-        if doubtful.numel():
-            finer = world.longer(doubtful, range(wait, wait + 1), GRIDS)[0]
-            bound[doubtful] = torch.maximum(bound[doubtful], torch.minimum(finer, value[doubtful]))
+    left = world.longer(everyone, waits, GRIDS[:1])  # of what may still raise the bound
+    grid = torch.zeros_like(left, dtype=torch.int64)
+    while (doubtful := left.amax(dim=0) > bound).any():  # the most promising first: it spares the others
+        chosen = left.argmax(dim=0)
+        of_chosen = torch.stack((chosen, grid[chosen, everyone]))
+        for pair in of_chosen[:, doubtful].unique(dim=1).T:
+            at, finer = int(pair[0]), int(pair[1]) + 1
+            rows = (doubtful & (of_chosen == pair.unsqueeze(1)).all(dim=0)).nonzero().squeeze(-1)
+            value = world.longer(rows, waits[at : at + 1], GRIDS[: finer + 1])[0].minimum(left[at, rows])
+            if finer + 1 == len(GRIDS):
+                bound[rows] = bound[rows].maximum(value)
+                value = torch.full_like(value, -torch.inf)
+            left[at, rows], grid[at, rows] = value, finer
     return bound
 
 
