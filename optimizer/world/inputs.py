@@ -232,15 +232,19 @@ def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
 def _report(work: Workload, system: SystemConfig) -> None:
     """Say what the map cannot tell: outside its SNRs the ends are read, and they may decide everything."""
     low, high = work.snr_db[0], work.snr_db[-1]
-    logger.info("the %s map spans %g to %g dB; SNRs outside read its ends", work.modality, low, high)
+    logger.info(
+        "the %s map spans %g to %g dB; at other SNRs its nearest end is read", work.modality, low, high
+    )
     worst, best = float(work.ratio.min()), float(work.ratio.max())
     if worst >= system.accuracy_min:
         logger.warning(
-            "%s: ratio %.3f at %g dB meets epsilon_min: the map is silent on the SNRs that fail",
-            work.modality, worst, low,
+            "%s: the ratio at %g dB, the map's lowest SNR, is %.3f and meets epsilon_min %g, so that noise "
+            "fails no task: measure lower SNRs with build-accuracy-map --snr-db",
+            work.modality, low, worst, system.accuracy_min,
         )  # fmt: skip
     if best < system.accuracy_min:
         logger.warning(
-            "%s: the map's best ratio %.3f is below epsilon_min: offloading can never succeed",
-            work.modality, best,
+            "%s: the map's best ratio %.3f is below epsilon_min %g: offloading can never succeed, choose a "
+            "larger k or a better codec",
+            work.modality, best, system.accuracy_min,
         )  # fmt: skip
