@@ -21,6 +21,7 @@ from data.files.printable import plot_text
 Colour = tuple[float, float, float, float]
 LINES = ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 """Of the maps beside one."""
+_MOST_TICKS = 10
 
 
 def plot_map(
@@ -33,14 +34,14 @@ def plot_map(
         path: where.
         beside: maps to compare with, their measured ratios drawn dashed in the colours of their k.
     """
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(8.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     colours = _colours(len(accuracy_map.k))
     grids, words = _grids(accuracy_map), symbols_per_word(accuracy_map)
     for i in reversed(range(len(accuracy_map.k))):  # legend in the order of the lines
         lines = [grid[i] for grid in grids]
         name = str(accuracy_map.k[i])
-        label = f"k = {name}" + (f" ({words[name]} per word)" if words else "")
+        label = f"$k = {name}$" + (f" ({words[name]} per word)" if words else "")
         _draw(axes, accuracy_map.snr_db, lines, colours[i], label=label, markersize=4)
         for style, other in zip(itertools.cycle(LINES), beside):
             if accuracy_map.k[i] in other.k:
@@ -49,9 +50,10 @@ def plot_map(
     axes.plot([], [], color="0.4", linestyle=":", linewidth=1, label="monotone envelope")
     for style, other in [("-", accuracy_map), *zip(itertools.cycle(LINES), beside)]:
         at = ", ".join(thresholds(other).values())  # by rising k
-        axes.plot([], [], color="0.4", linestyle=style, label=f"{plot_text(who(other))}: {LEVEL} at {at} dB")
+        label = f"{plot_text(who(other))}:\n{LEVEL} at {at} dB, $k$ rising"
+        axes.plot([], [], color="0.4", linestyle=style, label=label)
     _dress(axes, accuracy_map, *(one.ratio_low for one in (accuracy_map, *beside)))
-    axes.legend(frameon=False, loc="lower right", title="symbols per token", fontsize=7)
+    _legend(axes, title="symbols per token")
     axes.set_title(_title(accuracy_map), fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160)
@@ -62,36 +64,39 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
     k^I with its 95 % interval and the envelope, dotted; below, the ratio over both SNRs at the largest k^I.
     """
     count = len(accuracy_map.k_text)
-    figure = Figure(figsize=(3.1 * count + 0.9, 6.2), layout="constrained")
+    figure = Figure(figsize=(3.1 * count + 1.6, 6.2), layout="constrained")
     grid = figure.subplots(2, count, squeeze=False)
     colours = _colours(len(accuracy_map.k_image))
     grids = [accuracy_map.on_diagonal(values) for values in _grids(accuracy_map)]
+    heat = accuracy_map.ratio[:, -1]  # at the largest k^I
     image = None
     for column, k_text in enumerate(accuracy_map.k_text):
         axes = grid[0, column]
         for i in reversed(range(len(accuracy_map.k_image))):
-            label, lines = f"$k^I$ = {accuracy_map.k_image[i]}", [grid[column, i] for grid in grids]
+            label, lines = f"$k^I = {accuracy_map.k_image[i]}$", [grid[column, i] for grid in grids]
             _draw(axes, accuracy_map.snr_db, lines, colours[i], label=label, markersize=3)
         _dress(axes, accuracy_map, grids[1])
-        axes.set_title(f"$k^T$ = {k_text}, both at one SNR", fontsize=9)
+        axes.set_title(f"$k^T = {k_text}$, both at one SNR", fontsize=9)
         below = grid[1, column]
         image = below.pcolormesh(
             accuracy_map.snr_image_db,
             accuracy_map.snr_text_db,
-            accuracy_map.ratio[column, -1],
-            vmin=0,
-            vmax=1,
+            heat[column],
+            vmin=heat.min(),
+            vmax=heat.max(),
             cmap="viridis",
             shading="nearest",
         )
         below.set_xlabel("image SNR (dB)")
-        below.set_title(f"$k^T$ = {k_text}, $k^I$ = {accuracy_map.k_image[-1]}", fontsize=9)
+        below.set_xticks(_ticks(accuracy_map.snr_image_db))
+        below.set_yticks(_ticks(accuracy_map.snr_text_db))
+        below.set_title(f"$k^T = {k_text}$, $k^I = {accuracy_map.k_image[-1]}$", fontsize=9)
         if column:
             axes.set_ylabel("")
-    grid[0, 0].legend(frameon=False, loc="lower right", fontsize=8)
+    _legend(grid[0, -1], title="symbols per\nimage token")
     grid[1, 0].set_ylabel("question SNR (dB)")
     if image is not None:
-        figure.colorbar(image, ax=grid[1, -1], label="ratio")
+        figure.colorbar(image, cax=grid[1, -1].inset_axes((1.04, 0.0, 0.05, 1.0)), label="ratio measured")
     figure.suptitle(_title(accuracy_map), fontsize=10)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=160)
@@ -125,9 +130,23 @@ def _colours(count: int) -> list[Colour]:
 def _dress(axes: Axes, accuracy_map: MeasuredGrid, *lows: Array) -> None:
     axes.axhline(1.0, color="0.4", linewidth=0.8)
     axes.set_xlabel("SNR $E_s/N_0$ (dB)")
+    axes.set_xticks(_ticks(accuracy_map.axes[-1]))
     axes.set_ylabel(plot_text(f"{accuracy_map.metric_name} over the channel / local"))
     axes.set_ylim(bottom=axis_start(*lows))
     axes.grid(alpha=0.25)
+
+
+def _legend(axes: Axes, *, title: str) -> None:
+    """Beside the curves, which it would hide."""
+    axes.legend(
+        frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, title=title,
+        fontsize=8, title_fontsize=8,
+    )  # fmt: skip
+
+
+def _ticks(values: Sequence[float]) -> list[float]:
+    """The values measured, every other one and so on where they are more than a short axis has room for."""
+    return list(values[:: 1 + (len(values) - 1) // _MOST_TICKS])
 
 
 def _title(accuracy_map: MeasuredGrid) -> str:

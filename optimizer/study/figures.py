@@ -13,7 +13,7 @@ from data.files.paths import exists
 from optimizer.policies.baselines import shown
 from optimizer.study.config import FiguresConfig, TrainConfig
 from optimizer.study.evaluate import queues_by_modality
-from optimizer.study.plots import new_figure, save_with_data
+from optimizer.study.plots import coincident, legend_beside, new_figure, save_with_data
 from optimizer.study.results import read_results
 from optimizer.study.resume import described, refuse_another_run, run_identity
 from optimizer.study.train import train
@@ -21,8 +21,6 @@ from optimizer.world.inputs import Loaded, k_in_every_map, load
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
 """Fig. 7's axis."""
-HIDDEN = ("central",)
-"""Policies the paper's figures have no room for."""
 BLANK = {"value": "", "low": "", "high": ""}
 """An interval in a CSV where there is none."""
 NOTHING = dict.fromkeys(BLANK, float("nan"))
@@ -91,7 +89,7 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
             documents[value] = _run(
                 replace(sweep, inputs=inputs, output=base.output / f"{k.replace('_', '-')}-{value}"), files
             )
-        label = f"${k[0]}^{{{k[2:]}}}$, symbols per token"
+        label = {"k_text": "$k^T$", "k_image": "$k^I$"}[k] + " (symbols per token)"
         written += _sweep(documents, base.output / f"fig{number}", label, synthetic)
     if 7 in wanted:
         documents = {}
@@ -100,7 +98,7 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
             documents[noise] = _run(
                 replace(sweep, system=system, output=base.output / f"noise{noise:g}"), files
             )
-        label = "noise power spectral density, dBm/Hz"
+        label = r"noise density $\sigma^2$ (dBm/Hz)"
         written += _sweep(documents, base.output / "fig7", label, synthetic)
     return written
 
@@ -134,13 +132,13 @@ def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path, synthet
             ]
         panels[0, column].set_title(f"{name} preference", fontsize="medium")
         panels[2, column].set_xlabel("training episode")
-        panels[0, column].legend(fontsize="x-small")
+    legend_beside(panels[0, -1])
     for row, label in enumerate(("reward of an episode", "QoE per step", "entropy of MAPPO, nat")):
         panels[row, 0].set_ylabel(label)
         for axes in panels[row]:
             axes.grid(alpha=0.3)
     header = ("preference", "learner", "episode", "reward", "qoe", "entropy")
-    return save_with_data(figure, stem, header, rows, synthetic=synthetic)
+    return save_with_data(figure, stem, header, rows, title="Training", synthetic=synthetic)
 
 
 def _queues(
@@ -148,22 +146,25 @@ def _queues(
 ) -> list[Path]:
     """Figs. 3, 4: mean tasks left by step, one panel a modality."""
     queues = queues_by_modality(document["policies"], mix)
-    figure = new_figure(4.0 * len(queues), 4.0)
+    figure = new_figure(5.2 * len(queues), 4.0)
     panels = figure.subplots(1, len(queues), sharey=True, squeeze=False)[0]
     rows = []
     for axes, (modality, by_policy) in zip(panels, queues.items(), strict=True):
+        colours = {policy: f"C{place % 10}" for place, policy in enumerate(by_policy)}
+        for policy, names in coincident(by_policy).items():
+            left = by_policy[policy]
+            label = "\n".join(map(shown, names))
+            axes.plot(range(len(left)), left, linewidth=1.2, color=colours[policy], label=label)
         for policy, left in by_policy.items():
-            if policy in HIDDEN:
-                continue
-            axes.plot(range(len(left)), left, linewidth=1.2, label=shown(policy))
             rows += [(modality, policy, step, value) for step, value in enumerate(left)]
-        axes.set_title(f"{modality}, {name} preference", fontsize="medium")
+        axes.set_title(modality, fontsize="medium")
+        legend_beside(axes)
         axes.set_xlabel("steps played")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("mean tasks left")
-    panels[-1].legend(fontsize="x-small")
     header = ("modality", "policy", "steps", "tasks left")
-    return save_with_data(figure, stem, header, rows, synthetic=synthetic)
+    title = f"Tasks left by step, {name} preference"
+    return save_with_data(figure, stem, header, rows, title=title, synthetic=synthetic)
 
 
 def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> list[Path]:
@@ -174,18 +175,23 @@ def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> lis
     figure = new_figure(2.0 + 4.5 * len(panels), 4.5)
     all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
     values, rows = list(documents), []
-    policies = [name for name in next(iter(documents.values()))["policies"] if name not in HIDDEN]
-    for number, policy in enumerate(policies):
+    policies = list(next(iter(documents.values()))["policies"])
+    qoe = {name: [one["policies"][name]["qoe"]["value"] for one in documents.values()] for name in policies}
+    groups = coincident(qoe)
+    for number, (policy, names) in enumerate(groups.items()):
         # side by side, or one interval would hide the next
-        aside = 0.01 * (number - len(policies) / 2) * (max(values) - min(values))
+        aside = 0.01 * (number - len(groups) / 2) * (max(values) - min(values))
         tested = [documents[value]["policies"][policy] for value in values]
+        look = {"color": f"C{policies.index(policy) % 10}", "label": ", ".join(map(shown, names))}
         for axes, name in zip(all_axes, panels, strict=True):
             middle, low, high = (
                 [(one[name] or NOTHING)[end] for one in tested] for end in ("value", "low", "high")
             )
             places = [value + aside for value in values]
-            (line,) = axes.plot(places, middle, marker="o", markersize=3, linewidth=1.0, label=shown(policy))
-            axes.vlines(places, low, high, color=line.get_color(), linewidth=1.2)
+            axes.plot(places, middle, marker="o", markersize=3, linewidth=1.0, **look)
+            axes.vlines(places, low, high, color=look["color"], linewidth=1.2)
+    for policy in policies:
+        tested = [documents[value]["policies"][policy] for value in values]
         rows += [
             (policy, value, *one["qoe"].values(), *(one["of_bound"] or BLANK).values())
             for value, one in zip(values, tested, strict=True)
@@ -200,7 +206,8 @@ def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> lis
         axes.set_ylabel("sum QoE of the UEs per step" if name == "qoe" else "share of the certified bound")
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
-    all_axes[-1].legend(fontsize="x-small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    legend_beside(all_axes[-1])
     ends = [f"{name}{end}" for name in ("qoe", "of_bound") for end in ("", "_low", "_high")]
     header = ("policy", "value", *ends)
-    return save_with_data(figure, stem, header, rows, synthetic=synthetic)
+    title = f"QoE against {label}, dynamic preference"
+    return save_with_data(figure, stem, header, rows, title=title, synthetic=synthetic)

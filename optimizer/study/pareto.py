@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from matplotlib.axes import Axes
 
 from data.files.documents import write_json
 from data.files.lock import LOCK_NAME, locked
@@ -18,11 +20,14 @@ from optimizer.policies.baselines import GreedyPolicy, LocalPolicy, Policy
 from optimizer.policies.mappo import MappoTrainer
 from optimizer.study.config import ParetoConfig
 from optimizer.study.evaluate import Performance, play, summarise
-from optimizer.study.plots import new_figure, save_with_data
+from optimizer.study.plots import legend_beside, new_figure, save_with_data
 from optimizer.study.resume import described, refuse_another_run, run_identity
 from optimizer.study.train import train_in
 from optimizer.world.config import EpisodeConfig
 from optimizer.world.inputs import Loaded, load
+
+_NEAR = 0.03
+"""Decades on either axis of a front: two names would overlap."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,36 +129,48 @@ def format_front(performance: Mapping[str, Mapping[float, Performance]]) -> str:
 
 
 def _draw(performance: dict[str, dict[float, Performance]], stem: Path, *, synthetic: bool) -> list[Path]:
-    figure = new_figure()
-    axes = figure.subplots()
+    """The front with beta on its points, and what each point earns."""
+    figure = new_figure(11.0, 4.5)
+    front, earned = figure.subplots(1, 2)
     rows = []
     for name, by_beta in performance.items():
-        tested = list(by_beta.values())
-        axes.plot(
-            [one.latency for one in tested],
-            [one.energy for one in tested],
-            marker="o",
-            markersize=4,
-            label=name,
+        betas, tested = list(by_beta), list(by_beta.values())
+        (line,) = front.plot(
+            [one.latency for one in tested], [one.energy for one in tested], marker="o", markersize=4
         )
+        colour = line.get_color()
         for beta, one in by_beta.items():
             rows.append((name, beta, one.latency, one.energy, one.qoe.value, one.finished))
-    first = next(iter(performance.values()))
-    for beta in (min(first), max(first)):
-        one = first[beta]
-        axes.annotate(
-            f"{beta:g}",
-            (one.latency, one.energy),
-            textcoords="offset points",
-            xytext=(4, 4),
-            fontsize="x-small",
-        )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("latency of a task over local latency, $t/t_0$")
-    axes.set_ylabel("energy of a task over local energy, $E/E_0$")
-    axes.set_title("one policy at every beta", fontsize="medium")
-    axes.grid(alpha=0.3, which="both")
-    axes.legend()
+        _name_points(front, by_beta, colour)
+        earned.plot(betas, [one.qoe.value for one in tested], marker="o", markersize=4, label=name)
+        ends = [one.qoe.low for one in tested], [one.qoe.high for one in tested]
+        earned.fill_between(betas, *ends, color=colour, alpha=0.15, linewidth=0)
+    front.set_xscale("log")
+    front.set_yscale("log")
+    front.set_xlabel("latency of a task over local latency, $t/t_0$")
+    front.set_ylabel("energy of a task over local energy, $E/E_0$")
+    front.set_title(r"each point at its $\beta$", fontsize="medium")
+    earned.set_xticks(betas)
+    earned.set_xlabel(r"$\beta$, weight of energy against latency")
+    earned.set_ylabel("sum QoE of the UEs per step")
+    earned.set_title("QoE (10) with its 95 % interval", fontsize="medium")
+    for axes in (front, earned):
+        axes.grid(alpha=0.3, which="both")
+    legend_beside(earned)
     header = ("policy", "beta", "t/t_0", "E/E_0", "QoE", "finished")
-    return save_with_data(figure, stem, header, rows, synthetic=synthetic)
+    return save_with_data(figure, stem, header, rows, title="One policy at every beta", synthetic=synthetic)
+
+
+def _name_points(axes: Axes, by_beta: Mapping[float, Performance], colour: str) -> None:
+    """Write beta at the points of a front, but for those that lie where one has its name already."""
+    named: list[tuple[float, float]] = []
+    for beta, one in by_beta.items():
+        if not (one.latency > 0 and one.energy > 0):
+            continue  # no execution succeeded
+        place = math.log10(one.latency), math.log10(one.energy)
+        if all(math.dist(place, other) > _NEAR for other in named):
+            named.append(place)
+            axes.annotate(
+                f"{beta:g}", (one.latency, one.energy), xytext=(5, 3), textcoords="offset points",
+                color=colour, fontsize="small",
+            )  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -13,6 +15,9 @@ from data.files.printable import csv_text
 from optimizer.policies.baselines import shown
 from optimizer.policies.learner import LearningCurve
 from optimizer.study.evaluate import Performance
+
+_TOLD_APART = 0.003
+"""Of the height of a plot: what lines nearer than this look like is one line."""
 
 
 def new_figure(width: float = 7.0, height: float = 4.5) -> Figure:
@@ -34,12 +39,14 @@ def save_with_data(
     header: Sequence[str],
     rows: Sequence[Sequence[object]],
     *,
+    title: str,
     synthetic: bool,
 ) -> list[Path]:
     """Write a figure as PNG and PDF, and what it shows as CSV.
 
     Args:
         figure: what is drawn.
+        title: above it.
         stem: of the three paths.
         header: the CSV's columns; "synthetic", 0 or 1, is added.
         rows: its lines.
@@ -48,14 +55,37 @@ def save_with_data(
     Returns:
         The three paths.
     """
-    if synthetic:
-        figure.suptitle("accuracy maps of synthetic data", fontsize="x-small")
+    figure.suptitle(f"{title}{' (accuracy maps of synthetic data)' if synthetic else ''}", fontsize="medium")
     paths = [stem.with_suffix(suffix) for suffix in (".png", ".pdf", ".csv")]
     for path in paths[:2]:
         save(figure, path)
     table = ((*header, "synthetic"), *((*row, int(synthetic)) for row in rows))
     write_text(paths[2], csv_text(table))
     return paths
+
+
+def legend_beside(axes: Axes) -> None:
+    """A legend right of a plot, where it hides no curve."""
+    axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+
+
+def coincident(lines: Mapping[str, Sequence[float]]) -> dict[str, list[str]]:
+    """Names of the lines that no eye could tell apart: one stands for each group.
+
+    Args:
+        lines: values by name, all of one length; NaN is equal to NaN.
+
+    Returns:
+        By the name of the first line of each group, the names of all in it.
+    """
+    values = {name: np.array(line, dtype=float) for name, line in lines.items()}
+    everything = np.concatenate([line[np.isfinite(line)] for line in values.values()] or [np.zeros(0)])
+    apart = _TOLD_APART * float(np.ptp(everything)) if everything.size else 0.0
+    groups: dict[str, list[str]] = {}
+    for name, line in values.items():
+        like = (one for one in groups if np.allclose(values[one], line, rtol=0.0, atol=apart, equal_nan=True))
+        groups.setdefault(next(like, name), []).append(name)
+    return groups
 
 
 def plot_learning_curve(
@@ -71,7 +101,8 @@ def plot_learning_curve(
     Args:
         path: of the PNG.
         curves: of the learners in training, exploration included.
-        performance: policies tested; those that are not learned are horizontal lines in the QoE panel.
+        performance: policies tested; those that are not learned are horizontal lines in the QoE panel, one
+            line for those of the same QoE.
         bound: mean certified bound.
         title: above the plot.
     """
@@ -81,19 +112,16 @@ def plot_learning_curve(
         episodes = range(1, len(curve.qoe) + 1)
         upper.plot(episodes, curve.qoe, color=f"C{i}", linewidth=0.8, label=f"{name}, exploring")
         lower.plot(episodes, curve.reward, color=f"C{i}", linewidth=0.8)
-    for i, (name, tested) in enumerate(performance.items()):
-        if name not in curves:
-            upper.axhline(
-                tested.qoe.value,
-                color=f"C{i % 10}",
-                linestyle="--",
-                linewidth=1.0,
-                label=f"{shown(name)}, tested",
-            )
+    rules = {name: [tested.qoe.value] for name, tested in performance.items() if name not in curves}
+    places = {name: place for place, name in enumerate(performance)}
+    for name, names in coincident(rules).items():
+        label = f"{', '.join(map(shown, names))}, tested"
+        colour = f"C{places[name] % 10}"
+        upper.axhline(rules[name][0], color=colour, linestyle="--", linewidth=1.0, label=label)
     if bound is not None:
         upper.axhline(bound, color="black", linewidth=1.2, label="certified bound")
     upper.set_ylabel("sum QoE of the UEs per step, mean")
-    upper.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
+    legend_beside(upper)
     upper.set_title(title, fontsize="small")
     lower.set_ylabel("reward per episode")
     lower.set_xlabel("training episode")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists, is_file
 from data.files.schema import from_json, typed
 from data.page.html import check_html, provenance_rows, write_page
-from optimizer.study.evaluate import queues_by_modality
-from optimizer.study.results import describe, read_results
+from optimizer.policies.baselines import sees_all
+from optimizer.study.evaluate import Performance, queues_by_modality
+from optimizer.study.results import describe, meaning, read_results
 from optimizer.world.config import UE_DEVICE_FIELDS, EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import Loaded, choices_of_k, copied_inputs, load
 from optimizer.world.tasks import token_counts
@@ -105,14 +106,21 @@ def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig
     config = document["provenance"]["config"]
     maps = typed(dict(document), "accuracy_maps", dict)
     synthetic = sorted(name for name, described in maps.items() if typed(described, "synthetic", bool))
+    learners, rows = list(document["learning_curves"]), _policies(document["policies"])
+    bound = None if document["bound"] is None else float(document["bound"])
+    performance = {name: from_json(Performance, tested) for name, tested in document["policies"].items()}
+    headline = _headline(rows, learners)
     return {
-        "learners": list(document["learning_curves"]),
+        "headline": headline,
+        "learned": headline["name"] in learners,
+        "meaning": meaning(performance, headline["name"], bound).replace("%", " %"),
+        "learners": learners,
         "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
         "setting": _typeset(describe(inputs, episode, synthetic=bool(synthetic))),
         "synthetic": synthetic,
         "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
-        "policies": _policies(document["policies"]),
-        "bound": None if document["bound"] is None else float(document["bound"]),
+        "policies": rows,
+        "bound": bound,
         "shares": any(tested["of_bound"] for tested in document["policies"].values()),
         "seeds": typed(config, "seeds", int),
         "test_episodes": typed(config, "test_episodes", int),
@@ -120,6 +128,12 @@ def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig
         "files": _files(document),
         "provenance_rows": provenance_rows(document["provenance"]),
     }
+
+
+def _headline(rows: Sequence[dict[str, Any]], learners: Sequence[str]) -> dict[str, Any]:
+    """The row the page begins with: the best learned policy, else the best that a UE can follow."""
+    learned = [row for row in rows if row["name"] in learners]
+    return [*learned, *(row for row in rows if not sees_all(row["name"])), *rows][0]
 
 
 def _read_again(

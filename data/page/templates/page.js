@@ -51,15 +51,16 @@ function show(id, value, text, verdict) {
   output.className = verdict === undefined ? "" : verdict ? "good" : "bad";
 }
 
-// Calls back with the sliders' and selects' values by id, now and whenever one is moved.
+// The sliders' and selects' values by id.
+function valuesOf(ids) {
+  return Object.fromEntries(ids.map((id) => [id, byId(id).type === "range" ? byId(id).valueAsNumber : byId(id).value]));
+}
+
+// Calls back with these, now and whenever one is moved.
 function watch(ids, text, react) {
   const read = () => {
-    const state = {};
-    for (const id of ids) {
-      const input = byId(id);
-      state[id] = input.type === "range" ? input.valueAsNumber : input.value;
-      if (text[id]) byId(`${id}-value`).textContent = text[id](state[id]);
-    }
+    const state = valuesOf(ids);
+    for (const id of ids) if (text[id]) byId(`${id}-value`).textContent = text[id](state[id]);
     react(state);
   };
   ids.forEach((id) => byId(id).addEventListener("input", read));
@@ -128,6 +129,21 @@ function lineChart(id, spec) {
   const host = byId(id);
   host.off ??= new Set();
   redrawOnResize(host, () => drawLines(host, spec));
+}
+
+// Lines that no eye could tell apart, as one line with all their names.
+function joined(series) {
+  const values = series.flatMap((line) => line.points.map(([, y]) => y)).filter(Number.isFinite);
+  const apart = 0.003 * (Math.max(...values) - Math.min(...values));
+  const like = (one, other) => one.points.length === other.points.length
+    && one.points.every(([x, y], i) => x === other.points[i][0] && Math.abs(y - other.points[i][1]) <= apart);
+  const found = [];
+  for (const line of series) {
+    const first = found.find((other) => like(other, line));
+    if (first) first.name += `, ${line.name}`;
+    else found.push({ ...line });
+  }
+  return found;
 }
 
 function drawLines(host, spec) {
