@@ -17,10 +17,10 @@ from deepsc.zoo.find import FOLDER
 SCRIPTS = {path.name for path in (DOCS / "examples").glob("*.py")}
 
 
-def run(folder: Path, name: str) -> str:
+def run(folder: Path, name: str, *arguments: str) -> str:
     """What a script prints, run in an empty folder."""
     ran = subprocess.run(
-        [sys.executable, DOCS / "examples" / name],
+        [sys.executable, DOCS / "examples" / name, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(DOCS.parent)},
         capture_output=True,
@@ -52,6 +52,27 @@ def test_a_sentence_arrives_where_the_snr_allows(tmp_path: Path) -> None:
     assert lines[-1][3] == "*"
     measured, expected = (float(number) for number in re.findall(r"(\d+\.\d) dB", printed))
     assert measured == pytest.approx(expected, abs=1.5)  # of 120 draws
+
+
+def test_impulse_responses_are_read_from_a_file(tmp_path: Path) -> None:
+    """The script's own taps fade; a file of flat responses is the channel without fading."""
+
+    def arrived(printed: str) -> dict[str, list[int]]:
+        lines = re.findall(r"^(awgn|rayleigh|measured) (.*)$", printed, re.MULTILINE)
+        return {name: [int(count) for count in re.findall(r"dB +(\d+) of 12", row)] for name, row in lines}
+
+    printed = run(tmp_path, "measured_channel.py")
+    assert printed.startswith("200 responses, mean |H|^2 1.00")
+    drawn = arrived(printed)
+    assert drawn["measured"] == sorted(drawn["measured"])
+    assert drawn["measured"][0] < drawn["awgn"][0]
+    assert drawn["measured"][-1] == 12
+    np.savez(tmp_path / "flat.npz", taps=np.full((3, 1), 2j))
+    printed = run(tmp_path, "measured_channel.py", "flat.npz")
+    assert printed.startswith("3 responses, mean |H|^2 1.00, weakest subcarrier 0 dB")
+    flat = arrived(printed)
+    assert flat["rayleigh"] == drawn["rayleigh"]
+    assert flat["measured"][1:] == flat["awgn"][1:] == [12, 12]
 
 
 def test_an_own_policy_is_in_the_table(tmp_path: Path) -> None:
