@@ -20,6 +20,7 @@ from data.settings import (
     merge,
     run_command,
 )
+from data.terminal.colour import strong
 from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from optimizer.policies.config import SECTION_IV, MappoConfig
@@ -324,7 +325,8 @@ def _train(config: TrainConfig) -> Iterator[str]:
 
     result = train(config)
     yield result.setting
-    yield format_table(result.performance, result.bound)
+    for line in format_table(result.performance, result.bound).splitlines():
+        yield strong(line, stream=sys.stdout) if " * " in line else line
     yield from notes(result.performance, result.bound)
     yield from _close(result.synthetic, result.written, "optimize", "report", config.output)
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from data.files.errors import UNREACHABLE, ToolkitError, command_line, note_flags
 from data.files.printable import is_text, printable
+from data.terminal.colour import alarming, warning
 from data.terminal.start import INTERRUPTED
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,7 +74,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr and exit with status 2."""
         line = printable(" ".join(message.split()))
-        self.exit(2, f"{self.prog}: error: {line} (see {self.prog} --help)\n")
+        self.exit(2, f"{_error_of(self.prog)} {line} (see {self.prog} --help)\n")
 
 
 helps_when_shown: WeakKeyDictionary[argparse.Action, Callable[[], str]] = WeakKeyDictionary()
@@ -116,14 +117,14 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         with command_line(), _logging_to_stderr():
             body()
     except ToolkitError as error:
-        print(f"{name}: error: {error}", file=sys.stderr)
+        print(f"{_error_of(name)} {error}", file=sys.stderr)
         return 2
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         if error.errno in _DISK_FULL:
-            print(f"{name}: error: cannot write: {error.strerror}{where}", file=sys.stderr)
+            print(f"{_error_of(name)} cannot write: {error.strerror}{where}", file=sys.stderr)
         elif error.errno in UNREACHABLE:
-            print(f"{name}: error: {error.strerror}{where}", file=sys.stderr)
+            print(f"{_error_of(name)} {error.strerror}{where}", file=sys.stderr)
         else:
             raise
         return 2
@@ -131,6 +132,11 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _error_of(name: str) -> str:
+    """How a command's error begins."""
+    return alarming(f"{name}: error:", stream=sys.stderr)
 
 
 class _AboveBars(logging.Handler):
@@ -164,7 +170,8 @@ def _logging_to_stderr() -> Iterator[None]:
 
 
 class _Printable(logging.Formatter):
-    """Lines of the log without what would command a terminal."""
+    """Lines of the log without what would command a terminal; warnings in their colour."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(map(printable, super().format(record).split("\n")))
+        text = "\n".join(map(printable, super().format(record).split("\n")))
+        return warning(text, stream=sys.stderr) if record.levelno >= logging.WARNING else text

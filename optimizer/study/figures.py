@@ -138,7 +138,7 @@ def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path, synthet
         for axes in panels[row]:
             axes.grid(alpha=0.3)
     header = ("preference", "learner", "episode", "reward", "qoe", "entropy")
-    return save_with_data(figure, stem, header, rows, title="Training", synthetic=synthetic)
+    return save_with_data(figure, stem, header, rows, title="Learning curves", synthetic=synthetic)
 
 
 def _queues(
@@ -209,5 +209,5 @@ def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> lis
     legend_beside(all_axes[-1])
     ends = [f"{name}{end}" for name in ("qoe", "of_bound") for end in ("", "_low", "_high")]
     header = ("policy", "value", *ends)
-    title = f"QoE against {label}, dynamic preference"
+    title = f"QoE against {label.partition(' (')[0]}, dynamic preference"
     return save_with_data(figure, stem, header, rows, title=title, synthetic=synthetic)

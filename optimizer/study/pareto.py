@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from data.files.documents import write_json
 from data.files.lock import LOCK_NAME, locked
@@ -145,8 +146,8 @@ def _draw(performance: dict[str, dict[float, Performance]], stem: Path, *, synth
         earned.plot(betas, [one.qoe.value for one in tested], marker="o", markersize=4, label=name)
         ends = [one.qoe.low for one in tested], [one.qoe.high for one in tested]
         earned.fill_between(betas, *ends, color=colour, alpha=0.15, linewidth=0)
-    front.set_xscale("log")
-    front.set_yscale("log")
+    _logarithmic(front, "xy")
+    _logarithmic(earned, "y")  # QoE goes about as 1 / (1 - beta)
     front.set_xlabel("latency of a task over local latency, $t/t_0$")
     front.set_ylabel("energy of a task over local energy, $E/E_0$")
     front.set_title(r"each point at its $\beta$", fontsize="medium")
@@ -158,7 +159,19 @@ def _draw(performance: dict[str, dict[float, Performance]], stem: Path, *, synth
         axes.grid(alpha=0.3, which="both")
     legend_beside(earned)
     header = ("policy", "beta", "t/t_0", "E/E_0", "QoE", "finished")
-    return save_with_data(figure, stem, header, rows, title="One policy at every beta", synthetic=synthetic)
+    return save_with_data(
+        figure, stem, header, rows, title=r"One policy at every $\beta$", synthetic=synthetic
+    )
+
+
+def _logarithmic(axes: Axes, which: str) -> None:
+    """Make axes logarithmic, with plain numbers at 1, 2 and 5 times the powers of ten."""
+    for name in which:
+        axes.set(**{f"{name}scale": "log"})
+        axis = {"x": axes.xaxis, "y": axes.yaxis}[name]
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
 
 
 def _name_points(axes: Axes, by_beta: Mapping[float, Performance], colour: str) -> None:

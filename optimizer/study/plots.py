@@ -55,7 +55,8 @@ def save_with_data(
     Returns:
         The three paths.
     """
-    figure.suptitle(f"{title}{' (accuracy maps of synthetic data)' if synthetic else ''}", fontsize="medium")
+    note = "\naccuracy maps of synthetic data" if synthetic else ""
+    figure.suptitle(f"{title}{note}", fontsize="medium")
     paths = [stem.with_suffix(suffix) for suffix in (".png", ".pdf", ".csv")]
     for path in paths[:2]:
         save(figure, path)
@@ -115,7 +116,7 @@ def plot_learning_curve(
     rules = {name: [tested.qoe.value] for name, tested in performance.items() if name not in curves}
     places = {name: place for place, name in enumerate(performance)}
     for name, names in coincident(rules).items():
-        label = f"{', '.join(map(shown, names))}, tested"
+        label = "tested: " + ",\n".join(map(shown, names))
         colour = f"C{places[name] % 10}"
         upper.axhline(rules[name][0], color=colour, linestyle="--", linewidth=1.0, label=label)
     if bound is not None:

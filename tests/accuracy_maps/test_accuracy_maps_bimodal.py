@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
@@ -149,9 +150,23 @@ def test_csv_has_a_line_a_cell(tmp_path: Path) -> None:
     assert float(row["ratio"]) == pytest.approx(one.ratio[1, 2, 2, 1], rel=1e-5)
 
 
-def test_plot_and_table(tmp_path: Path) -> None:
+def test_plot_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *arguments: object, **options: object) -> None:
+        drawn.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
     one = make()
     plot_bimodal(one, tmp_path / "map.png")
+    columns = len(one.k_text)
+    for below in drawn[0].axes[columns : 2 * columns]:
+        (heat,) = below.collections
+        assert heat.get_clim() == (one.ratio[:, -1].min(), one.ratio[:, -1].max()), "all of the colours"
+        assert tuple(below.get_xticks()) == one.snr_image_db
+        assert tuple(below.get_yticks()) == one.snr_text_db
     assert imread(tmp_path / "map.png")[..., :3].std() > 0.01
     table = format_map(one).splitlines()
     assert table[3].split() == ["1,", "2", *(f"{value:.3f}" for value in one.on_diagonal(one.ratio)[0, 0])]

@@ -97,7 +97,7 @@ def test_figures_are_drawn_from_runs_that_are_read_again(files, make_map, tmp_pa
         assert {row["synthetic"] for row in rows} == {"1"}
     names = {path.name for path in out.iterdir() if path.is_file()}
     assert names == {f"fig{n}.{suffix}" for n in (2, 3, 5) for suffix in ("png", "pdf", "csv")}
-    assert len((out / "fig5.csv").read_text().splitlines()) == 1 + 2 * (1 + len(POLICIES) - 1)  # not central
+    assert len((out / "fig5.csv").read_text().splitlines()) == 1 + 2 * (1 + len(POLICIES))
     rows = list(csv.DictReader((out / "fig5.csv").open()))
     tested = json.loads((out / "k-text-8" / "results.json").read_text())["policies"]["mappo"]
     drawn = next(row for row in rows if (row["policy"], row["value"]) == ("mappo", "8"))

@@ -33,8 +33,10 @@ def test_a_png_is_written_with_a_line_per_k(
     (axes,) = drawn[0].axes
     lines = {line.get_label(): line for line in axes.lines}
     for k, ratio in zip(one.k, one.ratio, strict=True):
-        np.testing.assert_array_equal(lines[f"k = {k}"].get_xdata(), one.snr_db)
-        np.testing.assert_array_equal(lines[f"k = {k}"].get_ydata(), ratio)
+        np.testing.assert_array_equal(lines[f"$k = {k}$"].get_xdata(), one.snr_db)
+        np.testing.assert_array_equal(lines[f"$k = {k}$"].get_ydata(), ratio)
+    assert tuple(axes.get_xticks()) == one.snr_db, "what was measured"
+    assert axes.get_legend().get_window_extent().x0 > axes.get_window_extent().x1, "it hides no curve"
     assert "dB" in axes.get_xlabel()
     assert "sacreBLEU" in axes.get_ylabel()
     assert "synthetic" in axes.get_title(), "synthetic data are labelled wherever their numbers appear"
@@ -59,7 +61,7 @@ def test_a_map_beside_says_that_it_is_synthetic_and_names_are_no_formulas(
     (axes,) = drawn[0].axes
     labels = [str(line.get_label()) for line in axes.lines]
     assert any("ideal code; synthetic data" in label for label in labels)
-    assert any(label.startswith("codec: ") for label in labels)
+    assert any(label.startswith("codec:\n") for label in labels)
 
 
 def test_maps_beside_one_are_dashed_and_all_say_where_they_reach_the_level(
@@ -76,7 +78,7 @@ def test_maps_beside_one_are_dashed_and_all_say_where_they_reach_the_level(
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     at = ", ".join(thresholds(one).values())
     assert {
-        f"{name}; synthetic data: 0.9 at {at} dB"
+        f"{name}; synthetic data:\n0.9 at {at} dB, $k$ rising"
         for name in ("codec", "digital, finite-length code", "digital, 5G LDPC")
     } <= set(labels)
 
@@ -94,7 +96,7 @@ def test_symbols_are_told_per_word_too(
     )
     plot_map(one, tmp_path / "map.png")
     labels = [text.get_text() for text in drawn[0].axes[0].get_legend().get_texts()]
-    assert {f"k = {k} ({symbols} per word)" for k, symbols in expected.items()} <= set(labels)
+    assert {f"$k = {k}$ ({symbols} per word)" for k, symbols in expected.items()} <= set(labels)
     assert symbols_per_word(make_map(provenance={})) == {}
     assert symbols_line(make_map(provenance={})) == ""
 

@@ -222,3 +222,23 @@ def test_columns_are_aligned() -> None:
     assert align(rows) == "a      b    c\nlong  10  see\nx      2    s"
     assert align(rows, left=(0, -1)) == "a      b  c\nlong  10  see\nx      2  s"
     assert align([("a\x1b[2J", "b\nc")]) == "a\\x1b[2J  b c", "a cell is a cell whatever a file says"
+
+
+def test_errors_and_warnings_stand_out_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body() -> None:
+        logging.getLogger("some.module").info("fine")
+        logging.getLogger("some.module").warning("look")
+        raise ToolkitError("wrong")
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(logging.getLogger(), "level", logging.INFO)
+    assert run_command("some-command", body) == 2
+    assert capsys.readouterr().err == "fine\nlook\nsome-command: error: wrong\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert run_command("some-command", body) == 2
+    assert capsys.readouterr().err == (
+        "fine\n\033[33mlook\033[0m\n\033[31msome-command: error:\033[0m wrong\n"
+    )
