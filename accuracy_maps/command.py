@@ -25,7 +25,7 @@ from data.settings import (
     named,
     run_command,
 )
-from data.terminal.ending import closing_lines
+from data.terminal.ending import closing_lines, page_lines
 from data.terminal.start import run
 from deepsc.modality import Modality, modality, modality_names
 from profiling.flops_file import SIZES
@@ -144,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(config: PageConfig) -> None:
     from accuracy_maps.show.report import write_report  # jinja2 and scipy: not for --help
 
-    print(*closing_lines([write_report(config.map, config.output, digital=config.digital)]), sep="\n")
+    print(*page_lines(write_report(config.map, config.output, digital=config.digital)), sep="\n")
 
 
 def _build(args: argparse.Namespace, training: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from data.settings import (
     run_command,
 )
 from data.terminal.colour import strong
-from data.terminal.ending import closing_lines
+from data.terminal.ending import closing_lines, page_lines
 from data.terminal.start import run
 from optimizer.policies.config import SECTION_IV, MappoConfig
 from optimizer.study.config import (
@@ -335,7 +335,8 @@ def _figures(config: FiguresConfig) -> Iterator[str]:
     from optimizer.study.figures import figures
 
     result = figures(config)
-    yield from _close(result.synthetic, result.written)
+    run = [config.train.output / "preference-fixed"] if {2, 3} & set(config.figures) else []
+    yield from _close(result.synthetic, result.written, *(("optimize", "report", *run) if run else ()))
 
 
 def _pareto(config: ParetoConfig) -> Iterator[str]:
@@ -357,7 +358,7 @@ def _plan(config: PlanConfig) -> Iterator[str]:
 def _report(config: ReportConfig) -> Iterator[str]:
     from optimizer.study.report import write_report
 
-    yield from _close(False, [write_report(config.folder, config.output)])
+    yield from page_lines(write_report(config.folder, config.output))
 
 
 def _close(synthetic: bool, written: Sequence[Path], *command: str | Path) -> Iterator[str]:

@@ -26,3 +26,8 @@ def closing_lines(
         line = one_line(shlex.join(map(str, command)))
         lines.append(f"next: {strong(line, stream=sys.stdout)}{f'   ({note})' if note else ''}")
     return lines
+
+
+def page_lines(page: Path) -> list[str]:
+    """`closing_lines` of a page of HTML: the next command opens it."""
+    return closing_lines([page], ["python3", "-m", "webbrowser", page.resolve().as_uri()])

@@ -85,7 +85,9 @@ def test_the_command_writes_the_same_page_twice_and_leaves_the_map(
 ) -> None:
     before = text_map.read_bytes()
     assert main(["report", str(text_map)]) == 0
-    assert capsys.readouterr().out == f"wrote {text_map.with_suffix('.html')}\n"
+    page = text_map.with_suffix(".html")
+    browse = f"next: python3 -m webbrowser {page.as_uri()}"
+    assert capsys.readouterr().out == f"wrote {page}\n{browse}\n"
     output = text_map.parent / "new" / "page.html"
     call = ["report", str(text_map), "--digital", str(digital_map), "--output", str(output)]
     assert main(call) == 0

@@ -109,7 +109,9 @@ def test_on_a_full_disk_the_old_page_survives(
 def test_the_command_writes_the_same_page_twice(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (run / "results.json").read_bytes()
     assert main(["report", str(run)]) == 0
-    assert capsys.readouterr().out == f"wrote {run / 'report.html'}\n"
+    page = run / "report.html"
+    browse = f"next: python3 -m webbrowser {page.as_uri()}"
+    assert capsys.readouterr().out == f"wrote {page}\n{browse}\n"
     first = (run / "report.html").read_bytes()
     assert main(["report", str(run), "--output", str(run / "new" / "again.html")]) == 0
     assert (run / "new" / "again.html").read_bytes() == first
@@ -253,7 +255,10 @@ def test_tiles_fill_their_rows_and_figures_stand_behind_the_limit(browser, run: 
 def test_the_learned_policy_leads_though_others_see_more(browser, run: Path) -> None:  # noqa: F811
     def score(document: dict[str, Any]) -> None:
         document["bound"] = 4.0
-        for name, qoe in (("central", 4.0), ("announced", 3.5), ("mappo", 3.0), ("local", 2.0)):
+        for name, qoe in [
+            ("central", 4.0), ("announced", 3.5), ("mappo", 3.0), ("bids", 2.5), ("greedy", 2.2),
+            ("local", 2.0),
+        ]:  # fmt: skip
             document["policies"][name]["qoe"] = {"value": qoe, "low": qoe, "high": qoe}
 
     edit(run, score)
@@ -279,7 +284,7 @@ def test_the_what_if_opens_where_offloading_pays_and_its_delays_fill_their_plot(
     visit.set(queue=1, ues=1, against="beta")
     assert rule.count() == 0, "the limit of 1 s is far"
     assert visit.value("latency") < highest() < 10 * max(visit.value("latency"), visit.value("local_latency"))
-    visit.set(queue=10, ues=16, against="ues")
+    visit.set(queue=10, ues=16, bandwidth_mhz=0.5, against="ues")
     assert visit.value("latency") > 1
     assert rule.count() == 1
     assert 1 <= highest() < 1.5
