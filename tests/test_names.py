@@ -27,8 +27,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 FOREIGN_FLAGS = {
     "--strict", "--multi_gpu", "--num_processes", "--nproc-per-node", "--head", "--address", "--check",
     "--error-unmatch", "--index-url", "--porcelain", "--untracked-files", "--show-toplevel", "--upgrade",
+    "--shell", "--prefix",
 }  # fmt: skip
-"""Of mkdocs, accelerate, torchrun, Ray, ruff, git and pip."""
+"""Of mkdocs, accelerate, torchrun, Ray, ruff, git, pip and shtab."""
 
 
 def texts(path: Path) -> Iterator[str]:
