@@ -1,23 +1,31 @@
-"""The page of the model zoo, from the cards of the codecs that ship: docs/model-zoo.md.
+"""The page of the model zoo, docs/model-zoo.md, and its plots, from the cards and maps of what ships.
 
-python -m accuracy_maps.release.page > docs/model-zoo.md
+python -m accuracy_maps.release.page docs
 """
 
 from __future__ import annotations
 
-from accuracy_maps.release.card import size_mb
-from deepsc.zoo.find import CARD, FOLDER, list_codecs
+import sys
+from pathlib import Path
+
+from accuracy_maps.bimodal import BimodalMap
+from accuracy_maps.map import AccuracyMap
+from accuracy_maps.release.card import release_maps, size_mb
+from accuracy_maps.show.plot import plot_bimodal, plot_map
+from data.files.atomic import write_text
+from deepsc.zoo.find import CARD, FOLDER, list_codecs, map_path
 
 _HEAD = """\
 # Model zoo
 
-These codecs come with the package, weights included. `transmit` and `deepsc.load(NAME)` use them. `optimize` reads
-their maps and FLOPs files where it is given none.
+These codecs come with the package, weights included. `transmit` and `deepsc.load(NAME)` use them. `optimize`
+reads their maps and FLOPs files where it is given none.
 A name stands for a folder in `build-accuracy-map --codec NAME --local NAME`,
 `profile-flops --checkpoint NAME` and `train-deepsc --init-from NAME`.
 
 `python -m accuracy_maps.release` makes such a folder of a codec of yours ([files](file-formats.md)), and
-`python -m accuracy_maps.release.page` writes this page.
+`python -m accuracy_maps.release.page docs` writes this page and its plots. A plot shows the ratio of the
+accuracy over an AWGN channel to the local model's. Dashed: separate source and channel coding in as many symbols.
 """
 
 
@@ -26,12 +34,33 @@ def zoo_page() -> str:
     total = sum(size_mb(FOLDER / name) for name in list_codecs())
     parts = [_HEAD, f"In all {total:.1f} MB.\n"]
     for name in list_codecs():
-        card = (FOLDER / name / CARD).read_text(encoding="utf-8")
-        parts.append(
-            "\n".join(f"#{line}" if line.startswith("#") else line for line in card.splitlines()) + "\n"
-        )
+        heading, *card = (FOLDER / name / CARD).read_text(encoding="utf-8").splitlines()
+        lines = [heading, "", f"![ratio against SNR](figures/{name}.png)", *card]
+        parts.append("\n".join(f"#{line}" if line.startswith("#") else line for line in lines) + "\n")
     return "\n".join(parts)
 
 
+def plot_release(release: Path, path: Path) -> None:
+    """Draw a release's map on AWGN as a PNG, with separate coding by 5G LDPC beside it where it was measured.
+
+    Args:
+        release: the folder.
+        path: where.
+
+    Raises:
+        ToolkitError: if a map is missing or damaged.
+    """
+    maps = release_maps(release)
+    own = maps[map_path(release, "awgn").stem]
+    if isinstance(own, BimodalMap):
+        plot_bimodal(own, path)
+        return
+    others = [one for one in maps.values() if isinstance(one, AccuracyMap) and one.channel == own.channel]
+    plot_map(own, path, beside=[one for one in others if one.model.get("code") == "ldpc"])
+
+
 if __name__ == "__main__":
-    print(zoo_page(), end="")
+    docs = Path(sys.argv[1])
+    write_text(docs / "model-zoo.md", zoo_page())
+    for name in list_codecs():
+        plot_release(FOLDER / name, docs / "figures" / f"{name}.png")

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 import deepsc
 from accuracy_maps import load_map
 from accuracy_maps.release import ReleaseConfig, make_release, model_card, zoo_page
 from accuracy_maps.release.__main__ import main
+from accuracy_maps.release.page import plot_release
 from accuracy_maps.sweep.build import build_map
 from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError
 from data.files.tensors import read_safetensors
-from deepsc.zoo.find import FOLDER
+from deepsc.zoo.find import DEFAULTS, FOLDER, list_codecs
 from profiling.command import main as profile_flops
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -124,6 +127,20 @@ def test_the_card_of_a_shipped_codec_is_of_its_files(name: str) -> None:
 
 def test_the_page_of_the_zoo_is_of_the_cards() -> None:
     page = (DOCS / "model-zoo.md").read_text(encoding="utf-8")
-    assert page == zoo_page(), "python -m accuracy_maps.release.page > docs/model-zoo.md"
-    for name in deepsc.list_codecs():
+    assert page == zoo_page(), "python -m accuracy_maps.release.page docs"
+    for name in list_codecs():
+        assert imread(DOCS / "figures" / f"{name}.png")[..., :3].std() > 0.01
         assert f"\n## {name}\n" in page
+
+
+def test_a_release_is_drawn_with_real_separate_coding_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    for name in list_codecs():
+        plot_release(FOLDER / name, tmp_path / f"{name}.png")
+    text, vqa = (drawn[list_codecs().index(DEFAULTS[modality])] for modality in ("text", "vqa"))
+    labels = [label.get_text() for label in text.axes[0].get_legend().get_texts()]
+    assert [label.partition(":")[0] for label in labels if "dB" in label] == ["codec", "digital, 5G LDPC"]
+    assert len(vqa.axes) > 4
