@@ -25,7 +25,7 @@ A name stands for a folder in `build-accuracy-map --codec NAME --local NAME`,
 
 `python -m accuracy_maps.release` makes such a folder of a codec of yours ([files](file-formats.md)), and
 `python -m accuracy_maps.release.page docs` writes this page and its plots. A plot shows the ratio of the
-accuracy over an AWGN channel to the local model's. Dashed: separate source and channel coding in as many symbols.
+accuracy over an AWGN channel to the local model's. Dashed: separate coding in as many symbols.
 """
 
 

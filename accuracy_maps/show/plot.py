@@ -21,7 +21,7 @@ from data.files.printable import plot_text
 Colour = tuple[float, float, float, float]
 LINES = ("--", "-.", (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1)))
 """Of the maps beside one."""
-_MOST_TICKS = 10
+_MOST_TICKS, _MOST_TICKS_NARROW = 16, 10
 
 
 def plot_map(
@@ -75,7 +75,7 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
         for i in reversed(range(len(accuracy_map.k_image))):
             label, lines = f"$k^I = {accuracy_map.k_image[i]}$", [grid[column, i] for grid in grids]
             _draw(axes, accuracy_map.snr_db, lines, colours[i], label=label, markersize=3)
-        _dress(axes, accuracy_map, grids[1])
+        _dress(axes, accuracy_map, grids[1], most_ticks=_MOST_TICKS_NARROW)
         axes.set_title(f"$k^T = {k_text}$, both at one SNR", fontsize=9)
         below = grid[1, column]
         image = below.pcolormesh(
@@ -88,8 +88,8 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
             shading="nearest",
         )
         below.set_xlabel("image SNR (dB)")
-        below.set_xticks(_ticks(accuracy_map.snr_image_db))
-        below.set_yticks(_ticks(accuracy_map.snr_text_db))
+        below.set_xticks(_ticks(accuracy_map.snr_image_db, most=_MOST_TICKS_NARROW))
+        below.set_yticks(_ticks(accuracy_map.snr_text_db, most=_MOST_TICKS_NARROW))
         below.set_title(f"$k^T = {k_text}$, $k^I = {accuracy_map.k_image[-1]}$", fontsize=9)
         if column:
             axes.set_ylabel("")
@@ -127,10 +127,10 @@ def _colours(count: int) -> list[Colour]:
     return [colours(0.15 + 0.85 * i / max(1, count - 1)) for i in range(count)]
 
 
-def _dress(axes: Axes, accuracy_map: MeasuredGrid, *lows: Array) -> None:
+def _dress(axes: Axes, accuracy_map: MeasuredGrid, *lows: Array, most_ticks: int = _MOST_TICKS) -> None:
     axes.axhline(1.0, color="0.4", linewidth=0.8)
     axes.set_xlabel("SNR $E_s/N_0$ (dB)")
-    axes.set_xticks(_ticks(accuracy_map.axes[-1]))
+    axes.set_xticks(_ticks(accuracy_map.axes[-1], most=most_ticks))
     axes.set_ylabel(plot_text(f"{accuracy_map.metric_name} over the channel / local"))
     axes.set_ylim(bottom=axis_start(*lows))
     axes.grid(alpha=0.25)
@@ -144,9 +144,9 @@ def _legend(axes: Axes, *, title: str) -> None:
     )  # fmt: skip
 
 
-def _ticks(values: Sequence[float]) -> list[float]:
-    """The values measured, every other one and so on where they are more than a short axis has room for."""
-    return list(values[:: 1 + (len(values) - 1) // _MOST_TICKS])
+def _ticks(values: Sequence[float], *, most: int) -> list[float]:
+    """The values measured, every other one and so on where they are more than an axis has room for."""
+    return list(values[:: 1 + (len(values) - 1) // most])
 
 
 def _title(accuracy_map: MeasuredGrid) -> str:
