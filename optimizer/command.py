@@ -335,8 +335,10 @@ def _figures(config: FiguresConfig) -> Iterator[str]:
     from optimizer.study.figures import figures
 
     result = figures(config)
-    run = [config.train.output / "preference-fixed"] if {2, 3} & set(config.figures) else []
-    yield from _close(result.synthetic, result.written, *(("optimize", "report", *run) if run else ()))
+    command: list[str | Path] = []
+    if {2, 3} & set(config.figures):
+        command = ["optimize", "report", config.train.output / "preference-fixed"]
+    yield from _close(result.synthetic, result.written, *command)
 
 
 def _pareto(config: ParetoConfig) -> Iterator[str]:
