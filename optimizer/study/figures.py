@@ -13,7 +13,7 @@ from data.files.paths import exists
 from optimizer.policies.baselines import shown
 from optimizer.study.config import FiguresConfig, TrainConfig
 from optimizer.study.evaluate import queues_by_modality
-from optimizer.study.plots import coincident, legend_beside, new_figure, save_with_data
+from optimizer.study.plots import coincident, legend_beside, look, new_figure, save_with_data
 from optimizer.study.results import read_results
 from optimizer.study.resume import described, refuse_another_run, run_identity
 from optimizer.study.train import train
@@ -56,7 +56,7 @@ def figures(config: FiguresConfig) -> FiguresResult:
 
 def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
     base, wanted = config.train, set(config.figures)
-    files, synthetic = loaded.sha256, loaded.synthetic
+    files, synthetic = loaded.sha256, loaded.synthetic_maps
     written: list[Path] = []
 
     def preference(name: str) -> Mapping[str, Any]:
@@ -113,7 +113,9 @@ def _run(config: TrainConfig, files: Mapping[str, str]) -> Mapping[str, Any]:
     return read_results(config.output)
 
 
-def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path, synthetic: bool) -> list[Path]:
+def _convergence(
+    documents: Mapping[str, Mapping[str, Any]], stem: Path, synthetic: Sequence[str]
+) -> list[Path]:
     """Fig. 2: reward, QoE and entropy of every learner over training episodes."""
     figure = new_figure(9.0, 7.0)
     panels = figure.subplots(3, len(documents), sharex=True, squeeze=False)
@@ -142,7 +144,7 @@ def _convergence(documents: Mapping[str, Mapping[str, Any]], stem: Path, synthet
 
 
 def _queues(
-    document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: str, synthetic: bool
+    document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: str, synthetic: Sequence[str]
 ) -> list[Path]:
     """Figs. 3, 4: mean tasks left by step, one panel a modality."""
     queues = queues_by_modality(document["policies"], mix)
@@ -150,11 +152,11 @@ def _queues(
     panels = figure.subplots(1, len(queues), sharey=True, squeeze=False)[0]
     rows = []
     for axes, (modality, by_policy) in zip(panels, queues.items(), strict=True):
-        colours = {policy: f"C{place % 10}" for place, policy in enumerate(by_policy)}
+        looks = {policy: look(place) for place, policy in enumerate(by_policy)}
         for policy, names in coincident(by_policy).items():
             left = by_policy[policy]
             label = "\n".join(map(shown, names))
-            axes.plot(range(len(left)), left, linewidth=1.2, color=colours[policy], label=label)
+            axes.plot(range(len(left)), left, linewidth=1.2, label=label, **looks[policy])
         for policy, left in by_policy.items():
             rows += [(modality, policy, step, value) for step, value in enumerate(left)]
         axes.set_title(modality, fontsize="medium")
@@ -167,7 +169,7 @@ def _queues(
     return save_with_data(figure, stem, header, rows, title=title, synthetic=synthetic)
 
 
-def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> list[Path]:
+def _sweep(documents: Documents, stem: Path, label: str, synthetic: Sequence[str]) -> list[Path]:
     """Figs. 5-7: every policy's mean QoE, and its share of the mean certified bound, each
     with its 95 % interval."""
     # A bound of 0, which nobody reaches a share of, is left out at its value alone.
@@ -182,14 +184,17 @@ def _sweep(documents: Documents, stem: Path, label: str, synthetic: bool) -> lis
         # side by side, or one interval would hide the next
         aside = 0.01 * (number - len(groups) / 2) * (max(values) - min(values))
         tested = [documents[value]["policies"][policy] for value in values]
-        look = {"color": f"C{policies.index(policy) % 10}", "label": ", ".join(map(shown, names))}
+        style = look(policies.index(policy))
         for axes, name in zip(all_axes, panels, strict=True):
             middle, low, high = (
                 [(one[name] or NOTHING)[end] for one in tested] for end in ("value", "low", "high")
             )
             places = [value + aside for value in values]
-            axes.plot(places, middle, marker="o", markersize=3, linewidth=1.0, **look)
-            axes.vlines(places, low, high, color=look["color"], linewidth=1.2)
+            axes.plot(
+                places, middle, marker="o", markersize=3, linewidth=1.0,
+                label=", ".join(map(shown, names)), **style,
+            )  # fmt: skip
+            axes.vlines(places, low, high, color=style["color"], linewidth=1.2)
     for policy in policies:
         tested = [documents[value]["policies"][policy] for value in values]
         rows += [

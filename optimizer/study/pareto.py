@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> Par
     trainer.save_policy(policy_path)
 
     performance = _test(config, loaded, trainer.policy, test_seed)
-    written = [policy_path, *_draw(performance, run.output / "front", synthetic=loaded.synthetic)]
+    written = [policy_path, *_draw(performance, run.output / "front", synthetic=loaded.synthetic_maps)]
     written.append(run.output / "pareto.json")
     document = {
         "kind": "optimize-pareto",
@@ -129,7 +129,9 @@ def format_front(performance: Mapping[str, Mapping[float, Performance]]) -> str:
     return align(rows, left=(0, -1))
 
 
-def _draw(performance: dict[str, dict[float, Performance]], stem: Path, *, synthetic: bool) -> list[Path]:
+def _draw(
+    performance: dict[str, dict[float, Performance]], stem: Path, *, synthetic: Sequence[str]
+) -> list[Path]:
     """The front with beta on its points, and what each point earns."""
     figure = new_figure(11.0, 4.5)
     front, earned = figure.subplots(1, 2)

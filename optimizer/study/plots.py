@@ -40,7 +40,7 @@ def save_with_data(
     rows: Sequence[Sequence[object]],
     *,
     title: str,
-    synthetic: bool,
+    synthetic: Sequence[str],
 ) -> list[Path]:
     """Write a figure as PNG and PDF, and what it shows as CSV.
 
@@ -50,19 +50,24 @@ def save_with_data(
         stem: of the three paths.
         header: the CSV's columns; "synthetic", 0 or 1, is added.
         rows: its lines.
-        synthetic: whether any map was measured on generated data; the figure says so.
+        synthetic: modalities whose map was measured on generated data; the figure names them.
 
     Returns:
         The three paths.
     """
-    note = "\naccuracy maps of synthetic data" if synthetic else ""
+    note = f"\naccuracy measured on synthetic data: {', '.join(synthetic)}" if synthetic else ""
     figure.suptitle(f"{title}{note}", fontsize="medium")
     paths = [stem.with_suffix(suffix) for suffix in (".png", ".pdf", ".csv")]
     for path in paths[:2]:
         save(figure, path)
-    table = ((*header, "synthetic"), *((*row, int(synthetic)) for row in rows))
+    table = ((*header, "synthetic"), *((*row, int(bool(synthetic))) for row in rows))
     write_text(paths[2], csv_text(table))
     return paths
+
+
+def look(place: int) -> dict[str, str]:
+    """Colour and dashes of the line at a place among many, no two of the first twenty alike."""
+    return {"color": f"C{place % 10}", "linestyle": "-" if place % 20 < 10 else ":"}
 
 
 def legend_beside(axes: Axes) -> None:

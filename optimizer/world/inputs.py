@@ -53,9 +53,14 @@ class Loaded:
     """Of every file, by path."""
 
     @property
+    def synthetic_maps(self) -> tuple[str, ...]:
+        """Modalities whose map was measured on generated data."""
+        return tuple(name for name, accuracy_map in self.maps.items() if accuracy_map.synthetic)
+
+    @property
     def synthetic(self) -> bool:
-        """Whether any map was measured on generated data."""
-        return any(accuracy_map.synthetic for accuracy_map in self.maps.values())
+        """Whether any map was."""
+        return bool(self.synthetic_maps)
 
 
 def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loaded:

@@ -210,7 +210,7 @@ def test_a_bound_of_0_leaves_the_share_out(files, tmp_path, capsys):
     assert table[1][:3] == ["bound", "0.000", "-"]
     assert main(["report", str(config.output)]) == 0
     drawn = optimizer.study.figures._sweep(
-        {8.0: read_results(config.output)}, tmp_path / "fig5", "k", synthetic=True
+        {8.0: read_results(config.output)}, tmp_path / "fig5", "k", synthetic=("text",)
     )
     rows = list(csv.DictReader(drawn[2].open()))
     assert {row["of_bound"] for row in rows} == {""}

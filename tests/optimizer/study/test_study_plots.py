@@ -68,7 +68,7 @@ def test_a_sweep_shows_every_policy_at_the_values_played(tmp_path: Path, drawn: 
         }
         for k in (1, 4, 16)
     }
-    written = _sweep(documents, tmp_path / "fig5", "$k^T$ (symbols per token)", synthetic=True)
+    written = _sweep(documents, tmp_path / "fig5", "$k^T$ (symbols per token)", synthetic=("vqa",))
     (axes,) = drawn[0].axes
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["mappo", "central", "local, bids"]
@@ -85,7 +85,7 @@ def test_a_front_names_beta_at_its_points_and_shows_what_they_earn(
     by_beta = {0.0: performance(4.0), 0.4: performance(5.0, 1.3, 0.7), 0.5: performance(6.0, 1.31, 0.7),
                1.0: performance(9.0, 2.0, 0.2)}  # fmt: skip
     never = {beta: replace(one, latency=float("nan"), energy=float("nan")) for beta, one in by_beta.items()}
-    _draw({"mappo": by_beta, "remote": never}, tmp_path / "front", synthetic=False)
+    _draw({"mappo": by_beta, "remote": never}, tmp_path / "front", synthetic=())
     front, earned = drawn[0].axes
     assert [text.get_text() for text in front.texts] == ["0", "0.4", "1"], "0.5 lies where 0.4 does"
     line = next(one for one in earned.lines if one.get_label() == "mappo")
