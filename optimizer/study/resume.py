@@ -23,7 +23,7 @@ from optimizer.policies.learner import LearningCurve
 from optimizer.policies.registry import LEARNERS, USUAL
 from optimizer.policies.scores import Scores
 from optimizer.study.config import ParetoConfig, TrainConfig
-from optimizer.world.config import MODALITIES, Inputs, SystemConfig
+from optimizer.world.config import BEYOND_THE_PAPER, MODALITIES, EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
@@ -131,18 +131,15 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
 def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
     """What decides a run's results.
 
-    The training of DQN and DDQN, the devices and the partial band count as not there at their defaults: runs
-    of earlier releases have none.
+    The training of DQN and DDQN, the devices, and what the world has beyond the paper's count as not there at
+    their defaults: runs of earlier releases have none.
 
     Args:
         document: of `described`.
         sha256: of the files it reads, by path.
     """
-    places = ("output", *(f"{modality}_{kind}" for modality in MODALITIES for kind in KINDS))
-    devices = {name: getattr(Inputs(), name) for name in ("ue_device", "server_device")}
-    training = {name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}
-    system = {"partial_band": SystemConfig().partial_band}
-    usual = Identity.of({**training, "inputs": devices, "system": system}).settings
+    places = ("output", "gains", *(f"{modality}_{kind}" for modality in MODALITIES for kind in KINDS))
+    usual = Identity.of(_defaults_since_0_1()).settings
     settings = Identity.of(document, places=places, sha256=sha256).settings
     return Identity(
         {
@@ -151,6 +148,19 @@ def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Iden
             if (short := name.removeprefix("train.")) not in usual or usual[short] != value
         }
     )
+
+
+def _defaults_since_0_1() -> dict[str, Any]:
+    """Defaults of the settings that runs of release 0.1 do not have, as in a run's config."""
+    since = {
+        "inputs": (Inputs(), ("ue_device", "server_device")),
+        "system": (SystemConfig(), BEYOND_THE_PAPER["system"]),
+        "episode": (EpisodeConfig(), BEYOND_THE_PAPER["episode"]),
+    }
+    training = {name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}
+    return training | {
+        part: {name: getattr(config, name) for name in names} for part, (config, names) in since.items()
+    }
 
 
 def refuse_another_run(path: Path, identity: Identity) -> None:

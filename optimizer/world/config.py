@@ -24,9 +24,13 @@ MODALITIES = ("text", "image", "vqa")
 PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
+FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
 OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
+BEYOND_THE_PAPER = {"system": ("partial_band",), "episode": ("fading",)}
+"""Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
+have none of them: there they count as at their defaults."""
 UES_MAX = 1000
 """Most UEs of an episode."""
 BOUND_UES_MAX = 128
@@ -196,6 +200,8 @@ class EpisodeConfig(Settings):
     """The fixed weight beta^f of section V-A, 0 to 1."""
     csi: Annotated[str, Range(choices=tuple(CSI))] = "instantaneous"
     """A UE knows g|h|^2 (reads AWGN maps) or only g (reads Rayleigh maps)."""
+    fading: Annotated[str, Range(choices=FADINGS)] = "rayleigh"
+    """|h|^2 of eq. (1). none: it is 1, for gains of a file that hold the fading already."""
     offload_cost: Annotated[str, Range(choices=OFFLOAD_COSTS)] = "paper"
     """paper: eqs. (3)-(8) as printed, the server runs the whole task and the UE's encoder is free; split: the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only."""
@@ -230,6 +236,11 @@ class EpisodeConfig(Settings):
             yield Problem("mix", f"no UE given, one or more of {', '.join(MODALITIES)} is allowed")
         if len(self.mix) > UES_MAX:
             yield Problem("mix", f"{len(self.mix)} UEs given, at most {UES_MAX} are allowed")
+        if self.fading == "none" and self.csi == "statistical":
+            yield Problem(
+                "fading",
+                "none given with csi statistical, whose maps are the mean over fading; rayleigh is allowed",
+            )
         if self.steps < self.queue_tasks:
             yield Problem("steps", f"{self.steps} given, at least queue_tasks {self.queue_tasks} is allowed")
 
@@ -271,6 +282,9 @@ class Inputs(Settings):
     device file, one for all UEs, or one a UE in their order. paper: the system's own numbers, Table I."""
     server_device: Annotated[str, Flag(metavar="DEVICE")] = PAPER
     """The same of the server."""
+    gains: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """File of channel gains (docs/file-formats.md), .csv or .npy, of ray tracing or a measurement: each
+    episode every UE draws one of its places. None: the pathloss model's."""
 
 
 def device_problems(inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> Iterator[Problem]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from optimizer.world.channel import Channels
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import clamped, filled
-from optimizer.world.pathloss import draw_gain, draw_positions
 from optimizer.world.physics import (
     Actions,
     Outcome,
@@ -55,6 +55,10 @@ class OffloadingEnvironment:
         self.device = generator.device
         self.tasks = tasks.to(self.device)
         self._generator = generator
+        self._channels = Channels(
+            system=system, episode=episode, gains=self.tasks.gains, shape=(episodes, tasks.ues),
+            generator=generator,
+        )  # fmt: skip
         one_task = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
         energy_0_j, _ = local_reference(system, self.tasks, one_task)
         # the step at d tasks costs d E_0 of one
@@ -71,8 +75,7 @@ class OffloadingEnvironment:
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
-        self._position_m = draw_positions(self.system, shape, self._generator)
-        self._gain = draw_gain(self.system, self._position_m, self._generator)
+        self._channels.place()
         queue = torch.full(shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device)
         level, beta = torch.rand(
             (2, *shape), generator=self._generator, dtype=torch.float64, device=self.device
@@ -91,17 +94,9 @@ class OffloadingEnvironment:
         self.reward_scale = torch.where(scale > 0, scale, 1.0)
         """What a step can earn, for learners to divide rewards by: of order 1 at any beta. 1 where no step
         can earn anything. (episodes,)."""
-        self._state = State(queue=queue, channel_gain=self._faded(), battery_j=battery_j, beta=beta)
+        self._channels.fade()
+        self._state = State(queue=queue, channel_gain=self._channels.gain, battery_j=battery_j, beta=beta)
         return self.view()
-
-    def _faded(self) -> Tensor:
-        """The channel gain with a new |h|^2; g itself with statistical CSI."""
-        if self.episode.csi == "statistical":
-            return self._gain
-        uniform = torch.rand(
-            self._gain.shape, generator=self._generator, dtype=torch.float64, device=self.device
-        )
-        return self._gain * fading(uniform)
 
     def _beta(self, battery_j: Tensor) -> Tensor:
         if self.episode.preference == "dynamic":
@@ -116,9 +111,9 @@ class OffloadingEnvironment:
             system=self.system,
             episode=self.episode,
             tasks=self.tasks,
-            position_m=self._position_m,
+            position_m=self._channels.position_m,
             state=self._state,
-            mean_gain=self._gain,
+            mean_gain=self._channels.mean_gain,
             battery_max_j=self.battery_max_j,
             last_latency_s=self._last_latency_s,
             history=self._history,
@@ -151,7 +146,10 @@ class OffloadingEnvironment:
         self._step += 1
         self._last_latency_s = outcome.latency_s
         self._history = self._history.after(self.system, outcome)
-        self._state = State(queue=left, channel_gain=self._faded(), battery_j=left_j, beta=self._beta(left_j))
+        self._channels.advance()
+        self._state = State(
+            queue=left, channel_gain=self._channels.gain, battery_j=left_j, beta=self._beta(left_j)
+        )
         return outcome, reward
 
     def _reward(self, outcome: Outcome, queue: Tensor, battery_j: Tensor) -> Tensor:
@@ -203,15 +201,6 @@ class OffloadingEnvironment:
             if actions.code.is_floating_point() or not 0 <= least <= most < self.tasks.codes:
                 raise ValueError(f"actions.code must be an index of 0 to {self.tasks.codes - 1}")
         return replace(actions, **cut)
-
-
-def fading(uniform: Tensor) -> Tensor:
-    """|h|^2 of h ~ CN(0, 1), which is Exp(1), from numbers uniform in [0, 1).
-
-    A draw of exactly 0 (one in 2^53) counts as the next larger one: without it the bound would meet a gain of
-    0 at a bandwidth of 0 in eq. (1), which is no number.
-    """
-    return -torch.log1p(-uniform.clamp_min(2.0**-53))
 
 
 def best_step_qoe(system: SystemConfig, tasks: Tasks, *, beta: Tensor, queue_tasks: int) -> Tensor:

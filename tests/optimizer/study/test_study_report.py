@@ -17,8 +17,8 @@ from support.page_browser import WIDTHS, Visit, browser  # noqa: F401
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from optimizer.command import main
 from optimizer.study.report import write_report
+from optimizer.world.channel.pathloss import pathloss_los_db, pathloss_nlos_db
 from optimizer.world.config import EpisodeConfig, SystemConfig, dbm_to_watt
-from optimizer.world.pathloss import pathloss_los_db, pathloss_nlos_db
 from optimizer.world.physics import (
     State,
     Transmission,

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from optimizer.world.config import SystemConfig
-from optimizer.world.pathloss import (
+from optimizer.world.channel.pathloss import (
     breakpoint_m,
     draw_gain,
     draw_positions,
@@ -15,6 +14,7 @@ from optimizer.world.pathloss import (
     pathloss_nlos_db,
     warn_beyond_ranges,
 )
+from optimizer.world.config import SystemConfig
 
 SYSTEM = SystemConfig()
 

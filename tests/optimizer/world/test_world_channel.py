@@ -1,0 +1,217 @@
+"""The channel's draws: the paper's world to the last bit, and gains of a file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.files.errors import ToolkitError
+from data.settings import SettingsError
+from optimizer.bound import episode_bound
+from optimizer.policies.baselines import POLICIES
+from optimizer.study.evaluate import play
+from optimizer.world.channel import GainTable, read_gains
+from optimizer.world.channel.draws import fading_power
+from optimizer.world.channel.pathloss import draw_gain, draw_positions
+from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.world.environment import OffloadingEnvironment
+from optimizer.world.inputs import copied_inputs, keep_copies, load
+from optimizer.world.physics import Actions
+
+SYSTEM = SystemConfig()
+MIX = ("text", "vqa", "image")
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def make_environment(make_tasks):
+    def make(*, system=SYSTEM, gains=None, episodes=3, seed=0, **episode):
+        config = EpisodeConfig(**{"mix": MIX} | episode)
+        tasks = replace(make_tasks(mix=config.mix, csi=config.csi), gains=gains)
+        return OffloadingEnvironment(
+            system=system, episode=config, tasks=tasks, episodes=episodes, generator=generator(seed)
+        )
+
+    return make
+
+
+def idle(environment) -> Actions:
+    zeros = torch.zeros(environment.episodes, environment.tasks.ues, dtype=torch.float64)
+    return Actions(
+        offload=zeros.bool(), power_w=zeros + SYSTEM.power_max_w, clock_hz=zeros + SYSTEM.local_clock_max_hz,
+        bandwidth_request=zeros,
+    )  # fmt: skip
+
+
+def gains_of(environment, steps: int) -> torch.Tensor:
+    """The channel gains of the first steps, (steps, episodes, ues)."""
+    gains = []
+    for _ in range(steps):
+        gains.append(environment.view().channel_gain)
+        environment.step(idle(environment))
+    return torch.stack(gains)
+
+
+@pytest.mark.parametrize("csi", ["instantaneous", "statistical"])
+def test_by_default_the_world_is_the_papers_to_the_last_bit(make_environment, csi):
+    """Places, g, batteries and one uniform number a step, in this order and from one generator."""
+    environment = make_environment(csi=csi, seed=5)
+    own, shape = generator(5), (3, 3)
+    for _ in range(2):
+        place = draw_positions(SYSTEM, shape, own)
+        gain = draw_gain(SYSTEM, place, own)
+        level, _ = torch.rand((2, *shape), generator=own, dtype=torch.float64)
+        for step in range(4):
+            faded = gain
+            if csi == "instantaneous":
+                faded = gain * fading_power(torch.rand(shape, generator=own, dtype=torch.float64))
+            view = environment.view()
+            assert torch.equal(view.channel_gain, faded)
+            assert torch.equal(view.mean_gain, gain)
+            assert torch.equal(view.position_m, place)
+            if step == 0:
+                assert torch.equal(view.battery_j, (0.1 + 0.9 * level) * environment.battery_max_j)
+            if step < 3:
+                environment.step(idle(environment))
+        environment.reset()
+
+
+# gains of a file ------------------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_each_row_of_a_csv_is_a_place(tmp_path):
+    table = read_gains(write(tmp_path / "gains.csv", "x_m, y_m, gain_db\n3,4,-80\n-30,40,-100\n\n"), steps=20)
+    assert table.gain.tolist() == [[pytest.approx(1e-8)], [pytest.approx(1e-10)]]
+    assert table.position_m.tolist() == [[[3, 4]], [[-30, 40]]]
+
+
+def test_rows_of_one_place_are_its_steps(tmp_path):
+    rows = "".join(f"{name},{-70 - step - 10 * at}\n" for step in range(3) for at, name in enumerate("ab"))
+    table = read_gains(write(tmp_path / "gains.csv", "place,gain_db\n" + rows), steps=3)
+    expected = 10.0 ** -torch.tensor([[7.0, 7.1, 7.2], [8.0, 8.1, 8.2]], dtype=torch.float64)
+    assert torch.allclose(table.gain, expected)
+    assert not table.position_m.any()
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 20)])
+def test_an_array_holds_places_by_steps(tmp_path, shape):
+    gain_db = -60.0 - 40.0 * np.random.default_rng(0).random(shape).astype(np.float32)
+    np.save(tmp_path / "gains.npy", gain_db)
+    table = read_gains(tmp_path / "gains.npy", steps=20)
+    assert np.allclose(10 * np.log10(table.gain.numpy()), gain_db.reshape(5, -1))
+
+
+BAD = {
+    "no column of gains": ("x_m,y_m\n1,2\n", "columns x_m,y_m given, gain_db, .* are allowed"),
+    "an unknown column": ("gain_db,z_m\n-80,2\n", "columns gain_db,z_m given"),
+    "x alone": ("gain_db,x_m\n-80,2\n", "columns gain_db,x_m given"),
+    "nothing": ("", "columns none given"),
+    "a header alone": ("gain_db\n", "no gain given, one or more is allowed"),
+    "a pathloss": ("gain_db\n-80\n95\n", r"gain_db 95 given \(place 1, step 0\), -300 to 0 is allowed"),
+    "nan": ("gain_db\nnan\n", "gain_db nan given"),
+    "a word": ("gain_db\nfar\n", "line 2: gain_db 'far' given, a number is allowed"),
+    "a short line": ("gain_db,x_m,y_m\n-80,1\n", "line 2: 2 fields given, 3 are allowed"),
+    "a far place": ("gain_db,x_m,y_m\n-80,1,1e9\n", "x_m, y_m 1e.09 given"),
+    "uneven places": ("place,gain_db\na,-80\na,-80\nb,-80\n", "places of 1 to 2 rows given, the same number"),
+    "too few steps": ("place,gain_db\na,-80\na,-80\n", "2 steps of a place given, 1 or at least steps 20"),
+    "a quote": ('gain_db\n"-80\n', "line"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_csv_is_refused_in_one_line(tmp_path, name):
+    text, message = BAD[name]
+    path = write(tmp_path / "gains.csv", text)
+    with pytest.raises(ToolkitError, match=message) as error:
+        read_gains(path, steps=20)
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("stored", [np.arange(3), np.zeros((2, 2, 2)), np.zeros((0,)), np.array(["a"])])
+def test_another_array_is_refused(tmp_path, stored):
+    np.save(tmp_path / "gains.npy", stored)
+    with pytest.raises(ToolkitError, match=r"gains\.npy"):
+        read_gains(tmp_path / "gains.npy", steps=20)
+
+
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(ToolkitError, match=r"gains: .*gains\.mat given, a \.csv or \.npy file"):
+        read_gains(tmp_path / "gains.mat", steps=20)
+
+
+def table(gain_db: np.ndarray) -> GainTable:
+    places, steps = gain_db.shape
+    at = torch.arange(places * steps * 2, dtype=torch.float64).view(places, steps, 2)
+    return GainTable(gain=10.0 ** (torch.from_numpy(gain_db) / 10.0), position_m=at)
+
+
+def test_ues_stand_at_places_of_the_file_all_alike_often(make_environment):
+    gains = table(-60.0 - np.arange(4.0)[:, None])
+    view = make_environment(gains=gains, fading="none", episodes=4000).view()
+    assert torch.equal(view.channel_gain, view.mean_gain)
+    place = (view.mean_gain.unsqueeze(-1) == gains.gain[:, 0]).double()
+    assert (place.sum(dim=-1) == 1).all()
+    assert torch.equal(view.position_m, gains.position_m[place.argmax(dim=-1), 0])
+    share = place.mean(dim=(0, 1))
+    assert share.tolist() == pytest.approx([0.25] * 4, abs=0.016)  # 4 standard errors of 12 000 draws
+
+
+def test_a_trace_runs_through_the_steps_of_an_episode(make_environment):
+    """A window of T steps of it, wherever it begins."""
+    gain_db = -60.0 - 0.1 * np.arange(60.0).reshape(2, 30)
+    gains = table(gain_db)
+    environment = make_environment(gains=gains, fading="none", episodes=300)
+    played_db = 10 * torch.log10(gains_of(environment, 20))
+    assert torch.allclose(played_db.diff(dim=0), torch.full((), -0.1, dtype=torch.float64))
+    first = ((-60.0 - played_db[0]) / 0.1).round().long()
+    assert set((first % 30).flatten().tolist()) == set(range(11))
+    assert set((first // 30).flatten().tolist()) == {0, 1}
+
+
+def test_rayleigh_fading_comes_on_top_of_a_gain(make_environment):
+    gains = table(np.full((1, 1), -80.0))
+    power = make_environment(gains=gains, episodes=20_000).view().channel_gain / 1e-8
+    assert power.mean().item() == pytest.approx(1, abs=0.017)  # 4 standard errors of 60 000 draws
+
+
+def test_fading_none_does_not_go_with_maps_of_fading():
+    with pytest.raises(SettingsError, match="fading: none given with csi statistical"):
+        EpisodeConfig(fading="none", csi="statistical")
+
+
+def test_the_bound_holds_with_gains_of_a_file(make_tasks):
+    """Of every policy in every episode: gains come of no action, so that nothing of the proof changes."""
+    gain_db = -80.0 - 30.0 * np.random.default_rng(0).random((10, 25))
+    tasks = replace(make_tasks(mix=MIX), gains=table(gain_db))
+    episode = EpisodeConfig(mix=MIX, fading="none")
+    setting = {"system": SYSTEM, "episode": episode, "tasks": tasks, "episodes": 12, "seed": 1}
+    bound = episode_bound(**setting)
+    for name in ("central", "greedy", "announced", "random"):
+        qoe = play(POLICIES[name](SYSTEM, tasks), **setting).qoe
+        assert (qoe <= bound * (1 + 1e-9)).all(), name
+        if name == "central":
+            assert qoe.mean() > 0.95 * bound.mean()
+
+
+def test_a_run_reads_gains_and_keeps_a_copy(tmp_path):
+    path = write(tmp_path / "traces.csv", "gain_db,x_m,y_m\n-80,10,0\n-90,20,0\n")
+    inputs, episode = Inputs(gains=path), EpisodeConfig(mix=("text",))
+    loaded = load(inputs, system=SYSTEM, episode=episode)
+    assert loaded.tasks.gains.places == 2
+    assert loaded.sha256[str(path)]
+    keep_copies(loaded, tmp_path / "run")
+    copies = copied_inputs(inputs, tmp_path / "run", episode.mix)
+    assert copies.gains == tmp_path / "run" / "inputs" / "gains.csv"
+    path.unlink()
+    again = load(copies, system=SYSTEM, episode=episode)
+    assert torch.equal(again.tasks.gains.gain, loaded.tasks.gains.gain)
