@@ -28,7 +28,7 @@ FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
 OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
-BEYOND_THE_PAPER = {"system": ("partial_band",), "episode": ("fading",)}
+BEYOND_THE_PAPER = {"system": ("partial_band",), "episode": ("fading", "ue_speed_m_s", "step_s")}
 """Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
 have none of them: there they count as at their defaults."""
 UES_MAX = 1000
@@ -202,6 +202,11 @@ class EpisodeConfig(Settings):
     """A UE knows g|h|^2 (reads AWGN maps) or only g (reads Rayleigh maps)."""
     fading: Annotated[str, Range(choices=FADINGS)] = "rayleigh"
     """|h|^2 of eq. (1). none: it is 1, for gains of a file that hold the fading already."""
+    ue_speed_m_s: Annotated[float | None, Range(0)] = None
+    """Speed v by which h changes from step to step, with Clarke's correlation J_0(2 pi v f_c step_s / c) at
+    the carrier f_c; 0: h stays as it is for an episode. None: h is new in each step."""
+    step_s: Positive = 1.0
+    """Time from one step to the next, read with a speed alone. The default is Table I's t_max."""
     offload_cost: Annotated[str, Range(choices=OFFLOAD_COSTS)] = "paper"
     """paper: eqs. (3)-(8) as printed, the server runs the whole task and the UE's encoder is free; split: the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only."""
@@ -240,6 +245,12 @@ class EpisodeConfig(Settings):
             yield Problem(
                 "fading",
                 "none given with csi statistical, whose maps are the mean over fading; rayleigh is allowed",
+            )
+        if self.ue_speed_m_s is not None and (self.csi, self.fading) != ("instantaneous", "rayleigh"):
+            yield Problem(
+                "ue_speed_m_s",
+                f"{self.ue_speed_m_s} given with csi {self.csi}, fading {self.fading}: no h is drawn; "
+                "csi instantaneous with fading rayleigh is allowed",
             )
         if self.steps < self.queue_tasks:
             yield Problem("steps", f"{self.steps} given, at least queue_tasks {self.queue_tasks} is allowed")

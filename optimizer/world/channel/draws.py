@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from optimizer.world.channel.gain_table import GainTable
-from optimizer.world.channel.pathloss import draw_gain, draw_positions
+from optimizer.world.channel.pathloss import SPEED_OF_LIGHT_M_S, draw_gain, draw_positions
 from optimizer.world.config import EpisodeConfig, SystemConfig
 
 
 class Channels:
     """Where the UEs of many episodes are and how well the station hears them.
 
-    Places and g are drawn once an episode, |h|^2 each step. Every draw is of a fixed shape and none depends
-    on what a policy does. With statistical CSI |h|^2 is not drawn: the map is already the mean over it.
+    Places and g are drawn once an episode, |h|^2 each step, from the step before where UEs have a speed.
+    Every draw is of a fixed shape and none depends on what a policy does. With statistical CSI |h|^2 is not
+    drawn: the map is already the mean over it.
 
     Args:
         system: carrier, heights and the ring.
@@ -43,6 +46,11 @@ class Channels:
         self._system, self._episode, self._gains = system, episode, gains
         self._shape, self._generator = shape, generator
         self._step = 0
+        speed = episode.ue_speed_m_s
+        self._correlation: float | None = None
+        if speed is not None:
+            self._correlation = clarke_correlation(speed, carrier_hz=system.carrier_hz, time_s=episode.step_s)
+        self._h: Tensor | None = None
 
     def place(self) -> None:
         """Start new episodes: new places and their g."""
@@ -61,6 +69,7 @@ class Channels:
 
     def fade(self) -> None:
         """Draw |h|^2 of an episode's first step."""
+        self._h = None if self._correlation is None else self._normal()
         self.gain = self._faded()
 
     def advance(self) -> None:
@@ -68,6 +77,8 @@ class Channels:
         self._step += 1
         if self._gains is not None:
             self._look_up(self._gains)
+        if self._h is not None and self._correlation is not None:
+            self._h = gauss_markov(self._h, self._normal(), self._correlation)
         self.gain = self._faded()
 
     def _look_up(self, gains: GainTable) -> None:
@@ -75,13 +86,42 @@ class Channels:
         at = (self._first + self._step).clamp_max(gains.steps - 1)
         self.position_m, self.mean_gain = gains.position_m[self._place, at], gains.gain[self._place, at]
 
+    def _normal(self) -> Tensor:
+        """CN(0, 1), real and imaginary parts in the last axis, (episodes, ues, 2)."""
+        drawn = torch.randn(
+            (*self._shape, 2), generator=self._generator, dtype=torch.float64, device=self._generator.device
+        )
+        return drawn * math.sqrt(0.5)
+
     def _faded(self) -> Tensor:
         if self._episode.csi == "statistical" or self._episode.fading == "none":
             return self.mean_gain
+        if self._h is not None:
+            return self.mean_gain * power_of(self._h)
         uniform = torch.rand(
             self._shape, generator=self._generator, dtype=torch.float64, device=self._generator.device
         )
         return self.mean_gain * fading_power(uniform)
+
+
+def clarke_correlation(speed_m_s: float, *, carrier_hz: float, time_s: float) -> float:
+    """E[h(t) h*(t + time_s)] of Clarke's model, J_0(2 pi f_D time_s) with f_D = v f_c / c.
+
+    Waves arrive from all directions alike (R. H. Clarke, Bell System Technical Journal 47, 1968).
+    """
+    doppler_hz = speed_m_s * carrier_hz / SPEED_OF_LIGHT_M_S
+    phase = torch.tensor(2.0 * math.pi * doppler_hz * time_s, dtype=torch.float64)
+    return float(torch.special.bessel_j0(phase))
+
+
+def gauss_markov(h: Tensor, innovation: Tensor, correlation: float) -> Tensor:
+    """The next h of a first-order Gauss-Markov process, CN(0, 1) if `h` and `innovation` are."""
+    return correlation * h + math.sqrt(max(0.0, 1.0 - correlation**2)) * innovation
+
+
+def power_of(h: Tensor) -> Tensor:
+    """|h|^2 of real and imaginary parts in the last axis, at least what `fading_power` is."""
+    return h.square().sum(dim=-1).clamp_min(2.0**-53)
 
 
 def fading_power(uniform: Tensor) -> Tensor:

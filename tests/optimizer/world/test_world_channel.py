@@ -1,10 +1,12 @@
 """The channel's draws: the paper's world to the last bit, and gains of a file."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 
 from data.files.errors import ToolkitError
@@ -13,7 +15,7 @@ from optimizer.bound import episode_bound
 from optimizer.policies.baselines import POLICIES
 from optimizer.study.evaluate import play
 from optimizer.world.channel import GainTable, read_gains
-from optimizer.world.channel.draws import fading_power
+from optimizer.world.channel.draws import clarke_correlation, fading_power
 from optimizer.world.channel.pathloss import draw_gain, draw_positions
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
@@ -79,6 +81,69 @@ def test_by_default_the_world_is_the_papers_to_the_last_bit(make_environment, cs
             if step < 3:
                 environment.step(idle(environment))
         environment.reset()
+
+
+# fading ---------------------------------------------------------------------------------------------------
+
+
+def powers_of(make_environment, steps: int, **world) -> torch.Tensor:
+    """|h|^2 by step, (steps, UEs of all episodes)."""
+    environment = make_environment(episodes=20_000, seed=3, steps=max(10, steps), **world)
+    return (gains_of(environment, steps) / environment.view().mean_gain).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("speed", "step_s", "expected"),
+    [
+        (0.01, 1.0, 0.6422),  # f_D = 0.2 Hz at 6 GHz; between J_0(1.2) = 0.6711 and J_0(1.3) = 0.6201
+        (1.0, 0.01, 0.6422),  # the same phase
+        (0.03, 1.0, -0.402),  # J_0(1.2 pi) is near its least value, -0.4028
+        (0.0, 1.0, 1.0),
+    ],
+)
+def test_fading_has_clarkes_correlation(make_environment, speed, step_s, expected):
+    """corr(|h_0|^2, |h_n|^2) = rho^(2 n) of a Gauss-Markov process, and |h|^2 stays Exp(1)."""
+    rho = clarke_correlation(speed, carrier_hz=6e9, time_s=step_s)
+    assert rho == pytest.approx(scipy.special.j0(2 * math.pi * speed * 6e9 / 3e8 * step_s), abs=1e-8)
+    assert rho == pytest.approx(expected, abs=0.001)
+    power = powers_of(make_environment, 4, ue_speed_m_s=speed, step_s=step_s)
+    correlation = torch.corrcoef(power)[0]
+    # 4 standard errors of 60 000 pairs of Exp(1), for which 1 / sqrt(n) grows by up to sqrt(8)
+    assert correlation.tolist() == pytest.approx([1.0, rho**2, rho**4, rho**6], abs=0.035)
+    for step in power:
+        assert step.mean().item() == pytest.approx(1, abs=0.017)
+        assert (step < 1).double().mean().item() == pytest.approx(1 - math.exp(-1), abs=0.008)
+        assert (step > 3).double().mean().item() == pytest.approx(math.exp(-3), abs=0.004)
+
+
+def test_a_ue_that_stands_keeps_its_channel_for_an_episode(make_environment):
+    environment = make_environment(ue_speed_m_s=0.0)
+    gains = gains_of(environment, 5)
+    assert torch.equal(gains, gains[:1].expand_as(gains))
+    assert not torch.equal(environment.reset().channel_gain, gains[0])
+
+
+@pytest.mark.parametrize("change", [{"csi": "statistical"}, {"fading": "none"}])
+def test_a_speed_without_fading_is_refused(change):
+    with pytest.raises(SettingsError, match=r"ue_speed_m_s: 1\.0 given with .*: no h is drawn"):
+        EpisodeConfig(ue_speed_m_s=1.0, **change)
+
+
+def bounded(make_tasks, *, gains=None, names=("central", "greedy", "announced", "random"), **episode):
+    """QoE by policy, and the bound it is checked against in every episode."""
+    tasks = replace(make_tasks(mix=MIX), gains=gains)
+    config = EpisodeConfig(mix=MIX, **episode)
+    setting = {"system": SYSTEM, "episode": config, "tasks": tasks, "episodes": 12, "seed": 1}
+    bound = episode_bound(**setting)
+    qoe = {name: play(POLICIES[name](SYSTEM, tasks), **setting).qoe for name in names}
+    for name, earned in qoe.items():
+        assert (earned <= bound * (1 + 1e-9)).all(), name
+    return qoe, bound
+
+
+def test_the_bound_holds_with_correlated_fading(make_tasks):
+    qoe, bound = bounded(make_tasks, ue_speed_m_s=0.005)
+    assert qoe["central"].mean() > 0.9 * bound.mean()
 
 
 # gains of a file ------------------------------------------------------------------------------------------
@@ -192,15 +257,8 @@ def test_fading_none_does_not_go_with_maps_of_fading():
 def test_the_bound_holds_with_gains_of_a_file(make_tasks):
     """Of every policy in every episode: gains come of no action, so that nothing of the proof changes."""
     gain_db = -80.0 - 30.0 * np.random.default_rng(0).random((10, 25))
-    tasks = replace(make_tasks(mix=MIX), gains=table(gain_db))
-    episode = EpisodeConfig(mix=MIX, fading="none")
-    setting = {"system": SYSTEM, "episode": episode, "tasks": tasks, "episodes": 12, "seed": 1}
-    bound = episode_bound(**setting)
-    for name in ("central", "greedy", "announced", "random"):
-        qoe = play(POLICIES[name](SYSTEM, tasks), **setting).qoe
-        assert (qoe <= bound * (1 + 1e-9)).all(), name
-        if name == "central":
-            assert qoe.mean() > 0.95 * bound.mean()
+    qoe, bound = bounded(make_tasks, gains=table(gain_db), fading="none")
+    assert qoe["central"].mean() > 0.95 * bound.mean()
 
 
 def test_a_run_reads_gains_and_keeps_a_copy(tmp_path):
