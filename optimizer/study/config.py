@@ -179,3 +179,13 @@ class ReportConfig(Settings):
     """Folder that `optimize train` wrote."""
     output: Annotated[Path | None, Flag(metavar="FILE")] = None
     """The page (report.html in RUN_FOLDER)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(Settings):
+    """An actor to be exported."""
+
+    policy: Annotated[Path, Flag(metavar="FILE")]
+    """Policy file of MAPPO, such as mappo-0.safetensors in a folder of `optimize train`."""
+    output: Annotated[Path, Flag(metavar="FILE")] = Path("actor.onnx")
+    """The ONNX model."""
