@@ -26,7 +26,7 @@ By --config FILE, and from Python, fields of optimizer.world.config.SystemConfig
                                                           remote_energy_coefficient
   p^c, t^dl               static power (8), download (7)  circuit_power_w, download_latency_s
   epsilon_min, t_max      limits (11b), (11g)             accuracy_min, latency_max_s
-  g                       pathloss (1), TR 38.901 UMi     carrier_hz, radius_min_m, radius_max_m
+  g                       pathloss (1), TR 38.901         pathloss, carrier_hz, radius_min_m, radius_max_m
 of optimizer.world.config.EpisodeConfig:
   d, T                    queue at the start, steps (14)  queue_tasks, steps
                           sentences in a paragraph        sentences_per_task

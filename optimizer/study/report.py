@@ -21,6 +21,7 @@ from data.files.schema import from_json, typed
 from data.page.html import check_html, provenance_rows, write_page
 from optimizer.study.evaluate import queues_by_modality
 from optimizer.study.results import describe, read_results
+from optimizer.world.channel.pathloss import SCENARIOS
 from optimizer.world.config import UE_DEVICE_FIELDS, EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import Loaded, choices_of_k, copied_inputs, load
 from optimizer.world.tasks import token_counts
@@ -236,4 +237,5 @@ def _what_if(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> dict[str
             "ratio": ratio.ravel().tolist(),
         }
     power_dbm = [float(rows["power_min_dbm"].min()), float(rows["power_max_dbm"].max())]
-    return {"system": asdict(loaded.system), "tasks": tasks, "power_dbm": power_dbm}
+    system = asdict(loaded.system) | {"scenario": asdict(SCENARIOS[loaded.system.pathloss])}
+    return {"system": system, "tasks": tasks, "power_dbm": power_dbm}

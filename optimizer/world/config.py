@@ -24,11 +24,12 @@ MODALITIES = ("text", "image", "vqa")
 PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
+PATHLOSSES = ("umi", "uma", "indoor")
 FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
 OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
-BEYOND_THE_PAPER = {"system": ("partial_band",), "episode": ("fading", "ue_speed_m_s", "step_s")}
+BEYOND_THE_PAPER = {"system": ("partial_band", "pathloss"), "episode": ("fading", "ue_speed_m_s", "step_s")}
 """Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
 have none of them: there they count as at their defaults."""
 UES_MAX = 1000
@@ -77,6 +78,9 @@ class SystemConfig(Settings):
     instead of all of it. Less band means a higher SNR (1)."""
     noise_dbm_hz: Annotated[float, Range(-250, 0), Flag(metavar="DBM")] = -160.0
     """Noise power spectral density, sigma^2 of eq. (1). Table I."""
+    pathloss: Annotated[str, Range(choices=PATHLOSSES)] = "umi"
+    """Large-scale gain g, of TR 38.901: umi, street canyon; uma, urban macro; indoor, mixed office. A warning
+    names what of the carrier, heights and ring the scenario was not made for."""
     carrier_hz: Positive = 6e9
     """Carrier frequency, for the pathloss. Table I."""
     power_min_dbm: Power = 18.0
@@ -113,13 +117,13 @@ class SystemConfig(Settings):
     """Requests b-hat more than this below the largest count as this much below it. Without it eq. (12) can
     round a share to 0 Hz, for which eqs. (1) and (4) are infinite."""
     station_height_m: Positive = 10.0
-    """h_BS of TR 38.901 UMi street canyon."""
+    """h_BS of TR 38.901: 10 m of UMi street canyon. UMa has 25 m, an office's ceiling 3 m."""
     ue_height_m: Positive = 1.5
     """h_UT of TR 38.901."""
     environment_height_m: Positive = 1.0
-    """h_E of TR 38.901 Table 7.4.1-1, note 1."""
-    radius_min_m: Annotated[float, Range(10)] = 10.0
-    """Inner radius of the ring the UEs are drawn in; the pathloss model starts at 10 m."""
+    """h_E of TR 38.901 Table 7.4.1-1, note 1; indoor reads none."""
+    radius_min_m: Annotated[float, Range(1)] = 10.0
+    """Inner radius of the ring the UEs are drawn in; the pathloss of streets starts at 10 m."""
     radius_max_m: Positive = 200.0
     """Outer radius of the ring."""
 
@@ -135,7 +139,13 @@ class SystemConfig(Settings):
             yield Problem(
                 "accuracy_min", f"{self.accuracy_min} given, above {self.accuracy_floor} up to 1 is allowed"
             )
-        if not self.station_height_m > self.environment_height_m < self.ue_height_m:
+        street = self.pathloss != "indoor"
+        if street and self.radius_min_m < 10:
+            yield Problem(
+                "radius_min_m",
+                f"{self.radius_min_m} given, at least 10 is allowed with pathloss {self.pathloss}",
+            )
+        if street and not self.station_height_m > self.environment_height_m < self.ue_height_m:
             yield Problem(
                 "environment_height_m",
                 f"{self.environment_height_m} given, below station_height_m {self.station_height_m} and "
