@@ -31,6 +31,7 @@ of optimizer.world.config.EpisodeConfig:
   d, T                    queue at the start, steps (14)  queue_tasks, steps
                           sentences in a paragraph        sentences_per_task
   h                       fading (1), and over time       fading, ue_speed_m_s, step_s
+  h                       how well it is known (1)        csi_error
   B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
 of optimizer.policies.config.MappoConfig:

@@ -72,7 +72,7 @@ class _World:
         )
         gains = []
         for _ in range(episode.steps):
-            gains.append(environment.view().channel_gain)
+            gains.append(environment.state.channel_gain)
             environment.step(nothing)
         self._gain = torch.stack(gains)  # (T, episodes, ues)
 

@@ -29,7 +29,10 @@ FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
 OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
-BEYOND_THE_PAPER = {"system": ("partial_band", "pathloss"), "episode": ("fading", "ue_speed_m_s", "step_s")}
+BEYOND_THE_PAPER = {
+    "system": ("partial_band", "pathloss"),
+    "episode": ("fading", "ue_speed_m_s", "step_s", "csi_error"),
+}
 """Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
 have none of them: there they count as at their defaults."""
 UES_MAX = 1000
@@ -217,6 +220,9 @@ class EpisodeConfig(Settings):
     the carrier f_c; 0: h stays as it is for an episode. None: h is new in each step."""
     step_s: Positive = 1.0
     """Time from one step to the next, read with a speed alone. The default is Table I's t_max."""
+    csi_error: Annotated[float, Range(0, 1)] = 0.0
+    """Variance sigma_e^2 of the error of a UE's estimate of h. Policies see g |h-hat|^2 with
+    h-hat = sqrt(1 - sigma_e^2) h + sigma_e e, e ~ CN(0, 1); the channel is g |h|^2."""
     offload_cost: Annotated[str, Range(choices=OFFLOAD_COSTS)] = "paper"
     """paper: eqs. (3)-(8) as printed, the server runs the whole task and the UE's encoder is free; split: the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only."""
@@ -256,12 +262,14 @@ class EpisodeConfig(Settings):
                 "fading",
                 "none given with csi statistical, whose maps are the mean over fading; rayleigh is allowed",
             )
-        if self.ue_speed_m_s is not None and (self.csi, self.fading) != ("instantaneous", "rayleigh"):
-            yield Problem(
-                "ue_speed_m_s",
-                f"{self.ue_speed_m_s} given with csi {self.csi}, fading {self.fading}: no h is drawn; "
-                "csi instantaneous with fading rayleigh is allowed",
-            )
+        drawn = (self.csi, self.fading) == ("instantaneous", "rayleigh")
+        for name, value in (("ue_speed_m_s", self.ue_speed_m_s), ("csi_error", self.csi_error or None)):
+            if value is not None and not drawn:
+                yield Problem(
+                    name,
+                    f"{value} given with csi {self.csi}, fading {self.fading}: no h is drawn; "
+                    "csi instantaneous with fading rayleigh is allowed",
+                )
         if self.steps < self.queue_tasks:
             yield Problem("steps", f"{self.steps} given, at least queue_tasks {self.queue_tasks} is allowed")
 

@@ -105,14 +105,23 @@ class OffloadingEnvironment:
             return self._drawn_beta.expand_as(battery_j)
         return torch.full_like(battery_j, self.episode.beta)
 
+    @property
+    def state(self) -> State:
+        """What the next step starts from. Its channels are the true ones: `view` shows a policy its estimates
+        of them where CSI is imperfect."""
+        return self._state
+
     def view(self) -> View:
         """What can be seen now."""
+        seen = self._state
+        if self.episode.csi_error > 0:
+            seen = replace(seen, channel_gain=self._channels.seen_gain)
         return View(
             system=self.system,
             episode=self.episode,
             tasks=self.tasks,
             position_m=self._channels.position_m,
-            state=self._state,
+            state=seen,
             mean_gain=self._channels.mean_gain,
             battery_max_j=self.battery_max_j,
             last_latency_s=self._last_latency_s,

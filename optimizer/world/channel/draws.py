@@ -33,6 +33,8 @@ class Channels:
     """g of eq. (1), linear, (episodes, ues)."""
     gain: Tensor
     """g |h|^2 of this step; g with statistical CSI. (episodes, ues)."""
+    seen_gain: Tensor
+    """What policies see of it: g |h-hat|^2. (episodes, ues)."""
 
     def __init__(
         self,
@@ -47,7 +49,9 @@ class Channels:
         self._shape, self._generator = shape, generator
         self._step = 0
         speed = episode.ue_speed_m_s
-        self._correlation: float | None = None
+        self._complex = speed is not None or episode.csi_error > 0
+        """Whether h is drawn, not |h|^2 alone."""
+        self._correlation = 0.0
         if speed is not None:
             self._correlation = clarke_correlation(speed, carrier_hz=system.carrier_hz, time_s=episode.step_s)
         self._h: Tensor | None = None
@@ -69,17 +73,17 @@ class Channels:
 
     def fade(self) -> None:
         """Draw |h|^2 of an episode's first step."""
-        self._h = None if self._correlation is None else self._normal()
-        self.gain = self._faded()
+        self._h = self._normal() if self._complex else None
+        self._draw_gains()
 
     def advance(self) -> None:
         """Go on to the next step."""
         self._step += 1
         if self._gains is not None:
             self._look_up(self._gains)
-        if self._h is not None and self._correlation is not None:
+        if self._h is not None:
             self._h = gauss_markov(self._h, self._normal(), self._correlation)
-        self.gain = self._faded()
+        self._draw_gains()
 
     def _look_up(self, gains: GainTable) -> None:
         """g and places of this step; a trace stays at its last row once it is over."""
@@ -92,6 +96,13 @@ class Channels:
             (*self._shape, 2), generator=self._generator, dtype=torch.float64, device=self._generator.device
         )
         return drawn * math.sqrt(0.5)
+
+    def _draw_gains(self) -> None:
+        """The gains of this step, true and seen."""
+        self.gain = self.seen_gain = self._faded()
+        if self._h is not None and self._episode.csi_error > 0:
+            estimate = gauss_markov(self._h, self._normal(), math.sqrt(1.0 - self._episode.csi_error))
+            self.seen_gain = self.mean_gain * power_of(estimate)
 
     def _faded(self) -> Tensor:
         if self._episode.csi == "statistical" or self._episode.fading == "none":
@@ -115,7 +126,8 @@ def clarke_correlation(speed_m_s: float, *, carrier_hz: float, time_s: float) ->
 
 
 def gauss_markov(h: Tensor, innovation: Tensor, correlation: float) -> Tensor:
-    """The next h of a first-order Gauss-Markov process, CN(0, 1) if `h` and `innovation` are."""
+    """The next h of a first-order Gauss-Markov process, or an estimate of h; CN(0, 1) if `h` and `innovation`
+    are, independent of each other."""
     return correlation * h + math.sqrt(max(0.0, 1.0 - correlation**2)) * innovation
 
 

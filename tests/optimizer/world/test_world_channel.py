@@ -20,7 +20,8 @@ from optimizer.world.channel.pathloss import draw_gain, draw_positions
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.inputs import copied_inputs, keep_copies, load
-from optimizer.world.physics import Actions
+from optimizer.world.physics import Actions, execute
+from optimizer.world.view import COLUMN
 
 SYSTEM = SystemConfig()
 MIX = ("text", "vqa", "image")
@@ -123,10 +124,48 @@ def test_a_ue_that_stands_keeps_its_channel_for_an_episode(make_environment):
     assert not torch.equal(environment.reset().channel_gain, gains[0])
 
 
+@pytest.mark.parametrize("name", ["ue_speed_m_s", "csi_error"])
 @pytest.mark.parametrize("change", [{"csi": "statistical"}, {"fading": "none"}])
-def test_a_speed_without_fading_is_refused(change):
-    with pytest.raises(SettingsError, match=r"ue_speed_m_s: 1\.0 given with .*: no h is drawn"):
-        EpisodeConfig(ue_speed_m_s=1.0, **change)
+def test_what_changes_h_is_refused_where_none_is_drawn(name, change):
+    with pytest.raises(SettingsError, match=rf"{name}: 1\.0 given with .*: no h is drawn"):
+        EpisodeConfig(**{name: 1.0}, **change)
+
+
+@pytest.mark.parametrize("speed", [None, 0.01])
+@pytest.mark.parametrize("error", [0.1, 0.5, 1.0])
+def test_a_ue_sees_an_estimate_of_its_channel(make_environment, error, speed):
+    """|h|^2 and |h-hat|^2 are Exp(1) with correlation 1 - sigma_e^2, that of |.|^2 of two CN(0, 1)."""
+    environment = make_environment(episodes=20_000, csi_error=error, ue_speed_m_s=speed)
+    environment.step(idle(environment))
+    view = environment.view()
+    power, seen = (
+        (gain / view.mean_gain).flatten() for gain in (environment.state.channel_gain, view.channel_gain)
+    )
+    for values in (power, seen):
+        assert values.mean().item() == pytest.approx(1, abs=0.017)
+        assert (values > 2).double().mean().item() == pytest.approx(math.exp(-2), abs=0.006)
+    assert torch.corrcoef(torch.stack((power, seen)))[0, 1].item() == pytest.approx(1 - error, abs=0.035)
+    nominal = view.channel_gain * SYSTEM.power_max_w / (SYSTEM.bandwidth_hz / 4 * SYSTEM.noise_w_hz)
+    observed = view.observation[..., COLUMN["channel"]].double()
+    assert torch.allclose(observed, torch.log10(nominal) / 2, atol=1e-5)
+
+
+def test_a_step_goes_by_the_channel_not_by_its_estimate(make_environment):
+    environment = make_environment(mix=("text",), episodes=50, csi_error=0.5)
+    actions = replace(idle(environment), offload=torch.ones(50, 1, dtype=torch.bool))
+    state, view = environment.state, environment.view()
+    outcome, _ = environment.step(actions)
+    assert torch.equal(outcome.snr_db, execute(SYSTEM, environment.tasks, actions, state).snr_db)
+    apart = outcome.snr_db - execute(SYSTEM, environment.tasks, actions, view.state).snr_db
+    assert apart.abs().min() > 1e-6
+
+
+def test_the_bound_holds_with_imperfect_csi(make_tasks):
+    """`central` decides on estimates, and loses by them."""
+    perfect, _ = bounded(make_tasks, csi_error=1e-9)
+    qoe, bound = bounded(make_tasks, csi_error=0.5)
+    assert qoe["central"].mean() < 0.9 * bound.mean()
+    assert qoe["central"].mean() < perfect["central"].mean()
 
 
 def bounded(make_tasks, *, gains=None, names=("central", "greedy", "announced", "random"), **episode):
