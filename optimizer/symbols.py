@@ -29,6 +29,7 @@ By --config FILE, and from Python, fields of optimizer.world.config.SystemConfig
   g                       pathloss (1), TR 38.901         pathloss, carrier_hz, radius_min_m, radius_max_m
 of optimizer.world.config.EpisodeConfig:
   d, T                    queue at the start, steps (14)  queue_tasks, steps
+  d                       tasks that arrive               arrivals, arrival_rate, burst_steps
                           sentences in a paragraph        sentences_per_task
   h                       fading (1), and over time       fading, ue_speed_m_s, step_s
   h                       how well it is known (1)        csi_error

@@ -25,13 +25,14 @@ PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
 PATHLOSSES = ("umi", "uma", "indoor")
+ARRIVALS = ("none", "poisson", "bursty")
 FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
 OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
 BEYOND_THE_PAPER = {
     "system": ("partial_band", "pathloss"),
-    "episode": ("fading", "ue_speed_m_s", "step_s", "csi_error"),
+    "episode": ("fading", "ue_speed_m_s", "step_s", "csi_error", "arrivals", "arrival_rate", "burst_steps"),
 }
 """Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
 have none of them: there they count as at their defaults."""
@@ -202,6 +203,14 @@ class EpisodeConfig(Settings):
     """UEs by modality; four of one where only its files are given. Section V-A."""
     queue_tasks: Annotated[int, Range(1)] = 10
     """d at the start, tasks a UE has to do. Section V-A: 10 paragraphs."""
+    arrivals: Annotated[str, Range(choices=ARRIVALS)] = "none"
+    """none: every queue is full at the start, and the episode ends with the last task. poisson, bursty: tasks
+    arrive before each step, the first included, and the episode lasts T steps; queue_tasks is the most that
+    wait, and what arrives beyond it is lost."""
+    arrival_rate: Positive = 0.5
+    """Tasks a UE is given in a step, in the mean, with arrivals."""
+    burst_steps: Annotated[float, Range(1)] = 5.0
+    """Mean length of a burst with bursty arrivals, in steps. Bursts take a quarter of the time."""
     sentences_per_task: Annotated[int, Range(1)] = 10
     """Sentences in one text task, a paragraph. Section V-A."""
     steps: Annotated[int, Range(1)] = 20
@@ -270,7 +279,7 @@ class EpisodeConfig(Settings):
                     f"{value} given with csi {self.csi}, fading {self.fading}: no h is drawn; "
                     "csi instantaneous with fading rayleigh is allowed",
                 )
-        if self.steps < self.queue_tasks:
+        if self.steps < self.queue_tasks and self.arrivals == "none":
             yield Problem("steps", f"{self.steps} given, at least queue_tasks {self.queue_tasks} is allowed")
 
     def repeats(self, modality: str) -> int:

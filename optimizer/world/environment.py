@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from optimizer.world.arrivals import Arrivals
 from optimizer.world.channel import Channels
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import clamped, filled
@@ -59,6 +60,7 @@ class OffloadingEnvironment:
             system=system, episode=episode, gains=self.tasks.gains, shape=(episodes, tasks.ues),
             generator=generator,
         )  # fmt: skip
+        self._arrivals = Arrivals(episode, (episodes, tasks.ues), generator)
         one_task = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
         energy_0_j, _ = local_reference(system, self.tasks, one_task)
         # the step at d tasks costs d E_0 of one
@@ -70,13 +72,24 @@ class OffloadingEnvironment:
     @property
     def finished(self) -> Tensor:
         """Episodes that are over, bool, (episodes,)."""
-        return (self._state.queue == 0).all(dim=-1) | (self._step >= self.episode.steps)
+        late = torch.full((self.episodes,), self._step >= self.episode.steps, device=self.device)
+        return late if self.arrive else late | (self._state.queue == 0).all(dim=-1)
+
+    @property
+    def arrive(self) -> bool:
+        """Whether tasks arrive while an episode runs."""
+        return self.episode.arrivals != "none"
 
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
         self._channels.place()
         queue = torch.full(shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device)
+        if self.arrive:
+            queue = self._arrivals.first()
+        self.arrived = queue
+        """Tasks each UE has been given so far in the episode, lost ones included, (episodes, ues)."""
+        queue = queue.clamp_max(self.episode.queue_tasks)
         level, beta = torch.rand(
             (2, *shape), generator=self._generator, dtype=torch.float64, device=self.device
         )
@@ -89,7 +102,7 @@ class OffloadingEnvironment:
         beta = self._beta(battery_j)
         best = best_step_qoe(self.system, self.tasks, beta=beta, queue_tasks=self.episode.queue_tasks)
         self.failure_penalty = self.episode.failure_scale * best
-        """xi_F E_0 of eq. (14), reward lost per task left at T, (episodes, ues)."""
+        """xi_F E_0 of eq. (14), reward lost per task left at T, or lost before; (episodes, ues)."""
         scale = best.mean(dim=-1)
         self.reward_scale = torch.where(scale > 0, scale, 1.0)
         """What a step can earn, for learners to divide rewards by: of order 1 at any beta. 1 where no step
@@ -150,6 +163,12 @@ class OffloadingEnvironment:
         # an execution that runs into t_max is broken off there and has drained only that much
         ran = (self.system.latency_max_s / outcome.latency_s.clamp_min(1e-12)).clamp_max(1.0)
         reward = self._reward(outcome, queue, battery_j).sum(dim=-1) + self._final_reward(left)
+        if self.arrive and self._step + 1 < self.episode.steps:
+            new = self._arrivals.next()
+            self.arrived = self.arrived + new
+            lost = (left + new - self.episode.queue_tasks).clamp_min(0.0)
+            left = left + new - lost
+            reward = reward - (lost * self.failure_penalty).sum(dim=-1)
         reward = torch.where(self.finished, 0.0, reward)
         left_j = (battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0)
         self._step += 1
@@ -181,7 +200,8 @@ class OffloadingEnvironment:
             left: tasks after the step, (episodes, ues).
         """
         steps = self._step + 1
-        bonus = self.episode.success_bonus * self.reward_scale * (self.episode.steps - steps)
+        saved = 0 if self.arrive else self.episode.steps - steps
+        bonus = self.episode.success_bonus * self.reward_scale * saved
         done = torch.where((left == 0).all(dim=-1), bonus, 0.0)
         if steps < self.episode.steps:
             return done
