@@ -160,3 +160,13 @@ class MappoTrainer(Learner[MappoConfig]):
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
+
+
+class IppoTrainer(MappoTrainer):
+    """Independent PPO: MAPPO's loop with `MappoConfig.critic` "own", V of each UE's own observation.
+
+    The reward is the sum, and all UEs share one network's weights, as in C. Schroeder de Witt et al., "Is
+    independent learning all you need in the StarCraft multi-agent challenge?", 2020.
+    """
+
+    name = "ippo"

@@ -209,8 +209,8 @@ class LearnedPolicy:
     def load(
         cls, path: str | os.PathLike[str], *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks
     ) -> LearnedPolicy:
-        """Read a policy file of MAPPO; where it was trained for another world than this, a warning says so in
-        one line.
+        """Read a policy file of MAPPO or IPPO; where it was trained for another world than this, a warning
+        says so in one line.
 
         Args:
             path: of the file.
@@ -229,7 +229,7 @@ class LearnedPolicy:
 
 
 def read_network(path: str | os.PathLike[str]) -> tuple[ActorCritic, dict[str, Any]]:
-    """The network of a policy file of MAPPO, and the file's head.
+    """The network of a policy file of MAPPO or IPPO, and the file's head.
 
     Raises:
         ToolkitError: if it is missing, truncated, foreign or of an older version.
@@ -237,7 +237,7 @@ def read_network(path: str | os.PathLike[str]) -> tuple[ActorCritic, dict[str, A
     weights, head = read_tensors(path)
     with parsing(path):
         try:
-            sizes = from_json(ActorSizes, sizes_in(head, weights, ("mappo",)))
+            sizes = from_json(ActorSizes, sizes_in(head, weights, ("mappo", "ippo")))
         except SettingsError as error:
             raise ToolkitError(f"the sizes the file gives: {error}") from error
         network = ActorCritic(sizes, torch.Generator())

@@ -20,7 +20,7 @@ from data.files.tensors import read_tensors, require_head, write_tensors
 from data.settings import named
 from optimizer.policies.baselines import BUILT_IN, POLICIES
 from optimizer.policies.learner import LearningCurve
-from optimizer.policies.registry import LEARNERS, USUAL
+from optimizer.policies.registry import BUILT_IN_LEARNERS, LEARNERS
 from optimizer.policies.scores import Scores
 from optimizer.study.config import ParetoConfig, TrainConfig
 from optimizer.world.config import BEYOND_THE_PAPER, MODALITIES, EpisodeConfig, Inputs, SystemConfig
@@ -122,7 +122,8 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     if isinstance(config, TrainConfig):  # a front has neither
         policies = [name for name in POLICIES if name not in BUILT_IN]
-        learners = {name: asdict(config.learner(name)) for name in config.learners if name not in USUAL}
+        own = [name for name in config.learners if name not in BUILT_IN_LEARNERS]
+        learners = {name: asdict(config.learner(name)) for name in own}
         document |= {"registered_policies": policies} if policies else {}
         document |= {"registered_learners": learners} if learners else {}
     return document
@@ -131,8 +132,8 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
 def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
     """What decides a run's results.
 
-    The training of DQN and DDQN, the devices, and what the world has beyond the paper's count as not there at
-    their defaults: runs of earlier releases have none.
+    The training of IPPO, DQN and DDQN, the devices, and what the world has beyond the paper's count as not
+    there at their defaults: runs of earlier releases have none.
 
     Args:
         document: of `described`.
@@ -157,7 +158,7 @@ def _defaults_since_0_1() -> dict[str, Any]:
         "system": (SystemConfig(), BEYOND_THE_PAPER["system"]),
         "episode": (EpisodeConfig(), BEYOND_THE_PAPER["episode"]),
     }
-    training = {name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}
+    training = {name: asdict(LEARNERS[name].config) for name in BUILT_IN_LEARNERS[1:]}
     return training | {
         part: {name: getattr(config, name) for name in names} for part, (config, names) in since.items()
     }

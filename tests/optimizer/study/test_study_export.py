@@ -119,7 +119,7 @@ def test_the_model_says_what_it_reads(make_tasks, tmp_path, capsys):
 
 def test_what_has_no_actor_is_refused(make_tasks, tmp_path, capsys):
     saved(make_tasks, tmp_path / "dqn.safetensors", observation="lookups", learner=DqnTrainer)
-    with pytest.raises(ToolkitError, match="a policy of dqn given, one of mappo is allowed"):
+    with pytest.raises(ToolkitError, match="a policy of dqn given, one of mappo or ippo is allowed"):
         export_actor(ExportConfig(policy=tmp_path / "dqn.safetensors", output=tmp_path / "actor.onnx"))
     assert main(["export", "--policy", str(tmp_path / "none.safetensors")]) == 2
     assert "no such file" in capsys.readouterr().err
