@@ -32,6 +32,7 @@ of optimizer.world.config.EpisodeConfig:
   d                       tasks that arrive               arrivals, arrival_rate, burst_steps
                           sentences in a paragraph        sentences_per_task
   h                       fading (1), and over time       fading, ue_speed_m_s, step_s
+  g                       places in time (1)              mobility
   h                       how well it is known (1)        csi_error
   B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale

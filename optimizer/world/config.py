@@ -25,6 +25,7 @@ PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
 PATHLOSSES = ("umi", "uma", "indoor")
+MOBILITIES = ("still", "waypoint")
 ARRIVALS = ("none", "poisson", "bursty")
 FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
@@ -32,7 +33,16 @@ OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
 BEYOND_THE_PAPER = {
     "system": ("partial_band", "pathloss"),
-    "episode": ("fading", "ue_speed_m_s", "step_s", "csi_error", "arrivals", "arrival_rate", "burst_steps"),
+    "episode": (
+        "fading",
+        "ue_speed_m_s",
+        "step_s",
+        "csi_error",
+        "mobility",
+        "arrivals",
+        "arrival_rate",
+        "burst_steps",
+    ),
 }
 """Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
 have none of them: there they count as at their defaults."""
@@ -229,6 +239,9 @@ class EpisodeConfig(Settings):
     the carrier f_c; 0: h stays as it is for an episode. None: h is new in each step."""
     step_s: Positive = 1.0
     """Time from one step to the next, read with a speed alone. The default is Table I's t_max."""
+    mobility: Annotated[str, Range(choices=MOBILITIES)] = "still"
+    """still: a UE stays in its place for an episode. waypoint: it walks at ue_speed_m_s to random places of
+    the ring, and g changes on the way."""
     csi_error: Annotated[float, Range(0, 1)] = 0.0
     """Variance sigma_e^2 of the error of a UE's estimate of h. Policies see g |h-hat|^2 with
     h-hat = sqrt(1 - sigma_e^2) h + sigma_e e, e ~ CN(0, 1); the channel is g |h|^2."""
@@ -272,7 +285,13 @@ class EpisodeConfig(Settings):
                 "none given with csi statistical, whose maps are the mean over fading; rayleigh is allowed",
             )
         drawn = (self.csi, self.fading) == ("instantaneous", "rayleigh")
-        for name, value in (("ue_speed_m_s", self.ue_speed_m_s), ("csi_error", self.csi_error or None)):
+        walks = self.mobility == "waypoint"
+        if walks and not self.ue_speed_m_s:
+            yield Problem(
+                "ue_speed_m_s", f"{self.ue_speed_m_s} given with mobility waypoint, above 0 is allowed"
+            )
+        speed = None if walks else self.ue_speed_m_s
+        for name, value in (("ue_speed_m_s", speed), ("csi_error", self.csi_error or None)):
             if value is not None and not drawn:
                 yield Problem(
                     name,
@@ -326,7 +345,12 @@ class Inputs(Settings):
 
 
 def device_problems(inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> Iterator[Problem]:
-    """What is wrong with the devices of a run; fields as in a config that has the three as parts."""
+    """What is wrong with a run's devices and gains; fields as in a config that has the three as parts."""
+    if inputs.gains is not None and episode.mobility != "still":
+        yield Problem(
+            "episode.mobility",
+            f"{episode.mobility} given, {named('gains')} says where UEs are; still is allowed",
+        )
     given, ues = inputs.ue_device, episode.ues
     if len(given) not in (1, ues):
         yield Problem(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optimizer.world.channel.gain_table import GainTable
+from optimizer.world.channel.mobility import RandomWaypoints
 from optimizer.world.channel.pathloss import SPEED_OF_LIGHT_M_S, draw_gain, draw_positions
 from optimizer.world.config import EpisodeConfig, SystemConfig
 
@@ -15,9 +16,9 @@ from optimizer.world.config import EpisodeConfig, SystemConfig
 class Channels:
     """Where the UEs of many episodes are and how well the station hears them.
 
-    Places and g are drawn once an episode, |h|^2 each step, from the step before where UEs have a speed.
-    Every draw is of a fixed shape and none depends on what a policy does. With statistical CSI |h|^2 is not
-    drawn: the map is already the mean over it.
+    Places and g are drawn once an episode, or change as UEs walk or a file says; |h|^2 is drawn each step, from
+    the step before where UEs have a speed. Every draw is of a fixed shape and none depends on what a policy
+    does. With statistical CSI |h|^2 is not drawn: the map is already the mean over it.
 
     Args:
         system: carrier, heights and the ring.
@@ -49,16 +50,24 @@ class Channels:
         self._shape, self._generator = shape, generator
         self._step = 0
         speed = episode.ue_speed_m_s
-        self._complex = speed is not None or episode.csi_error > 0
+        drawn = (episode.csi, episode.fading) == ("instantaneous", "rayleigh")
+        self._complex = drawn and (speed is not None or episode.csi_error > 0)
         """Whether h is drawn, not |h|^2 alone."""
         self._correlation = 0.0
         if speed is not None:
             self._correlation = clarke_correlation(speed, carrier_hz=system.carrier_hz, time_s=episode.step_s)
         self._h: Tensor | None = None
+        self._walk: RandomWaypoints | None = None
+        if episode.mobility == "waypoint":
+            self._walk = RandomWaypoints(system, episode, shape, generator)
 
     def place(self) -> None:
         """Start new episodes: new places and their g."""
         self._step = 0
+        if self._walk is not None:
+            self._walk.start()
+            self.position_m, self.mean_gain = self._walk.position_m, self._walk.mean_gain
+            return
         if self._gains is None:
             self.position_m = draw_positions(self._system, self._shape, self._generator)
             self.mean_gain = draw_gain(self._system, self.position_m, self._generator)
@@ -79,7 +88,10 @@ class Channels:
     def advance(self) -> None:
         """Go on to the next step."""
         self._step += 1
-        if self._gains is not None:
+        if self._walk is not None:
+            self._walk.move()
+            self.position_m, self.mean_gain = self._walk.position_m, self._walk.mean_gain
+        elif self._gains is not None:
             self._look_up(self._gains)
         if self._h is not None:
             self._h = gauss_markov(self._h, self._normal(), self._correlation)

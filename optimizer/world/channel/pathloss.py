@@ -33,6 +33,11 @@ class Scenario:
     """Constant, factors of log10 d_3D and log10 f_c, and what each m of h_UT above 1.5 m takes off."""
     shadowing_db: tuple[float, float]
     """Standard deviation with and without a line of sight."""
+    shadowing_m: tuple[float, float]
+    """Distance over which shadowing falls to a correlation of 1/e, with and without a line of sight: Table
+    7.5-6."""
+    los_state_m: float
+    """The same of whether there is a line of sight: Table 7.6.3.1-2."""
     sight_m: float
     """By how many m the LOS probability falls to 1/e, far away."""
     ranges: Mapping[str, tuple[float, float, str]]
@@ -44,18 +49,19 @@ _STREET = {**_CARRIER, "environment_height_m": (1.0, 1.0, "m"), "radius_max_m": 
 SCENARIOS: Mapping[str, Scenario] = {
     "umi": Scenario(
         name="UMi", los=(32.4, 21.0), breakpoint=9.5, nlos=(22.4, 35.3, 21.3, 0.3), shadowing_db=(4.0, 7.82),
-        sight_m=36.0,
+        sight_m=36.0, shadowing_m=(10.0, 13.0), los_state_m=50.0,
         ranges={**_STREET, "station_height_m": (10.0, 10.0, "m"), "ue_height_m": (1.5, 22.5, "m")},
     ),
     "uma": Scenario(
         name="UMa", los=(28.0, 22.0), breakpoint=9.0, nlos=(13.54, 39.08, 20.0, 0.6), shadowing_db=(4.0, 6.0),
-        sight_m=63.0,
+        sight_m=63.0, shadowing_m=(37.0, 50.0), los_state_m=50.0,
         # above 13 m h_E is drawn (note 1) and the LOS probability rises with the height
         ranges={**_STREET, "station_height_m": (25.0, 25.0, "m"), "ue_height_m": (1.5, 13.0, "m")},
     ),
     "indoor": Scenario(
         name="indoor office", los=(32.4, 17.3), breakpoint=None, nlos=(17.3, 38.3, 24.9, 0.0),
-        shadowing_db=(3.0, 8.03), sight_m=32.6, ranges={**_CARRIER, "radius_max_m": (1.0, 150.0, "m")},
+        shadowing_db=(3.0, 8.03), sight_m=32.6, shadowing_m=(10.0, 6.0), los_state_m=10.0,
+        ranges={**_CARRIER, "radius_max_m": (1.0, 150.0, "m")},
     ),
 }  # fmt: skip
 """By `SystemConfig.pathloss`."""
@@ -177,6 +183,18 @@ def draw_gain(system: SystemConfig, position_m: Tensor, generator: torch.Generat
         shape, generator=generator, dtype=torch.float64, device=generator.device
     ) < los_probability(system, distance_m)
     shadow = torch.randn(shape, generator=generator, dtype=torch.float64, device=generator.device)
+    return gain_at(system, distance_m, sight=sight, shadow=shadow)
+
+
+def gain_at(system: SystemConfig, distance_m: Tensor, *, sight: Tensor, shadow: Tensor) -> Tensor:
+    """g of eq. (1), linear, of one shape with all the arguments.
+
+    Args:
+        system: carrier and heights.
+        distance_m: distance on the ground.
+        sight: whether there is a line of sight, bool.
+        shadow: shadowing in standard deviations.
+    """
     los_shadow, nlos_shadow = SCENARIOS[system.pathloss].shadowing_db
     los_db = pathloss_los_db(system, distance_m) + los_shadow * shadow
     nlos_db = pathloss_nlos_db(system, distance_m) + nlos_shadow * shadow
