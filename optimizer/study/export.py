@@ -39,13 +39,13 @@ class Actor(nn.Module):
         super().__init__()
         self._network = network
         seen = [float(name in SEEN[observation]) for name in COLUMN]
-        self.register_buffer("seen", torch.tensor(seen), persistent=False)
+        self._seen = torch.tensor(seen)
 
     def forward(self, columns: Tensor) -> tuple[Tensor, ...]:
         """`View.columns`, (ues, OBSERVATION_SIZE), to what `outputs` names, (ues,) each."""
         bid = bid_of(columns) if self._network.sizes.heads == "bids" else None
         start = self._network.start_from(columns, bid)
-        mode = self._network.actions(columns * self.seen, start).mode()
+        mode = self._network.actions(columns * self._seen, start).mode()
         decided = {
             "offload": mode.offload, "request": mode.request, "power_share": mode.power,
             "clock_share": mode.clock, "code": mode.code,

@@ -16,9 +16,9 @@ from optimizer.world.config import EpisodeConfig, SystemConfig
 class Channels:
     """Where the UEs of many episodes are and how well the station hears them.
 
-    Places and g are drawn once an episode, or change as UEs walk or a file says; |h|^2 is drawn each step, from
-    the step before where UEs have a speed. Every draw is of a fixed shape and none depends on what a policy
-    does. With statistical CSI |h|^2 is not drawn: the map is already the mean over it.
+    Places and g are drawn once an episode, or change as UEs walk or a file says. |h|^2 is drawn each step,
+    from the step before where UEs have a speed. Every draw is of a fixed shape and none depends on what a
+    policy does. With statistical CSI |h|^2 is not drawn: the map is already the mean over it.
 
     Args:
         system: carrier, heights and the ring.
