@@ -525,7 +525,7 @@ def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, 
         (["train", "--learners", "", "--episodes", "3"], "--episodes given: --learners '' trains nothing"),
         (
             ["trian"],
-            "'trian' given, a subcommand of train, figures, pareto, plan, report, symbols or none",
+            "'trian' given, a subcommand of train, figures, pareto, plan, report, export, symbols or none",
         ),
     ],
 )
