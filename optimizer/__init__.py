@@ -5,7 +5,7 @@
 
 Importing this package loads nothing heavy. Its rooms, in the order they build on each other: `world` (tasks,
 physics, environment), `bound`, `policies`, `study` (what the subcommands of `command` call). `unread` tells
-`command` which flags would change nothing.
+`command` which flags would change nothing, `symbols` holds what `optimize symbols` prints.
 """
 
 from pathlib import Path

@@ -25,6 +25,7 @@ from data.terminal.ending import closing_lines, page_lines
 from data.terminal.start import run
 from optimizer.policies.config import SECTION_IV, MappoConfig
 from optimizer.study.config import (
+    ExportConfig,
     FiguresConfig,
     ParetoConfig,
     PlanConfig,
@@ -32,51 +33,10 @@ from optimizer.study.config import (
     TrainConfig,
     WorldSettings,
 )
+from optimizer.symbols import SYMBOLS
 from optimizer.unread import UNREAD, unread_flags
 from optimizer.world.config import MODALITIES, EpisodeConfig, Inputs, SystemConfig
 
-SYMBOLS = """\
-Where each symbol of the paper is set. By a flag, where the subcommand has it:
-  I, Q                    UEs and their modalities        --ues text:1,image:1,vqa:2
-  f^T, f^I, f^B           accuracy maps                   --text-map, --image-map, --vqa-map
-  k^T, k^I                symbols per token (2)           --k-text, --k-image, --joint-k
-  l, S                    FLOP (3), tokens (2) a task     --text-flops (--flops), --image-flops, --vqa-flops
-  BW                      sum bandwidth (11f), (12)       --bandwidth-hz
-  sigma^2                 noise density (1)               --noise-dbm-hz
-  beta^f                  weight of energy (9)            --beta with --preference fixed
-  beta^d                  the same from the battery (28)  --preference dynamic
-  h                       fading (1), known or not        --csi
-  eqs. (3)-(8)            who pays for the encoder        --offload-cost
-  o_i                     what a UE knows                 --observation, --section-iv
-  n, f, alpha^lc, p^c, p  the UEs' devices (3), (8), (11) --ue-device
-  n^rc, f^rc, alpha^rc    the server (5), (6)             --server-device
-  training, test episodes                                 --episodes, --test-episodes
-By --config FILE, and from Python, fields of optimizer.world.config.SystemConfig, a device's too:
-  p, p_max                transmit power (11d)            power_min_dbm, power_max_dbm
-  f, f_max                clock (11e)                     local_clock_min_hz, local_clock_max_hz
-  n, n^rc, f^rc           processors (3), (5)             local_flops_per_cycle, remote_flops_per_cycle,
-                                                          remote_clock_hz
-  alpha^lc, alpha^rc      energy of computing (8), (6)    local_energy_coefficient,
-                                                          remote_energy_coefficient
-  p^c, t^dl               static power (8), download (7)  circuit_power_w, download_latency_s
-  epsilon_min, t_max      limits (11b), (11g)             accuracy_min, latency_max_s
-  g                       pathloss (1), TR 38.901 UMi     carrier_hz, radius_min_m, radius_max_m
-of optimizer.world.config.EpisodeConfig:
-  d, T                    queue at the start, steps (14)  queue_tasks, steps
-                          sentences in a paragraph        sentences_per_task
-  B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
-  xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
-of optimizer.policies.config.MappoConfig:
-  lambda, gamma, delta    (23), (15), (25)                gae_lambda, discount, clip
-  c^CR, c^E               weights in the loss (27)        critic_weight, entropy_weight
-                          learning rate, batch step       learning_rate, batch_steps
-  p, f as actions         section IV (--section-iv)       learn_power, learn_clock
-  V(o_i), heads' start                                    critic, heads
-Not set:
-  E_0, t_0                of (9): local execution of the same queue at f_max
-  epsilon_0               of (10): the maps' local accuracy, which they are ratios to
-  A                       of (2): it cancels in (4)
-"""
 TRAIN = """\
 Train MAPPO (section IV), DDQN and DQN to decide, for every UE and step, whether to offload (rho), which
 bandwidth to request (b-hat) and, on wish, k. Section IV's MAPPO also decides power (p) and clock (f), and its
@@ -104,6 +64,7 @@ Subcommands, each with its own --help; without one, a short `optimize train` (MA
   optimize pareto     one policy for every beta: the energy-latency front
   optimize plan       how much bandwidth, server or which k a QoE needs, from the bound, in seconds
   optimize report     a run as one HTML page to look at
+  optimize export     a trained actor as ONNX, for a UE
   optimize symbols    which flag or field sets which symbol of the paper
 
 """
@@ -144,15 +105,29 @@ example:
   optimize report runs/optimize --output report.html
 """
 
+EXPORT = """\
+Write the actor of a policy file of MAPPO or IPPO as an ONNX model, which a UE can run without torch. Its
+input is what UEs can know, (UEs, columns); its outputs are what they decide without exploration: offload
+(rho), request (b-hat of (12)), and where these are learned power_share, clock_share (0 to 1 of their ranges,
+the power's in dBm) and code (index of k). The model's metadata name the columns. It needs
+pip install 'deepsc-toolkit[onnx]'.
+
+example:
+  optimize export --policy runs/optimize/mappo-0.safetensors --output actor.onnx
+"""
+
 logger = logging.getLogger(__name__)
 
 _DESCRIPTIONS = {
     None: SHORT + TRAIN, "train": TRAIN, "figures": FIGURES, "pareto": PARETO, "plan": PLAN, "report": REPORT,
+    "export": EXPORT,
 }  # fmt: skip
 _CONFIGS: Mapping[str | None, type[Settings]] = {
     None: TrainConfig, "train": TrainConfig, "figures": FiguresConfig, "pareto": ParetoConfig,
-    "plan": PlanConfig, "report": ReportConfig,
+    "plan": PlanConfig, "report": ReportConfig, "export": ExportConfig,
 }  # fmt: skip
+_ALONE = ("report", "export")
+"""Subcommands that read what a run wrote, and no world."""
 _DEFAULTS: Mapping[str | None, Mapping[str, Any]] = {
     None: {"learners": ("mappo",), "seeds": 1, "mappo": {"episodes": 200}},
     "pareto": {"learners": ("mappo",), "output": Path("runs/pareto")},
@@ -165,15 +140,15 @@ def parser(name: str | None = None) -> Parser:
     prog = "optimize" if name is None else f"optimize {name}"
     example = f"{prog} --text-map runs/text-map.json --flops runs/flops.json"
     epilog = f"\nexample:\n  {example}{' --qoe 6' if name == 'plan' else ''}\n"
-    if name == "report":
+    if name in _ALONE:
         epilog = ""
     elif name not in ("plan", "figures"):
         epilog = TABLE + epilog
     flags = Parser(prog=prog, description=_DESCRIPTIONS[name], epilog=epilog)
     flags.set_defaults(subcommand=name)
     add_config_flags(flags)
-    if name == "report":
-        add_flags(flags, ReportConfig)
+    if name in _ALONE:
+        add_flags(flags, _CONFIGS[name])
         return flags
     at = _at_train(name)
     system_flags(flags, at=at, hidden=tuple(UNREAD.get(name, ())))
@@ -238,8 +213,8 @@ def to_config(options: argparse.Namespace) -> Any:
         ToolkitError: listing all errors at once.
     """
     name: str | None = options.subcommand
-    if name == "report":
-        return from_args(ReportConfig, options)
+    if name in _ALONE:
+        return from_args(_CONFIGS[name], options)
     at = _at_train(name)
     above: dict[str, Any] = {}
     if getattr(options, "section_iv", False):
@@ -363,6 +338,12 @@ def _report(config: ReportConfig) -> Iterator[str]:
     yield from page_lines(write_report(config.folder, config.output))
 
 
+def _export(config: ExportConfig) -> Iterator[str]:
+    from optimizer.study.export import export_actor
+
+    yield from _close(False, [export_actor(config)])
+
+
 def _close(synthetic: bool, written: Sequence[Path], *command: str | Path) -> Iterator[str]:
     """What must be known of the figures, which files hold them, and what can be typed next."""
     if synthetic:
@@ -374,7 +355,7 @@ def _close(synthetic: bool, written: Sequence[Path], *command: str | Path) -> It
 
 _RUN: Mapping[str | None, Callable[[Any], Iterator[str]]] = {
     None: _train, "train": _train, "figures": _figures, "pareto": _pareto, "plan": _plan,
-    "report": _report,
+    "report": _report, "export": _export,
 }  # fmt: skip
 
 

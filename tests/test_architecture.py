@@ -48,7 +48,8 @@ FLOORS = {
     " < sweep, release < transmit < command",
     "profiling": "version, units, flops_file, device_file, tables < closed < counted, modalities, plot"
     " < timed < config, profile < report, outputs < command",
-    "optimizer": "version, devices < world < bound, offloading_v0 < policies < study < unread < command",
+    "optimizer": "version, devices, symbols < world < bound, offloading_v0 < policies < study < unread"
+    " < command",
 }
 HEAVY_FOR_THE_OPTIMIZER = {"timm", "transformers", "torchvision", "fvcore"}
 HEAVY_FOR_HELP = {"torch", "transformers", "timm", "matplotlib", "tensorboard", "yaml", "scipy", "sklearn"}

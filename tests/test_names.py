@@ -78,7 +78,8 @@ def test_dotted_names_are_there(path: Path) -> None:
 def known_flags() -> set[str]:
     """Flags of all commands."""
     parsers = [
-        optimizer.command.parser(name) for name in (None, "train", "figures", "pareto", "plan", "report")
+        optimizer.command.parser(name)
+        for name in (None, "train", "figures", "pareto", "plan", "report", "export")
     ]
     parsers += [deepsc.command.build_parser(name) for name in modality_names()]
     parsers += [accuracy_maps.command.build_parser(), accuracy_maps.command.report_parser()]
@@ -101,7 +102,9 @@ def test_flags_are_there() -> None:
     assert unknown == set()
 
 
-IN_COMMANDS = re.compile(r"(.*\.)?(command|__main__)|optimizer\.unread|data\.(settings|terminal)\..*")
+IN_COMMANDS = re.compile(
+    r"(.*\.)?(command|__main__)|optimizer\.(unread|symbols)|data\.(settings|terminal)\..*"
+)
 """Modules of the command line: they may say flags."""
 COMMAND_LINE = re.compile(
     r"\b(train-deepsc|build-accuracy-map|profile-flops|optimize|transmit)\b[^;]*?(?= --)"

@@ -21,6 +21,9 @@ from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.physics import Actions, battery_beta, local_effort
 from optimizer.world.tasks import Tasks
 
+ARRIVING_PRICES = (0.0, 1.0, 2.0, 4.0, 8.0)
+"""lambda_i that are tried where tasks arrive, in units of the most that UE i earns locally in a step."""
+
 
 def episode_bound(
     *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks, episodes: int, seed: int
@@ -31,12 +34,15 @@ def episode_bound(
     known; then the steps' bounds average to one of the episode. Or it takes n > D steps, or ends unfinished
     after n = T, which may be D. Then no UE has more than D successes, and with lambda_i >= 0 the reward of
     each success is lambda_i and what it earns above that: all successes earn at most D sum_i lambda_i plus
-    the sum of the steps' bounds with lambda_i taken off each success.
+    the sum of the steps' bounds with lambda_i taken off each success. Where tasks arrive, n is T, and no UE
+    has more successes than tasks.
 
     Returns:
         (episodes,).
     """
     world = _World(system, episode, tasks, episodes, seed)
+    if episode.arrivals != "none":
+        return world.arriving()
     everyone = torch.arange(episodes)
     bound = world.shortest()
     spare = episode.steps - episode.queue_tasks
@@ -77,13 +83,14 @@ class _World:
             clock_hz=first.clock_hz,
             bandwidth_request=torch.zeros_like(first.queue),
         )
-        gains = []
+        gains, arrived = [], []
         for _ in range(episode.steps):
-            gains.append(environment.view().channel_gain)
+            gains.append(environment.state.channel_gain)
+            arrived.append(environment.arrived)
             environment.step(nothing)
-        self._gain = torch.stack(gains)  # (T, episodes, ues)
+        self._gain, self._arrived = torch.stack(gains), torch.stack(arrived)  # (T, episodes, ues)
 
-    def _step(self, t: int, rows: Tensor, *, queue: int, queue_min: int) -> Step:
+    def _step(self, t: int, rows: Tensor, *, queue: int | Tensor, queue_min: int | Tensor) -> Step:
         """States of step t (0 first) of some episodes; preference and battery in the range any policy
         keeps."""
         episode, whole = self._episode, self._battery_max_j
@@ -93,8 +100,8 @@ class _World:
         gain = self._gain[t, rows]
         dynamic = episode.preference == "dynamic"
         return Step(
-            queue=torch.full_like(gain, queue),
-            queue_min=torch.full_like(gain, queue_min),
+            queue=torch.zeros_like(gain) + queue,
+            queue_min=torch.zeros_like(gain) + queue_min,
             channel_gain=gain,
             battery_j=fullest_j,
             beta_min=battery_beta(fullest_j, whole) if dynamic else self._beta[rows],
@@ -162,6 +169,26 @@ class _World:
             at += steps
             result.append((earned + tasks_left * price.sum(dim=-1)) / steps)
         return torch.stack(result)
+
+    def arriving(self) -> Tensor:
+        """Bound on episodes of T steps in which tasks arrive, (episodes,).
+
+        Before a step no UE has more tasks than have arrived, nor than wait at most; who has been given none
+        has none.
+        """
+        episode, rows = self._episode, torch.arange(self._beta.shape[0])
+        longest = self._arrived.clamp_max(episode.queue_tasks)
+        steps = [
+            self._step(t, rows, queue=longest[t], queue_min=longest[t].clamp_max(1))
+            for t in range(episode.steps)
+        ]
+        price = torch.stack([local_upper(self._system, self._tasks, step) for step in steps]).amax(dim=0)
+        bounds = []
+        for factor in ARRIVING_PRICES:
+            priced = [replace(step, price=factor * price) for step in steps]
+            most = (self._arrived[-1] * factor * price).sum(dim=-1)
+            bounds.append((self._uppers(priced, GRIDS[:1]).sum(dim=0) + most) / episode.steps)
+        return torch.stack(bounds).amin(dim=0)
 
     def _uppers(self, steps: list[Step], grids: tuple[Grid, ...]) -> Tensor:
         """(steps, rows)."""

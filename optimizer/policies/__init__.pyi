@@ -1,8 +1,8 @@
-from .baselines import POLICIES, Policy, PolicyFactory, register_policy
+from .baselines import POLICIES, QUEUE_POLICIES, Policy, PolicyFactory, register_policy
 from .config import DqnConfig, LearnerConfig, MappoConfig
 from .dqn import DqnPolicy, DqnTrainer
 from .learner import Learner, LearningCurve, register_learner
-from .mappo import MappoTrainer
+from .mappo import IppoTrainer, MappoTrainer
 from .networks import LearnedPolicy
 from .registry import LEARNERS
 from .scores import Scores, Tally
@@ -10,9 +10,11 @@ from .scores import Scores, Tally
 __all__ = [
     "LEARNERS",
     "POLICIES",
+    "QUEUE_POLICIES",
     "DqnConfig",
     "DqnPolicy",
     "DqnTrainer",
+    "IppoTrainer",
     "LearnedPolicy",
     "Learner",
     "LearnerConfig",

@@ -243,6 +243,26 @@ class CentralPolicy(_Baseline):
         return bracket(self._system, self._tasks, step, grids=GRIDS[:1]).actions
 
 
+class DriftPlusPenaltyPolicy(_Baseline):
+    """Lyapunov optimisation of one step: the actions that earn most of V sum QoE + sum over successes of d.
+
+    With L = 1/2 sum d^2, a success of UE i lowers E[L] of the next step by d_i, but for a constant, so that
+    this is least drift minus V times QoE (M. J. Neely, Stochastic Network Optimization, 2010, section 4). A
+    long queue is served even where another UE would earn more: with arrivals that the system can carry,
+    queues stay short. It knows no arrival rate. It takes the feasible solution that `bracket` finds.
+    """
+
+    sees = "all channels, queues, batteries, betas"
+    ues_max = BOUND_UES_MAX
+    qoe_weight = 1.0
+    """V: QoE that a task less in the longest queue is worth is d / V."""
+
+    def act(self, view: View, generator: torch.Generator) -> Actions:
+        """Choose actions; nothing is drawn."""
+        step = replace(Step.known(view.state), price=-view.queue / self.qoe_weight)
+        return bracket(self._system, self._tasks, step, grids=GRIDS[:1]).actions
+
+
 _policies: dict[str, PolicyFactory] = {
     "central": CentralPolicy,
     "exhaustive": ExhaustivePolicy,
@@ -255,6 +275,8 @@ _policies: dict[str, PolicyFactory] = {
 }
 POLICIES: Mapping[str, PolicyFactory] = MappingProxyType(_policies)
 """Every policy that needs no training, by its name in the table."""
+QUEUE_POLICIES: Mapping[str, PolicyFactory] = MappingProxyType({"drift-plus-penalty": DriftPlusPenaltyPolicy})
+"""Those that a run tests beside them where tasks arrive (`EpisodeConfig.arrivals`)."""
 BUILT_IN = tuple(_policies)
 """Those that come with the package."""
 
@@ -270,13 +292,13 @@ def register_policy(name: str, make: PolicyFactory) -> None:
     Raises:
         ToolkitError: if the name is taken or cannot be part of a file's name.
     """
-    require_free(name, {*LEARNERS, *POLICIES})
+    require_free(name, {*LEARNERS, *POLICIES, *QUEUE_POLICIES})
     _policies[name] = make
 
 
 def sees_all(name: str) -> bool:
     """Whether a policy sees what all UEs see, and so is no policy of a UE's own."""
-    return POLICIES.get(name) in (CentralPolicy, ExhaustivePolicy)
+    return name in QUEUE_POLICIES or POLICIES.get(name) in (CentralPolicy, ExhaustivePolicy)
 
 
 def shown(name: str) -> str:

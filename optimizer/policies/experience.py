@@ -68,6 +68,8 @@ class Experience:
     """Under the policy that acted, (..., ues)."""
     active: Tensor
     """The UE had a task, bool, (..., ues)."""
+    running: Tensor
+    """The episode was not over before the step, bool, (...)."""
     reward: Tensor
     """r_t over `reward_scale`, (...)."""
     value: Tensor
@@ -85,6 +87,7 @@ class Experience:
             actions=RawActions(**{name: pick(value, 1) for name, value in vars(self.actions).items()}),
             log_prob=pick(self.log_prob, 1),
             active=pick(self.active, 1),
+            running=pick(self.running, 0),
             reward=pick(self.reward, 0),
             value=pick(self.value, 1),
         )

@@ -21,7 +21,7 @@ from data.files.schema import from_json
 from data.files.tensors import read_tensors, require_finite, require_head, write_tensors
 from data.settings import named
 from data.terminal.progress import Progress
-from optimizer.policies.baselines import POLICIES, Policy
+from optimizer.policies.baselines import POLICIES, QUEUE_POLICIES, Policy
 from optimizer.policies.config import LearnerConfig
 from optimizer.policies.policy_file import world_of, write_policy
 from optimizer.policies.registry import LEARNERS, LearnerEntry, add_learner, require_free
@@ -266,7 +266,7 @@ def register_learner(name: str, make: type[Learner[C]], config: C) -> None:
     Raises:
         ToolkitError: if the name is taken or cannot be part of a file's name.
     """
-    require_free(name, {*LEARNERS, *POLICIES})
+    require_free(name, {*LEARNERS, *POLICIES, *QUEUE_POLICIES})
     add_learner(name, LearnerEntry(make, config))
 
 

@@ -83,13 +83,15 @@ class MappoTrainer(Learner[MappoConfig]):
     def play(self) -> tuple[Experience, Scores]:
         """Play one episode in all copies, exploring, until the last of them is over."""
         environment, network, restore = self._environment, self.network, self._normaliser.restore
-        view, tally = environment.reset(), Tally(self.system, environment.tasks)
+        view = environment.reset()
+        tally = Tally(self.system, environment.tasks, arrive=environment.arrive)
         scale = environment.reward_scale
         steps = []
         while not environment.finished.all():
             start = network.start(view)
             distribution = network.actions(view.observation, start)
             drawn = distribution.sample(self._generator)
+            running = ~environment.finished
             outcome, reward = environment.step(network.physical(drawn, view))
             tally.add(view.queue, outcome, reward)
             steps.append(
@@ -99,6 +101,7 @@ class MappoTrainer(Learner[MappoConfig]):
                     actions=drawn,
                     log_prob=distribution.log_prob(drawn),
                     active=view.queue > 0,
+                    running=running,
                     reward=(reward / scale).float(),
                     value=restore(network.value(view.observation)),
                 )
@@ -116,7 +119,7 @@ class MappoTrainer(Learner[MappoConfig]):
             ToolkitError: if the weights are no numbers any more.
         """
         config = self.config
-        running, value = experience.active.any(dim=-1), experience.value
+        running, value = experience.running, experience.value
         rows = running.flatten().nonzero().squeeze(-1)
         played = (experience.reward.unsqueeze(-1), value, running.unsqueeze(-1))
         advantage = advantages(*played, discount=config.discount, gae_lambda=config.gae_lambda)
@@ -148,7 +151,7 @@ class MappoTrainer(Learner[MappoConfig]):
         """Eqs. (24)-(27), to be minimised; UEs that are done are masked out."""
         config = self.config
         distribution = self.network.actions(part.observation, part.start)
-        weight = part.active / part.active.sum()
+        weight = part.active / part.active.sum().clamp_min(1)  # where tasks arrive nobody may have any
         ratio = torch.exp(distribution.log_prob(part.actions) - part.log_prob)
         clipped = torch.clamp(ratio, 1.0 - config.clip, 1.0 + config.clip) * advantage
         actor = (torch.minimum(ratio * advantage, clipped) * weight).sum()  # (24), (25)
@@ -157,3 +160,13 @@ class MappoTrainer(Learner[MappoConfig]):
         entropy = (distribution.entropy() * weight).sum()
         loss = -(actor - config.critic_weight * critic + config.entropy_weight * entropy)  # (27)
         return loss, float(entropy.detach())
+
+
+class IppoTrainer(MappoTrainer):
+    """Independent PPO: MAPPO's loop with `MappoConfig.critic` "own", V of each UE's own observation.
+
+    The reward is the sum, and all UEs share one network's weights, as in C. Schroeder de Witt et al., "Is
+    independent learning all you need in the StarCraft multi-agent challenge?", 2020.
+    """
+
+    name = "ippo"

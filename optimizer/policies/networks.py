@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -132,14 +132,22 @@ class ActorCritic(nn.Module):
 
     def start(self, view: View) -> Tensor:
         """Where the heads start, (..., ues, HEADS): `MappoConfig.heads`."""
-        columns = view.columns
-        start = columns.new_zeros(*columns.shape[:-1], HEADS)
+        bid = view.bid.float() if self.sizes.heads == "bids" else None
+        return self.start_from(view.columns, bid)
+
+    def start_from(self, columns: Tensor, bid: Tensor | None) -> Tensor:
+        """`start` of a UE's columns and bid.
+
+        Args:
+            columns: `View.columns`, (..., ues, OBSERVATION_SIZE).
+            bid: `View.bid`, (..., ues); read with heads "bids" alone.
+        """
+        start = [torch.zeros_like(columns[..., 0])] * HEADS
         if self.sizes.heads != "zero":
-            start[..., POWER_HEAD] = mode_logit(columns[..., POWER_COLUMN])
-            start[..., CLOCK_HEAD] = mode_logit(columns[..., CLOCK_COLUMN])
-            bids = self.sizes.heads == "bids"
-            start[..., REQUEST_HEAD] = view.bid.float() if bids else columns[..., SHARE_COLUMN]
-        return start
+            start[POWER_HEAD] = mode_logit(columns[..., POWER_COLUMN])
+            start[CLOCK_HEAD] = mode_logit(columns[..., CLOCK_COLUMN])
+            start[REQUEST_HEAD] = columns[..., SHARE_COLUMN] if bid is None else bid
+        return torch.stack(start, dim=-1)
 
     def actions(self, observation: Tensor, start: Tensor) -> ActionDistribution:
         """pi_theta, over (..., ues).
@@ -201,8 +209,8 @@ class LearnedPolicy:
     def load(
         cls, path: str | os.PathLike[str], *, system: SystemConfig, episode: EpisodeConfig, tasks: Tasks
     ) -> LearnedPolicy:
-        """Read a policy file of MAPPO; where it was trained for another world than this, a warning says so in
-        one line.
+        """Read a policy file of MAPPO or IPPO; where it was trained for another world than this, a warning
+        says so in one line.
 
         Args:
             path: of the file.
@@ -214,13 +222,24 @@ class LearnedPolicy:
             ToolkitError: if it is missing, truncated, foreign or of an older version, or was trained with
                 other observations or choices of k.
         """
-        weights, head = read_tensors(path)
+        network, head = read_network(path)
         with parsing(path):
-            try:
-                sizes = from_json(ActorSizes, sizes_in(head, weights, ("mappo",)))
-            except SettingsError as error:
-                raise ToolkitError(f"the sizes the file gives: {error}") from error
-            network = ActorCritic(sizes, torch.Generator())
-            fill(network, weights)
             check_world(head, world_of(system, episode, tasks), path)
             return cls(network, observation=episode.observation)
+
+
+def read_network(path: str | os.PathLike[str]) -> tuple[ActorCritic, dict[str, Any]]:
+    """The network of a policy file of MAPPO or IPPO, and the file's head.
+
+    Raises:
+        ToolkitError: if it is missing, truncated, foreign or of an older version.
+    """
+    weights, head = read_tensors(path)
+    with parsing(path):
+        try:
+            sizes = from_json(ActorSizes, sizes_in(head, weights, ("mappo", "ippo")))
+        except SettingsError as error:
+            raise ToolkitError(f"the sizes the file gives: {error}") from error
+        network = ActorCritic(sizes, torch.Generator())
+        fill(network, weights)
+    return network, head

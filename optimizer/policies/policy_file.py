@@ -17,6 +17,7 @@ from data.files.schema import typed
 from data.files.tensors import require_head, write_tensors
 from data.settings import named
 from optimizer.world.config import (
+    BEYOND_THE_PAPER,
     MODALITIES,
     SERVER_DEVICE_FIELDS,
     UE_DEVICE_FIELDS,
@@ -45,6 +46,8 @@ def world_of(system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> dict
     }
     if tasks.devices is not None:
         document["devices"] = {name: value.tolist() for name, value in vars(tasks.devices).items()}
+    if tasks.gains is not None:
+        document["gains"] = Identity.of({"gain": tasks.gains.gain.tolist()}).digest
     return document | {"digest": Identity.of(document).digest}
 
 
@@ -131,8 +134,11 @@ def check_world(head: Mapping[str, Any], world: Mapping[str, Any], path: str | o
     Raises:
         ToolkitError: if UEs observe what it was not trained with, or have another number of choices of k.
     """
-    stored = Identity.of(typed(head, "trained_for", dict))
-    differences = Identity.of(world).differences(stored)
+    document = dict(typed(head, "trained_for", dict))
+    for part, config in (("system", SystemConfig()), ("episode", EpisodeConfig())):
+        usual = {name: getattr(config, name) for name in BEYOND_THE_PAPER[part]}
+        document[part] = usual | typed(document, part, dict)
+    differences = Identity.of(world).differences(Identity.of(document))
     differences.pop("digest", None)
     if not differences:
         return

@@ -34,12 +34,15 @@ def _later(module: str, name: str) -> Callable[..., Any]:
 _dqn = _later("optimizer.policies.dqn", "DqnTrainer")
 _learners = {
     "mappo": LearnerEntry(_later("optimizer.policies.mappo", "MappoTrainer"), MappoConfig()),
+    "ippo": LearnerEntry(_later("optimizer.policies.mappo", "IppoTrainer"), MappoConfig(critic="own")),
     "ddqn": LearnerEntry(_dqn, DqnConfig(double=True)),
     "dqn": LearnerEntry(_dqn, DqnConfig(double=False)),
 }
 LEARNERS: Mapping[str, LearnerEntry] = MappingProxyType(_learners)
 """Every learner, by its name in the table."""
-USUAL = tuple(_learners)
+BUILT_IN_LEARNERS = tuple(_learners)
+"""Those that come with the package."""
+USUAL = ("mappo", "ddqn", "dqn")
 """Those that a run trains unless it is told which."""
 
 

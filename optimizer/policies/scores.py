@@ -17,14 +17,14 @@ class Scores:
     """What one policy did in each of one seed's test episodes."""
 
     qoe: Tensor
-    """All QoE earned, failures counting 0, over the steps until every queue was empty (T if never),
-    (episodes,)."""
+    """All QoE earned, failures counting 0, over the steps until every queue was empty (T if never, or where
+    tasks arrive), (episodes,)."""
     reward: Tensor
     """Undiscounted sum of eqs. (13), (14), (episodes,)."""
     steps: Tensor
     """t_0 of eq. (14), or T, (episodes,)."""
     finished: Tensor
-    """Every queue was emptied, bool, (episodes,)."""
+    """Every queue was empty at the end, bool, (episodes,)."""
     queue: Tensor
     """Mean over episodes of the tasks left before each step and at the end, (steps + 1, ues)."""
     executions: Tensor
@@ -45,10 +45,16 @@ class Scores:
 
 
 class Tally:
-    """Adds up the steps of one set of episodes."""
+    """Adds up the steps of one set of episodes.
 
-    def __init__(self, system: SystemConfig, tasks: Tasks) -> None:
-        self._system, self._tasks = system, tasks
+    Args:
+        system: constants of Table I.
+        tasks: what each UE has to do.
+        arrive: whether tasks arrive, so that every episode has T steps.
+    """
+
+    def __init__(self, system: SystemConfig, tasks: Tasks, *, arrive: bool = False) -> None:
+        self._system, self._tasks, self._arrive = system, tasks, arrive
         self._sums: dict[str, Tensor] = {}
         self._queue: list[Tensor] = []
         self._last: Tensor | None = None
@@ -66,7 +72,7 @@ class Tally:
         counts = {
             "qoe": outcome.earned_qoe.sum(dim=-1),
             "reward": reward,
-            "steps": active.any(dim=-1),
+            "steps": active.any(dim=-1) | self._arrive,
             "executions": active.sum(dim=-1),
             "offloaded": outcome.offloaded.sum(dim=-1),
             "inaccurate": (active & ~outcome.accurate).sum(dim=-1),

@@ -1,5 +1,14 @@
-from .config import FiguresConfig, ParetoConfig, PlanConfig, ReportConfig, TrainConfig, WorldSettings
+from .config import (
+    ExportConfig,
+    FiguresConfig,
+    ParetoConfig,
+    PlanConfig,
+    ReportConfig,
+    TrainConfig,
+    WorldSettings,
+)
 from .evaluate import Interval, Performance, play, summarise
+from .export import export_actor
 from .plan import Choice, PlanResult
 from .report import write_report
 from .results import format_table, read_results
@@ -7,6 +16,7 @@ from .train import TrainResult
 
 __all__ = [
     "Choice",
+    "ExportConfig",
     "FiguresConfig",
     "Interval",
     "ParetoConfig",
@@ -17,6 +27,7 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "WorldSettings",
+    "export_actor",
     "format_table",
     "play",
     "read_results",

@@ -68,12 +68,14 @@ class TrainConfig(WorldSettings):
 
     mappo: MappoConfig = field(default_factory=MappoConfig)
     """Training; `episodes` holds for every learner."""
+    ippo: MappoConfig = field(default_factory=lambda: MappoConfig(critic="own"))
+    """Training of independent PPO, MAPPO's with each UE's own critic."""
     ddqn: DqnConfig = field(default_factory=lambda: DqnConfig(double=True))
     """Training of double DQN."""
     dqn: DqnConfig = field(default_factory=lambda: DqnConfig(double=False))
     """Training of DQN."""
     learners: Annotated[tuple[str, ...], Flag(metavar="LIST", type=name_list)] = USUAL
-    """What is trained, of mappo, ddqn, dqn, each with a policy file a seed; '': none."""
+    """What is trained, of mappo, ippo, ddqn, dqn, each with a policy file a seed; '': none."""
     seeds: Annotated[int, Range(1), Flag(metavar="N")] = 5
     """Trainings of each learner, each tested on its own episodes."""
     test_episodes: Annotated[int, Range(1), Flag(metavar="N")] = 100
@@ -94,12 +96,16 @@ class TrainConfig(WorldSettings):
                 "learners",
                 f"{','.join(self.learners)} given, each of {', '.join(LEARNERS)} is allowed once",
             )
-        for name, config in (("ddqn", self.ddqn), ("dqn", self.dqn)):
-            if config.episodes not in (DqnConfig(double=True).episodes, self.mappo.episodes):
+        if self.ippo.critic != "own":
+            yield Problem("ippo.critic", f"{self.ippo.critic} given, own is allowed: mappo has the other")
+        for name in ("ippo", "ddqn", "dqn"):
+            episodes = getattr(self, name).episodes
+            if episodes not in (LearnerConfig().episodes, self.mappo.episodes):
                 yield Problem(
                     f"{name}.episodes",
-                    f"{config.episodes} given, mappo.episodes {self.mappo.episodes} holds for every learner",
+                    f"{episodes} given, mappo.episodes {self.mappo.episodes} holds for every learner",
                 )
+        for name, config in (("ddqn", self.ddqn), ("dqn", self.dqn)):
             if config.double != (name == "ddqn"):
                 yield Problem(f"{name}.double", f"{config.double} given, {not config.double} is allowed")
 
@@ -179,3 +185,13 @@ class ReportConfig(Settings):
     """Folder that `optimize train` wrote."""
     output: Annotated[Path | None, Flag(metavar="FILE")] = None
     """The page (report.html in RUN_FOLDER)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(Settings):
+    """An actor to be exported."""
+
+    policy: Annotated[Path, Flag(metavar="FILE")]
+    """Policy file of MAPPO, such as mappo-0.safetensors in a folder of `optimize train`."""
+    output: Annotated[Path, Flag(metavar="FILE")] = Path("actor.onnx")
+    """The ONNX model."""

@@ -92,7 +92,7 @@ def play(
     environment = OffloadingEnvironment(
         system=system, episode=episode, tasks=tasks, episodes=episodes, generator=world
     )
-    tally = Tally(system, environment.tasks)
+    tally = Tally(system, environment.tasks, arrive=environment.arrive)
     for _ in range(episode.steps):
         if not environment.finished.all():
             view = environment.view()

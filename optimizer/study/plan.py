@@ -127,12 +127,12 @@ def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str
     environment = OffloadingEnvironment(
         system=system, episode=config.episode, tasks=tasks, episodes=config.states, generator=generator
     )
-    view = environment.view()
+    state = environment.state
     length = torch.randint(1, config.episode.queue_tasks + 1, (config.states, 1), generator=generator)
     ends = bracket(
         system,
         tasks,
-        Step.known(replace(view.state, queue=length.double().expand_as(view.queue).contiguous())),
+        Step.known(replace(state, queue=length.double().expand_as(state.queue).contiguous())),
         grids=GRIDS[:2],
     )
     return Choice(

@@ -22,6 +22,7 @@ from data.page.html import check_html, provenance_rows, write_page
 from optimizer.policies.baselines import sees_all
 from optimizer.study.evaluate import Performance, queues_by_modality
 from optimizer.study.results import describe, meaning, read_results
+from optimizer.world.channel.pathloss import SCENARIOS
 from optimizer.world.config import UE_DEVICE_FIELDS, EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import Loaded, choices_of_k, copied_inputs, load
 from optimizer.world.tasks import token_counts
@@ -250,4 +251,5 @@ def _what_if(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> dict[str
             "ratio": ratio.ravel().tolist(),
         }
     power_dbm = [float(rows["power_min_dbm"].min()), float(rows["power_max_dbm"].max())]
-    return {"system": asdict(loaded.system), "tasks": tasks, "power_dbm": power_dbm}
+    system = asdict(loaded.system) | {"scenario": asdict(SCENARIOS[loaded.system.pathloss])}
+    return {"system": system, "tasks": tasks, "power_dbm": power_dbm}

@@ -95,6 +95,8 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: bool) -> str:
         "fixed": f"beta {episode.beta:g}", "dynamic": "beta^d of the battery", "drawn": "beta drawn",
     }[episode.preference]  # fmt: skip
     channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
+    if episode.csi_error:
+        channel += f" with an estimate of h of error variance {episode.csi_error:g}"
     k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
     maps = "; synthetic maps" if synthetic else ""
     devices = [Path(device).stem for device in (*inputs.ue_device, inputs.server_device)]

@@ -20,10 +20,10 @@ from data.files.tensors import read_tensors, require_head, write_tensors
 from data.settings import named
 from optimizer.policies.baselines import BUILT_IN, POLICIES
 from optimizer.policies.learner import LearningCurve
-from optimizer.policies.registry import LEARNERS, USUAL
+from optimizer.policies.registry import BUILT_IN_LEARNERS, LEARNERS
 from optimizer.policies.scores import Scores
 from optimizer.study.config import ParetoConfig, TrainConfig
-from optimizer.world.config import MODALITIES, Inputs, SystemConfig
+from optimizer.world.config import BEYOND_THE_PAPER, MODALITIES, EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
@@ -122,7 +122,8 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     if isinstance(config, TrainConfig):  # a front has neither
         policies = [name for name in POLICIES if name not in BUILT_IN]
-        learners = {name: asdict(config.learner(name)) for name in config.learners if name not in USUAL}
+        own = [name for name in config.learners if name not in BUILT_IN_LEARNERS]
+        learners = {name: asdict(config.learner(name)) for name in own}
         document |= {"registered_policies": policies} if policies else {}
         document |= {"registered_learners": learners} if learners else {}
     return document
@@ -131,18 +132,15 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
 def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
     """What decides a run's results.
 
-    The training of DQN and DDQN, the devices and the partial band count as not there at their defaults: runs
-    of earlier releases have none.
+    The training of IPPO, DQN and DDQN, the devices, and what the world has beyond the paper's count as not
+    there at their defaults: runs of earlier releases have none.
 
     Args:
         document: of `described`.
         sha256: of the files it reads, by path.
     """
-    places = ("output", *(f"{modality}_{kind}" for modality in MODALITIES for kind in KINDS))
-    devices = {name: getattr(Inputs(), name) for name in ("ue_device", "server_device")}
-    training = {name: asdict(LEARNERS[name].config) for name in ("ddqn", "dqn")}
-    system = {"partial_band": SystemConfig().partial_band}
-    usual = Identity.of({**training, "inputs": devices, "system": system}).settings
+    places = ("output", "gains", *(f"{modality}_{kind}" for modality in MODALITIES for kind in KINDS))
+    usual = Identity.of(_defaults_since_0_1()).settings
     settings = Identity.of(document, places=places, sha256=sha256).settings
     return Identity(
         {
@@ -151,6 +149,19 @@ def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Iden
             if (short := name.removeprefix("train.")) not in usual or usual[short] != value
         }
     )
+
+
+def _defaults_since_0_1() -> dict[str, Any]:
+    """Defaults of the settings that runs of release 0.1 do not have, as in a run's config."""
+    since = {
+        "inputs": (Inputs(), ("ue_device", "server_device")),
+        "system": (SystemConfig(), BEYOND_THE_PAPER["system"]),
+        "episode": (EpisodeConfig(), BEYOND_THE_PAPER["episode"]),
+    }
+    training = {name: asdict(LEARNERS[name].config) for name in BUILT_IN_LEARNERS[1:]}
+    return training | {
+        part: {name: getattr(config, name) for name in names} for part, (config, names) in since.items()
+    }
 
 
 def refuse_another_run(path: Path, identity: Identity) -> None:

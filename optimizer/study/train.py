@@ -18,7 +18,7 @@ from data.files.paths import exists
 from data.settings import SettingsError, named
 from data.terminal.progress import Progress
 from optimizer.bound.episode import episode_bound
-from optimizer.policies.baselines import POLICIES, Policy
+from optimizer.policies.baselines import POLICIES, QUEUE_POLICIES, Policy
 from optimizer.policies.learner import Learner, LearningCurve
 from optimizer.policies.registry import LEARNERS
 from optimizer.study.config import TrainConfig, too_many_for_bound
@@ -124,9 +124,10 @@ def _every_seed(config: TrainConfig, loaded: Loaded, digest: str) -> list[SeedRe
 
 def _untrained(config: TrainConfig, loaded: Loaded) -> dict[str, Policy]:
     """The policies that need no training, without those that there are too many UEs for."""
+    policies = POLICIES if config.episode.arrivals == "none" else {**POLICIES, **QUEUE_POLICIES}
     return {
         name: make(loaded.system, loaded.tasks)
-        for name, make in POLICIES.items()
+        for name, make in policies.items()
         if loaded.tasks.ues <= getattr(make, "ues_max", math.inf)
     }
 

@@ -24,9 +24,28 @@ MODALITIES = ("text", "image", "vqa")
 PREFERENCES = ("fixed", "dynamic", "drawn")
 CSI = {"instantaneous": "awgn", "statistical": "rayleigh"}
 """What a UE knows of its channel, and the channel of the only map that may be read with it."""
+PATHLOSSES = ("umi", "uma", "indoor")
+MOBILITIES = ("still", "waypoint")
+ARRIVALS = ("none", "poisson", "bursty")
+FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
 OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
+BEYOND_THE_PAPER = {
+    "system": ("partial_band", "pathloss"),
+    "episode": (
+        "fading",
+        "ue_speed_m_s",
+        "step_s",
+        "csi_error",
+        "mobility",
+        "arrivals",
+        "arrival_rate",
+        "burst_steps",
+    ),
+}
+"""Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
+have none of them: there they count as at their defaults."""
 UES_MAX = 1000
 """Most UEs of an episode."""
 BOUND_UES_MAX = 128
@@ -73,6 +92,9 @@ class SystemConfig(Settings):
     instead of all of it. Less band means a higher SNR (1)."""
     noise_dbm_hz: Annotated[float, Range(-250, 0), Flag(metavar="DBM")] = -160.0
     """Noise power spectral density, sigma^2 of eq. (1). Table I."""
+    pathloss: Annotated[str, Range(choices=PATHLOSSES)] = "umi"
+    """Large-scale gain g, of TR 38.901: umi, street canyon; uma, urban macro; indoor, mixed office. A warning
+    names what of the carrier, heights and ring the scenario was not made for."""
     carrier_hz: Positive = 6e9
     """Carrier frequency, for the pathloss. Table I."""
     power_min_dbm: Power = 18.0
@@ -109,13 +131,13 @@ class SystemConfig(Settings):
     """Requests b-hat more than this below the largest count as this much below it. Without it eq. (12) can
     round a share to 0 Hz, for which eqs. (1) and (4) are infinite."""
     station_height_m: Positive = 10.0
-    """h_BS of TR 38.901 UMi street canyon."""
+    """h_BS of TR 38.901: 10 m of UMi street canyon. UMa has 25 m, an office's ceiling 3 m."""
     ue_height_m: Positive = 1.5
     """h_UT of TR 38.901."""
     environment_height_m: Positive = 1.0
-    """h_E of TR 38.901 Table 7.4.1-1, note 1."""
-    radius_min_m: Annotated[float, Range(10)] = 10.0
-    """Inner radius of the ring the UEs are drawn in; the pathloss model starts at 10 m."""
+    """h_E of TR 38.901 Table 7.4.1-1, note 1; indoor reads none."""
+    radius_min_m: Annotated[float, Range(1)] = 10.0
+    """Inner radius of the ring the UEs are drawn in; the pathloss of streets starts at 10 m."""
     radius_max_m: Positive = 200.0
     """Outer radius of the ring."""
 
@@ -131,7 +153,13 @@ class SystemConfig(Settings):
             yield Problem(
                 "accuracy_min", f"{self.accuracy_min} given, above {self.accuracy_floor} up to 1 is allowed"
             )
-        if not self.station_height_m > self.environment_height_m < self.ue_height_m:
+        street = self.pathloss != "indoor"
+        if street and self.radius_min_m < 10:
+            yield Problem(
+                "radius_min_m",
+                f"{self.radius_min_m} given, at least 10 is allowed with pathloss {self.pathloss}",
+            )
+        if street and not self.station_height_m > self.environment_height_m < self.ue_height_m:
             yield Problem(
                 "environment_height_m",
                 f"{self.environment_height_m} given, below station_height_m {self.station_height_m} and "
@@ -185,6 +213,14 @@ class EpisodeConfig(Settings):
     """UEs by modality; four of one where only its files are given. Section V-A."""
     queue_tasks: Annotated[int, Range(1)] = 10
     """d at the start, tasks a UE has to do. Section V-A: 10 paragraphs."""
+    arrivals: Annotated[str, Range(choices=ARRIVALS)] = "none"
+    """none: every queue is full at the start, and the episode ends with the last task. poisson, bursty: tasks
+    arrive before each step, the first included, and the episode lasts T steps; queue_tasks is the most that
+    wait, and what arrives beyond it is lost."""
+    arrival_rate: Positive = 0.5
+    """Tasks a UE is given in a step, in the mean, with arrivals."""
+    burst_steps: Annotated[float, Range(1)] = 5.0
+    """Mean length of a burst with bursty arrivals, in steps. Bursts take a quarter of the time."""
     sentences_per_task: Annotated[int, Range(1)] = 10
     """Sentences in one text task, a paragraph. Section V-A."""
     steps: Annotated[int, Range(1)] = 20
@@ -196,6 +232,19 @@ class EpisodeConfig(Settings):
     """The fixed weight beta^f of section V-A, 0 to 1."""
     csi: Annotated[str, Range(choices=tuple(CSI))] = "instantaneous"
     """A UE knows g|h|^2 (reads AWGN maps) or only g (reads Rayleigh maps)."""
+    fading: Annotated[str, Range(choices=FADINGS)] = "rayleigh"
+    """|h|^2 of eq. (1). none: it is 1, for gains of a file that hold the fading already."""
+    ue_speed_m_s: Annotated[float | None, Range(0)] = None
+    """Speed v by which h changes from step to step, with Clarke's correlation J_0(2 pi v f_c step_s / c) at
+    the carrier f_c; 0: h stays as it is for an episode. None: h is new in each step."""
+    step_s: Positive = 1.0
+    """Time from one step to the next, read with a speed alone. The default is Table I's t_max."""
+    mobility: Annotated[str, Range(choices=MOBILITIES)] = "still"
+    """still: a UE stays in its place for an episode. waypoint: it walks at ue_speed_m_s to random places of
+    the ring, and g changes on the way."""
+    csi_error: Annotated[float, Range(0, 1)] = 0.0
+    """Variance sigma_e^2 of the error of a UE's estimate of h. Policies see g |h-hat|^2 with
+    h-hat = sqrt(1 - sigma_e^2) h + sigma_e e, e ~ CN(0, 1); the channel is g |h|^2."""
     offload_cost: Annotated[str, Range(choices=OFFLOAD_COSTS)] = "paper"
     """paper: eqs. (3)-(8) as printed, the server runs the whole task and the UE's encoder is free; split: the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only."""
@@ -230,7 +279,26 @@ class EpisodeConfig(Settings):
             yield Problem("mix", f"no UE given, one or more of {', '.join(MODALITIES)} is allowed")
         if len(self.mix) > UES_MAX:
             yield Problem("mix", f"{len(self.mix)} UEs given, at most {UES_MAX} are allowed")
-        if self.steps < self.queue_tasks:
+        if self.fading == "none" and self.csi == "statistical":
+            yield Problem(
+                "fading",
+                "none given with csi statistical, whose maps are the mean over fading; rayleigh is allowed",
+            )
+        drawn = (self.csi, self.fading) == ("instantaneous", "rayleigh")
+        walks = self.mobility == "waypoint"
+        if walks and not self.ue_speed_m_s:
+            yield Problem(
+                "ue_speed_m_s", f"{self.ue_speed_m_s} given with mobility waypoint, above 0 is allowed"
+            )
+        speed = None if walks else self.ue_speed_m_s
+        for name, value in (("ue_speed_m_s", speed), ("csi_error", self.csi_error or None)):
+            if value is not None and not drawn:
+                yield Problem(
+                    name,
+                    f"{value} given with csi {self.csi}, fading {self.fading}: no h is drawn; "
+                    "csi instantaneous with fading rayleigh is allowed",
+                )
+        if self.steps < self.queue_tasks and self.arrivals == "none":
             yield Problem("steps", f"{self.steps} given, at least queue_tasks {self.queue_tasks} is allowed")
 
     def repeats(self, modality: str) -> int:
@@ -271,10 +339,18 @@ class Inputs(Settings):
     device file, one for all UEs, or one a UE in their order. paper: the system's own numbers, Table I."""
     server_device: Annotated[str, Flag(metavar="DEVICE")] = PAPER
     """The same of the server."""
+    gains: Annotated[Path | None, Flag(metavar="FILE")] = None
+    """File of channel gains (docs/file-formats.md), .csv or .npy, of ray tracing or a measurement: each
+    episode every UE draws one of its places. None: the pathloss model's."""
 
 
 def device_problems(inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> Iterator[Problem]:
-    """What is wrong with the devices of a run; fields as in a config that has the three as parts."""
+    """What is wrong with a run's devices and gains; fields as in a config that has the three as parts."""
+    if inputs.gains is not None and episode.mobility != "still":
+        yield Problem(
+            "episode.mobility",
+            f"{episode.mobility} given, {named('gains')} says where UEs are; still is allowed",
+        )
     given, ues = inputs.ue_device, episode.ues
     if len(given) not in (1, ues):
         yield Problem(

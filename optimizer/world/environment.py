@@ -7,9 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from optimizer.world.arrivals import Arrivals
+from optimizer.world.channel import Channels
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import clamped, filled
-from optimizer.world.pathloss import draw_gain, draw_positions
 from optimizer.world.physics import (
     Actions,
     Outcome,
@@ -55,6 +56,11 @@ class OffloadingEnvironment:
         self.device = generator.device
         self.tasks = tasks.to(self.device)
         self._generator = generator
+        self._channels = Channels(
+            system=system, episode=episode, gains=self.tasks.gains, shape=(episodes, tasks.ues),
+            generator=generator,
+        )  # fmt: skip
+        self._arrivals = Arrivals(episode, (episodes, tasks.ues), generator)
         one_task = torch.ones(tasks.ues, dtype=torch.float64, device=self.device)
         energy_0_j, _ = local_reference(system, self.tasks, one_task)
         # the step at d tasks costs d E_0 of one
@@ -66,14 +72,24 @@ class OffloadingEnvironment:
     @property
     def finished(self) -> Tensor:
         """Episodes that are over, bool, (episodes,)."""
-        return (self._state.queue == 0).all(dim=-1) | (self._step >= self.episode.steps)
+        late = torch.full((self.episodes,), self._step >= self.episode.steps, device=self.device)
+        return late if self.arrive else late | (self._state.queue == 0).all(dim=-1)
+
+    @property
+    def arrive(self) -> bool:
+        """Whether tasks arrive while an episode runs."""
+        return self.episode.arrivals != "none"
 
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
-        self._position_m = draw_positions(self.system, shape, self._generator)
-        self._gain = draw_gain(self.system, self._position_m, self._generator)
+        self._channels.place()
         queue = torch.full(shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device)
+        if self.arrive:
+            queue = self._arrivals.first()
+        self.arrived = queue
+        """Tasks each UE has been given so far in the episode, lost ones included, (episodes, ues)."""
+        queue = queue.clamp_max(self.episode.queue_tasks)
         level, beta = torch.rand(
             (2, *shape), generator=self._generator, dtype=torch.float64, device=self.device
         )
@@ -86,22 +102,14 @@ class OffloadingEnvironment:
         beta = self._beta(battery_j)
         best = best_step_qoe(self.system, self.tasks, beta=beta, queue_tasks=self.episode.queue_tasks)
         self.failure_penalty = self.episode.failure_scale * best
-        """xi_F E_0 of eq. (14), reward lost per task left at T, (episodes, ues)."""
+        """xi_F E_0 of eq. (14), reward lost per task left at T, or lost before; (episodes, ues)."""
         scale = best.mean(dim=-1)
         self.reward_scale = torch.where(scale > 0, scale, 1.0)
         """What a step can earn, for learners to divide rewards by: of order 1 at any beta. 1 where no step
         can earn anything. (episodes,)."""
-        self._state = State(queue=queue, channel_gain=self._faded(), battery_j=battery_j, beta=beta)
+        self._channels.fade()
+        self._state = State(queue=queue, channel_gain=self._channels.gain, battery_j=battery_j, beta=beta)
         return self.view()
-
-    def _faded(self) -> Tensor:
-        """The channel gain with a new |h|^2; g itself with statistical CSI."""
-        if self.episode.csi == "statistical":
-            return self._gain
-        uniform = torch.rand(
-            self._gain.shape, generator=self._generator, dtype=torch.float64, device=self.device
-        )
-        return self._gain * fading(uniform)
 
     def _beta(self, battery_j: Tensor) -> Tensor:
         if self.episode.preference == "dynamic":
@@ -110,15 +118,24 @@ class OffloadingEnvironment:
             return self._drawn_beta.expand_as(battery_j)
         return torch.full_like(battery_j, self.episode.beta)
 
+    @property
+    def state(self) -> State:
+        """What the next step starts from. Its channels are the true ones: `view` shows a policy its estimates
+        of them where CSI is imperfect."""
+        return self._state
+
     def view(self) -> View:
         """What can be seen now."""
+        seen = self._state
+        if self.episode.csi_error > 0:
+            seen = replace(seen, channel_gain=self._channels.seen_gain)
         return View(
             system=self.system,
             episode=self.episode,
             tasks=self.tasks,
-            position_m=self._position_m,
-            state=self._state,
-            mean_gain=self._gain,
+            position_m=self._channels.position_m,
+            state=seen,
+            mean_gain=self._channels.mean_gain,
             battery_max_j=self.battery_max_j,
             last_latency_s=self._last_latency_s,
             history=self._history,
@@ -146,12 +163,21 @@ class OffloadingEnvironment:
         # an execution that runs into t_max is broken off there and has drained only that much
         ran = (self.system.latency_max_s / outcome.latency_s.clamp_min(1e-12)).clamp_max(1.0)
         reward = self._reward(outcome, queue, battery_j).sum(dim=-1) + self._final_reward(left)
+        if self.arrive and self._step + 1 < self.episode.steps:
+            new = self._arrivals.next()
+            self.arrived = self.arrived + new
+            lost = (left + new - self.episode.queue_tasks).clamp_min(0.0)
+            left = left + new - lost
+            reward = reward - (lost * self.failure_penalty).sum(dim=-1)
         reward = torch.where(self.finished, 0.0, reward)
         left_j = (battery_j - outcome.energy_j * ran - idle_j).clamp_min(0.0)
         self._step += 1
         self._last_latency_s = outcome.latency_s
         self._history = self._history.after(self.system, outcome)
-        self._state = State(queue=left, channel_gain=self._faded(), battery_j=left_j, beta=self._beta(left_j))
+        self._channels.advance()
+        self._state = State(
+            queue=left, channel_gain=self._channels.gain, battery_j=left_j, beta=self._beta(left_j)
+        )
         return outcome, reward
 
     def _reward(self, outcome: Outcome, queue: Tensor, battery_j: Tensor) -> Tensor:
@@ -174,7 +200,8 @@ class OffloadingEnvironment:
             left: tasks after the step, (episodes, ues).
         """
         steps = self._step + 1
-        bonus = self.episode.success_bonus * self.reward_scale * (self.episode.steps - steps)
+        saved = 0 if self.arrive else self.episode.steps - steps
+        bonus = self.episode.success_bonus * self.reward_scale * saved
         done = torch.where((left == 0).all(dim=-1), bonus, 0.0)
         if steps < self.episode.steps:
             return done
@@ -203,15 +230,6 @@ class OffloadingEnvironment:
             if actions.code.is_floating_point() or not 0 <= least <= most < self.tasks.codes:
                 raise ValueError(f"actions.code must be an index of 0 to {self.tasks.codes - 1}")
         return replace(actions, **cut)
-
-
-def fading(uniform: Tensor) -> Tensor:
-    """|h|^2 of h ~ CN(0, 1), which is Exp(1), from numbers uniform in [0, 1).
-
-    A draw of exactly 0 (one in 2^53) counts as the next larger one: without it the bound would meet a gain of
-    0 at a bandwidth of 0 in eq. (1), which is no number.
-    """
-    return -torch.log1p(-uniform.clamp_min(2.0**-53))
 
 
 def best_step_qoe(system: SystemConfig, tasks: Tasks, *, beta: Tensor, queue_tasks: int) -> Tensor:

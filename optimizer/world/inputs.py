@@ -18,6 +18,7 @@ from data.files.provenance import sha256_of
 from data.settings import SettingsError, named
 from deepsc.zoo.find import DEFAULTS, FLOPS, map_path, release_of
 from optimizer.devices.find import PAPER, device_path
+from optimizer.world.channel import read_gains
 from optimizer.world.config import CSI, EpisodeConfig, Inputs, SystemConfig, device_problems
 from optimizer.world.devices import with_devices
 from optimizer.world.tasks import Tasks, Workload, make_tasks, workload
@@ -87,7 +88,11 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     paths |= device_paths
     ues = [devices.get(("ue", device)) for device in inputs.ue_device]
     system, differing = with_devices(system, ues, devices.get(("server", inputs.server_device)))
-    tasks = make_tasks(workloads, episode.mix, differing)
+    gains = None
+    if inputs.gains is not None:
+        paths["gains"] = inputs.gains
+        gains = read_gains(inputs.gains, steps=episode.steps)
+    tasks = make_tasks(workloads, episode.mix, differing, gains)
     if inputs.joint_k and tasks.codes == 1:
         raise ToolkitError(
             f"{named('joint_k')} given, with {named('k_text')} {inputs.k_text}, {named('k_image')} "
@@ -123,11 +128,10 @@ def _devices(inputs: Inputs) -> tuple[dict[str, Path], dict[tuple[str, str], Dev
 
 def copied_inputs(inputs: Inputs, folder: Path, mix: Sequence[str]) -> Inputs:
     """The inputs of a run, from the copies in its folder where they are there."""
-    changes: dict[str, Any] = {
-        name: copy
-        for name in (f"{modality}_{kind}" for modality in dict.fromkeys(mix) for kind in KINDS)
-        if exists(copy := copy_of(folder, name))
-    }
+    names = [f"{modality}_{kind}" for modality in dict.fromkeys(mix) for kind in KINDS]
+    changes: dict[str, Any] = {name: copy for name in names if exists(copy := copy_of(folder, name))}
+    if inputs.gains is not None and exists(copy := copy_of(folder, "gains", inputs.gains.suffix)):
+        changes["gains"] = copy
     copies = {
         device: str(copy)
         for name, device in device_names(inputs).items()
@@ -145,7 +149,8 @@ def keep_copies(loaded: Loaded, folder: Path) -> None:
         ToolkitError: if they cannot be written, or have changed since they were read.
     """
     for name, path in loaded.paths.items():
-        copy, expected = copy_of(folder, name), loaded.sha256[str(path)]
+        copy = copy_of(folder, name, path.suffix if name == "gains" else ".json")
+        expected = loaded.sha256[str(path)]
         if exists(copy) and sha256_of(copy) == expected:
             continue
         with atomic_path(copy) as temporary:
@@ -154,9 +159,9 @@ def keep_copies(loaded: Loaded, folder: Path) -> None:
                 raise ToolkitError(f"{path}: has changed since it was read; start again")
 
 
-def copy_of(folder: Path, name: str) -> Path:
+def copy_of(folder: Path, name: str, suffix: str = ".json") -> Path:
     """Where a run's folder holds its copy of a file, by the name of its field in `Inputs`."""
-    return folder / COPIES / f"{name.replace('_', '-')}.json"
+    return folder / COPIES / f"{name.replace('_', '-')}{suffix}"
 
 
 def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
@@ -169,7 +174,7 @@ def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
         modality: _workload(inputs, modality, accuracy_map, loaded.flops[modality], episode)
         for modality, accuracy_map in loaded.maps.items()
     }
-    return make_tasks(workloads, episode.mix, loaded.tasks.devices)
+    return make_tasks(workloads, episode.mix, loaded.tasks.devices, loaded.tasks.gains)
 
 
 def _workload(

@@ -16,6 +16,7 @@ from torch import Tensor
 from accuracy_maps import AccuracyMap, BimodalMap
 from data.files.errors import ToolkitError
 from data.settings import named
+from optimizer.world.channel import GainTable
 from optimizer.world.config import CSI, MODALITIES, EpisodeConfig, SystemConfig
 from optimizer.world.devices import Device, UeDevices
 from profiling.flops_file import FlopsFile
@@ -46,6 +47,8 @@ class Tasks:
     points)."""
     devices: UeDevices | None = None
     """What each UE computes and sends with; None: all have the system's device."""
+    gains: GainTable | None = None
+    """Channel gains of a file, of which each UE draws a place an episode; None: the pathloss model's."""
 
     @property
     def ues(self) -> int:
@@ -81,8 +84,8 @@ class Tasks:
         return system if self.devices is None else self.devices
 
     def tensors(self) -> Iterator[Tensor]:
-        """All numbers, one field after the other; those of `devices` last."""
-        for part in (self, self.devices):
+        """All numbers, one field after the other; those of `devices` and `gains` last."""
+        for part in (self, self.devices, self.gains):
             if part is not None:
                 values = (getattr(part, field.name) for field in fields(part))
                 yield from (value for value in values if isinstance(value, Tensor))
@@ -211,7 +214,10 @@ def _counted_k(flops: FlopsFile) -> tuple[int, ...]:
 
 
 def make_tasks(
-    workloads: Mapping[str, Workload], mix: Sequence[str], devices: UeDevices | None = None
+    workloads: Mapping[str, Workload],
+    mix: Sequence[str],
+    devices: UeDevices | None = None,
+    gains: GainTable | None = None,
 ) -> Tasks:
     """Tasks of UEs of any mix of modalities.
 
@@ -219,6 +225,7 @@ def make_tasks(
         workloads: by modality, every one that is in `mix`.
         mix: the UEs' modalities.
         devices: of the UEs, where they differ.
+        gains: of a file.
     """
     chosen = [workloads[modality] for modality in mix]
     axis = np.unique(np.concatenate([work.snr_db for work in chosen]))
@@ -245,4 +252,5 @@ def make_tasks(
         map_snr_db=torch.from_numpy(axis),
         map_ratio=torch.from_numpy(np.array(ratios)),
         devices=devices,
+        gains=gains,
     )

@@ -171,8 +171,8 @@ class View:
     position_m: Tensor
     """x and y, the station at the origin, (episodes, ues, 2)."""
     state: State
-    """Queues, batteries, preferences and channels, g |h|^2 with instantaneous CSI, g with statistical;
-    (episodes, ues) each."""
+    """Queues, batteries, preferences and channels, g |h|^2 with instantaneous CSI, g with statistical, g
+    |h-hat|^2 where CSI is imperfect; (episodes, ues) each."""
     mean_gain: Tensor
     """g, (episodes, ues)."""
     battery_max_j: Tensor

@@ -450,7 +450,7 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--learners", "ppo"], "--learners: ppo given"),
         (
             ["--learners", "mappo,mappo"],
-            "--learners: mappo,mappo given, each of mappo, ddqn, dqn is allowed once",
+            "--learners: mappo,mappo given, each of mappo, ippo, ddqn, dqn is allowed once",
         ),
         (
             ["--test-episodes", "15"],
@@ -525,7 +525,7 @@ def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, 
         (["train", "--learners", "", "--episodes", "3"], "--episodes given: --learners '' trains nothing"),
         (
             ["trian"],
-            "'trian' given, a subcommand of train, figures, pareto, plan, report, symbols or none",
+            "'trian' given, a subcommand of train, figures, pareto, plan, report, export, symbols or none",
         ),
     ],
 )

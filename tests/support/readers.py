@@ -40,6 +40,7 @@ from optimizer.policies.distribution import HEADS
 from optimizer.policies.mappo import MappoTrainer
 from optimizer.policies.networks import LearnedPolicy
 from optimizer.study.results import read_results
+from optimizer.world.channel.gain_table import LARGEST_GAINS, GainTable, read_gains
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import load
 from optimizer.world.view import OBSERVATION_SIZE
@@ -53,6 +54,8 @@ from support.reader import Reader, require, write, write_json
 SENTENCES = [f"a sentence of {number} words" for number in range(300)]
 TEXT = "\n".join(SENTENCES).encode()
 SYSTEM = SystemConfig()
+GAINS = b"place,gain_db,x_m,y_m\na,-80.5,10,0\na,-81,10,1\nb,-120,-70,3\nb,-119,-70,4\n"
+GAINS_DB = np.linspace(-120.0, -80.0, 8).reshape(2, 4)
 FEATURES = np.arange(3 * 2 * 112, dtype=np.float16).reshape(3, 2, 112, 1, 1)
 
 
@@ -326,6 +329,12 @@ def restored(path: Path) -> MappoTrainer:
     return learner
 
 
+def _serve_gains(_: Path, table: GainTable) -> None:
+    assert table.gain.shape == (table.places, table.steps)
+    assert ((table.gain > 0) & (table.gain <= 1)).all()
+    assert table.position_m.isfinite().all()
+
+
 def _make_results(folder: Path, _: Path) -> None:
     flags = ["--ues", "text:2", "--episodes", "1", "--test-episodes", "16", "--no-bound", "--learners",
              "mappo", "--seeds", "1", "--output", str(folder)]  # fmt: skip
@@ -389,6 +398,15 @@ READERS = {
         file="device.json", make=lambda folder, _: DEVICE.save(folder / "device.json"), largest=LARGEST_JSON,
         read=lambda folder: DeviceFile.load(folder / "device.json", role="ue"), serves=_serve_device,
         document_examples=120, bytes_examples=60,
+    ),
+    "gains as text": Reader(
+        file="gains.csv", make=lambda folder, _: write(folder / "gains.csv", GAINS), largest=LARGEST_GAINS,
+        read=lambda folder: read_gains(folder / "gains.csv", steps=2), serves=_serve_gains,
+    ),
+    "gains": Reader(
+        file="gains.npy", make=lambda folder, _: np.save(folder / "gains.npy", GAINS_DB),
+        read=lambda folder: read_gains(folder / "gains.npy", steps=2), serves=_serve_gains,
+        largest=LARGEST_GAINS,
     ),
     "profiled checkpoint": Reader(
         file="config.json", make=copy_codec, largest=LARGEST_JSON, document_examples=150, names="",

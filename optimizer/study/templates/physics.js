@@ -1,19 +1,20 @@
-// One step of one UE: the formulas of optimizer/world/physics.py and optimizer/world/pathloss.py, which the tests hold
+// One step of one UE: the formulas of optimizer/world/physics and optimizer/world/channel, which the tests hold
 // these to. `system` has SystemConfig's fields, with the UE's device; `task` what one task of the UE costs, and its map.
 
 const wattOf = (dbm) => 10 ** ((dbm - 30) / 10);
 
-// TR 38.901 UMi street canyon without shadowing, in dB.
+// TR 38.901 without shadowing, in dB; `system.scenario` holds the scenario's numbers.
 function pathlossDb(system, distance, sight) {
   const height = system.station_height_m - system.ue_height_m;
   const apart = Math.hypot(distance, height);
   const carrier = system.carrier_hz / 1e9;
   const ground = system.environment_height_m;
+  const { los: [constant, slope], nlos: rows, breakpoint } = system.scenario;
   const turn = (4 * (system.station_height_m - ground) * (system.ue_height_m - ground) * system.carrier_hz) / 3e8;
-  const near = 32.4 + 21 * Math.log10(apart) + 20 * Math.log10(carrier);
-  const far = 32.4 + 40 * Math.log10(apart) + 20 * Math.log10(carrier) - 9.5 * Math.log10(turn ** 2 + height ** 2);
-  const los = distance <= turn ? near : far;
-  const nlos = 35.3 * Math.log10(apart) + 22.4 + 21.3 * Math.log10(carrier) - 0.3 * (system.ue_height_m - 1.5);
+  const near = constant + slope * Math.log10(apart) + 20 * Math.log10(carrier);
+  const far = constant + 40 * Math.log10(apart) + 20 * Math.log10(carrier) - breakpoint * Math.log10(turn ** 2 + height ** 2);
+  const los = breakpoint === null || distance <= turn ? near : far;
+  const nlos = rows[0] + rows[1] * Math.log10(apart) + rows[2] * Math.log10(carrier) - rows[3] * (system.ue_height_m - 1.5);
   return sight ? los : Math.max(los, nlos);
 }
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from support.page_browser import WIDTHS, Visit, browser  # noqa: F401
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from optimizer.command import main
 from optimizer.study.report import write_report
+from optimizer.world.channel.pathloss import pathloss_los_db, pathloss_nlos_db
 from optimizer.world.config import EpisodeConfig, SystemConfig, dbm_to_watt
-from optimizer.world.pathloss import pathloss_los_db, pathloss_nlos_db
 from optimizer.world.physics import (
     State,
     Transmission,
@@ -145,11 +146,11 @@ def test_curves_are_means_over_the_seeds_with_their_range(run: Path) -> None:
 
 
 def expected(
-    folder: Path, modality: str, k: tuple[int, ...], *, cost: str, channel: str, distance: float, snr: float,
-    ues: int, bandwidth_mhz: float, power: float, queue: int, beta: float,
+    folder: Path, modality: str, k: tuple[int, ...], *, world: SystemConfig, cost: str, channel: str,
+    distance: float, snr: float, ues: int, bandwidth_mhz: float, power: float, queue: int, beta: float,
 ) -> dict[str, float]:  # fmt: skip
     """What optimizer.world.physics says of the page's setting."""
-    system = SystemConfig(bandwidth_hz=bandwidth_mhz * 1e6)
+    system = replace(world, bandwidth_hz=bandwidth_mhz * 1e6)
     episode = EpisodeConfig(mix=(modality,), offload_cost=cost)
     files = load_map(folder / f"{modality}-map.json"), FlopsFile.load(folder / f"{modality}-flops.json")
     tasks = tasks_of({modality: workload(*files, modality=modality, episode=episode, k=[k])}, (modality,))
@@ -193,9 +194,26 @@ SETTINGS: list[tuple[str, dict[str, int], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("cost", ["paper", "split"])
-def test_the_pages_physics_is_the_optimizers(browser, made: Path, run: Path, cost: str) -> None:  # noqa: F811
-    edit(run, lambda document: document["provenance"]["config"]["episode"].update(offload_cost=cost))
+@pytest.mark.parametrize(
+    ("cost", "world"),
+    [
+        ("paper", SystemConfig()),
+        ("split", SystemConfig(pathloss="uma", station_height_m=25.0)),
+        ("paper", SystemConfig(pathloss="indoor", station_height_m=3.0, ue_height_m=1.0)),
+    ],
+)
+def test_the_pages_physics_is_the_optimizers(
+    browser,  # noqa: F811
+    made: Path,
+    run: Path,
+    cost: str,
+    world: SystemConfig,
+) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["provenance"]["config"]["episode"].update(offload_cost=cost)
+        document["provenance"]["config"]["system"].update(asdict(world))
+
+    edit(run, change)
     visit = Visit(browser, write_report(run))
     start = {
         "channel": "los", "distance": 105, "snr": 10, "ues": 1, "bandwidth_mhz": 5, "power": 24, "queue": 10,
@@ -206,7 +224,7 @@ def test_the_pages_physics_is_the_optimizers(browser, made: Path, run: Path, cos
         setting = start | changes
         names = {name: f"{name if modality == 'vqa' else 'k'}_{modality}" for name in k}
         visit.set(modality=modality, **setting, **{names[name]: value for name, value in k.items()})
-        wanted = expected(made, modality, tuple(k.values()), cost=cost, **setting)
+        wanted = expected(made, modality, tuple(k.values()), world=world, cost=cost, **setting)
         found = {name: visit.value(name) for name in wanted}
         assert found == pytest.approx(wanted, rel=1e-9, abs=1e-12), (modality, setting)
         earned.add(wanted["earned"] > 0)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from optimizer.bound import Step, cell_upper
 from optimizer.policies.baselines import POLICIES, LocalPolicy, RandomPolicy
+from optimizer.world.channel.draws import fading_power
 from optimizer.world.config import EpisodeConfig, SystemConfig
-from optimizer.world.environment import OffloadingEnvironment, fading
+from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.physics import Actions, State, execute
 from optimizer.world.ranges import clock_from_share, power_from_share, power_levels_w
 from optimizer.world.view import BID_SCALE, COLUMN, LOOKUP_POWERS, OBSERVATION_SIZE, SEEN
@@ -383,7 +384,7 @@ def test_statistical_csi_has_no_fading(make_environment):
 
 def test_fading_is_exponential_with_mean_one(make_environment):
     faded = make_environment(episodes=20_000, seed=2)
-    ratio = faded.view().channel_gain / faded._gain
+    ratio = faded.view().channel_gain / faded.view().mean_gain
     assert ratio.mean().item() == pytest.approx(1, abs=0.015)  # 4 standard errors of 80 000 draws
     assert (ratio < 1).double().mean().item() == pytest.approx(1 - 2.718281828**-1, abs=0.007)
 
@@ -391,7 +392,7 @@ def test_fading_is_exponential_with_mean_one(make_environment):
 def test_no_gain_is_zero(make_tasks):
     """A uniform draw may be 0, and a gain of 0 at 0 Hz is 0/0 in eq. (1)."""
     uniform = torch.tensor([0.0, 2.0**-53, 0.5], dtype=torch.float64)
-    power = fading(uniform)
+    power = fading_power(uniform)
     assert power[0] == power[1] > 0
     assert torch.equal(power[1:], -torch.log1p(-uniform[1:]))
     ones = torch.ones((3, 1), dtype=torch.float64)
@@ -465,7 +466,7 @@ def test_where_no_step_can_earn_anything_rewards_stay_numbers(make_tasks):
 def test_fading_decides_what_a_channel_lets_a_ue_earn_alone(make_environment):
     environment = make_environment(mix=("text", "vqa"), episodes=20)
     before = environment.view()
-    faded = replace(before, state=replace(before.state, channel_gain=environment._faded()))
+    faded = replace(before, state=replace(before.state, channel_gain=environment._channels._faded()))
     changed = (before.observation != faded.observation).any(dim=0).any(dim=0)
     first, last = COLUMN["channel"], COLUMN["quarter_of_four"]
     expected = [*range(first, last + 1), COLUMN["rival"], COLUMN["leads"]]

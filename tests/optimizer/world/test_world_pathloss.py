@@ -1,12 +1,12 @@
-"""TR 38.901 UMi street canyon against values worked out from its tables."""
+"""TR 38.901: UMi street canyon, UMa and indoor office against values worked out from its tables."""
 
 import math
 
 import pytest
 import torch
 
-from optimizer.world.config import SystemConfig
-from optimizer.world.pathloss import (
+from data.settings import SettingsError
+from optimizer.world.channel.pathloss import (
     breakpoint_m,
     draw_gain,
     draw_positions,
@@ -15,6 +15,7 @@ from optimizer.world.pathloss import (
     pathloss_nlos_db,
     warn_beyond_ranges,
 )
+from optimizer.world.config import SystemConfig
 
 SYSTEM = SystemConfig()
 
@@ -62,7 +63,7 @@ def test_nlos_is_never_below_los():
 
 def test_los_probability_by_hand():
     expected = 18 / 100 + math.exp(-100 / 36) * (1 - 18 / 100)
-    assert los_probability(metres(10.0, 18.0, 100.0)).tolist() == pytest.approx([1.0, 1.0, expected])
+    assert los_probability(SYSTEM, metres(10.0, 18.0, 100.0)).tolist() == pytest.approx([1.0, 1.0, expected])
 
 
 def test_positions_fill_the_ring():
@@ -77,7 +78,7 @@ def test_positions_fill_the_ring():
 def test_drawn_gain_has_the_models_los_share_and_shadowing():
     place = metres(60.0, 0.0).expand(40_000, 2)
     loss_db = -10 * torch.log10(draw_gain(SYSTEM, place, torch.Generator().manual_seed(0)))
-    share = los_probability(metres(60.0)).item()
+    share = los_probability(SYSTEM, metres(60.0)).item()
     los, nlos = pathloss_los_db(SYSTEM, metres(60.0)).item(), pathloss_nlos_db(SYSTEM, metres(60.0)).item()
     assert loss_db.mean().item() == pytest.approx(share * los + (1 - share) * nlos, abs=0.25)
     spread = (
@@ -123,3 +124,74 @@ def test_systems_the_model_was_not_made_for_are_said_once(caplog, change, warnin
         assert draw_gain(system, metres(60.0, 0.0), generator).isfinite()
     assert len(caplog.messages) == (warning is not None)
     assert warning is None or warning in caplog.messages[0]
+
+
+# the other scenarios --------------------------------------------------------------------------------------
+
+UMA = SystemConfig(pathloss="uma", station_height_m=25.0)
+INDOOR = SystemConfig(
+    pathloss="indoor", station_height_m=3.0, ue_height_m=1.0, radius_min_m=1.0, radius_max_m=100.0
+)
+
+
+def test_uma_by_hand():
+    """Breakpoint 4 * 24 * 0.5 * 6e9 / 3e8 = 960 m; PL_1 at 100 m, PL_2 at 2 km and NLOS at 100 m."""
+    near, far = math.hypot(100, 23.5), math.hypot(2000, 23.5)
+    beyond = 28 + 40 * math.log10(far) + 20 * math.log10(6) - 9 * math.log10(960**2 + 23.5**2)
+    expected = [28 + 22 * math.log10(near) + 20 * math.log10(6), beyond]
+    assert expected == pytest.approx([87.82, 121.93], abs=0.01)
+    assert breakpoint_m(UMA) == pytest.approx(960.0)
+    assert pathloss_los_db(UMA, metres(100.0, 2000.0)).tolist() == pytest.approx(expected)
+    nlos = 13.54 + 39.08 * math.log10(near) + 20 * math.log10(6)
+    assert nlos == pytest.approx(107.72, abs=0.01)
+    assert pathloss_nlos_db(UMA, metres(100.0)).item() == pytest.approx(nlos)
+    expected = 18 / 100 + math.exp(-100 / 63) * (1 - 18 / 100)
+    assert los_probability(UMA, metres(18.0, 100.0)).tolist() == pytest.approx([1.0, expected])
+    at_turn = pathloss_los_db(UMA, metres(960.0, 960.001)).tolist()
+    assert at_turn[0] == pytest.approx(at_turn[1], abs=1e-2)
+
+
+def test_indoor_by_hand():
+    d3 = math.hypot(30, 2)
+    los = 32.4 + 17.3 * math.log10(d3) + 20 * math.log10(6)
+    nlos = 17.3 + 38.3 * math.log10(d3) + 24.9 * math.log10(6)
+    assert (los, nlos) == pytest.approx((73.53, 93.29), abs=0.01)
+    assert pathloss_los_db(INDOOR, metres(30.0)).item() == pytest.approx(los)
+    assert pathloss_nlos_db(INDOOR, metres(30.0)).item() == pytest.approx(nlos)
+    close = metres(1.0)
+    assert torch.equal(pathloss_nlos_db(INDOOR, close), pathloss_los_db(INDOOR, close)), "never below LOS"
+    expected = [1.0, math.exp(-2.8 / 4.7), 0.32, 0.32 * math.exp(-43.5 / 32.6)]
+    assert los_probability(INDOOR, metres(1.2, 4.0, 6.5, 50.0)).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("system", "deviations"), [(UMA, (4.0, 6.0)), (INDOOR, (3.0, 8.03))])
+def test_each_scenario_has_its_own_shadowing(system, deviations):
+    """Of the two states in the mixture, whose means are those without shadowing."""
+    place = metres(20.0, 0.0).expand(40_000, 2)
+    loss_db = -10 * torch.log10(draw_gain(system, place, torch.Generator().manual_seed(0)))
+    share = los_probability(system, metres(20.0)).item()
+    los, nlos = (model(system, metres(20.0)).item() for model in (pathloss_los_db, pathloss_nlos_db))
+    mean = share * los + (1 - share) * nlos
+    assert loss_db.mean().item() == pytest.approx(mean, abs=0.25)
+    square = share * (deviations[0] ** 2 + los**2) + (1 - share) * (deviations[1] ** 2 + nlos**2)
+    assert loss_db.std().item() == pytest.approx(math.sqrt(square - mean**2), rel=0.02)
+
+
+def test_heights_of_another_scenario_are_said(caplog):
+    warn_beyond_ranges.cache_clear()
+    warn_beyond_ranges(UMA)
+    warn_beyond_ranges(INDOOR)
+    assert not caplog.messages
+    warn_beyond_ranges(SystemConfig(pathloss="uma"))
+    warn_beyond_ranges(SystemConfig(pathloss="indoor"))
+    assert caplog.messages == [
+        "station_height_m 10: TR 38.901 gives the UMa pathloss for 25 m",
+        "radius_max_m 200: TR 38.901 gives the indoor office pathloss for 1 m to 150 m",
+    ]
+
+
+def test_a_street_starts_at_10_m():
+    with pytest.raises(
+        SettingsError, match=r"radius_min_m: 5\.0 given, at least 10 is allowed with pathloss uma"
+    ):
+        SystemConfig(pathloss="uma", radius_min_m=5.0)
