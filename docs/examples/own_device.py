@@ -1,8 +1,8 @@
 """Describe a device of your own and see who should offload on it.
 
 You see the mean QoE of three policies on the paper's UE, and on a small board that this script describes in a
-file. On the fast UE `central` earns half as much again by offloading where it pays. On the slow one it earns
-many times as much. `optimize --ue-device runs/sensor.json` reads the same file.
+file. On the fast UE `central` computes everything locally, because offloading hardly pays. On the slow one it
+earns many times as much by offloading. `optimize --ue-device runs/sensor.json` reads the same file.
 """
 
 from pathlib import Path
