@@ -31,7 +31,7 @@ words that differ from it are red.
 --digital sends it by separate source and channel coding, too, in as many symbols: whole or not at all.
 
   transmit photo.jpg
-  transmit shapes.png "Is there a red shape?"
+  transmit shapes.png "is there a red shape?"
   transmit photo.jpg --codec runs/image-codec --local runs/image-local --gallery photos
 
 send an image, and an image with a question: by {DEFAULTS["image"]} and {DEFAULTS["vqa"]},
