@@ -263,7 +263,14 @@ class SeparateCoding:
     def transmit(self, *, k: int, snr_db: float, seed: int = 0) -> Answer | None:
         """Send the item once; None: nothing arrives."""
         counts, _ = self.coded.digital.measure(k=k, snr_db=snr_db, seed=seed)
-        return self.answers[int(counts[0, 0])]
+        version = int(counts[0, 0])
+        return self.answers[version] if version else None
+
+    @property
+    def size(self) -> str:
+        """How many bits the item takes, in words."""
+        least, most = min(self.coded.bits), max(self.coded.bits)
+        return f"{most} bits" if least == most else f"{least} to {most} bits by quality"
 
 
 def load(

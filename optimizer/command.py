@@ -341,13 +341,14 @@ def _report(config: ReportConfig) -> Iterator[str]:
 def _export(config: ExportConfig) -> Iterator[str]:
     from optimizer.study.export import export_actor
 
-    yield from _close(False, [export_actor(config)])
+    yield from _close((), [export_actor(config)])
 
 
-def _close(synthetic: bool, written: Sequence[Path], *command: str | Path) -> Iterator[str]:
+def _close(synthetic: Sequence[str], written: Sequence[Path], *command: str | Path) -> Iterator[str]:
     """What must be known of the figures, which files hold them, and what can be typed next."""
     if synthetic:
-        yield "An accuracy map was measured on synthetic data: these figures say nothing about real data."
+        names = " and ".join(synthetic)
+        yield f"Measured on synthetic data: {names}. What these UEs earn says nothing about real data."
     for path in written:
         yield from closing_lines([path])
     yield from closing_lines([], command)

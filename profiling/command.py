@@ -26,7 +26,7 @@ from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.codec.config import CodecConfig
 from deepsc.codec.device import resolve_device
-from deepsc.zoo.find import MAPS, release_of, resolve
+from deepsc.zoo.find import DEFAULTS, map_path, release_of, resolve
 from profiling import plot, tables
 from profiling.config import ProfileConfig
 from profiling.flops_file import FlopsFile
@@ -190,12 +190,16 @@ def _closing(config: ProfileConfig) -> list[str]:
 
 
 def _next_command(config: ProfileConfig, output: str) -> list[str]:
-    """`optimize` on the FLOPs file; on the map of a codec that ships, too."""
+    """`optimize` on the FLOPs file and the codec's map, for a device that gains by offloading.
+
+    It finds the map of a codec that ships by itself.
+    """
     modality = _modality(config)
     words = ["optimize", f"--{modality.name}-flops", output]
-    release = None if config.checkpoint is None else release_of(config.checkpoint)
-    maps = [] if release is None else sorted((release / MAPS).glob("*-awgn.json"))
-    words += [f"--{modality.name}-map", str(maps[0]) if maps else "MAP"]
+    if config.checkpoint != DEFAULTS[modality.name]:
+        release = None if config.checkpoint is None else release_of(config.checkpoint)
+        words += [f"--{modality.name}-map", "MAP" if release is None else str(map_path(release, "awgn"))]
+    words += ["--ue-device", "raspberry-pi-4"]
     for name, k in modality.task(config.chosen(modality.sizes)).items():
         flag = {"k": f"--k-{modality.name}", "k_text": "--k-text", "k_image": "--k-image"}.get(name)
         if flag is not None and k != {"--k-text": TEXT_K, "--k-image": IMAGE_K}[flag]:

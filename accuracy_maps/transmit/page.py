@@ -78,9 +78,8 @@ class Sending:
         if self.config.digital:
             coded = self._coded(words, channel)
             arrived = coded.transmit(k=ks[0], snr_db=snr_db, seed=number)
-            bits = " or ".join(map(str, dict.fromkeys(coded.coded.bits)))
             text = "<em>nothing arrives</em>" if arrived is None else _marked(arrived, local)
-            rows.append((f"separate coding, {bits} bits in as many symbols", text))
+            rows.append((f"separate coding, {coded.size} in as many symbols", text))
         entries = "".join(f"<dt>{head}</dt><dd>{text}</dd>" for head, text in rows)
         figure = constellation(sent.sent[0], sent.received[0])
         return f'<dl class="said">{entries}</dl>', figure, curves(self.maps, ks, snr_db, channel)

@@ -58,8 +58,7 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
     digital = None
     if config.digital:
         digital = model.separate(item, channel=channel, code=config.code, data_dir=config.data_dir)
-        bits = " or ".join(map(str, dict.fromkeys(digital.coded.bits)))
-        write(_line("digital", f"{bits} bits, channel code {config.code}, then the local model"))
+        write(_line("digital", f"{digital.size}, channel code {config.code}, then the local model"))
     gallery = _Gallery(model, Path(config.gallery)) if config.gallery else None
     for k in ks:
         lines = _of_k(config, model, item, k, local=local, digital=digital, gallery=gallery, colour=colour)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import string
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,6 +114,12 @@ class JointBPE:
     def vocab_size(self) -> int:
         """Number of tokens, special ones included."""
         return int(self._tokenizer.get_vocab_size())
+
+    @cached_property
+    def knows_capitals(self) -> bool:
+        """Whether it has met capital letters: some token of several characters holds one."""
+        pieces = self._tokenizer.get_vocab(with_added_tokens=False)
+        return any(letter in piece for piece in pieces if len(piece) > 1 for letter in string.ascii_uppercase)
 
     @announced("encoding the sentences")
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from typing_extensions import override
 
 from data.files.errors import ToolkitError
@@ -37,7 +38,7 @@ class ImageSender(Sender):
 
     @override
     @torch.inference_mode()
-    def send(self, item: Pixels | str | Path, links: Links) -> Answer:
+    def send(self, item: Pixels | Image.Image | str | Path, links: Links) -> Answer:
         codec = self._codec
         images = to_tensor([as_pixels(item)], image_size=codec.config.image_size)
         features = codec.encode(images.to(next(codec.parameters()).device))
@@ -50,7 +51,7 @@ class ImageSender(Sender):
 
     @override
     def separate(
-        self, item: Pixels | str | Path, *, channel: Channel, code: str, data_dir: str | None
+        self, item: Pixels | Image.Image | str | Path, *, channel: Channel, code: str, data_dir: str | None
     ) -> Separate:
         pixels = shrunk(as_pixels(item), image_size=self._codec.config.image_size)
         bits, versions = image_versions(ImageSplit(images=[pixels], labels=np.zeros(1, dtype=np.int64)))
@@ -66,8 +67,10 @@ class ImageSender(Sender):
         return Separate(digital, tuple(map(int, bits[0])), shown, np.full_like(pixels, 128))
 
 
-def as_pixels(image: Pixels | str | Path) -> Pixels:
-    """An image, read if it is a file."""
+def as_pixels(image: Pixels | Image.Image | str | Path) -> Pixels:
+    """An image as pixels, read if it is a file."""
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
     return image if isinstance(image, np.ndarray) else read_image(Path(image))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from typing_extensions import override
 
 from data.files.errors import ToolkitError
 from data.images.read import Pixels, read_image
 from data.settings import named
-from data.text.tokenizer import encode_within
+from data.text.tokenizer import JointBPE, encode_within
 from deepsc.image.pixels import to_tensor
 from deepsc.image.send import as_pixels
 from deepsc.modality import Answer, Links, Sender
@@ -34,11 +35,13 @@ class VQASender(Sender):
 
     @override
     @torch.inference_mode()
-    def send(self, item: tuple[Pixels | str | Path, str], links: Links) -> Answer:
+    def send(self, item: tuple[Pixels | Image.Image | str | Path, str], links: Links) -> Answer:
         codec, tokenizer = self.checkpoint.codec, self.checkpoint.tokenizer
         assert isinstance(codec, VQACodec)
-        assert tokenizer is not None
+        assert isinstance(tokenizer, JointBPE)
         image, question = item
+        if not tokenizer.knows_capitals:  # learnt from questions in lower case, as easy-VQA's
+            question = question.lower()
         device = next(codec.parameters()).device
         ids = encode_within(tokenizer, [question], max_length=codec.config.max_length)
         tokens, mask = (tensor.to(device) for tensor in pad(ids, pad_id=codec.config.pad_id))

@@ -34,7 +34,7 @@ Documents = Mapping[float, Mapping[str, Any]]
 class FiguresResult:
     """What was drawn."""
 
-    synthetic: bool
+    synthetic: tuple[str, ...]
     """Whether any map was measured on generated data."""
     written: list[Path]
     """PNG, PDF and CSV of each figure."""
@@ -51,7 +51,7 @@ def figures(config: FiguresConfig) -> FiguresResult:
     base = config.train
     loaded = load(base.inputs, system=base.system, episode=base.episode)
     with locked(base.output / LOCK_NAME):
-        return FiguresResult(synthetic=loaded.synthetic, written=_figures(config, loaded))
+        return FiguresResult(synthetic=loaded.synthetic_maps, written=_figures(config, loaded))
 
 
 def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:

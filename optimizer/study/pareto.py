@@ -37,7 +37,7 @@ class ParetoResult:
 
     performance: dict[str, dict[float, Performance]]
     """By policy and beta."""
-    synthetic: bool
+    synthetic: tuple[str, ...]
     """Whether any map was measured on generated data."""
     written: list[Path]
     """front-policy.safetensors, front.png, .pdf, .csv and pareto.json."""
@@ -89,7 +89,7 @@ def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> Par
         ),
     }  # fmt: skip
     write_json(written[-1], document)
-    return ParetoResult(performance=performance, synthetic=loaded.synthetic, written=written)
+    return ParetoResult(performance=performance, synthetic=loaded.synthetic_maps, written=written)
 
 
 def _test(

@@ -51,7 +51,7 @@ class PlanResult:
 
     choices: list[Choice]
     """By what is varied, its values rising."""
-    synthetic: bool
+    synthetic: tuple[str, ...]
     """Whether any map was measured on generated data."""
 
 
@@ -83,7 +83,7 @@ def plan(config: PlanConfig) -> PlanResult:
         for varied, value, system, tasks in variants:
             choices.append(_bracket(config, system, tasks, varied, value))
             progress.update()
-    return PlanResult(choices=choices, synthetic=loaded.synthetic)
+    return PlanResult(choices=choices, synthetic=loaded.synthetic_maps)
 
 
 def format_choices(choices: Sequence[Choice], qoe: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -128,9 +129,10 @@ def plot_learning_curve(
         upper.axhline(bound, color="black", linewidth=1.2, label="certified bound")
     upper.set_ylabel("sum QoE of the UEs per step, mean")
     legend_beside(upper)
-    upper.set_title(title, fontsize="small")
+    upper.set_title(textwrap.fill(title, 100), fontsize="small")
     lower.set_ylabel("reward per episode")
     lower.set_xlabel("training episode")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     save(figure, path)

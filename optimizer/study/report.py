@@ -117,7 +117,7 @@ def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig
         "meaning": meaning(performance, headline["name"], bound).replace("%", " %"),
         "learners": learners,
         "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
-        "setting": _typeset(describe(inputs, episode, synthetic=bool(synthetic))),
+        "setting": _typeset(describe(inputs, episode, synthetic=synthetic)),
         "synthetic": synthetic,
         "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
         "policies": rows,

@@ -50,7 +50,7 @@ def write_results(
     Returns:
         What is written.
     """
-    setting = describe(config.inputs, config.episode, synthetic=loaded.synthetic)
+    setting = describe(config.inputs, config.episode, synthetic=loaded.synthetic_maps)
     document = {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
@@ -88,8 +88,8 @@ def write_results(
     return written
 
 
-def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: bool) -> str:
-    """The setting in a line."""
+def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]) -> str:
+    """The setting in a line, with the modalities whose map is of synthetic data."""
     counts = ", ".join(f"{episode.mix.count(modality)} {modality}" for modality in dict.fromkeys(episode.mix))
     beta = {
         "fixed": f"beta {episode.beta:g}", "dynamic": "beta^d of the battery", "drawn": "beta drawn",
@@ -98,7 +98,7 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: bool) -> str:
     if episode.csi_error:
         channel += f" with an estimate of h of error variance {episode.csi_error:g}"
     k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
-    maps = "; synthetic maps" if synthetic else ""
+    maps = f"; synthetic: {', '.join(synthetic)}" if synthetic else ""
     devices = [Path(device).stem for device in (*inputs.ue_device, inputs.server_device)]
     if set(devices) != {PAPER}:
         maps = f"; UEs {', '.join(devices[:-1])}, server {devices[-1]}{maps}"

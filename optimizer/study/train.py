@@ -42,7 +42,7 @@ class TrainResult:
     """Of each learner's first seed."""
     setting: str
     """The setting in a line."""
-    synthetic: bool
+    synthetic: tuple[str, ...]
     """Whether any map was measured on generated data."""
     written: tuple[Path, ...]
     """Files of the run."""
@@ -95,8 +95,8 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
         performance=performance,
         bound=bound,
         curves={name: seeds[0] for name, seeds in curves.items()},
-        setting=describe(config.inputs, config.episode, synthetic=loaded.synthetic),
-        synthetic=loaded.synthetic,
+        setting=describe(config.inputs, config.episode, synthetic=loaded.synthetic_maps),
+        synthetic=loaded.synthetic_maps,
         written=tuple(written),
     )
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import deepsc
 from data.files.errors import ToolkitError
@@ -102,7 +103,7 @@ def test_an_image_and_its_question(
     assert sent.uses == [4 * images.codec.config.image_tokens]  # type: ignore[attr-defined]
     coded = images.separate(path)
     assert len(coded.answers) == 1 + len(coded.coded.bits)
-    assert coded.transmit(k=4, snr_db=-30.0) == coded.answers[0] or coded.coded.bits[0] < sent.uses[0]
+    assert coded.transmit(k=4, snr_db=-30.0) is None or coded.coded.bits[0] < sent.uses[0]
     both = deepsc.load(vqa_folders["codec"], local=vqa_folders["local"])
     asked = both.transmit([(path, "What color is the cube?")], k=(3, 2), snr_db=(18.0, 12.0))
     assert asked.texts[0] in both.codec.config.answers  # type: ignore[attr-defined]
@@ -171,3 +172,12 @@ def test_a_folder_of_both_models_is_enough(folders: dict[str, Path], tmp_path: P
     assert (alone.card, alone.local_model) == (None, None)
     (tmp_path / "local").symlink_to(folders["local"])
     assert deepsc.load(tmp_path).local(SENTENCES[:1])
+
+
+def test_a_codec_of_lower_case_questions_reads_capitals() -> None:
+    model = deepsc.load("vqa-easy-vqa-easy")
+    circle = np.full((64, 64, 3), 255, dtype=np.uint8)
+    y, x = np.ogrid[:64, :64]
+    circle[(y - 30) ** 2 + (x - 30) ** 2 < 150] = (0, 255, 0)
+    for question in ("what color is the shape?", "What COLOR is the shape?"):
+        assert model.local([(circle, question), (Image.fromarray(circle), question)]) == ["green", "green"]
