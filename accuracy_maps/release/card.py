@@ -52,11 +52,9 @@ def model_card(folder: Path) -> str:
     lines += _table(("", ""), [(name, value) for name, value in _facts(folder, codec, maps)])
     if maps:
         lines += ["", f"## SNR in dB at a ratio of {LEVEL}", ""]
-        lines += _thresholds(maps)
-        lines += [
-            "",
-            f"The ratio is accuracy over the channel / local accuracy. Never: below {LEVEL} at every SNR.",
-        ]
+        reached = _thresholds(maps)
+        never = f" Never: below {LEVEL} at every SNR." if any("never" in line for line in reached) else ""
+        lines += [*reached, "", f"The ratio is accuracy over the channel / local accuracy.{never}"]
     lines += ["", "## How it was made", ""]
     lines += _table(("what", "command", "commit", "when"), list(_commands(folder, codec, maps)))
     return "\n".join(lines) + "\n"
@@ -141,12 +139,18 @@ def _commands(
     if is_file(folder / FLOPS):
         sources.append(("FLOPs", "profile-flops", FlopsFile.load(folder / FLOPS).provenance))
     for name, program, source in sources:
-        words = [str(word) for word in source.get("command") or ()]
+        words = [_without_folder(str(word)) for word in source.get("command") or ()]
         if words[:1] == ["command.py"]:  # the same, run as a module
             words[0] = program
         command = shlex.join(words)
         commit = str(source.get("git_commit") or "")
         yield name, f"`{command}`", commit[:10] + commit[40:], str(source.get("created", ""))[:10]
+
+
+def _without_folder(word: str) -> str:
+    """An absolute path without the folders of the machine that made the release."""
+    path = Path(word)
+    return path.name if path.is_absolute() else word
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
