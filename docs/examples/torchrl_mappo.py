@@ -19,7 +19,7 @@ UES, STEPS, BATCHES, EPOCHS = 2, 200, 8, 8
 GROUP = "ue"  # TorchRL groups agents by what stands before "_" in their names
 
 world = offloading_v0.parallel_env(
-    episode=EpisodeConfig(mix=("text",) * UES), inputs=Inputs(ue_device=("raspberry-pi-zero-2w",))
+    episode=EpisodeConfig(mix=("image",) * UES), inputs=Inputs(ue_device=("raspberry-pi-zero-2w",))
 )
 env = PettingZooWrapper(world, categorical_actions=False, seed=0)
 env = TransformedEnv(env, RewardSum(in_keys=[(GROUP, "reward")], out_keys=[(GROUP, "episode_reward")]))
