@@ -26,7 +26,7 @@ from optimizer.study.results import format_table, read_results
 from optimizer.study.train import train
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 
-SYNTHETIC = "measured on synthetic data: these figures say nothing about real data"
+SYNTHETIC = "Measured on synthetic data: text. What these UEs earn says nothing about real data."
 QUICK = ("--episodes", "2", "--test-episodes", "16", "--no-bound")
 SUBCOMMANDS = (None, "train", "figures", "pareto", "plan")
 ROOT = Path(optimizer.__file__).parent

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import optimizer.command
-from accuracy_maps import load_map
 from data.files.errors import ToolkitError
 from deepsc.checkpoint import write_config
 from deepsc.text.config import TextCodecConfig
@@ -84,7 +83,7 @@ def test_the_answer_is_ten_lines_and_the_rest_is_asked_for(
     assert answer.splitlines()[-1] == detail.splitlines()[-1]
 
 
-def test_the_map_of_a_codec_that_ships_is_named(
+def test_the_map_of_a_codec_that_ships_is_found_by_optimize(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -93,7 +92,8 @@ def test_the_map_of_a_codec_that_ships_is_named(
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert words[:3] == ["next:", "optimize", "--text-flops"]
     assert "--k-text" not in words  # optimize's own default
-    assert load_map(words[words.index("--text-map") + 1]).model["preset"] == "mini"
+    assert "--text-map" not in words
+    assert words[words.index("--ue-device") + 1] == "raspberry-pi-4"
 
 
 def test_checkpoint_is_known_by_its_config_alone(tmp_path: Path) -> None:
