@@ -166,9 +166,9 @@ def test_real_data_are_not_called_synthetic(files, make_map, tmp_path, capsys):
         assert {row["synthetic"] for row in csv.DictReader((tmp_path / "out" / name).open())} == {"0"}
 
 
-def test_the_reference_map_of_vqa_is_called_synthetic(capsys):
+def test_the_shipped_map_of_vqa_is_called_synthetic(capsys):
     assert main(["plan", "--ues", "vqa:1", "--qoe", "1", "--states", "16", "--vary", "server"]) == 0
-    assert SYNTHETIC in capsys.readouterr().out
+    assert SYNTHETIC.replace("text", "vqa") in capsys.readouterr().out
 
 
 def test_no_long_step_is_silent(files, tmp_path, caplog):
