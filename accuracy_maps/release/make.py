@@ -20,7 +20,7 @@ from data.files.tensors import read_safetensors, write_safetensors
 from data.settings import named
 from deepsc.checkpoint import from_pretrained, write_config
 from deepsc.modality import Checkpoint
-from deepsc.zoo.find import CARD, CODEC, FLOPS, LOCAL, MAPS, resolve
+from deepsc.zoo.find import CARD, CODEC, FLOPS, LOCAL, MAPS, map_stem, resolve
 from profiling.flops_file import FlopsFile
 
 logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def map_name(accuracy_map: AccuracyMap | BimodalMap) -> str:
     """Name of a map's file in a release: task and channel, and of a baseline its channel code."""
     baseline, code = accuracy_map.model.get("baseline"), accuracy_map.model.get("code", "capacity")
     kind = f"-{baseline}-{code}" if baseline else ""
-    return f"{accuracy_map.task}-{accuracy_map.channel}{kind}"
+    return f"{map_stem(accuracy_map.task, accuracy_map.channel)}{kind}"
 
 
 def _round(place: str, output: Path, part: Literal["codec", "local"]) -> Checkpoint:

@@ -59,7 +59,13 @@ def map_path(release: Path, channel: str) -> Path:
     Raises:
         ToolkitError: if the codec is missing or damaged.
     """
-    return release / MAPS / f"{read_json(release / CODEC / 'config.json')['task']}-{channel}.json"
+    task = read_json(release / CODEC / "config.json")["task"]
+    return release / MAPS / f"{map_stem(task, channel)}.json"
+
+
+def map_stem(task: str, channel: str) -> str:
+    """Name of a codec's map in a release, without its suffix."""
+    return f"{task}-{channel}"
 
 
 def resolve(place: str, part: Literal["codec", "local"], *, setting: str) -> str:

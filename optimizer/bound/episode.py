@@ -144,13 +144,7 @@ class _World:
         n; the last wait stands for unfinished episodes too, whose queues may have any length.
         """
         tasks_left, total = self._episode.queue_tasks, self._episode.steps
-        local = torch.stack(
-            [
-                local_upper(self._system, self._tasks, self._step(t, rows, queue=tasks_left, queue_min=1))
-                for t in range(total)
-            ]
-        )
-        price = local.amax(dim=0)  # (rows, ues)
+        price = self._most_locally([self._step(t, rows, queue=tasks_left, queue_min=1) for t in range(total)])
         wanted = []
         for wait in waits:
             steps = tasks_left + wait
@@ -182,13 +176,17 @@ class _World:
             self._step(t, rows, queue=longest[t], queue_min=longest[t].clamp_max(1))
             for t in range(episode.steps)
         ]
-        price = torch.stack([local_upper(self._system, self._tasks, step) for step in steps]).amax(dim=0)
+        price = self._most_locally(steps)
         bounds = []
         for factor in ARRIVING_PRICES:
             priced = [replace(step, price=factor * price) for step in steps]
             most = (self._arrived[-1] * factor * price).sum(dim=-1)
             bounds.append((self._uppers(priced, GRIDS[:1]).sum(dim=0) + most) / episode.steps)
         return torch.stack(bounds).amin(dim=0)
+
+    def _most_locally(self, steps: list[Step]) -> Tensor:
+        """The most that each UE earns locally in any of the steps, (rows, ues)."""
+        return torch.stack([local_upper(self._system, self._tasks, step) for step in steps]).amax(dim=0)
 
     def _uppers(self, steps: list[Step], grids: tuple[Grid, ...]) -> Tensor:
         """(steps, rows)."""

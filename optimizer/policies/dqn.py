@@ -239,10 +239,8 @@ class DqnTrainer(Learner[DqnConfig]):
 
     def _play(self, explore: float) -> Scores:
         environment, generator = self._environment, self._generator
-        view, tally = (
-            environment.reset(),
-            Tally(environment.system, environment.tasks, arrive=environment.arrive),
-        )
+        view = environment.reset()
+        tally = Tally(environment.system, environment.tasks, arrive=environment.arrive)
         for _ in range(self.episode.steps):
             with torch.no_grad():
                 best = self.network(view.observation).argmax(dim=-1)

@@ -19,7 +19,7 @@ from data.settings import named
 from optimizer.policies.networks import ActorCritic, read_network
 from optimizer.study.config import ExportConfig
 from optimizer.version import __version__
-from optimizer.world.view import BID_SCALE, COLUMN, OBSERVATION_SIZE, SEEN
+from optimizer.world.view import COLUMN, OBSERVATION_SIZE, SEEN, bid_of_gain
 
 OPSET = 17
 """ONNX operators' version: that of ONNX 1.12 (2022), which current runtimes read."""
@@ -66,7 +66,7 @@ def bid_of(columns: Tensor) -> Tensor:
     """`View.bid` from a UE's columns, (ues,)."""
     alone, local = (torch.exp(columns[..., COLUMN[name]]) for name in ("alone", "earned_locally"))
     gain = torch.where(columns[..., COLUMN["queue"]] > 0, alone - local, 0.0)  # both are of log(1 + QoE)
-    return BID_SCALE * torch.log(gain.clamp_min(1e-9))
+    return bid_of_gain(gain)
 
 
 def export_actor(config: ExportConfig) -> Path:

@@ -35,7 +35,7 @@ class FiguresResult:
     """What was drawn."""
 
     synthetic: tuple[str, ...]
-    """Whether any map was measured on generated data."""
+    """Modalities whose map was measured on generated data."""
     written: list[Path]
     """PNG, PDF and CSV of each figure."""
 

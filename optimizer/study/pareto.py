@@ -38,7 +38,7 @@ class ParetoResult:
     performance: dict[str, dict[float, Performance]]
     """By policy and beta."""
     synthetic: tuple[str, ...]
-    """Whether any map was measured on generated data."""
+    """Modalities whose map was measured on generated data."""
     written: list[Path]
     """front-policy.safetensors, front.png, .pdf, .csv and pareto.json."""
 

@@ -52,7 +52,7 @@ class PlanResult:
     choices: list[Choice]
     """By what is varied, its values rising."""
     synthetic: tuple[str, ...]
-    """Whether any map was measured on generated data."""
+    """Modalities whose map was measured on generated data."""
 
 
 def plan(config: PlanConfig) -> PlanResult:

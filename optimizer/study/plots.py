@@ -123,7 +123,7 @@ def plot_learning_curve(
     places = {name: place for place, name in enumerate(performance)}
     for name, names in coincident(rules).items():
         label = "tested: " + ",\n".join(map(shown, names))
-        colour = f"C{places[name] % 10}"
+        colour = look(places[name])["color"]
         upper.axhline(rules[name][0], color=colour, linestyle="--", linewidth=1.0, label=label)
     if bound is not None:
         upper.axhline(bound, color="black", linewidth=1.2, label="certified bound")

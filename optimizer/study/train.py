@@ -43,7 +43,7 @@ class TrainResult:
     setting: str
     """The setting in a line."""
     synthetic: tuple[str, ...]
-    """Whether any map was measured on generated data."""
+    """Modalities whose map was measured on generated data."""
     written: tuple[Path, ...]
     """Files of the run."""
 

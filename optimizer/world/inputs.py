@@ -25,7 +25,8 @@ from optimizer.world.tasks import Tasks, Workload, make_tasks, workload
 from profiling.device_file import DeviceFile
 from profiling.flops_file import FlopsFile
 
-KINDS = {"map": "accuracy-map", "flops": "flops"}
+KINDS = ("map", "flops")
+"""Of the files of a modality."""
 
 COPIES = "inputs"
 """Folder, in that of a run, of copies of the files it read."""

@@ -302,7 +302,7 @@ class View:
     def bid(self) -> Tensor:
         """b-hat by which a UE bids for the band, BID_SCALE ln(gain); means nothing where the gain is 0.
         (episodes, ues)."""
-        return BID_SCALE * torch.log(self.gain.clamp_min(1e-9))
+        return bid_of_gain(self.gain)
 
     @cached_property
     def announced(self) -> tuple[Tensor, Tensor]:
@@ -382,3 +382,8 @@ class View:
         system = self.system
         snr = gain * (self.ue_device.power_max_w / (system.bandwidth_hz / 4 * system.noise_w_hz))
         return torch.log10(snr.clamp_min(1e-9))
+
+
+def bid_of_gain(gain: Tensor) -> Tensor:
+    """b-hat of a UE that gains so much by offloading, of `gain`'s shape; means nothing where that is 0."""
+    return BID_SCALE * torch.log(gain.clamp_min(1e-9))

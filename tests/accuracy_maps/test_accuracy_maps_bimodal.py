@@ -150,15 +150,7 @@ def test_csv_has_a_line_a_cell(tmp_path: Path) -> None:
     assert float(row["ratio"]) == pytest.approx(one.ratio[1, 2, 2, 1], rel=1e-5)
 
 
-def test_plot_and_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *arguments: object, **options: object) -> None:
-        drawn.append(figure)
-        save(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
+def test_plot_and_table(tmp_path: Path, drawn: list[Figure]) -> None:
     one = make()
     plot_bimodal(one, tmp_path / "map.png")
     columns = len(one.k_text)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optimizer.world.channel.gain_table import GainTable
-from optimizer.world.channel.mobility import RandomWaypoints
+from optimizer.world.channel.mobility import RandomWaypoints, gauss_markov
 from optimizer.world.channel.pathloss import SPEED_OF_LIGHT_M_S, draw_gain, draw_positions
 from optimizer.world.config import EpisodeConfig, SystemConfig
 
@@ -134,13 +134,7 @@ def clarke_correlation(speed_m_s: float, *, carrier_hz: float, time_s: float) ->
     """
     doppler_hz = speed_m_s * carrier_hz / SPEED_OF_LIGHT_M_S
     phase = torch.tensor(2.0 * math.pi * doppler_hz * time_s, dtype=torch.float64)
-    return float(torch.special.bessel_j0(phase))
-
-
-def gauss_markov(h: Tensor, innovation: Tensor, correlation: float) -> Tensor:
-    """The next h of a first-order Gauss-Markov process, or an estimate of h; CN(0, 1) if `h` and `innovation`
-    are, independent of each other."""
-    return correlation * h + math.sqrt(max(0.0, 1.0 - correlation**2)) * innovation
+    return float(torch.special.bessel_j0(phase).clamp(-1.0, 1.0))
 
 
 def power_of(h: Tensor) -> Tensor:

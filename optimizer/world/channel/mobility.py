@@ -73,9 +73,20 @@ class RandomWaypoints:
 
     def _changed(self, value: Tensor, lengths: Tensor) -> Tensor:
         """A normal variable after so many correlation lengths."""
-        correlation = torch.exp(-lengths)
-        return correlation * value + torch.sqrt(1.0 - correlation**2) * self._normal()
+        return gauss_markov(value, self._normal(), torch.exp(-lengths))
 
     def _normal(self) -> Tensor:
         device = self._generator.device
         return torch.randn(self._shape, generator=self._generator, dtype=torch.float64, device=device)
+
+
+def gauss_markov(before: Tensor, innovation: Tensor, correlation: float | Tensor) -> Tensor:
+    """The next of a first-order Gauss-Markov process, or an estimate of its value: distributed as `before`
+    and `innovation`, which are normal of one variance and independent of each other.
+
+    Args:
+        before: normal, real or the parts of CN(0, 1).
+        innovation: of `before`'s shape.
+        correlation: -1 to 1, of a shape that broadcasts against `before`'s.
+    """
+    return correlation * before + (1.0 - correlation**2) ** 0.5 * innovation

@@ -14,16 +14,8 @@ from accuracy_maps.show.plot import plot_map
 
 
 def test_a_png_is_written_with_a_line_per_k(
-    make_map: Callable[..., AccuracyMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_map: Callable[..., AccuracyMap], tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    drawn: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *arguments: object, **options: object) -> None:
-        drawn.append(figure)
-        save(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
     one = make_map(provenance={"dataset": "captions"})
     plot_map(one, tmp_path / "new" / "map.png")
     image = imread(tmp_path / "new" / "map.png")
@@ -45,16 +37,8 @@ def test_a_png_is_written_with_a_line_per_k(
 
 
 def test_a_map_beside_says_that_it_is_synthetic_and_names_are_no_formulas(
-    make_map: Callable[..., AccuracyMap], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_map: Callable[..., AccuracyMap], tmp_path: Path, drawn: list[Figure]
 ) -> None:
-    drawn: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *arguments: object, **options: object) -> None:
-        drawn.append(figure)
-        save(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
     name = "a $\\frac{$ \x1b[2J"
     one = make_map(synthetic=False, metric=f"{name} x", provenance={"dataset": name}, model={"preset": name})
     plot_map(one, tmp_path / "map.png", beside=[make_map(model={"baseline": name})])

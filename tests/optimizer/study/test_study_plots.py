@@ -4,7 +4,6 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from matplotlib.figure import Figure
 
 from optimizer.policies.learner import LearningCurve
@@ -23,19 +22,6 @@ def performance(qoe: float, latency: float = 1.0, energy: float = 1.0) -> Perfor
         sees="", qoe=Interval(value=qoe, low=qoe - 0.1, high=qoe + 0.1), qoe_over_seeds=None, of_bound=None,
         steps_most=10, latency=latency, energy=energy, queue=[[1.0]], **numbers,
     )  # fmt: skip
-
-
-@pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    found: list[Figure] = []
-    save = Figure.savefig
-
-    def keep(figure: Figure, *arguments: object, **options: object) -> None:
-        found.append(figure)
-        save(figure, *arguments, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return found
 
 
 def test_lines_coincide_where_no_eye_could_tell_them_apart() -> None:
