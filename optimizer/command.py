@@ -53,9 +53,10 @@ TABLE = """\
 The table's columns: QoE (10) is summed over the UEs and averaged over the steps until every queue is empty,
 failed executions counting 0; the mean over all episodes of all seeds, its interval over episodes, and under
 the table one over trainings; "of bound" is that mean over the mean of the certified bound; "finished" is the
-share of episodes that emptied every queue by T, "steps" how long they took; (11b) accuracy, (11g) latency and
-(11h) battery are the shares of executions that broke the constraint. * marks the best of the policies that do
-not see all channels. Under the table stands what each policy sees.
+share of episodes that emptied every queue by T, "steps" how long they took; where tasks arrive, "waiting" is
+the mean queue of a UE before a step, and "lost" how many tasks an episode lost at full queues; (11b)
+accuracy, (11g) latency and (11h) battery are the shares of executions that broke the constraint. * marks the
+best of the policies that do not see all channels. Under the table stands what each policy sees.
 """
 SHORT = """\
 Subcommands, each with its own --help; without one, a short `optimize train` (MAPPO, 1 seed, 200 episodes):

@@ -261,7 +261,7 @@ class DqnTrainer(Learner[DqnConfig]):
             if self._memory.count >= self.config.batch:
                 for _ in range(self.config.updates):
                     self._update()
-        return tally.scores()
+        return tally.scores(environment.arrived)
 
     def _update(self) -> None:
         config = self.config

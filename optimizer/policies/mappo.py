@@ -107,7 +107,7 @@ class MappoTrainer(Learner[MappoConfig]):
                 )
             )
             view = environment.view()
-        return stack(steps), tally.scores()
+        return stack(steps), tally.scores(environment.arrived)
 
     def update(self, experience: Experience) -> float:
         """Improve the network on one episode's experience.

@@ -42,6 +42,8 @@ class Scores:
     """Sum of t / t_0 of eq. (9) over the successes, (episodes,)."""
     energy: Tensor
     """Sum of E / E_0 over the successes, (episodes,)."""
+    lost: Tensor
+    """Tasks that arrived at a full queue, all UEs', (episodes,)."""
 
 
 class Tally:
@@ -92,11 +94,16 @@ class Tally:
         assert self._last is not None
         self._queue.append(self._last.mean(dim=0))
 
-    def scores(self) -> Scores:
-        """All of it, once every step is in."""
+    def scores(self, arrived: Tensor) -> Scores:
+        """All of it, once every step is in.
+
+        Args:
+            arrived: `OffloadingEnvironment.arrived` at the end, (episodes, ues).
+        """
         assert self._last is not None
         sums = dict(self._sums)
         sums["qoe"] = sums["qoe"] / sums["steps"]
+        sums["lost"] = (arrived - self._last).sum(dim=-1) - sums["successes"]
         return Scores(
             finished=(self._last == 0).all(dim=-1),
             queue=torch.stack([*self._queue, self._last.mean(dim=0)]),

@@ -64,6 +64,10 @@ class Performance:
     """Mean E / E_0 of a success."""
     queue: list[list[float]]
     """Mean tasks left before each step and at the end, by step and UE."""
+    waiting: float | None = None
+    """Mean tasks that wait in a UE's queue before a step; None where no tasks arrive."""
+    lost: float | None = None
+    """Mean tasks an episode that arrived at a full queue, all UEs'; None where no tasks arrive."""
 
 
 def play(
@@ -102,7 +106,7 @@ def play(
             tally.rest()
         if watch is not None:
             watch()
-    return tally.scores()
+    return tally.scores(environment.arrived)
 
 
 def percentiles(value: Tensor, resampled: Tensor) -> Interval:
@@ -130,6 +134,7 @@ def summarise(
     *,
     sees: str,
     trained: bool = False,
+    arrive: bool = False,
     seed: int = 0,
 ) -> Performance:
     """Aggregate over seeds.
@@ -142,6 +147,7 @@ def summarise(
         bounds: `episode_bound` of the same episodes, one per seed, (episodes,) each.
         sees: what the policy reads of the world.
         trained: whether each seed is a training of its own.
+        arrive: whether tasks arrive while an episode runs.
         seed: of the resampling: the same for every policy, so that differences are paired.
     """
     qoe = torch.stack([score.qoe for score in scores])  # (seeds, episodes)
@@ -167,6 +173,7 @@ def summarise(
 
     executions, successes = total("executions"), max(total("successes"), 1.0)
     steps = torch.cat([score.steps for score in scores])
+    queue = torch.stack([score.queue for score in scores]).mean(dim=0)
     return Performance(
         sees=sees,
         qoe=percentiles(qoe.mean(), drawn_qoe.mean(dim=-1)),
@@ -182,7 +189,9 @@ def summarise(
         violates_battery=total("uncharged") / executions,
         latency=total("latency") / successes,
         energy=total("energy") / successes,
-        queue=torch.stack([score.queue for score in scores]).mean(dim=0).tolist(),
+        queue=queue.tolist(),
+        waiting=float(queue[:-1].mean()) if arrive else None,
+        lost=total("lost") / qoe.numel() if arrive else None,
     )
 
 

@@ -121,6 +121,7 @@ def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig
         "synthetic": synthetic,
         "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
         "policies": rows,
+        "arrive": any(tested.lost is not None for tested in performance.values()),
         "bound": bound,
         "shares": any(tested["of_bound"] for tested in document["policies"].values()),
         "seeds": typed(config, "seeds", int),
@@ -170,6 +171,7 @@ def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
         for key in ("qoe", "qoe_over_seeds", "of_bound"):
             interval = tested[key]
             row[key] = interval and {end: float(interval[end]) for end in ("value", "low", "high")}
+        row |= {key: tested.get(key) for key in ("waiting", "lost")}
         rows.append(row | {"name": str(name), "sees": _typeset(str(tested["sees"]))})
     return sorted(rows, key=lambda row: -row["qoe"]["value"])
 

@@ -97,12 +97,15 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]
     channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
     if episode.csi_error:
         channel += f" with an estimate of h of error variance {episode.csi_error:g}"
+    arrive = "" if episode.arrivals == "none" else (
+        f"; {episode.arrivals} arrivals of {episode.arrival_rate:g} tasks a step and UE"
+    )  # fmt: skip
     k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
     maps = f"; synthetic: {', '.join(synthetic)}" if synthetic else ""
     devices = [Path(device).stem for device in (*inputs.ue_device, inputs.server_device)]
     if set(devices) != {PAPER}:
         maps = f"; UEs {', '.join(devices[:-1])}, server {devices[-1]}{maps}"
-    return f"{episode.ues} UEs ({counts}); {k}; {beta}; a UE's channel is {channel}{maps}"
+    return f"{episode.ues} UEs ({counts}); {k}; {beta}; a UE's channel is {channel}{arrive}{maps}"
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -153,10 +156,11 @@ def results_csv(performance: Mapping[str, Performance], *, synthetic: bool) -> s
 def format_table(performance: Mapping[str, Performance], bound: float | None) -> str:
     """The table `optimize` prints: a line a policy, best QoE first; 100 columns hold it."""
     best = best_policy(performance)
+    arrive = any(tested.lost is not None for tested in performance.values())
+    two = ("waiting", "lost") if arrive else ("finished", "steps")
     rows: list[tuple[str, ...]] = [
-        ("policy", "QoE", "95 % interval", "of bound", "finished", "steps", "offloaded", "(11b)", "(11g)",
-         "(11h)")
-    ]  # fmt: skip
+        ("policy", "QoE", "95 % interval", "of bound", *two, "offloaded", "(11b)", "(11g)", "(11h)")
+    ]
     for name, tested in _ranked(performance):
         rows.append(
             (
@@ -164,8 +168,7 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
                 _number(tested.qoe.value),
                 f"{_number(tested.qoe.low)} to {_number(tested.qoe.high)}",
                 "-" if tested.of_bound is None else f"{tested.of_bound.value:.1%}",
-                f"{tested.finished:.1%}",
-                f"{tested.steps:.1f}",
+                *_of_queue(tested),
                 f"{tested.offloaded:.1%}",
                 f"{tested.violates_accuracy:.1%}",
                 f"{tested.violates_latency:.1%}",
@@ -176,6 +179,13 @@ def format_table(performance: Mapping[str, Performance], bound: float | None) ->
         share = "100.0%" if bound else "-"  # of 0 there is none
         rows.insert(1, ("bound", _number(bound), "", share, *[""] * 6))
     return align(rows)
+
+
+def _of_queue(tested: Performance) -> tuple[str, str]:
+    """Two cells of the table: how far the queues were emptied, or where tasks arrive how full they were."""
+    if tested.waiting is None or tested.lost is None:
+        return f"{tested.finished:.1%}", f"{tested.steps:.1f}"
+    return f"{tested.waiting:.2f}", f"{tested.lost:.2f}"
 
 
 def _ranked(performance: Mapping[str, Performance]) -> list[tuple[str, Performance]]:

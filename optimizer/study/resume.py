@@ -27,7 +27,7 @@ from optimizer.world.config import BEYOND_THE_PAPER, MODALITIES, EpisodeConfig, 
 from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
-SEED_SCHEMA = 1
+SEED_SCHEMA = 2
 _FLAGS = ("finished",)
 """Fields of Scores that are bool."""
 

@@ -82,6 +82,7 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
             bounds or None,
             sees=sees[name],
             trained=name in config.learners,
+            arrive=config.episode.arrivals != "none",
             seed=config.seed,
         )
         for name in sees

@@ -153,7 +153,7 @@ class Bandit(Learner[BanditConfig]):
             outcome, reward = environment.step(policy.act(view, self._generator))
             tally.add(view.queue, outcome, reward)
             view = environment.view()
-        scores = tally.scores()
+        scores = tally.scores(environment.arrived)
         with torch.no_grad():
             self.network.bias[done % 2] = scores.qoe.mean()
         return scores, 0.0

@@ -15,6 +15,7 @@ from optimizer.policies.networks import LearnedPolicy, OwnCritic
 from optimizer.policies.registry import LEARNERS, USUAL
 from optimizer.study.config import TrainConfig
 from optimizer.study.evaluate import play
+from optimizer.study.report import write_report
 from optimizer.study.results import read_results
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
@@ -86,13 +87,20 @@ def test_it_keeps_queues_shorter_for_some_qoe(make_tasks, slow_devices):
         assert (score.qoe <= bound * (1 + 1e-9)).all(), name
 
 
-def test_a_run_with_arrivals_tests_it_too(tmp_path):
+def test_a_run_with_arrivals_tests_it_too_and_says_what_waits(tmp_path, capsys):
     config = tmp_path / "world.yaml"
     config.write_text("episode: {arrivals: bursty, arrival_rate: 0.4, steps: 12}\nlearners: []\n")
     flags = ["--config", str(config), "--ues", "text:2", "--test-episodes", "16", "--seeds", "1"]
     assert main(["train", *flags, "--no-bound", "--output", str(tmp_path / "run")]) == 0
     assert set(read_results(tmp_path / "run")["policies"]) == {*POLICIES, "drift-plus-penalty"}
     assert "drift-plus-penalty" not in POLICIES
+    setting, head, *lines = capsys.readouterr().out.splitlines()
+    assert "; bursty arrivals of 0.4 tasks a step and UE" in setting
+    place = head.replace("95 % interval", "interval").replace("of bound", "bound").split().index("waiting")
+    (row,) = (line.replace(" to ", "-to-").split() for line in lines if line.startswith("remote "))
+    tested = read_results(tmp_path / "run")["policies"]["remote"]
+    assert row[place : place + 2] == [f"{tested['waiting']:.2f}", f"{tested['lost']:.2f}"]
+    assert "<th>waiting</th><th>lost</th>" in write_report(tmp_path / "run").read_text()
 
 
 # IPPO -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from optimizer.world.config import EpisodeConfig, SystemConfig
 
 def scores(qoe: list[float], **changes) -> Scores:
     one = torch.ones(len(qoe), dtype=torch.float64)
-    names = "reward steps executions offloaded inaccurate late uncharged successes latency energy"
+    names = "reward steps executions offloaded inaccurate late uncharged successes latency energy lost"
     counts = dict.fromkeys(names.split(), one)
     fields = {
         **counts, "qoe": torch.tensor(qoe, dtype=torch.float64), "finished": one > 0,

@@ -10,7 +10,7 @@ from optimizer.study.results import best_policy, format_table, meaning, notes
 
 def performance_of(qoe: float, sees: str, *, bound: float = 20.0, seeds: int = 1):
     one = torch.ones(16, dtype=torch.float64)
-    names = "reward steps executions offloaded inaccurate late uncharged successes latency energy"
+    names = "reward steps executions offloaded inaccurate late uncharged successes latency energy lost"
     scores = [
         Scores(
             **dict.fromkeys(names.split(), one), qoe=(qoe + 0.001 * seed) * one, finished=one > 0,

@@ -12,7 +12,7 @@ from optimizer.policies.baselines import POLICIES, LocalPolicy, RandomPolicy
 from optimizer.policies.config import DqnConfig, MappoConfig
 from optimizer.policies.dqn import DqnTrainer
 from optimizer.policies.mappo import MappoTrainer
-from optimizer.study.evaluate import play
+from optimizer.study.evaluate import play, summarise
 from optimizer.world.arrivals import BURST_SHARE, Arrivals
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
@@ -134,6 +134,28 @@ def test_qoe_is_over_all_steps(make_tasks):
     earned = scores.qoe * 20 / scores.successes  # its best clock earns 1 a task or a little more
     assert ((earned > 1 - 1e-9) & (earned < 1.12)).all()
     assert scores.queue.shape == (21, 3)
+
+
+def test_what_is_lost_and_what_waits_is_counted(make_tasks):
+    """Nobody is understood, so that no task leaves a queue of two: all beyond two of each UE are lost."""
+    system = SystemConfig(noise_dbm_hz=-40.0)
+    episode = EpisodeConfig(mix=MIX, arrivals="poisson", arrival_rate=1.5, queue_tasks=2, steps=6)
+    setting = {"system": system, "episode": episode, "tasks": make_tasks(mix=MIX), "episodes": 40}
+    scores = play(POLICIES["remote"](system, setting["tasks"]), **setting, seed=5)
+    world = OffloadingEnvironment(**setting, generator=generator(5))
+    waiting = []
+    for _ in range(episode.steps):
+        waiting.append(world.view().queue)
+        world.step(POLICIES["remote"](system, world.tasks).act(world.view(), generator()))
+    assert torch.equal(scores.lost, (world.arrived - 2).clamp_min(0).sum(dim=-1))
+    assert scores.lost.min() >= 3
+    found = summarise([scores], None, sees="", arrive=True)
+    assert found.lost == pytest.approx(scores.lost.mean().item())
+    assert found.waiting == pytest.approx(torch.stack(waiting).mean().item())
+    full = replace(episode, arrivals="none")
+    scores = play(POLICIES["local"](SYSTEM, setting["tasks"]), **setting | {"episode": full}, seed=5)
+    assert scores.lost.tolist() == [0.0] * 40
+    assert summarise([scores], None, sees="").lost is None
 
 
 def check_bound(setting: dict, names: tuple[str, ...]) -> dict[str, float]:
