@@ -78,6 +78,23 @@ class MappoConfig(LearnerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Matd3Config(LearnerConfig):
+    """Training of MATD3."""
+
+    batch: Annotated[int, Range(1)] = 1024
+    """Experiences of one UE in one update; those of all UEs of a step come together."""
+    updates: Annotated[int, Range(1)] = 4
+    """Updates after every step."""
+    memory: Annotated[int, Range(1)] = 100_000
+    """Experiences of one UE that are remembered."""
+
+    @override
+    def problems(self) -> Iterator[Problem]:
+        if self.memory < self.batch:
+            yield Problem("memory", f"{self.memory} given, at least batch {self.batch} is allowed")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DqnConfig(LearnerConfig):
     """Training of DQN and DDQN. The paper gives none of it but gamma."""
 

@@ -137,18 +137,17 @@ class DqnPolicy:
             return cls(network, levels, observation=episode.observation)
 
 
-class _Memory:
-    """The last experiences of UEs that had a task, overwritten in turn."""
+class Memory:
+    """The last experiences, overwritten in turn.
 
-    def __init__(self, size: int, device: torch.device) -> None:
+    Args:
+        size: rows there is room for.
+        row: an experience's tensors by name, for their shapes, types and device.
+    """
+
+    def __init__(self, size: int, row: Mapping[str, Tensor]) -> None:
         self._size, self.next, self.count = size, 0, 0
-        self.columns = {
-            "observation": torch.zeros(size, OBSERVATION_SIZE, device=device),
-            "action": torch.zeros(size, dtype=torch.long, device=device),
-            "reward": torch.zeros(size, device=device),
-            "following": torch.zeros(size, OBSERVATION_SIZE, device=device),
-            "goes_on": torch.zeros(size, dtype=torch.bool, device=device),
-        }
+        self.columns = {name: value.new_zeros((size, *value.shape)) for name, value in row.items()}
 
     def add(self, **columns: Tensor) -> None:
         """Add rows, (n, ...) each; of more than there is room for, the last."""
@@ -200,7 +199,15 @@ class DqnTrainer(Learner[DqnConfig]):
     def prepare(self) -> None:
         self.name = "ddqn" if self.config.double else "dqn"
         self._target = copy.deepcopy(self.network)
-        self._memory = _Memory(self.config.memory, self._generator.device)
+        observation = torch.zeros(OBSERVATION_SIZE, device=self._generator.device)
+        number = torch.zeros((), device=self._generator.device)
+        self._memory = Memory(
+            self.config.memory,
+            {
+                "observation": observation, "action": number.long(), "reward": number,
+                "following": observation, "goes_on": number.bool(),
+            },
+        )  # fmt: skip
         self._updated = 0
 
     @property

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from data.files.errors import ToolkitError
-from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig
+from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig, Matd3Config
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ _dqn = _later("optimizer.policies.dqn", "DqnTrainer")
 _learners = {
     "mappo": LearnerEntry(_later("optimizer.policies.mappo", "MappoTrainer"), MappoConfig()),
     "ippo": LearnerEntry(_later("optimizer.policies.mappo", "IppoTrainer"), MappoConfig(critic="own")),
+    "matd3": LearnerEntry(_later("optimizer.policies.matd3", "Matd3Trainer"), Matd3Config()),
     "ddqn": LearnerEntry(_dqn, DqnConfig(double=True)),
     "dqn": LearnerEntry(_dqn, DqnConfig(double=False)),
 }

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from data.intervals import INTERVAL_ITEMS_MIN
 from data.settings import Flag, Problem, Range, Settings
-from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig
+from optimizer.policies.config import DqnConfig, LearnerConfig, MappoConfig, Matd3Config
 from optimizer.policies.registry import LEARNERS, USUAL
 from optimizer.world.config import BOUND_UES_MAX, EpisodeConfig, Inputs, SystemConfig, device_problems
 
@@ -70,12 +70,14 @@ class TrainConfig(WorldSettings):
     """Training; `episodes` holds for every learner."""
     ippo: MappoConfig = field(default_factory=lambda: MappoConfig(critic="own"))
     """Training of independent PPO, MAPPO's with each UE's own critic."""
+    matd3: Matd3Config = field(default_factory=Matd3Config)
+    """Training of multi-agent TD3."""
     ddqn: DqnConfig = field(default_factory=lambda: DqnConfig(double=True))
     """Training of double DQN."""
     dqn: DqnConfig = field(default_factory=lambda: DqnConfig(double=False))
     """Training of DQN."""
     learners: Annotated[tuple[str, ...], Flag(metavar="LIST", type=name_list)] = USUAL
-    """What is trained, of mappo, ippo, ddqn, dqn, each with a policy file a seed; '': none."""
+    """What is trained, of mappo, ippo, matd3, ddqn, dqn, each with a policy file a seed; '': none."""
     seeds: Annotated[int, Range(1), Flag(metavar="N")] = 5
     """Trainings of each learner, each tested on its own episodes."""
     test_episodes: Annotated[int, Range(1), Flag(metavar="N")] = 100
@@ -98,7 +100,7 @@ class TrainConfig(WorldSettings):
             )
         if self.ippo.critic != "own":
             yield Problem("ippo.critic", f"{self.ippo.critic} given, own is allowed: mappo has the other")
-        for name in ("ippo", "ddqn", "dqn"):
+        for name in ("ippo", "matd3", "ddqn", "dqn"):
             episodes = getattr(self, name).episodes
             if episodes not in (LearnerConfig().episodes, self.mappo.episodes):
                 yield Problem(

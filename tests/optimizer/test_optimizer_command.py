@@ -450,7 +450,7 @@ def test_help_states_the_defaults_it_cannot_import():
         (["--learners", "ppo"], "--learners: ppo given"),
         (
             ["--learners", "mappo,mappo"],
-            "--learners: mappo,mappo given, each of mappo, ippo, ddqn, dqn is allowed once",
+            "--learners: mappo,mappo given, each of mappo, ippo, matd3, ddqn, dqn is allowed once",
         ),
         (
             ["--test-episodes", "15"],
