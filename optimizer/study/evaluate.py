@@ -158,15 +158,8 @@ def summarise(
     def resample(values: Tensor) -> Tensor:
         return values.expand(RESAMPLES, -1, -1).gather(-1, drawn).flatten(1)  # (RESAMPLES, seeds * episodes)
 
-    drawn_qoe = resample(qoe)
-    of_bound = None
-    if bounds is not None:
-        bound = torch.stack(list(bounds))
-        drawn_bound = resample(bound).mean(dim=-1)
-        some = drawn_bound > 0  # a resample of episodes that nobody can win has no share
-        if bound.mean() > 0 and some.any():
-            shares = drawn_qoe.mean(dim=-1)[some] / drawn_bound[some]
-            of_bound = percentiles(qoe.mean() / bound.mean(), shares)
+    drawn_qoe = resample(qoe).mean(dim=-1)
+    bound = None if bounds is None else torch.stack(list(bounds))
 
     def total(name: str) -> float:
         return float(torch.stack([getattr(score, name) for score in scores]).sum())
@@ -176,9 +169,9 @@ def summarise(
     queue = torch.stack([score.queue for score in scores]).mean(dim=0)
     return Performance(
         sees=sees,
-        qoe=percentiles(qoe.mean(), drawn_qoe.mean(dim=-1)),
+        qoe=percentiles(qoe.mean(), drawn_qoe),
         qoe_over_seeds=mean_interval(qoe.mean(dim=-1), seed) if trained and seeds > 1 else None,
-        of_bound=of_bound,
+        of_bound=None if bound is None else _share(qoe, drawn_qoe, bound, resample(bound).mean(dim=-1)),
         reward=total("reward") / qoe.numel(),
         finished=total("finished") / qoe.numel(),
         steps=float(steps.mean()),
@@ -193,6 +186,14 @@ def summarise(
         waiting=float(queue[:-1].mean()) if arrive else None,
         lost=total("lost") / qoe.numel() if arrive else None,
     )
+
+
+def _share(qoe: Tensor, drawn_qoe: Tensor, bound: Tensor, drawn_bound: Tensor) -> Interval | None:
+    """Mean QoE over the mean bound, with the means of the same resamples; None where nobody can earn."""
+    some = drawn_bound > 0  # a resample of episodes that nobody can win has no share
+    if bound.mean() <= 0 or not some.any():
+        return None
+    return percentiles(qoe.mean() / bound.mean(), drawn_qoe[some] / drawn_bound[some])
 
 
 def queues_by_modality(
