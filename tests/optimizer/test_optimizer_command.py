@@ -141,7 +141,7 @@ def test_plan_answers_from_the_bound(files, capsys, caplog):
     assert [row[-1] for row in servers] == sorted((row[-1] for row in servers), key=order.index)
     assert {"no", "yes"} <= {row[-1] for row in servers}  # a slow server is not enough, a fast one is
     assert [row[1] for row in rows if row[0] == "k-text"] == ["8", "16"]
-    assert caplog.text.count("the text map spans") == 1, "once, not once for each k"
+    assert caplog.text.count("the maps span") == 1, "once, not once for each k"
     assert main(["plan", *flags, "--qoe", "8", "--states", "16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert SYNTHETIC in lines.pop()
