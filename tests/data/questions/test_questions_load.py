@@ -10,13 +10,13 @@ import easy_vqa
 import numpy as np
 import pytest
 from PIL import Image
+from support.micro_media import write_daquar
 
 from data.files.errors import ToolkitError
 from data.images.load import load_images
 from data.questions import daquar
 from data.questions import load as vqa
 from data.questions.load import load_vqa
-from support.micro_media import write_daquar
 
 
 def test_easy_vqa_keeps_its_official_test_split() -> None:
