@@ -17,6 +17,7 @@ from data.images.load import load_images
 from data.questions import daquar
 from data.questions import load as vqa
 from data.questions.load import load_vqa
+from data.questions.sets import Question, VQASet, VQASplit
 
 
 def test_easy_vqa_keeps_its_official_test_split() -> None:
@@ -143,6 +144,25 @@ def test_daquar_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     load_vqa(dataset="daquar", data_dir=tmp_path / "data")
     assert unpacked.stat().st_ctime_ns == before
     assert not [path for path in (tmp_path / "cache").iterdir() if path.name.startswith("tmp")]
+
+
+def test_language_prior_is_what_two_words_tell() -> None:
+    """Right are 2 of 3 that begin "how many", 1 of 2 that begin "what is", and none that nobody began so."""
+    asked = [
+        ("how many cats ?", "2"),
+        ("how many dogs ?", "2"),
+        ("how many ?", "3"),
+        ("What is it ?", "lamp"),
+    ]
+    train = VQASplit(images=[], questions=tuple(Question(0, *pair) for pair in asked))
+    others = [("How many ?", "2"), ("how many x ?", "2"), ("how many ?", "5"), ("what is on it ?", "lamp"),
+              ("what is it ?", "sofa"), ("where is it ?", "here")]  # fmt: skip
+    test = VQASplit(images=[], questions=tuple(Question(0, *pair) for pair in others))
+    rooms = VQASet(
+        name="rooms", synthetic=False, tells_sides=True, answers=("2", "3", "lamp"), train=train,
+        validation=train, test=test,
+    )  # fmt: skip
+    assert rooms.language_prior == pytest.approx(50.0)
 
 
 @pytest.mark.parametrize(
