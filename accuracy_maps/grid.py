@@ -136,6 +136,12 @@ class MeasuredGrid(ABC):
         """`metric` without its signature."""
         return self.metric.partition(" ")[0]
 
+    @property
+    def local_note(self) -> str:
+        """What local accuracy is to be compared with: the language prior, where there are questions."""
+        prior = self.provenance.get("language_prior")
+        return f"two words of the question alone: {prior:.2f}" if isinstance(prior, float) else ""
+
     @cached_property
     def envelope(self) -> Array:
         """`ratio` made non-decreasing in every k and SNR, clipped to [0, 1]."""

@@ -322,7 +322,9 @@ def _pareto(config: ParetoConfig) -> Iterator[str]:
 
     result = pareto(config)
     yield format_front(result.performance)
-    yield from _close(result.synthetic, result.written)
+    actor = config.train.output / "mappo.onnx"
+    export = ["optimize", "export", "--policy", result.written[0], "--output", actor]
+    yield from _close(result.synthetic, result.written, *export)
 
 
 def _plan(config: PlanConfig) -> Iterator[str]:
@@ -330,7 +332,8 @@ def _plan(config: PlanConfig) -> Iterator[str]:
 
     result = plan(config)
     yield format_choices(result.choices, config.qoe)
-    yield from _close(result.synthetic, [])
+    train = ["optimize", "train", "FLAGS"]
+    yield from _close(result.synthetic, [], *train, note="FLAGS: these, with the value that you choose")
 
 
 def _report(config: ReportConfig) -> Iterator[str]:
@@ -345,14 +348,16 @@ def _export(config: ExportConfig) -> Iterator[str]:
     yield from _close((), [export_actor(config)])
 
 
-def _close(synthetic: Sequence[str], written: Sequence[Path], *command: str | Path) -> Iterator[str]:
+def _close(
+    synthetic: Sequence[str], written: Sequence[Path], *command: str | Path, note: str = ""
+) -> Iterator[str]:
     """What must be known of the figures, which files hold them, and what can be typed next."""
     if synthetic:
         names = " and ".join(synthetic)
         yield f"Measured on synthetic data: {names}. What these UEs earn says nothing about real data."
     for path in written:
         yield from closing_lines([path])
-    yield from closing_lines([], command)
+    yield from closing_lines([], command, note=note)
 
 
 _RUN: Mapping[str | None, Callable[[Any], Iterator[str]]] = {

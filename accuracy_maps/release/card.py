@@ -82,10 +82,11 @@ def _facts(
     yield "parameters", f"codec {parameters[0] / 1e6:.2f} M, local model {parameters[1] / 1e6:.2f} M"
     yield "size", f"{size_mb(folder):.1f} MB; weights in bfloat16, computed with in float32"
     for found in _local_measures(maps):
+        note = f"; {found.local_note}" if found.local_note else ""
         yield (
             f"local model, {found.metric_name}",
             f"{found.local_accuracy:.2f} [{found.local_low:.2f}, {found.local_high:.2f}] on "
-            f"{found.provenance.get('test_items')} test items",
+            f"{found.provenance.get('test_items')} test items{note}",
         )
     if is_file(folder / FLOPS):
         flops = FlopsFile.load(folder / FLOPS)

@@ -107,7 +107,7 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
         "provenance": provenance(
             **origin(sweep),
             **_source_figures(sweep, cells),
-            **_lengths(sweep),
+            **_of_the_test_data(sweep),
             seconds=round(sum(cell.seconds for cell in cells.values()), 1),
             engine=engine.name,
             device=device_name(str(config.device)),
@@ -118,12 +118,15 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
     return assemble_map(cells, test.scorer, ks=list(map(plain, sorted(sweep.owners))), **fields)
 
 
-def _lengths(sweep: Sweep) -> dict[str, Any]:
-    """Tokens in a word of the test data, for symbols a word."""
+def _of_the_test_data(sweep: Sweep) -> dict[str, Any]:
+    """Tokens in a word, for symbols a word; what questions tell without an image."""
+    found: dict[str, Any] = {}
     tokenizer, tokens_per_word = sweep.local.tokenizer, sweep.test.tokens_per_word
-    if tokenizer is None or tokens_per_word is None:
-        return {}
-    return {"tokens_per_word": tokens_per_word(tokenizer)}
+    if tokenizer is not None and tokens_per_word is not None:
+        found["tokens_per_word"] = tokens_per_word(tokenizer)
+    if sweep.test.language_prior is not None:
+        found["language_prior"] = sweep.test.language_prior
+    return found
 
 
 def _write_beside(sweep: Sweep, accuracy_map: AccuracyMap | BimodalMap) -> None:

@@ -1,4 +1,4 @@
-"""The sets of questions there are: easy-VQA, VQA v2, CLEVR. Their splits share no image."""
+"""The sets of questions there are: easy-VQA, DAQUAR, VQA v2, CLEVR. Their splits share no image."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from data.files.errors import ToolkitError, named, parsing
 from data.files.schema import typed
 from data.images import easy_vqa
 from data.images.read import ImageFiles, checksums
+from data.questions import daquar
 from data.questions.sets import MAX_ANSWERS, Question, VQASet, VQASplit
 from data.reading import reading
 from data.splits import hold_out
 
-DATASETS = ("easy-vqa", "vqa-v2", "clevr")
+DATASETS = ("easy-vqa", "daquar", "vqa-v2", "clevr")
 
 
 LARGEST_QUESTIONS = 2 * 2**30
@@ -28,9 +29,9 @@ def load_vqa(*, dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
     """Load a VQA set.
 
     Args:
-        dataset: "easy-vqa" (inside the PyPI package easy-vqa), "vqa-v2" or "clevr".
-        data_dir: folder with vqa-v2/ or clevr/, each laid out as published. Test data are the published
-            validation split, whose answers are public.
+        dataset: "easy-vqa" (inside the PyPI package easy-vqa), "daquar", "vqa-v2" or "clevr".
+        data_dir: folder with daquar/, vqa-v2/ or clevr/, each laid out as published. Of VQA v2 and CLEVR the
+            published validation split is the test data, since its answers are public.
 
     Raises:
         ToolkitError: if files are missing or damaged.
@@ -46,7 +47,7 @@ def load_vqa(*, dataset: str, data_dir: str | os.PathLike[str] | None = None) ->
             f"{dataset}/"
         )
     root = Path(folder) / dataset
-    return _vqa_v2(root) if dataset == "vqa-v2" else _clevr(root)
+    return {"daquar": _daquar, "vqa-v2": _vqa_v2, "clevr": _clevr}[dataset](root)
 
 
 class _Raw(NamedTuple):
@@ -60,6 +61,15 @@ def _easy_vqa() -> VQASet:
     train, test = (_Raw(dict(split.paths), split.questions) for split in easy_vqa.published())
     files = easy_vqa.question_files()
     return _assemble(easy_vqa.NAME, synthetic=True, tells_sides=False, files=files, train=train, test=test)
+
+
+def _daquar(root: Path) -> VQASet:
+    paths, questions, files = daquar.published(root)
+    splits = {
+        split: _Raw(paths=dict(images), questions=[row for row in questions if row[0] in images])
+        for split, images in paths.items()
+    }
+    return _assemble("DAQUAR", synthetic=False, tells_sides=True, files=files, **splits)
 
 
 def _vqa_v2(root: Path) -> VQASet:

@@ -12,8 +12,8 @@ from PIL import Image
 from data.images.read import Pixels, read_image
 from data.images.sets import ImageSplit
 
-WEBP_QUALITIES = (0, 30, 60, 90)
-SCALES = (0.5, 1.0)
+WEBP_QUALITIES = (0, 10, 30, 60, 90)
+SCALES = (0.25, 0.5, 1.0)
 """Share of the image's side that is coded; the receiver enlarges it again."""
 _WEBP_KNOWN = 27
 """Bytes of a lossy WebP file that follow from its format, size and length: the RIFF container's header (20),

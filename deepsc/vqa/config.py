@@ -143,10 +143,10 @@ class VQACodecConfig(HybridConfig):
 class VQASetConfig(SetConfig):
     """Which questions and images; the arguments of `data.questions.load.load_vqa`."""
 
-    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"data_dir": ("vqa-v2", "clevr")}
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {"data_dir": ("daquar", "vqa-v2", "clevr")}
 
     dataset: Annotated[str, Flag(metavar="NAME")] = "easy-vqa"
-    """Easy-VQA: shapes; vqa-v2 and clevr: as published, from the data folder."""
+    """Easy-VQA: shapes; daquar, vqa-v2 and clevr: as published, from the data folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,7 @@ class VQAModality(Modality[VQARunConfig]):
             fingerprint=hashlib.sha256(f"{dict(vqa.sha256)} {len(split.questions)}".encode()).hexdigest(),
             scorer=VQAEvaluator,
             evaluator=evaluator,
+            language_prior=vqa.language_prior,
             whole=len(vqa.test.images),
         )
 

@@ -117,7 +117,7 @@ class GreedyPolicy(_Baseline):
     the others do nor how many of them still have tasks.
     """
 
-    sees = "own channel, queue, battery, beta; I"
+    sees = "own channel, queue, battery, beta; number of UEs"
     levels = 5
 
     def act(self, view: View, generator: torch.Generator) -> Actions:

@@ -216,7 +216,10 @@ def notes(performance: Mapping[str, Performance], bound: float | None) -> Iterat
     by_sight: dict[str, list[str]] = {}
     for name, tested in ranked:
         by_sight.setdefault(tested.sees, []).append(shown(name))
-    lines += [f"{', '.join(names)} sees: {sight}" for sight, names in by_sight.items()]
+    lines += [
+        f"{', '.join(names)} {'see' if len(names) > 1 else 'sees'}: {sight}"
+        for sight, names in by_sight.items()
+    ]
     for line in lines:
         yield from textwrap.wrap(one_line(line), 100, subsequent_indent="  ")
 

@@ -84,7 +84,8 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
         workloads[modality] = _workload(inputs, modality, maps[modality], flops[modality], episode)
         if other := _differences(maps[modality].model, flops[modality].model):
             logger.warning(TWO_MODELS, modality, other)
-        _report(workloads[modality], system)
+        _warn_of(workloads[modality], system)
+    _say_what_is_read(inputs, workloads)
     device_paths, devices = _devices(inputs)
     paths |= device_paths
     ues = [devices.get(("ue", device)) for device in inputs.ue_device]
@@ -235,17 +236,25 @@ def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
     release = release_of(codec)
     if release is None:
         raise ToolkitError(f"{named(name)} is missing, and so is the codec that ships, {codec}")
-    path = release / FLOPS if kind == "flops" else map_path(release, channel)
-    logger.info("%s: of %s, which ships", named(name), codec)
-    return path
+    return release / FLOPS if kind == "flops" else map_path(release, channel)
 
 
-def _report(work: Workload, system: SystemConfig) -> None:
-    """Say what the map cannot tell: outside its SNRs the ends are read, and they may decide everything."""
-    low, high = work.snr_db[0], work.snr_db[-1]
-    logger.info(
-        "the %s map spans %g to %g dB; at other SNRs its nearest end is read", work.modality, low, high
-    )
+def _say_what_is_read(inputs: Inputs, workloads: Mapping[str, Workload]) -> None:
+    """Say which files are no user's, and what the maps cannot tell: beyond their SNRs an end is read."""
+    shipped = [
+        DEFAULTS[modality]
+        for modality in workloads
+        if any(getattr(inputs, f"{modality}_{kind}") is None for kind in KINDS)
+    ]
+    if shipped:
+        logger.info("maps and FLOPs files that are not given are those of %s, which ship", ", ".join(shipped))
+    spans = (f"{work.snr_db[0]:g} to {work.snr_db[-1]:g} dB ({name})" for name, work in workloads.items())
+    logger.info("the maps span %s; at other SNRs the nearest end is read", ", ".join(spans))
+
+
+def _warn_of(work: Workload, system: SystemConfig) -> None:
+    """Warn of a map whose ends decide everything."""
+    low = work.snr_db[0]
     worst, best = float(work.ratio.min()), float(work.ratio.max())
     if worst >= system.accuracy_min:
         logger.warning(

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,5 @@ def test_plot_and_table(tmp_path: Path, drawn: list[Figure]) -> None:
     table = format_map(one).splitlines()
     assert table[3].split() == ["1,", "2", *(f"{value:.3f}" for value in one.on_diagonal(one.ratio)[0, 0])]
     assert len(table) == 3 + 6
+    asked = format_map(replace(one, provenance={"language_prior": 9.589}))
+    assert "(two words of the question alone: 9.59)" in asked.splitlines()[1]

@@ -41,6 +41,22 @@ def vqa_run(
     return VQARunConfig(training=TrainConfig.from_dict(schedule | (training or {})), **fields | changes)
 
 
+def write_daquar(root: Path) -> Path:
+    """Twelve training and three test images of rooms, DAQUAR's layout; the folder that holds it."""
+    folder = root / "daquar"
+    (folder / "images").mkdir(parents=True)
+    lists = {"train": range(1, 13), "test": range(13, 16)}
+    pairs = []
+    for split, numbers in lists.items():
+        (folder / f"{split}_images_list.txt").write_text("\n".join(f"image{number}" for number in numbers))
+        for number in numbers:
+            Image.new("RGB", (9, 6), (number, 0, 0)).save(folder / "images" / f"image{number}.png")
+            pairs += [f"what is next to the image{number} of a cat in the image{number} ?", "lamp"]
+            pairs += [f"how many chairs are there in image{number} ?", "2" if number % 2 else "white_board"]
+    (folder / "all_qa_pairs.txt").write_text("\n".join(pairs))
+    return root
+
+
 def write_clevr(root: Path, *, train: int = 80, test: int = 30) -> Path:
     """Images of one coloured square with two questions each, laid out as CLEVR is published."""
     draw = np.random.default_rng(0)

@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from accuracy_maps.sweep.models import open_model
 from data.files.documents import LARGEST_JSON
 from data.files.tensors import LARGEST_TENSORS
 from data.images.read import LARGEST_IMAGE, read_image
+from data.questions.daquar import LARGEST_LIST
 from data.questions.load import LARGEST_QUESTIONS, load_vqa
 from data.text.parallel import LARGEST_TEXT, load_parallel
 from data.text.tokenizer import JointBPE, load_tokenizer
@@ -48,7 +50,7 @@ from profiling import DeviceFile, FlopsFile, Quantity
 from profiling.command import codec_of
 from profiling.config import ProfileConfig
 from profiling.counted.library_models import hf_model
-from support.micro_media import write_clevr
+from support.micro_media import write_clevr, write_daquar
 from support.reader import Reader, require, write, write_json
 
 SENTENCES = [f"a sentence of {number} words" for number in range(300)]
@@ -356,6 +358,9 @@ READERS = {
     "clevr": _vqa(
         "clevr", "clevr/questions/CLEVR_val_questions.json",
         lambda folder: write_clevr(folder, train=12, test=4), 60,
+    ),
+    "daquar": replace(
+        _vqa("daquar", "daquar/all_qa_pairs.txt", write_daquar, 40), document_examples=0, largest=LARGEST_LIST
     ),
     **{
         f"vqa-v2 {file}": _vqa("vqa-v2", f"vqa-v2/v2_{file}.json", write_vqa_v2, 40)

@@ -1,18 +1,23 @@
 """VQA sets: easy-VQA's official splits, published layouts, answers."""
 
+import hashlib
 import json
 import re
+import tarfile
 from pathlib import Path
 
 import easy_vqa
 import numpy as np
 import pytest
 from PIL import Image
+from support.micro_media import write_daquar
 
 from data.files.errors import ToolkitError
 from data.images.load import load_images
+from data.questions import daquar
 from data.questions import load as vqa
 from data.questions.load import load_vqa
+from data.questions.sets import Question, VQASet, VQASplit
 
 
 def test_easy_vqa_keeps_its_official_test_split() -> None:
@@ -105,6 +110,79 @@ def test_vqa_v2_layout(tmp_path: Path) -> None:
     (tmp_path / "vqa-v2" / "train2014" / f"COCO_train2014_{3:012d}.jpg").unlink()
     with pytest.raises(ToolkitError, match=r"COCO_train2014_000000000003\.jpg: cannot be read"):
         load_vqa(dataset="vqa-v2", data_dir=tmp_path)
+
+
+def test_daquar_layout(tmp_path: Path) -> None:
+    write_daquar(tmp_path)
+    rooms = load_vqa(dataset="daquar", data_dir=tmp_path)
+    assert (rooms.name, rooms.synthetic, rooms.tells_sides) == ("DAQUAR", False, True)
+    assert [len(split.images) for split in (rooms.train, rooms.validation, rooms.test)] == [11, 1, 3]
+    assert set(rooms.answers) == {"lamp", "2", "white_board"}
+    words = {question.text for question in (*rooms.train.questions, *rooms.test.questions)}
+    assert words == {"what is next to the image of a cat ?", "how many chairs are there in image ?"}
+    for question in rooms.test.questions:
+        number = int(rooms.test.images[question.image][0, 0, 0])
+        assert question.answer in ("lamp", "2" if number % 2 else "white_board")
+
+
+def test_daquar_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSC_CACHE", str(tmp_path / "cache"))
+    write_daquar(tmp_path / "made")
+    tar = tmp_path / "data" / "daquar" / "daquar-256.tar.gz"
+    tar.parent.mkdir(parents=True)
+    with tarfile.open(tar, "w:gz") as archive:
+        archive.add(tmp_path / "made" / "daquar", ".")
+    with pytest.raises(ToolkitError, match="SHA-256 differs"):
+        load_vqa(dataset="daquar", data_dir=tmp_path / "data")
+    monkeypatch.setattr(daquar, "TAR_SHA256", hashlib.sha256(tar.read_bytes()).hexdigest())
+    one = load_vqa(dataset="daquar", data_dir=tmp_path / "data")
+    other = load_vqa(dataset="daquar", data_dir=tmp_path / "made")
+    assert one.sha256 == other.sha256
+    assert one.test.questions == other.test.questions
+    (unpacked,) = {path.parent for path in one.train.images.paths}
+    before = unpacked.stat().st_ctime_ns
+    load_vqa(dataset="daquar", data_dir=tmp_path / "data")
+    assert unpacked.stat().st_ctime_ns == before
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.name.startswith("tmp")]
+
+
+def test_language_prior_is_what_two_words_tell() -> None:
+    """Right are 2 of 3 that begin "how many", 1 of 2 that begin "what is", and none that nobody began so."""
+    asked = [
+        ("how many cats ?", "2"),
+        ("how many dogs ?", "2"),
+        ("how many ?", "3"),
+        ("What is it ?", "lamp"),
+    ]
+    train = VQASplit(images=[], questions=tuple(Question(0, *pair) for pair in asked))
+    others = [("How many ?", "2"), ("how many x ?", "2"), ("how many ?", "5"), ("what is on it ?", "lamp"),
+              ("what is it ?", "sofa"), ("where is it ?", "here")]  # fmt: skip
+    test = VQASplit(images=[], questions=tuple(Question(0, *pair) for pair in others))
+    rooms = VQASet(
+        name="rooms", synthetic=False, tells_sides=True, answers=("2", "3", "lamp"), train=train,
+        validation=train, test=test,
+    )  # fmt: skip
+    assert rooms.language_prior == pytest.approx(50.0)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("all_qa_pairs.txt", "what is this ?\nlamp", "names no image"),
+        ("all_qa_pairs.txt", "what is in the image1 ?", "a question without an answer"),
+        ("all_qa_pairs.txt", b"\xff\xfe", "all_qa_pairs.txt"),
+        ("train_images_list.txt", "../../image1", "no bare name"),
+        ("test_images_list.txt", "image99", "image99"),
+        ("test_images_list.txt", "", "the test split is empty"),
+    ],
+)
+def test_damaged_daquar_is_named(tmp_path: Path, file: str, content: str | bytes, message: str) -> None:
+    with pytest.raises(ToolkitError, match=r"holds neither daquar-256\.tar\.gz nor all_qa_pairs\.txt"):
+        load_vqa(dataset="daquar", data_dir=tmp_path)
+    write_daquar(tmp_path)
+    (tmp_path / "daquar" / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ToolkitError, match=message):
+        load_vqa(dataset="daquar", data_dir=tmp_path)
 
 
 def test_all_bad_images_are_listed_at_once(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from deepsc.digital.block_codes import Capacity, Finite
 from deepsc.digital.images import SCALES, WEBP_QUALITIES, _webp
 from deepsc.digital.ppmd import MEMORY, ORDER, PPMd
 from deepsc.digital.source import BYTE_END, Bigram, Deflate, Huffman, SourceCode
+from deepsc.image.separate import _worthwhile
 from deepsc.link.channel import Channel
 
 SENTENCES = ["a man is reading a book .", "two dogs run in the park .", "the woman sees a red car ."]
@@ -354,8 +355,13 @@ def test_finer_versions_of_an_image_cost_more_and_are_closer() -> None:
         assert bits[image].max() < 8 * original.size
 
 
+def test_versions_of_an_image_that_cost_more_and_tell_less_are_left_out() -> None:
+    sizes, right = np.array([30.0, 10.0, 20.0, 40.0, 50.0]), np.array([5, 3, 2, 5, 6])
+    assert _worthwhile(sizes, right) == [1, 0, 4]
+
+
 def test_a_webp_file_is_made_again_from_the_bytes_that_are_counted() -> None:
-    """What is not counted is the same for all images of a size, but for one bit: whole or half."""
+    """What is not counted is the same for all images of a size; two bits say which of three sizes it is."""
     split = load_images(dataset="easy-vqa").test.head(20)
     bits, _ = image_versions(split)
     for version, (scale, quality) in enumerate(itertools.product(SCALES, WEBP_QUALITIES)):
@@ -363,7 +369,7 @@ def test_a_webp_file_is_made_again_from_the_bytes_that_are_counted() -> None:
         for image, pixels in enumerate(split.images):
             data = _webp(pixels, scale=scale, quality=quality)
             sent = data[20:23] + data[30:]
-            assert bits[image, version] == 1 + 8 * len(sent)
+            assert bits[image, version] == 2 + 8 * len(sent)
             frame = sent[:3] + b"\x9d\x01\x2a" + struct.pack("<HH", side, side) + sent[3:]
             chunk = b"VP8 " + struct.pack("<I", len(frame)) + frame
             assert b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk == data

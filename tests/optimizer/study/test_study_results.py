@@ -48,8 +48,8 @@ def test_the_lines_below_say_what_it_means_and_who_sees_what(performance):
         "* mappo earns 50% more than computing locally and is within 25.0% of the bound on what is possible"
     )
     assert lines[1] == "mappo: 95 % interval over trainings 15.000 to 15.001"
-    assert "central, exhaustive (a lower bound) sees: all channels" in lines
-    assert "local, greedy sees: own queue, beta" in lines
+    assert "central, exhaustive (a lower bound) see: all channels" in lines
+    assert "local, greedy see: own queue, beta" in lines
     assert max(map(len, lines)) <= 100
     assert "has 79.0% of what central earns" in meaning(performance, "mappo", None)
     assert "less than computing locally" in meaning(performance, "greedy", 20.0)
