@@ -21,6 +21,7 @@ import torch
 from flag_types import positive_int
 
 from data.files.errors import ToolkitError
+from data.files.paths import is_file
 from data.settings import Parser, named, run_command
 from deepsc.zoo.find import DEFAULTS, map_path, release_of
 from optimizer.command import system_flags, world_settings
@@ -60,11 +61,12 @@ def main() -> None:
         if world.episode.csi != "instantaneous":
             raise ToolkitError(f"{named('csi')}: {world.episode.csi} given, instantaneous is allowed")
         names = (*RULES[:1], "mappo", *RULES[1:])
+        systems = shipped_systems(world)
         earned: Earned = {}
         print(f"| noise, dBm/Hz | system | {' | '.join(names)} |", flush=True)
         print(f"|---|---|{'---|' * len(names)}", flush=True)
         for noise in NOISES_DBM_HZ:
-            for system, channel in SYSTEMS.items():
+            for system, channel in systems.items():
                 found, synthetic = play_in(with_maps(world, channel, noise), options)
                 earned |= {(system, noise, name): found[name] for name in names}
                 cells = [
@@ -75,6 +77,17 @@ def main() -> None:
         draw(earned, names, options.output, synthetic)
 
     sys.exit(run_command("semantic_unaware.py", body))
+
+
+def shipped_systems(world: WorldSettings) -> dict[str, str]:
+    """Those of `SYSTEMS` of which a map ships for every modality."""
+    modalities = dict.fromkeys(world.episode.mix)
+    releases = [release for name in modalities if (release := release_of(DEFAULTS[name])) is not None]
+    return {
+        system: channel
+        for system, channel in SYSTEMS.items()
+        if all(is_file(map_path(release, channel)) for release in releases)
+    }
 
 
 def with_maps(world: WorldSettings, channel: str, noise_dbm_hz: float) -> WorldSettings:
@@ -113,8 +126,9 @@ def draw(earned: Earned, names: tuple[str, ...], path: Path, synthetic: tuple[st
     """QoE against noise, a panel a policy."""
     figure = new_figure(4.0 * len(names), 3.8)
     panels = figure.subplots(1, len(names), sharey=True)
+    systems = dict.fromkeys(system for system, _, _ in earned)
     for axes, name in zip(panels, names, strict=True):
-        for number, system in enumerate(SYSTEMS):
+        for number, system in enumerate(systems):
             found = [earned[system, noise, name] for noise in NOISES_DBM_HZ]
             aside = [noise + 0.5 * (number - 1) for noise in NOISES_DBM_HZ]
             line = {"color": f"C{number}", "linestyle": ("-", "--", ":")[number]}
