@@ -29,14 +29,7 @@ from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.physics import Actions
 from optimizer.world.tasks import Tasks
-from optimizer.world.view import (
-    CLOCK_COLUMN,
-    OBSERVATION_SIZE,
-    POWER_COLUMN,
-    SEES,
-    SHARE_COLUMN,
-    View,
-)
+from optimizer.world.view import OBSERVATION_SIZE, SEES, View
 
 REQUEST_DEVIATION = 0.4
 """Standard deviation of b-hat at first."""
@@ -133,20 +126,22 @@ class ActorCritic(nn.Module):
     def start(self, view: View) -> Tensor:
         """Where the heads start, (..., ues, HEADS): `MappoConfig.heads`."""
         bid = view.bid.float() if self.sizes.heads == "bids" else None
-        return self.start_from(view.columns, bid)
+        known = view.known
+        return self.start_from(known.power_on_half.float(), known.clock.float(), known.share.float(), bid)
 
-    def start_from(self, columns: Tensor, bid: Tensor | None) -> Tensor:
-        """`start` of a UE's columns and bid.
+    def start_from(self, power: Tensor, clock: Tensor, share: Tensor, bid: Tensor | None) -> Tensor:
+        """`start` of some of `Columns` and a bid, (..., ues) each.
 
         Args:
-            columns: `View.columns`, (..., ues, OBSERVATION_SIZE).
-            bid: `View.bid`, (..., ues); read with heads "bids" alone.
+            power: `Columns.power_on_half`.
+            clock: `Columns.clock`.
+            share: `Columns.share`.
+            bid: `View.bid`; read with heads "bids" alone.
         """
-        start = [torch.zeros_like(columns[..., 0])] * HEADS
+        start = [torch.zeros_like(clock)] * HEADS
         if self.sizes.heads != "zero":
-            start[POWER_HEAD] = mode_logit(columns[..., POWER_COLUMN])
-            start[CLOCK_HEAD] = mode_logit(columns[..., CLOCK_COLUMN])
-            start[REQUEST_HEAD] = columns[..., SHARE_COLUMN] if bid is None else bid
+            start[POWER_HEAD], start[CLOCK_HEAD] = mode_logit(power), mode_logit(clock)
+            start[REQUEST_HEAD] = share if bid is None else bid
         return torch.stack(start, dim=-1)
 
     def actions(self, observation: Tensor, start: Tensor) -> ActionDistribution:

@@ -44,7 +44,8 @@ class Actor(nn.Module):
     def forward(self, columns: Tensor) -> tuple[Tensor, ...]:
         """`View.columns`, (ues, OBSERVATION_SIZE), to what `outputs` names, (ues,) each."""
         bid = bid_of(columns) if self._network.sizes.heads == "bids" else None
-        start = self._network.start_from(columns, bid)
+        power, clock, share = (columns[..., COLUMN[name]] for name in ("power_on_half", "clock", "share"))
+        start = self._network.start_from(power, clock, share, bid)
         mode = self._network.actions(columns * self._seen, start).mode()
         decided = {
             "offload": mode.offload, "request": mode.request, "power_share": mode.power,

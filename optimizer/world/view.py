@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -20,12 +20,12 @@ from optimizer.world.physics import (
     allocate_bandwidth,
     best_clock,
     best_local_clock,
+    best_offer,
     best_power,
     level_of_each,
     levels_of_ues,
     local_qoe,
     needed_snr_db,
-    offloading_qoe,
 )
 from optimizer.world.ranges import clock_to_share, power_levels_w, power_to_share
 from optimizer.world.tasks import Tasks
@@ -85,9 +85,16 @@ class Columns:
     leads: Tensor
     """Whether the station names this UE, or its bid is granted more than half of the band, 0 or 1."""
 
-    def stacked(self) -> Tensor:
-        """float32, (..., ues, OBSERVATION_SIZE)."""
-        return torch.stack(torch.broadcast_tensors(*vars(self).values()), dim=-1).float()
+    def stacked(self, names: Collection[str]) -> Tensor:
+        """Those named, the others 0; float32, (..., ues, OBSERVATION_SIZE).
+
+        In memory a column's numbers lie side by side: written so they cost a third, and a matrix product reads
+        either order.
+        """
+        columns = torch.zeros(OBSERVATION_SIZE, *self.queue.shape, device=self.queue.device)
+        for name in names:
+            columns[COLUMN[name]] = getattr(self, name)
+        return columns.movedim(0, -1)
 
 
 LOOKUPS = {
@@ -108,7 +115,6 @@ times the band."""
 COLUMN = {field.name: i for i, field in enumerate(fields(Columns))}
 """Where each column is in an observation."""
 OBSERVATION_SIZE = len(COLUMN)
-CLOCK_COLUMN, SHARE_COLUMN, POWER_COLUMN = COLUMN["clock"], COLUMN["share"], COLUMN["power_on_half"]
 
 _PRINTED = ("x", "y", "battery", "last_latency")
 _HISTORY = ("offloaded", "granted", "sharing", "mean_offloaded", "mean_granted", "mean_sharing")
@@ -241,21 +247,23 @@ class View:
         Returns:
             QoE, power in W and index of k, (lookups, episodes, ues) each.
         """
-        device = self.queue.device
-        offloading, share = torch.tensor(lookups, dtype=torch.float64, device=device).T.view(
-            2, -1, 1, 1, 1, 1
-        )
-        levels_w = levels_of_ues(powers_w, self.tasks.ues, device=device)
+        device, codes = self.queue.device, self.tasks.codes
+        offloading, share = torch.tensor(lookups, dtype=torch.float64, device=device).T.view(2, -1, 1, 1, 1)
+        levels_w = levels_of_ues(powers_w, device=device)
         sent = Transmission(
-            power_w=levels_w.view(-1, 1, 1, self.tasks.ues),
+            power_w=levels_w.view(-1, 1, 1, 1, levels_w.shape[-1]),
             clock_hz=self.encoding_clock_hz,
             bandwidth_hz=self.system.bandwidth_hz * share,
             offloading=offloading,
-            code=torch.arange(self.tasks.codes, device=device).view(-1, 1, 1),
+            code=None if codes == 1 else torch.arange(codes, device=device).view(-1, 1, 1),
         )
-        earned = offloading_qoe(self.system, self.tasks, self.state, sent)
-        best, at = earned.flatten(1, 2).max(dim=1)  # (lookups, powers * codes, episodes, ues)
-        return best, level_of_each(levels_w, at // self.tasks.codes), at % self.tasks.codes
+        most, at = best_offer(self.system, self.tasks, self.state, sent)  # (lookups, codes, episodes, ues)
+        if codes == 1:
+            most, at, code = most[:, 0], at[:, 0], torch.zeros_like(at[:, 0])
+        else:
+            most, code = most.max(dim=1)
+            at = at.gather(1, code.unsqueeze(1))[:, 0]
+        return most, level_of_each(levels_w, at), code
 
     def best_power(self, actions: Actions, levels: int = POWER_LEVELS) -> tuple[Tensor, Tensor]:
         """`physics.best_power` now, p in W and QoE; of `actions`' shape."""
@@ -295,8 +303,7 @@ class View:
     def gain(self) -> Tensor:
         """What each UE with a task would earn over local execution by offloading alone, with all the band and
         the server to itself, at least 0; 0 without a task. (episodes, ues)."""
-        alone = self._lookups[0]["alone"]
-        return torch.where(self.queue > 0, (alone - self.local_qoe).clamp_min(0.0), 0.0)
+        return (self._lookups[0]["alone"] - self.local_qoe).clamp_min_(0.0).masked_fill_(self.queue <= 0, 0.0)
 
     @cached_property
     def bid(self) -> Tensor:
@@ -310,8 +317,9 @@ class View:
         names it as the one of the largest: of equal gains the first UE's. (episodes, ues) each; nobody is
         named where nobody gains."""
         gain = self.gain
-        first, second = torch.nn.functional.pad(gain, (0, 1)).topk(2, dim=-1).values.split(1, dim=-1)
-        named = torch.nn.functional.one_hot(gain.argmax(dim=-1), gain.shape[-1]).bool() & (gain > 0)
+        first, at = gain.max(dim=-1, keepdim=True)
+        named = torch.zeros_like(gain, dtype=torch.bool).scatter_(-1, at, first > 0)
+        second = gain.masked_fill(named, 0.0).amax(dim=-1, keepdim=True)
         return torch.where(named, second, first), named
 
     @cached_property
@@ -326,9 +334,9 @@ class View:
         return torch.where(bids & (share < 1.0), rival, 0.0), share > 0.5
 
     @cached_property
-    def columns(self) -> Tensor:
-        """`Columns`, float32, (episodes, ues, OBSERVATION_SIZE): what a UE can know that holds its map and
-        its FLOPs, so that it can look up what its channel would let it earn."""
+    def known(self) -> Columns:
+        """What a UE can know that holds its map and its FLOPs, so that it can look up what its channel would
+        let it earn."""
         x, y = (self.position_m / self.system.radius_max_m).unbind(dim=-1)
         channel = self._channel(self.channel_gain)
         # with all the band the SNR is a quarter of that
@@ -367,15 +375,18 @@ class View:
             mean_sharing=torch.log1p(sharing / times),
             rival=torch.log1p(rival),
             leads=leads.double(),
-        ).stacked()
+        )
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """`known` as one tensor, float32, (episodes, ues, OBSERVATION_SIZE)."""
+        return self.known.stacked(COLUMN)
 
     @cached_property
     def observation(self) -> Tensor:
         """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE): of `columns` those that
         `EpisodeConfig.observation` lets it see, the others 0."""
-        seen = SEEN[self.episode.observation]
-        hidden = [i for name, i in COLUMN.items() if name not in seen]
-        return self.columns.index_fill(-1, torch.tensor(hidden, device=self.columns.device), 0.0)
+        return self.known.stacked(SEEN[self.episode.observation])
 
     def _channel(self, gain: Tensor) -> Tensor:
         """A gain as log10 of the SNR at p_max on a quarter of the band: of order 1 at any noise level."""
