@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from optimizer.policies.config import CRITICS, HEADS_START
 from optimizer.policies.distribution import (
     CLOCK_HEAD,
     HEADS,
+    OFFLOAD_HEAD,
     POWER_HEAD,
     REQUEST_HEAD,
     ActionDistribution,
@@ -31,6 +33,8 @@ from optimizer.world.physics import Actions
 from optimizer.world.tasks import Tasks
 from optimizer.world.view import OBSERVATION_SIZE, SEES, View
 
+STARTS = ("power_on_half", "clock", "share", "leads", "ues")
+"""Columns that the heads start from."""
 REQUEST_DEVIATION = 0.4
 """Standard deviation of b-hat at first."""
 
@@ -127,21 +131,21 @@ class ActorCritic(nn.Module):
         """Where the heads start, (..., ues, HEADS): `MappoConfig.heads`."""
         bid = view.bid.float() if self.sizes.heads == "bids" else None
         known = view.known
-        return self.start_from(known.power_on_half.float(), known.clock.float(), known.share.float(), bid)
+        return self.start_from({name: getattr(known, name).float() for name in STARTS}, bid)
 
-    def start_from(self, power: Tensor, clock: Tensor, share: Tensor, bid: Tensor | None) -> Tensor:
-        """`start` of some of `Columns` and a bid, (..., ues) each.
+    def start_from(self, known: Mapping[str, Tensor], bid: Tensor | None) -> Tensor:
+        """`start` of those of `Columns` that STARTS names, (..., ues) each.
 
         Args:
-            power: `Columns.power_on_half`.
-            clock: `Columns.clock`.
-            share: `Columns.share`.
+            known: the columns.
             bid: `View.bid`; read with heads "bids" alone.
         """
-        start = [torch.zeros_like(clock)] * HEADS
+        start = [torch.zeros_like(known["clock"])] * HEADS
         if self.sizes.heads != "zero":
-            start[POWER_HEAD], start[CLOCK_HEAD] = mode_logit(power), mode_logit(clock)
-            start[REQUEST_HEAD] = share if bid is None else bid
+            # the UE that leads tosses a coin, of the others about one offloads
+            start[OFFLOAD_HEAD] = known["ues"] * (known["leads"] - 1.0)
+            start[POWER_HEAD], start[CLOCK_HEAD] = map(mode_logit, (known["power_on_half"], known["clock"]))
+            start[REQUEST_HEAD] = known["share"] if bid is None else bid
         return torch.stack(start, dim=-1)
 
     def actions(self, observation: Tensor, start: Tensor) -> ActionDistribution:
@@ -196,9 +200,10 @@ class LearnedPolicy:
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
-        """Choose actions; nothing is drawn."""
+        """Choose actions: rho is drawn, all else is the most probable."""
         network = self._network
-        return network.physical(network.actions(view.observation, network.start(view)).mode(), view)
+        decided = network.actions(view.observation, network.start(view)).decided(generator)
+        return network.physical(decided, view)
 
     @classmethod
     def load(

@@ -84,6 +84,8 @@ class Columns:
     """log(1 + the most that another UE announces, or that its bid's grant tells of the others)."""
     leads: Tensor
     """Whether the station names this UE, or its bid is granted more than half of the band, 0 or 1."""
+    ues: Tensor
+    """ln(I). The actor's heads start from it; no network sees it, so that a policy serves any number of UEs."""
 
     def stacked(self, names: Collection[str]) -> Tensor:
         """Those named, the others 0; float32, (..., ues, OBSERVATION_SIZE).
@@ -119,7 +121,7 @@ OBSERVATION_SIZE = len(COLUMN)
 _PRINTED = ("x", "y", "battery", "last_latency")
 _HISTORY = ("offloaded", "granted", "sharing", "mean_offloaded", "mean_granted", "mean_sharing")
 _HEARD = ("rival", "leads")
-_LOOKUPS = tuple(name for name in COLUMN if name not in _HISTORY + _HEARD)
+_LOOKUPS = tuple(name for name in COLUMN if name not in (*_HISTORY, *_HEARD, "ues"))
 SEEN = {
     "printed": _PRINTED, "lookups": _LOOKUPS, "history": _LOOKUPS + _HISTORY, "bids": _LOOKUPS + _HEARD,
     "announced": _LOOKUPS + _HEARD,
@@ -333,6 +335,15 @@ class View:
         rival = self.gain * odds ** (1.0 / BID_SCALE)
         return torch.where(bids & (share < 1.0), rival, 0.0), share > 0.5
 
+    @property
+    def _told(self) -> tuple[Tensor, Tensor]:
+        """What `EpisodeConfig.observation` lets a UE hear of the others."""
+        if self.episode.observation == "bids":
+            return self.told_by_bids
+        if self.episode.observation == "announced":
+            return self.announced
+        return torch.zeros_like(self.queue), torch.zeros_like(self.queue, dtype=torch.bool)
+
     @cached_property
     def known(self) -> Columns:
         """What a UE can know that holds its map and its FLOPs, so that it can look up what its channel would
@@ -345,7 +356,7 @@ class View:
         power_on_half, power_alone = (
             power_to_share(self.ue_device, power_w[name]) for name in ("half", "alone")
         )
-        rival, leads = self.told_by_bids if self.episode.observation == "bids" else self.announced
+        rival, leads = self._told
         past, (offloads, granted, sharing) = self.history, self.history.sums
         times = offloads.clamp_min(1.0)
         return Columns(
@@ -375,6 +386,7 @@ class View:
             mean_sharing=torch.log1p(sharing / times),
             rival=torch.log1p(rival),
             leads=leads.double(),
+            ues=torch.full_like(self.queue, math.log(self.queue.shape[-1])),
         )
 
     @cached_property

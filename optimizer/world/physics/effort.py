@@ -47,16 +47,17 @@ def offloading_effort(
     Returns:
         t in s and E in J, (..., ues).
     """
-    shortest_s, rest_s, rest_j = offloading_parts(system, tasks, sent, queue=queue)
+    shortest_s, rest_s, encode_j = offloading_parts(system, tasks, sent, queue=queue)
     upload_s = shortest_s / accuracy.clamp_min(system.accuracy_floor)  # (4)
-    upload_w = sent.power_w + tasks.device_in(system).circuit_power_w
-    return rest_s + upload_s, rest_j + upload_w * upload_s  # (7), (8)
+    latency_s = rest_s + upload_s  # (7)
+    energy_j = sent.power_w * upload_s + latency_s * tasks.device_in(system).circuit_power_w  # (8)
+    return latency_s, energy_j if encode_j is None else energy_j + encode_j
 
 
 @in_float64
 def offloading_parts(
     system: SystemConfig, tasks: Tasks, sent: Transmission, *, queue: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None]:
     """What of `offloading_effort` depends on neither power nor accuracy.
 
     Args:
@@ -66,18 +67,18 @@ def offloading_parts(
         queue: d.
 
     Returns:
-        Upload (4) at accuracy 1 in s, and without the upload t (7) in s and E (8) in J; (..., ues) each.
+        Upload (4) at accuracy 1 in s, the rest of t (7) in s, and the energy of the UE's encoder in J, None
+        where no UE is charged for it; (..., ues) each.
     """
     device = tasks.device_in(system)
     shortest_s = queue * tasks.symbols_of(sent.code) / sent.bandwidth_hz  # (2), (4)
-    server = tasks.server_flops / system.remote_capacity_flops
-    rest_s = queue * sent.offloading * server + system.download_latency_s  # (5)
+    alone_s = queue * (tasks.server_flops / system.remote_capacity_flops)
+    rest_s = alone_s * sent.offloading + system.download_latency_s  # (5)
     if not tasks.ue_encodes:
-        return shortest_s, rest_s, rest_s * device.circuit_power_w
+        return shortest_s, rest_s, None
     encode_s = queue * tasks.ue_flops / (device.local_flops_per_cycle * sent.clock_hz)
-    rest_s = rest_s + encode_s
-    compute_j = encode_s * device.local_energy_coefficient * sent.clock_hz**3
-    return shortest_s, rest_s, compute_j + rest_s * device.circuit_power_w
+    encode_j = encode_s * device.local_energy_coefficient * sent.clock_hz**3
+    return shortest_s, rest_s + encode_s, encode_j
 
 
 @in_float64

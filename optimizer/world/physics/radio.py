@@ -50,7 +50,9 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
     first = tasks.map_row_start
     if code is not None and tasks.codes > 1:
         first = first + (code * tasks.map_snr_db.numel()).int()
-    at = point.int().add(first)
+    if point.dim() > 2:  # the same of many rows side by side is added several times as fast
+        first = first.expand(*torch.broadcast_shapes(first.shape, point.shape[-2:])).contiguous()
+    at = point.int() + first
     start, rise = (line.index_select(0, at.flatten()).view(at.shape) for line in tasks.map_lines)
     return start.addcmul_(rise, point.frac_())
 

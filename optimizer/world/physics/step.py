@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -152,7 +153,8 @@ def offloading_qoe(system: SystemConfig, tasks: Tasks, state: State, sent: Trans
 
 def _earned(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> Tensor:
     """`offloading_qoe` with exactly the band of `sent`."""
-    return _Upload(system, tasks, state, sent).earned(sent.power_w)
+    upload = _Upload(system, tasks, state, sent)
+    return upload.earned(sent.power_w, charged=upload.charged(sent.power_w))
 
 
 class _Upload:
@@ -165,33 +167,44 @@ class _Upload:
     def __init__(self, system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> None:
         self._tasks, self._code = tasks, sent.code
         self._static_w = tasks.device_in(system).circuit_power_w
-        self._at_1_w_db = snr_db(
-            system, power_w=torch.ones_like(sent.bandwidth_hz), channel_gain=state.channel_gain,
-            bandwidth_hz=sent.bandwidth_hz,
-        )  # fmt: skip
-        shortest_s, rest_s, rest_j = offloading_parts(system, tasks, sent, queue=state.queue.clamp_min(1))
+        # the logarithm of each factor once, not of each product
+        at_1_hz_db = 10.0 * torch.log10(state.channel_gain / system.noise_w_hz)
+        self._at_1_w_db = at_1_hz_db - 10.0 * torch.log10(sent.bandwidth_hz)
+        shortest_s, rest_s, encode_j = offloading_parts(system, tasks, sent, queue=state.queue.clamp_min(1))
         of_energy, of_latency = cost_weights(system, tasks, state)
-        self._rest = of_energy * rest_j + of_latency * rest_s
-        self._per_w = of_energy * shortest_s
-        self._without = of_latency * shortest_s + self._per_w * self._static_w
-        spare_s = system.latency_max_s - rest_s
-        least = torch.where(spare_s > 0, shortest_s / spare_s, torch.inf).clamp_min(system.accuracy_min)
-        self._shortest_s, self._least, self._spare_j = shortest_s, least, state.battery_j - rest_j
+        of_time = of_latency + of_energy * self._static_w
+        self._rest = of_time * rest_s
+        self._without, self._per_w = of_time * shortest_s, of_energy * shortest_s
+        least = shortest_s / (system.latency_max_s - rest_s).clamp_min(0.0)  # (11g)
+        self._shortest_s, self._least = shortest_s, least.clamp_min(system.accuracy_min)
+        self._spare_j = state.battery_j - rest_s * self._static_w
+        if encode_j is not None:
+            self._rest = self._rest + of_energy * encode_j
+            self._spare_j = self._spare_j - encode_j
 
-    def earned(self, power_w: Tensor) -> Tensor:
-        """QoE at some powers, 0 where it fails; the shapes broadcast."""
+    def earned(self, power_w: Tensor, *, charged: bool) -> Tensor:
+        """QoE at some powers, 0 where it fails; the shapes broadcast.
+
+        Args:
+            power_w: the powers.
+            charged: of `charged`, for these or larger ones.
+        """
         accuracy = map_accuracy(self._tasks, 10.0 * torch.log10(power_w) + self._at_1_w_db, self._code)
         cost_times_a = torch.addcmul(self._without, self._per_w, power_w).addcmul(self._rest, accuracy)
-        fails = accuracy < self._least  # (11b), (11g)
-        total_w = power_w + self._static_w
-        if not (total_w.max() * self._shortest_s < self._least * self._spare_j).all():
-            fails = fails | (total_w * self._shortest_s > accuracy * self._spare_j)  # (11h)
+        fails = accuracy < self._least
+        if not charged:
+            fails = fails | ((power_w + self._static_w) * self._shortest_s > accuracy * self._spare_j)  # (11h)
         return (accuracy.square() / cost_times_a).masked_fill(fails, 0.0)
+
+    def charged(self, power_w: Tensor) -> bool:
+        """Whether every battery lasts for the largest of these powers wherever (11b) and (11g) hold."""
+        most_w = power_w.max() + self._static_w
+        return bool((most_w * self._shortest_s < self._least * self._spare_j).all())
 
     @property
     def numel(self) -> int:
         """How many numbers each power makes."""
-        return (self._at_1_w_db + self._least).numel()
+        return math.prod(torch.broadcast_shapes(self._at_1_w_db.shape, self._least.shape))
 
 
 def best_offer(
@@ -213,11 +226,11 @@ def best_offer(
         earned = offloading_qoe(system, tasks, state, sent)
         return earned.amax(dim=0), first_largest(earned)
     upload = _Upload(system, tasks, state, sent)
-    powers = sent.power_w.split(max(1, _AT_ONCE // upload.numel))
-    earned = upload.earned(powers[0])
+    powers, charged = sent.power_w.split(max(1, _AT_ONCE // upload.numel)), upload.charged(sent.power_w)
+    earned = upload.earned(powers[0], charged=charged)
     most, at, tried = earned.amax(dim=0), first_largest(earned), len(powers[0])
     for power_w in powers[1:]:
-        earned = upload.earned(power_w)
+        earned = upload.earned(power_w, charged=charged)
         here = earned.amax(dim=0)
         at = torch.where(here > most, first_largest(earned) + tried, at)
         most, tried = torch.maximum(most, here), tried + len(power_w)

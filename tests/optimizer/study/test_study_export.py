@@ -65,7 +65,7 @@ def test_onnxruntime_decides_as_pytorch(make_tasks, tmp_path, name, k):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     learned = {"power_share": config.get("learn_power"), "clock_share": config.get("learn_clock")}
-    expected_names = {"offload", "request", *(name for name, given in learned.items() if given)}
+    expected_names = {"offload_probability", "request", *(name for name, given in learned.items() if given)}
     assert set(names) == expected_names | ({"code"} if len(k) > 1 else set())
     policy = LearnedPolicy.load(tmp_path / "policy.safetensors", **world)
     network, choices = policy._network, set()
@@ -75,14 +75,15 @@ def test_onnxruntime_decides_as_pytorch(make_tasks, tmp_path, name, k):
             mode = distribution.mode()
         actions = mode.to_physical(view.ue_device)
         expected = {
-            "offload": mode.offload, "request": mode.request, "code": mode.code,
+            "offload_probability": distribution.offload_probability, "request": mode.request,
+            "code": mode.code,
             "power_share": power_to_share(SYSTEM, actions.power_w),
             "clock_share": clock_to_share(SYSTEM, actions.clock_hz),
         }  # fmt: skip
         columns = view.columns.flatten(0, 1).numpy()
         decided = dict(zip(names, session.run(None, {"columns": columns}), strict=True))
         sure = (distribution._logit.abs() > 1e-4).flatten().numpy() & (view.queue > 0).flatten().numpy()
-        choices |= set(decided["offload"][sure].tolist())
+        choices |= set((decided["offload_probability"][sure] > 0.5).tolist())
         for output, values in decided.items():
             want = expected[output].flatten().numpy()
             if want.dtype.kind == "f":
