@@ -6,9 +6,9 @@ memory of a MAPPO update, against the number of UEs.
         [--vmas] VMAS's scenario "transport" of four agents as well (pip install vmas)
 
 An environment step is one step of one episode, whatever the number of UEs; actions are drawn once, at random.
-The mix of --ues is repeated, or cut, to each of --sizes. All have the same number of UEs at once: fewer copies
-of more. Each measurement is a process of its own on one thread; the best of --rounds counts, as the CPU
-seconds of a busy machine grow with what else runs.
+The mix of --ues is repeated, or cut, to each of --sizes. All have as many UEs at once: fewer copies of more.
+Each measurement is a process of its own on one thread; the best of --rounds counts, as the CPU seconds of a
+busy machine grow with what else runs.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ def main() -> None:
         here = Path(__file__).resolve().parent.parent
         checkouts = {"before": options.before, "now": here} if options.before else {"now": here}
         print(
-            f"{'':8}{'UEs':>5}{'copies':>8}{'steps':>10}{'observed':>10}{'observed UEs':>14}{'update':>9}"
-            f"{'environment':>13}{'peak':>9}\n{'':21}{'k/CPU s':>10}{'k/CPU s':>10}{'M/CPU s':>14}{'CPU s':>9}"
-            f"{'MB':>13}{'MB':>9}"
+            f"{'':8}{'UEs':>5}{'copies':>8}{'steps':>10}{'observed':>10}{'observed UEs':>14}"
+            f"{'update':>9}{'environment':>13}{'peak':>9}\n"
+            f"{'':21}{'k/CPU s':>10}{'k/CPU s':>10}{'M/CPU s':>14}{'CPU s':>9}{'MB':>13}{'MB':>9}"
         )
         for ues in options.sizes:
             copies = max(1, options.at_once // ues)

@@ -196,7 +196,8 @@ class LearnedPolicy:
     def __init__(self, network: ActorCritic, *, observation: str) -> None:
         self._network = network
         looks_up = "" if network.sizes.learn_power else "; granted band, how many offload"
-        self.sees = SEES[observation] + looks_up
+        counts = "" if network.sizes.heads == "zero" else "; I"
+        self.sees = SEES[observation] + counts + looks_up
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:

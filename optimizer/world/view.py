@@ -85,12 +85,12 @@ class Columns:
     leads: Tensor
     """Whether the station names this UE, or its bid is granted more than half of the band, 0 or 1."""
     ues: Tensor
-    """ln(I). The actor's heads start from it; no network sees it, so that a policy serves any number of UEs."""
+    """ln(I). The actor's heads start from it; no network sees it, so that a policy serves any number."""
 
     def stacked(self, names: Collection[str]) -> Tensor:
         """Those named, the others 0; float32, (..., ues, OBSERVATION_SIZE).
 
-        In memory a column's numbers lie side by side: written so they cost a third, and a matrix product reads
+        In memory a column's numbers lie side by side: so they are written faster, and a matrix product reads
         either order.
         """
         columns = torch.zeros(OBSERVATION_SIZE, *self.queue.shape, device=self.queue.device)

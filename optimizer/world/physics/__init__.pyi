@@ -9,7 +9,16 @@ from .effort import (
 )
 from .radio import allocate_bandwidth, map_accuracy, needed_snr_db, snr_db
 from .state import Actions, Outcome, State, Transmission
-from .step import best_offer, best_power, execute, first_largest, level_of_each, levels_of_ues, local_qoe, offloading_qoe
+from .step import (
+    best_offer,
+    best_power,
+    execute,
+    first_largest,
+    level_of_each,
+    levels_of_ues,
+    local_qoe,
+    offloading_qoe,
+)
 
 __all__ = [
     "Actions",

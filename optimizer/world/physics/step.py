@@ -193,12 +193,13 @@ class _Upload:
         cost_times_a = torch.addcmul(self._without, self._per_w, power_w).addcmul(self._rest, accuracy)
         fails = accuracy < self._least
         if not charged:
-            fails = fails | ((power_w + self._static_w) * self._shortest_s > accuracy * self._spare_j)  # (11h)
+            needed_j = (power_w + self._static_w) * self._shortest_s
+            fails = fails | (needed_j > accuracy * self._spare_j)  # (11h)
         return (accuracy.square() / cost_times_a).masked_fill(fails, 0.0)
 
     def charged(self, power_w: Tensor) -> bool:
         """Whether every battery lasts for the largest of these powers wherever (11b) and (11g) hold."""
-        most_w = power_w.max() + self._static_w
+        most_w = (power_w.max() if power_w.numel() else 0.0) + self._static_w
         return bool((most_w * self._shortest_s < self._least * self._spare_j).all())
 
     @property
@@ -207,9 +208,7 @@ class _Upload:
         return math.prod(torch.broadcast_shapes(self._at_1_w_db.shape, self._least.shape))
 
 
-def best_offer(
-    system: SystemConfig, tasks: Tasks, state: State, sent: Transmission
-) -> tuple[Tensor, Tensor]:
+def best_offer(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> tuple[Tensor, Tensor]:
     """The most that the powers along the first axis of `sent` let each UE earn, and the first that does.
 
     Args:
