@@ -11,6 +11,7 @@ from optimizer.world.arrivals import Arrivals
 from optimizer.world.channel import Channels
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import clamped, filled
+from optimizer.world.history import History
 from optimizer.world.physics import (
     Actions,
     Outcome,
@@ -25,7 +26,7 @@ from optimizer.world.physics import (
     standard_cost,
 )
 from optimizer.world.tasks import Tasks
-from optimizer.world.view import History, View
+from optimizer.world.view import View
 
 
 class OffloadingEnvironment:
