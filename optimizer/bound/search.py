@@ -210,4 +210,4 @@ class Search:
             best.append(torch.where(earned > 0, (earned - step.price).clamp_min(0.0), 0.0).max(dim=0))
         earned, code = torch.stack([values for values, _ in best]).max(dim=0)
         level = torch.stack([indices for _, indices in best]).gather(0, code.unsqueeze(0))[0]
-        return earned, level_of_each(levels_w.expand(-1, tasks.ues), level), code
+        return earned, level_of_each(levels_w, level), code

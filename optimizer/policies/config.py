@@ -56,8 +56,9 @@ class MappoConfig(LearnerConfig):
     """What V reads: the observations of all UEs, or as (23) and (26) print it each UE's own."""
     heads: Annotated[str, Range(choices=HEADS_START)] = "lookups"
     """Where the actor's heads start. zero: in the middle of their ranges; lookups: at the best power with
-    half of the band, the best local clock, and for b-hat the largest share of the band that the UE can use;
-    bids: at the same, but b-hat at 20 ln(gain) of offloading alone."""
+    half of the band, the best local clock, for b-hat the largest share of the band that the UE can use, and
+    rho of 1/2 for the UE that the station names, else of 1 / (I + 1); bids: at the same, but b-hat at 20
+    ln(gain) of offloading alone."""
     withdraw_under: Annotated[float, Range(0)] = 0.0
     """A UE that looks its power up withdraws where the band it is granted earns it at most this times what it
     earns locally. 0: where every power fails."""

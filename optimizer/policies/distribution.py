@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ from optimizer.world.devices import Device
 from optimizer.world.physics import Actions
 from optimizer.world.ranges import clock_from_share, power_from_share
 
-POWER_HEAD, CLOCK_HEAD, REQUEST_HEAD = 1, 3, 5
-"""Where among the heads the modes of p and f and the mean of b-hat are."""
+OFFLOAD_HEAD, POWER_HEAD, CLOCK_HEAD, REQUEST_HEAD = 0, 1, 3, 5
+"""Where among the heads the logit of rho, the modes of p and f and the mean of b-hat are."""
 HEADS = 6
 """Logit of rho; mode and concentration each of p and f; mean of b-hat."""
 _STRETCH = 1.1  # the modes' sigmoid is stretched by this and cut, so that they reach 0 and 1
@@ -70,7 +70,7 @@ class ActionDistribution:
         learn_power: bool = True,
         learn_clock: bool = True,
     ) -> None:
-        self._logit, self._mean = heads[..., 0], heads[..., REQUEST_HEAD]
+        self._logit, self._mean = heads[..., OFFLOAD_HEAD], heads[..., REQUEST_HEAD]
         self.power_shape = _beta_shape(heads[..., POWER_HEAD : POWER_HEAD + 2])
         self.clock_shape = _beta_shape(heads[..., CLOCK_HEAD : CLOCK_HEAD + 2])
         self._log_scale = log_scale
@@ -86,7 +86,7 @@ class ActionDistribution:
             draws = torch._standard_gamma(shape.detach(), generator=generator)
             return (draws[..., 0] / draws.sum(dim=-1)).clamp(_MARGIN, 1.0 - _MARGIN)
 
-        coin = torch.rand(self._logit.shape, generator=generator, device=self._logit.device)
+        offload = self._toss(generator)
         normal = torch.randn(self._mean.shape, generator=generator, device=self._mean.device)
         code = torch.zeros_like(self._logit, dtype=torch.long)
         if self._code is not None:
@@ -95,15 +95,23 @@ class ActionDistribution:
                 dim=-1
             )  # Gumbel
         return RawActions(
-            offload=coin < torch.sigmoid(self._logit),
+            offload=offload,
             power=self._share(self._learn_power, lambda: beta(self.power_shape)),
             clock=self._share(self._learn_clock, lambda: beta(self.clock_shape)),
             request=self._mean + normal * self._log_scale.exp(),
             code=code,
         )
 
+    def decided(self, generator: torch.Generator) -> RawActions:
+        """The policy without exploration: rho is drawn, all else the most probable.
+
+        Of many UEs alike none is worth more than its share of the band, so that each offloads with a
+        probability below 1/2; by the most probable rho none of them would.
+        """
+        return replace(self.mode(), offload=self._toss(generator))
+
     def mode(self) -> RawActions:
-        """The most probable action: the policy without exploration. The modes of p and f reach their ends."""
+        """The most probable action. The modes of p and f reach their ends."""
 
         return RawActions(
             offload=self._logit > 0,
@@ -145,6 +153,16 @@ class ActionDistribution:
         if self._learn_clock:
             entropy = entropy + self._clock_weight(rho) * _beta_entropy(self.clock_shape)
         return entropy
+
+    @property
+    def offload_probability(self) -> Tensor:
+        """That rho is 1, (..., ues)."""
+        return torch.sigmoid(self._logit)
+
+    def _toss(self, generator: torch.Generator) -> Tensor:
+        """Draw rho."""
+        coin = torch.rand(self._logit.shape, generator=generator, device=self._logit.device)
+        return coin < self.offload_probability
 
     def _share(self, learned: bool, choose: Callable[[], Tensor]) -> Tensor:
         return choose() if learned else torch.full_like(self._logit, 0.5)

@@ -91,11 +91,10 @@ class Levels:
 
     def actions(self, index: Tensor) -> Actions:
         """Actions at indices, (..., ues)."""
-        ues = index.shape[-1]
         return Actions(
             offload=self.offload[index],
-            power_w=level_of_each(self.power_w.expand(-1, ues), index),
-            clock_hz=level_of_each(self.clock_hz.expand(-1, ues), index),
+            power_w=level_of_each(self.power_w, index),
+            clock_hz=level_of_each(self.clock_hz, index),
             bandwidth_request=self.request[index],
             code=self.code[index],
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from optimizer.policies.config import CRITICS, HEADS_START
 from optimizer.policies.distribution import (
     CLOCK_HEAD,
     HEADS,
+    OFFLOAD_HEAD,
     POWER_HEAD,
     REQUEST_HEAD,
     ActionDistribution,
@@ -29,15 +31,10 @@ from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.physics import Actions
 from optimizer.world.tasks import Tasks
-from optimizer.world.view import (
-    CLOCK_COLUMN,
-    OBSERVATION_SIZE,
-    POWER_COLUMN,
-    SEES,
-    SHARE_COLUMN,
-    View,
-)
+from optimizer.world.view import OBSERVATION_SIZE, SEES, View
 
+STARTS = ("power_on_half", "clock", "share", "leads", "ues")
+"""Columns that the heads start from."""
 REQUEST_DEVIATION = 0.4
 """Standard deviation of b-hat at first."""
 
@@ -133,20 +130,22 @@ class ActorCritic(nn.Module):
     def start(self, view: View) -> Tensor:
         """Where the heads start, (..., ues, HEADS): `MappoConfig.heads`."""
         bid = view.bid.float() if self.sizes.heads == "bids" else None
-        return self.start_from(view.columns, bid)
+        known = view.known
+        return self.start_from({name: getattr(known, name).float() for name in STARTS}, bid)
 
-    def start_from(self, columns: Tensor, bid: Tensor | None) -> Tensor:
-        """`start` of a UE's columns and bid.
+    def start_from(self, known: Mapping[str, Tensor], bid: Tensor | None) -> Tensor:
+        """`start` of those of `Columns` that STARTS names, (..., ues) each.
 
         Args:
-            columns: `View.columns`, (..., ues, OBSERVATION_SIZE).
-            bid: `View.bid`, (..., ues); read with heads "bids" alone.
+            known: the columns.
+            bid: `View.bid`; read with heads "bids" alone.
         """
-        start = [torch.zeros_like(columns[..., 0])] * HEADS
+        start = [torch.zeros_like(known["clock"])] * HEADS
         if self.sizes.heads != "zero":
-            start[POWER_HEAD] = mode_logit(columns[..., POWER_COLUMN])
-            start[CLOCK_HEAD] = mode_logit(columns[..., CLOCK_COLUMN])
-            start[REQUEST_HEAD] = columns[..., SHARE_COLUMN] if bid is None else bid
+            # the UE that leads tosses a coin, of the others about one offloads
+            start[OFFLOAD_HEAD] = known["ues"] * (known["leads"] - 1.0)
+            start[POWER_HEAD], start[CLOCK_HEAD] = map(mode_logit, (known["power_on_half"], known["clock"]))
+            start[REQUEST_HEAD] = known["share"] if bid is None else bid
         return torch.stack(start, dim=-1)
 
     def actions(self, observation: Tensor, start: Tensor) -> ActionDistribution:
@@ -197,13 +196,15 @@ class LearnedPolicy:
     def __init__(self, network: ActorCritic, *, observation: str) -> None:
         self._network = network
         looks_up = "" if network.sizes.learn_power else "; granted band, how many offload"
-        self.sees = SEES[observation] + looks_up
+        counts = "" if network.sizes.heads == "zero" else "; I"
+        self.sees = SEES[observation] + counts + looks_up
 
     @torch.no_grad()
     def act(self, view: View, generator: torch.Generator) -> Actions:
-        """Choose actions; nothing is drawn."""
+        """Choose actions: rho is drawn, all else is the most probable."""
         network = self._network
-        return network.physical(network.actions(view.observation, network.start(view)).mode(), view)
+        decided = network.actions(view.observation, network.start(view)).decided(generator)
+        return network.physical(decided, view)
 
     @classmethod
     def load(

@@ -29,7 +29,7 @@ from optimizer.world.tasks import Tasks
 logger = logging.getLogger(__name__)
 
 KIND = "offloading-policy"
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 _NEEDED = ("episode.observation", "codes")
 """Without which the weights mean nothing."""
 

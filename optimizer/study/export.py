@@ -16,7 +16,7 @@ from data.files.atomic import atomic_path
 from data.files.errors import ToolkitError, parsing
 from data.files.schema import typed
 from data.settings import named
-from optimizer.policies.networks import ActorCritic, read_network
+from optimizer.policies.networks import STARTS, ActorCritic, read_network
 from optimizer.study.config import ExportConfig
 from optimizer.version import __version__
 from optimizer.world.view import COLUMN, OBSERVATION_SIZE, SEEN, bid_of_gain
@@ -24,7 +24,7 @@ from optimizer.world.view import COLUMN, OBSERVATION_SIZE, SEEN, bid_of_gain
 OPSET = 17
 """ONNX operators' version: that of ONNX 1.12 (2022), which current runtimes read."""
 KIND = "offloading-actor"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Actor(nn.Module):
@@ -44,22 +44,24 @@ class Actor(nn.Module):
     def forward(self, columns: Tensor) -> tuple[Tensor, ...]:
         """`View.columns`, (ues, OBSERVATION_SIZE), to what `outputs` names, (ues,) each."""
         bid = bid_of(columns) if self._network.sizes.heads == "bids" else None
-        start = self._network.start_from(columns, bid)
-        mode = self._network.actions(columns * self._seen, start).mode()
+        known = {name: columns[..., COLUMN[name]] for name in STARTS}
+        known["leads"] = known["leads"] * self._seen[COLUMN["leads"]]
+        distribution = self._network.actions(columns * self._seen, self._network.start_from(known, bid))
+        mode = distribution.mode()
         decided = {
-            "offload": mode.offload, "request": mode.request, "power_share": mode.power,
-            "clock_share": mode.clock, "code": mode.code,
+            "offload_probability": distribution.offload_probability, "request": mode.request,
+            "power_share": mode.power, "clock_share": mode.clock, "code": mode.code,
         }  # fmt: skip
         return tuple(decided[name] for name in self.outputs)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What is decided: rho, b-hat, and of p, f and k what is learned."""
+        """What is decided: how probably it offloads, b-hat, and of p, f and k what is learned."""
         sizes = self._network.sizes
         learned = {
             "power_share": sizes.learn_power, "clock_share": sizes.learn_clock, "code": sizes.codes > 1,
         }  # fmt: skip
-        return ("offload", "request", *(name for name, given in learned.items() if given))
+        return ("offload_probability", "request", *(name for name, given in learned.items() if given))
 
 
 def bid_of(columns: Tensor) -> Tensor:

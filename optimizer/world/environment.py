@@ -11,6 +11,7 @@ from optimizer.world.arrivals import Arrivals
 from optimizer.world.channel import Channels
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import clamped, filled
+from optimizer.world.history import History
 from optimizer.world.physics import (
     Actions,
     Outcome,
@@ -25,7 +26,7 @@ from optimizer.world.physics import (
     standard_cost,
 )
 from optimizer.world.tasks import Tasks
-from optimizer.world.view import History, View
+from optimizer.world.view import View
 
 
 class OffloadingEnvironment:
@@ -216,6 +217,11 @@ class OffloadingEnvironment:
             ("clock_hz", device.local_clock_min_hz, device.local_clock_max_hz),
         ):
             value = getattr(actions, name).detach().double()
+            if not isinstance(first, Tensor) and not isinstance(last, Tensor):
+                least, most = (float(end) for end in value.aminmax())
+                if first <= least and most <= last:
+                    cut[name] = value
+                    continue
             low, high = filled(value, first), filled(value, last)
             allowed = (low - 1e-6 * high <= value) & (value <= high * (1.0 + 1e-6))
             if not allowed.all():
@@ -223,7 +229,7 @@ class OffloadingEnvironment:
                 ends = f"{float(low[..., ue].max()):g} to {float(high[..., ue].max()):g}"
                 raise ValueError(f"actions.{name} must lie in {ends} (UE {ue})")
             cut[name] = clamped(value, low, high)
-        if not torch.isfinite(actions.bandwidth_request).all():
+        if not all(end.isfinite() for end in actions.bandwidth_request.aminmax()):
             raise ValueError("actions.bandwidth_request must be finite")
         if actions.code is not None:
             least, most = (int(end) for end in actions.code.aminmax())

@@ -61,10 +61,29 @@ class Tasks:
         return self.symbols.shape[1]
 
     @cached_property
+    def ue_encodes(self) -> bool:
+        """Whether any UE is charged for encoding what it offloads."""
+        return bool((self.ue_flops > 0).any())
+
+    @cached_property
     def map_row_start(self) -> Tensor:
-        """Where each UE's first row begins in the flattened `map_ratio`, int64, (ues,)."""
+        """Where each UE's first row begins in the flattened `map_ratio`, int32, (ues,)."""
         row = self.map_ratio[0].numel()
-        return torch.arange(self.ues, device=self.flops.device) * row
+        return torch.arange(self.ues, dtype=torch.int32, device=self.flops.device) * row
+
+    @cached_property
+    def map_lines(self) -> tuple[Tensor, Tensor]:
+        """`map_ratio` as lines from point to point: where each starts and how much it rises, 0 behind the
+        last point; flattened."""
+        rise = self.map_ratio.diff(dim=-1, append=self.map_ratio[..., -1:])
+        return self.map_ratio.flatten(), rise.flatten()
+
+    @cached_property
+    def map_step_db(self) -> float | None:
+        """Distance of the SNR axis' points where all are equally far apart, to 1e-9 of it; else None."""
+        gaps = self.map_snr_db.diff()
+        step = float(gaps.mean())
+        return step if bool(((gaps - step).abs() <= 1e-9 * step).all()) else None
 
     def symbols_of(self, code: Tensor | None) -> Tensor:
         """S k at a choice of k.
@@ -77,6 +96,8 @@ class Tasks:
         """
         if code is None:
             return self.symbols[:, 0]
+        if self.codes == 1:
+            return self.symbols[:, 0].expand(torch.broadcast_shapes(code.shape, (self.ues,)))
         return self.symbols.flatten()[torch.arange(self.ues, device=code.device) * self.codes + code]
 
     def device_in(self, system: SystemConfig) -> Device:

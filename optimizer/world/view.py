@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -12,20 +12,20 @@ from torch import Tensor
 
 from optimizer.world.config import MODALITIES, EpisodeConfig, SystemConfig
 from optimizer.world.devices import Device
+from optimizer.world.history import History
 from optimizer.world.physics import (
     Actions,
-    Outcome,
     State,
     Transmission,
     allocate_bandwidth,
     best_clock,
     best_local_clock,
+    best_offer,
     best_power,
     level_of_each,
     levels_of_ues,
     local_qoe,
     needed_snr_db,
-    offloading_qoe,
 )
 from optimizer.world.ranges import clock_to_share, power_levels_w, power_to_share
 from optimizer.world.tasks import Tasks
@@ -84,10 +84,19 @@ class Columns:
     """log(1 + the most that another UE announces, or that its bid's grant tells of the others)."""
     leads: Tensor
     """Whether the station names this UE, or its bid is granted more than half of the band, 0 or 1."""
+    ues: Tensor
+    """ln(I). The actor's heads start from it; no network sees it, so that a policy serves any number."""
 
-    def stacked(self) -> Tensor:
-        """float32, (..., ues, OBSERVATION_SIZE)."""
-        return torch.stack(torch.broadcast_tensors(*vars(self).values()), dim=-1).float()
+    def stacked(self, names: Collection[str]) -> Tensor:
+        """Those named, the others 0; float32, (..., ues, OBSERVATION_SIZE).
+
+        In memory a column's numbers lie side by side: so they are written faster, and a matrix product reads
+        either order.
+        """
+        columns = torch.zeros(OBSERVATION_SIZE, *self.queue.shape, device=self.queue.device)
+        for name in names:
+            columns[COLUMN[name]] = getattr(self, name)
+        return columns.movedim(0, -1)
 
 
 LOOKUPS = {
@@ -108,12 +117,11 @@ times the band."""
 COLUMN = {field.name: i for i, field in enumerate(fields(Columns))}
 """Where each column is in an observation."""
 OBSERVATION_SIZE = len(COLUMN)
-CLOCK_COLUMN, SHARE_COLUMN, POWER_COLUMN = COLUMN["clock"], COLUMN["share"], COLUMN["power_on_half"]
 
 _PRINTED = ("x", "y", "battery", "last_latency")
 _HISTORY = ("offloaded", "granted", "sharing", "mean_offloaded", "mean_granted", "mean_sharing")
 _HEARD = ("rival", "leads")
-_LOOKUPS = tuple(name for name in COLUMN if name not in _HISTORY + _HEARD)
+_LOOKUPS = tuple(name for name in COLUMN if name not in (*_HISTORY, *_HEARD, "ues"))
 SEEN = {
     "printed": _PRINTED, "lookups": _LOOKUPS, "history": _LOOKUPS + _HISTORY, "bids": _LOOKUPS + _HEARD,
     "announced": _LOOKUPS + _HEARD,
@@ -126,36 +134,6 @@ SEES = {
     "bids": f"{_OWN}; what its bid would be granted", "announced": f"{_OWN}; {HEARD}",
 }  # fmt: skip
 """The same in words, for the table of policies."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """What a UE remembers of an episode, (episodes, ues) each."""
-
-    offloaded: Tensor
-    """Whether it offloaded in the last step, float64 as all."""
-    granted: Tensor
-    """Share of the band it was granted then."""
-    sharing: Tensor
-    """How many offloaded then, itself included; 0 where it did not. Its own latency tells it: (5) goes by
-    their number."""
-    sums: tuple[Tensor, Tensor, Tensor]
-    """Sums of the three over the episode."""
-
-    @classmethod
-    def empty(cls, like: Tensor) -> History:
-        """Of an episode's start."""
-        zero = torch.zeros_like(like)
-        return cls(offloaded=zero, granted=zero, sharing=zero, sums=(zero, zero, zero))
-
-    def after(self, system: SystemConfig, outcome: Outcome) -> History:
-        """With one more step."""
-        offloaded = outcome.offloaded.double()
-        granted = outcome.bandwidth_hz / system.bandwidth_hz
-        sharing = offloaded * offloaded.sum(dim=-1, keepdim=True)
-        old = self.sums
-        sums = (old[0] + offloaded, old[1] + granted, old[2] + sharing)
-        return History(offloaded=offloaded, granted=granted, sharing=sharing, sums=sums)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,21 +219,23 @@ class View:
         Returns:
             QoE, power in W and index of k, (lookups, episodes, ues) each.
         """
-        device = self.queue.device
-        offloading, share = torch.tensor(lookups, dtype=torch.float64, device=device).T.view(
-            2, -1, 1, 1, 1, 1
-        )
-        levels_w = levels_of_ues(powers_w, self.tasks.ues, device=device)
+        device, codes = self.queue.device, self.tasks.codes
+        offloading, share = torch.tensor(lookups, dtype=torch.float64, device=device).T.view(2, -1, 1, 1, 1)
+        levels_w = levels_of_ues(powers_w, device=device)
         sent = Transmission(
-            power_w=levels_w.view(-1, 1, 1, self.tasks.ues),
+            power_w=levels_w.view(-1, 1, 1, 1, levels_w.shape[-1]),
             clock_hz=self.encoding_clock_hz,
             bandwidth_hz=self.system.bandwidth_hz * share,
             offloading=offloading,
-            code=torch.arange(self.tasks.codes, device=device).view(-1, 1, 1),
+            code=None if codes == 1 else torch.arange(codes, device=device).view(-1, 1, 1),
         )
-        earned = offloading_qoe(self.system, self.tasks, self.state, sent)
-        best, at = earned.flatten(1, 2).max(dim=1)  # (lookups, powers * codes, episodes, ues)
-        return best, level_of_each(levels_w, at // self.tasks.codes), at % self.tasks.codes
+        most, at = best_offer(self.system, self.tasks, self.state, sent)  # (lookups, codes, episodes, ues)
+        if codes == 1:
+            most, at, code = most[:, 0], at[:, 0], torch.zeros_like(at[:, 0])
+        else:
+            most, code = most.max(dim=1)
+            at = at.gather(1, code.unsqueeze(1))[:, 0]
+        return most, level_of_each(levels_w, at), code
 
     def best_power(self, actions: Actions, levels: int = POWER_LEVELS) -> tuple[Tensor, Tensor]:
         """`physics.best_power` now, p in W and QoE; of `actions`' shape."""
@@ -295,8 +275,7 @@ class View:
     def gain(self) -> Tensor:
         """What each UE with a task would earn over local execution by offloading alone, with all the band and
         the server to itself, at least 0; 0 without a task. (episodes, ues)."""
-        alone = self._lookups[0]["alone"]
-        return torch.where(self.queue > 0, (alone - self.local_qoe).clamp_min(0.0), 0.0)
+        return (self._lookups[0]["alone"] - self.local_qoe).clamp_min_(0.0).masked_fill_(self.queue <= 0, 0.0)
 
     @cached_property
     def bid(self) -> Tensor:
@@ -310,8 +289,9 @@ class View:
         names it as the one of the largest: of equal gains the first UE's. (episodes, ues) each; nobody is
         named where nobody gains."""
         gain = self.gain
-        first, second = torch.nn.functional.pad(gain, (0, 1)).topk(2, dim=-1).values.split(1, dim=-1)
-        named = torch.nn.functional.one_hot(gain.argmax(dim=-1), gain.shape[-1]).bool() & (gain > 0)
+        first, at = gain.max(dim=-1, keepdim=True)
+        named = torch.zeros_like(gain, dtype=torch.bool).scatter_(-1, at, first > 0)
+        second = gain.masked_fill(named, 0.0).amax(dim=-1, keepdim=True)
         return torch.where(named, second, first), named
 
     @cached_property
@@ -325,10 +305,19 @@ class View:
         rival = self.gain * odds ** (1.0 / BID_SCALE)
         return torch.where(bids & (share < 1.0), rival, 0.0), share > 0.5
 
+    @property
+    def _told(self) -> tuple[Tensor, Tensor]:
+        """What `EpisodeConfig.observation` lets a UE hear of the others."""
+        if self.episode.observation == "bids":
+            return self.told_by_bids
+        if self.episode.observation == "announced":
+            return self.announced
+        return torch.zeros_like(self.queue), torch.zeros_like(self.queue, dtype=torch.bool)
+
     @cached_property
-    def columns(self) -> Tensor:
-        """`Columns`, float32, (episodes, ues, OBSERVATION_SIZE): what a UE can know that holds its map and
-        its FLOPs, so that it can look up what its channel would let it earn."""
+    def known(self) -> Columns:
+        """What a UE can know that holds its map and its FLOPs, so that it can look up what its channel would
+        let it earn."""
         x, y = (self.position_m / self.system.radius_max_m).unbind(dim=-1)
         channel = self._channel(self.channel_gain)
         # with all the band the SNR is a quarter of that
@@ -337,7 +326,7 @@ class View:
         power_on_half, power_alone = (
             power_to_share(self.ue_device, power_w[name]) for name in ("half", "alone")
         )
-        rival, leads = self.told_by_bids if self.episode.observation == "bids" else self.announced
+        rival, leads = self._told
         past, (offloads, granted, sharing) = self.history, self.history.sums
         times = offloads.clamp_min(1.0)
         return Columns(
@@ -367,15 +356,19 @@ class View:
             mean_sharing=torch.log1p(sharing / times),
             rival=torch.log1p(rival),
             leads=leads.double(),
-        ).stacked()
+            ues=torch.full_like(self.queue, math.log(self.queue.shape[-1])),
+        )
+
+    @cached_property
+    def columns(self) -> Tensor:
+        """`known` as one tensor, float32, (episodes, ues, OBSERVATION_SIZE)."""
+        return self.known.stacked(COLUMN)
 
     @cached_property
     def observation(self) -> Tensor:
         """o_i, what UE i knows, float32, (episodes, ues, OBSERVATION_SIZE): of `columns` those that
         `EpisodeConfig.observation` lets it see, the others 0."""
-        seen = SEEN[self.episode.observation]
-        hidden = [i for name, i in COLUMN.items() if name not in seen]
-        return self.columns.index_fill(-1, torch.tensor(hidden, device=self.columns.device), 0.0)
+        return self.known.stacked(SEEN[self.episode.observation])
 
     def _channel(self, gain: Tensor) -> Tensor:
         """A gain as log10 of the SNR at p_max on a quarter of the band: of order 1 at any noise level."""

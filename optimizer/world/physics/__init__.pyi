@@ -9,7 +9,16 @@ from .effort import (
 )
 from .radio import allocate_bandwidth, map_accuracy, needed_snr_db, snr_db
 from .state import Actions, Outcome, State, Transmission
-from .step import best_power, execute, level_of_each, levels_of_ues, local_qoe, offloading_qoe
+from .step import (
+    best_offer,
+    best_power,
+    execute,
+    first_largest,
+    level_of_each,
+    levels_of_ues,
+    local_qoe,
+    offloading_qoe,
+)
 
 __all__ = [
     "Actions",
@@ -20,8 +29,10 @@ __all__ = [
     "battery_beta",
     "best_clock",
     "best_local_clock",
+    "best_offer",
     "best_power",
     "execute",
+    "first_largest",
     "level_of_each",
     "levels_of_ues",
     "local_effort",

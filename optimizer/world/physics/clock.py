@@ -62,8 +62,11 @@ def best_local_clock(system: SystemConfig, tasks: Tasks, state: State) -> Tensor
     cycles = state.queue * tasks.flops / device.local_flops_per_cycle
     least = (cycles / system.latency_max_s * (1.0 + _CLOCK_MARGIN)).clamp_max(f_max)
     clock_hz = torch.maximum(best_clock(device, state.beta), least)
+    _, energy_j = local_effort(system, tasks, queue=state.queue, clock_hz=clock_hz)
+    if (energy_j <= state.battery_j * (1.0 - _CLOCK_MARGIN)).all():
+        return clock_hz  # (11h) holds: no need of the cubic's root
     # (11h) allows a range of clocks around the thriftiest, which never lies above the best
-    thriftiest = torch.maximum(best_clock(device, torch.ones_like(clock_hz)), least)
+    thriftiest = torch.maximum(best_clock(device, torch.ones_like(tasks.flops)), least)
     most = _largest_clock(device, state.battery_j / cycles) * (1.0 - _CLOCK_MARGIN)
     slower = torch.minimum(clock_hz, torch.maximum(most, thriftiest))
     _, energy_j = local_effort(system, tasks, queue=state.queue, clock_hz=slower)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from optimizer.world.config import SystemConfig
@@ -46,15 +47,38 @@ def offloading_effort(
     Returns:
         t in s and E in J, (..., ues).
     """
+    shortest_s, rest_s, encode_j = offloading_parts(system, tasks, sent, queue=queue)
+    upload_s = shortest_s / accuracy.clamp_min(system.accuracy_floor)  # (4)
+    latency_s = rest_s + upload_s  # (7)
+    energy_j = sent.power_w * upload_s + latency_s * tasks.device_in(system).circuit_power_w  # (8)
+    return latency_s, energy_j if encode_j is None else energy_j + encode_j
+
+
+@in_float64
+def offloading_parts(
+    system: SystemConfig, tasks: Tasks, sent: Transmission, *, queue: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What of `offloading_effort` depends on neither power nor accuracy.
+
+    Args:
+        system: constants of Table I.
+        tasks: what a task of each UE costs.
+        sent: f, b, k and who shares the server.
+        queue: d.
+
+    Returns:
+        Upload (4) at accuracy 1 in s, the rest of t (7) in s, and the energy of the UE's encoder in J, None
+        where no UE is charged for it; (..., ues) each.
+    """
     device = tasks.device_in(system)
+    shortest_s = queue * tasks.symbols_of(sent.code) / sent.bandwidth_hz  # (2), (4)
+    alone_s = queue * (tasks.server_flops / system.remote_capacity_flops)
+    rest_s = alone_s * sent.offloading + system.download_latency_s  # (5)
+    if not tasks.ue_encodes:
+        return shortest_s, rest_s, None
     encode_s = queue * tasks.ue_flops / (device.local_flops_per_cycle * sent.clock_hz)
-    symbols = tasks.symbols_of(sent.code)
-    rate = sent.bandwidth_hz * accuracy.clamp_min(system.accuracy_floor) / symbols  # (2) over A
-    upload_s = queue / rate  # (4)
-    remote_s = queue * tasks.server_flops * sent.offloading / system.remote_capacity_flops  # (5)
-    latency_s = encode_s + upload_s + remote_s + system.download_latency_s  # (7)
-    compute_j = encode_s * device.local_energy_coefficient * sent.clock_hz**3
-    return latency_s, compute_j + sent.power_w * upload_s + latency_s * device.circuit_power_w  # (8)
+    encode_j = encode_s * device.local_energy_coefficient * sent.clock_hz**3
+    return shortest_s, rest_s + encode_s, encode_j
 
 
 @in_float64
@@ -64,9 +88,10 @@ def local_reference(system: SystemConfig, tasks: Tasks, queue: Tensor) -> tuple[
     Returns:
         Energy in J and latency in s, both of `queue`'s shape.
     """
-    f_max = filled(queue, tasks.device_in(system).local_clock_max_hz)
-    latency_s, energy_j = local_effort(system, tasks, queue=queue, clock_hz=f_max)
-    return energy_j, latency_s
+    one = torch.ones_like(tasks.flops)
+    f_max = filled(one, tasks.device_in(system).local_clock_max_hz)
+    latency_s, energy_j = local_effort(system, tasks, queue=one, clock_hz=f_max)
+    return queue * energy_j, queue * latency_s
 
 
 @in_float64
@@ -74,8 +99,15 @@ def standard_cost(
     system: SystemConfig, tasks: Tasks, state: State, *, latency_s: Tensor, energy_j: Tensor
 ) -> Tensor:
     """Eq. (9), (..., ues). A queue of 0 is judged as one of 1."""
+    of_energy, of_latency = cost_weights(system, tasks, state)
+    return of_energy * energy_j + of_latency * latency_s
+
+
+@in_float64
+def cost_weights(system: SystemConfig, tasks: Tasks, state: State) -> tuple[Tensor, Tensor]:
+    """What a joule and a second cost in eq. (9), (..., ues) each. A queue of 0 is judged as one of 1."""
     energy_0_j, latency_0_s = local_reference(system, tasks, state.queue.clamp_min(1))
-    return state.beta * energy_j / energy_0_j + (1.0 - state.beta) * latency_s / latency_0_s
+    return state.beta / energy_0_j, (1.0 - state.beta) / latency_0_s
 
 
 @in_float64

@@ -46,15 +46,27 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
     Returns:
         epsilon / epsilon_0 in [0, 1], (..., ues).
     """
-    axis = tasks.map_snr_db
-    snr = snr_db.clamp(axis[0], axis[-1])
-    right = torch.searchsorted(axis, snr.contiguous()).clamp_(1, axis.numel() - 1)
-    first = tasks.map_row_start if code is None else tasks.map_row_start + code * axis.numel()
-    at = first + right
-    table = tasks.map_ratio.flatten()
-    low, high = table[at - 1], table[at]
-    left_db = axis[right - 1]
-    return low + (snr - left_db) / (axis[right] - left_db) * (high - low)
+    point = _point(tasks, snr_db)
+    first = tasks.map_row_start
+    if code is not None and tasks.codes > 1:
+        first = first + (code * tasks.map_snr_db.numel()).int()
+    if point.dim() > 2:  # the same of many rows side by side is added several times as fast
+        first = first.expand(*torch.broadcast_shapes(first.shape, point.shape[-2:])).contiguous()
+    at = point.int() + first
+    start, rise = (line.index_select(0, at.flatten()).view(at.shape) for line in tasks.map_lines)
+    return start.addcmul_(rise, point.frac_())
+
+
+def _point(tasks: Tasks, snr_db: Tensor) -> Tensor:
+    """Where on the maps' axis an SNR lies: the index of the point below, and the share of the way to the
+    next. The ends of the axis are 0 and its last index."""
+    axis, step_db = tasks.map_snr_db, tasks.map_step_db
+    last = axis.numel() - 1
+    if step_db is not None:
+        return (snr_db - float(axis[0])).mul_(1.0 / step_db).clamp_(0, last)
+    snr_db = snr_db.clamp(axis[0], axis[-1])
+    below = torch.searchsorted(axis, snr_db.contiguous(), right=True).clamp(1, last) - 1
+    return below + (snr_db - axis[below]) / (axis[below + 1] - axis[below])
 
 
 def needed_snr_db(system: SystemConfig, tasks: Tasks) -> Tensor:

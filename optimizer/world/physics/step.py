@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,7 +10,14 @@ import torch
 from torch import Tensor
 
 from optimizer.world.config import SystemConfig
-from optimizer.world.physics.effort import local_effort, meets_limits, offloading_effort, standard_cost
+from optimizer.world.physics.effort import (
+    cost_weights,
+    local_effort,
+    meets_limits,
+    offloading_effort,
+    offloading_parts,
+    standard_cost,
+)
 from optimizer.world.physics.precision import in_float64
 from optimizer.world.physics.radio import (
     allocate_bandwidth,
@@ -20,6 +28,8 @@ from optimizer.world.physics.radio import (
 from optimizer.world.physics.state import Actions, Outcome, State, Transmission
 from optimizer.world.tasks import Tasks
 
+_AT_ONCE = 50_000
+"""Numbers in one tensor of offers, so that it stays in the cache; more powers are tried in turns."""
 _ABOVE_DB = 1e-9
 """How far above an SNR a UE aims, so that rounding breaks no limit."""
 
@@ -143,14 +153,87 @@ def offloading_qoe(system: SystemConfig, tasks: Tasks, state: State, sent: Trans
 
 def _earned(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> Tensor:
     """`offloading_qoe` with exactly the band of `sent`."""
-    queue = state.queue.clamp_min(1)
-    _, accuracy = _reception(system, tasks, state, sent)
-    latency_s, energy_j = offloading_effort(system, tasks, sent, queue=queue, accuracy=accuracy)
-    cost = standard_cost(system, tasks, state, latency_s=latency_s, energy_j=energy_j)
-    accurate, in_time, charged = meets_limits(
-        system, accuracy=accuracy, latency_s=latency_s, energy_j=energy_j, battery_j=state.battery_j
-    )
-    return torch.where(accurate & in_time & charged, accuracy / cost, 0.0)
+    upload = _Upload(system, tasks, state, sent)
+    return upload.earned(sent.power_w, charged=upload.charged(sent.power_w))
+
+
+class _Upload:
+    """What offloading earns against the power, all else as it is.
+
+    With accuracy a the upload (4) takes u / a, and the cost (9) is c + (v + w p) u / a, where c, v and w
+    depend on neither p nor a. (11g) and (11h) ask for a least a. So little is left to do for each power.
+    """
+
+    def __init__(self, system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> None:
+        self._tasks, self._code = tasks, sent.code
+        self._static_w = tasks.device_in(system).circuit_power_w
+        # the logarithm of each factor once, not of each product
+        at_1_hz_db = 10.0 * torch.log10(state.channel_gain / system.noise_w_hz)
+        self._at_1_w_db = at_1_hz_db - 10.0 * torch.log10(sent.bandwidth_hz)
+        shortest_s, rest_s, encode_j = offloading_parts(system, tasks, sent, queue=state.queue.clamp_min(1))
+        of_energy, of_latency = cost_weights(system, tasks, state)
+        of_time = of_latency + of_energy * self._static_w
+        self._rest = of_time * rest_s
+        self._without, self._per_w = of_time * shortest_s, of_energy * shortest_s
+        least = shortest_s / (system.latency_max_s - rest_s).clamp_min(0.0)  # (11g)
+        self._shortest_s, self._least = shortest_s, least.clamp_min(system.accuracy_min)
+        self._spare_j = state.battery_j - rest_s * self._static_w
+        if encode_j is not None:
+            self._rest = self._rest + of_energy * encode_j
+            self._spare_j = self._spare_j - encode_j
+
+    def earned(self, power_w: Tensor, *, charged: bool) -> Tensor:
+        """QoE at some powers, 0 where it fails; the shapes broadcast.
+
+        Args:
+            power_w: the powers.
+            charged: of `charged`, for these or larger ones.
+        """
+        accuracy = map_accuracy(self._tasks, 10.0 * torch.log10(power_w) + self._at_1_w_db, self._code)
+        cost_times_a = torch.addcmul(self._without, self._per_w, power_w).addcmul(self._rest, accuracy)
+        fails = accuracy < self._least
+        if not charged:
+            needed_j = (power_w + self._static_w) * self._shortest_s
+            fails = fails | (needed_j > accuracy * self._spare_j)  # (11h)
+        return (accuracy.square() / cost_times_a).masked_fill(fails, 0.0)
+
+    def charged(self, power_w: Tensor) -> bool:
+        """Whether every battery lasts for the largest of these powers wherever (11b) and (11g) hold."""
+        most_w = (power_w.max() if power_w.numel() else 0.0) + self._static_w
+        return bool((most_w * self._shortest_s < self._least * self._spare_j).all())
+
+    @property
+    def numel(self) -> int:
+        """How many numbers each power makes."""
+        return math.prod(torch.broadcast_shapes(self._at_1_w_db.shape, self._least.shape))
+
+
+def best_offer(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> tuple[Tensor, Tensor]:
+    """The most that the powers along the first axis of `sent` let each UE earn, and the first that does.
+
+    Args:
+        system: constants of Table I.
+        tasks: what a task of each UE costs.
+        state: what the step starts from.
+        sent: its power has one axis more in front than all else.
+
+    Returns:
+        QoE, 0 where every power fails, and the power's index, int64; `offloading_qoe`'s shape without that
+        axis.
+    """
+    if system.partial_band:
+        earned = offloading_qoe(system, tasks, state, sent)
+        return earned.amax(dim=0), first_largest(earned)
+    upload = _Upload(system, tasks, state, sent)
+    powers, charged = sent.power_w.split(max(1, _AT_ONCE // upload.numel)), upload.charged(sent.power_w)
+    earned = upload.earned(powers[0], charged=charged)
+    most, at, tried = earned.amax(dim=0), first_largest(earned), len(powers[0])
+    for power_w in powers[1:]:
+        earned = upload.earned(power_w, charged=charged)
+        here = earned.amax(dim=0)
+        at = torch.where(here > most, first_largest(earned) + tried, at)
+        most, tried = torch.maximum(most, here), tried + len(power_w)
+    return most, at
 
 
 def best_power(
@@ -173,27 +256,38 @@ def best_power(
     """
     offload = actions.offload & (state.queue > 0)
     _, sent = _grant(system, actions, offload)
-    power_w = levels_of_ues(powers_w, offload.shape[-1], device=state.queue.device)
-    levels, ues = power_w.shape
-    tried = replace(sent, power_w=power_w.view(levels, *[1] * (offload.dim() - 1), ues))
-    most, at = offloading_qoe(system, tasks, state, tried).max(dim=0)
+    power_w = levels_of_ues(powers_w, device=state.queue.device)
+    tried = replace(sent, power_w=power_w.view(-1, *[1] * (offload.dim() - 1), power_w.shape[-1]))
+    most, at = best_offer(system, tasks, state, tried)
     return level_of_each(power_w, at), most
 
 
-def levels_of_ues(levels: Sequence[float] | Tensor, ues: int, *, device: torch.device) -> Tensor:
-    """Levels of all UEs, or (levels, ues), as float64 of (levels, ues)."""
+def levels_of_ues(levels: Sequence[float] | Tensor, *, device: torch.device) -> Tensor:
+    """Levels of all UEs, or (levels, ues), as float64 of (levels, 1) or (levels, ues)."""
     values = torch.as_tensor(levels, dtype=torch.float64, device=device)
-    return (values.unsqueeze(-1) if values.dim() == 1 else values).expand(-1, ues)
+    return values.unsqueeze(-1) if values.dim() == 1 else values
+
+
+def first_largest(values: Tensor) -> Tensor:
+    """Index of the largest along the first axis, of equal ones the first: argmax, several times as fast where
+    that axis is short; int64."""
+    best, at = values[0], torch.zeros_like(values[0], dtype=torch.long)
+    for index, value in enumerate(values[1:], start=1):
+        at.masked_fill_(value > best, index)
+        best = torch.maximum(best, value)
+    return at
 
 
 def level_of_each(levels: Tensor, index: Tensor) -> Tensor:
     """Each UE's level at its index.
 
     Args:
-        levels: (levels, ues).
+        levels: (levels, 1) where all UEs have the same, else (levels, ues).
         index: (..., ues).
 
     Returns:
         `index`'s shape.
     """
+    if levels.shape[-1] == 1:
+        return levels.flatten()[index]
     return levels[index, torch.arange(levels.shape[-1], device=index.device)]

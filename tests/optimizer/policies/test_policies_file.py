@@ -115,8 +115,8 @@ def test_unusable_files_are_refused(world, tmp_path):
     ):  # fmt: skip
         with pytest.raises(ToolkitError, match=path.name):
             LearnedPolicy.load(path, **world)
-    with pytest.raises(ToolkitError, match="schema version 5 given, 6 is read; train anew"):
-        LearnedPolicy.load(changed("old.safetensors", schema_version=5), **world)
+    with pytest.raises(ToolkitError, match="schema version 6 given, 7 is read; train anew"):
+        LearnedPolicy.load(changed("old.safetensors", schema_version=6), **world)
     with pytest.raises(ToolkitError, match="a policy of mappo given, one of dqn or ddqn is allowed"):
         DqnPolicy.load(good, **world)
     other = tmp_path / "dqn.safetensors"

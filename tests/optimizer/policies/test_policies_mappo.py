@@ -248,7 +248,7 @@ def test_a_ue_that_would_fail_on_its_granted_band_withdraws(make_tasks, learn_po
     tasks = make_tasks(mix=("text", "image", "vqa", "vqa"))
     learner = trainer(tasks, copies=50, learn_power=learn_power, learn_clock=True)
     with torch.no_grad():
-        learner.network.actor[-1].bias[0] = 10.0
+        learner.network.actor[-1].bias[0] = 100.0
         learner.network.actor[-1].bias[REQUEST_HEAD] = 0.0
     view = learner._environment.view()
     drawn = drawn_from(learner.network, view).mode()
@@ -305,6 +305,21 @@ def test_the_heads_start_where_the_setting_says(make_tasks, heads):
         expected = column["share"] if heads == "lookups" else 20.0 * view.gain.log().float()
         assert gains.any()
         assert torch.allclose(mode.request[gains], expected[gains], rtol=1e-5)
+    # rho: 1/2 for the UE that the station names, 1 / (I + 1) for the others
+    named = view.announced[1]
+    assert named.any()
+    probability = torch.where(named | (heads == "zero"), 0.5, 0.2)
+    assert torch.allclose(drawn_from(learner.network, view).offload_probability, probability, atol=1e-6)
+
+
+def test_in_play_rho_is_drawn_and_all_else_is_the_mode():
+    heads = torch.tensor([-1.0, 2.0, -1.0, 0.0, 0.0, 0.7]).expand(40_000, 6)
+    ours = ActionDistribution(heads, torch.tensor(-1.0), clock_when_offloading=False)
+    decided, mode = ours.decided(torch.Generator().manual_seed(0)), ours.mode()
+    assert decided.offload.double().mean() == pytest.approx(1 / (1 + math.e), abs=0.01)
+    assert not mode.offload.any()
+    for name in ("power", "clock", "request", "code"):
+        assert torch.equal(getattr(decided, name), getattr(mode, name))
 
 
 def test_a_critic_of_its_own_reads_the_ues_own_observation(make_tasks):
@@ -328,7 +343,7 @@ def test_who_would_earn_too_little_on_its_grant_withdraws(make_tasks):
         learner = trainer(tasks, copies=50, heads="bids", withdraw_under=under)
         with torch.no_grad():
             learner.network.actor[-1].weight.zero_()
-            learner.network.actor[-1].bias[0] = 10.0
+            learner.network.actor[-1].bias[0] = 100.0
         view = learner._environment.view()
         wanted = drawn_from(learner.network, view).mode()
         assert wanted.offload.all()

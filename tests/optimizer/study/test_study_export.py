@@ -65,24 +65,25 @@ def test_onnxruntime_decides_as_pytorch(make_tasks, tmp_path, name, k):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     learned = {"power_share": config.get("learn_power"), "clock_share": config.get("learn_clock")}
-    expected_names = {"offload", "request", *(name for name, given in learned.items() if given)}
+    expected_names = {"offload_probability", "request", *(name for name, given in learned.items() if given)}
     assert set(names) == expected_names | ({"code"} if len(k) > 1 else set())
     policy = LearnedPolicy.load(tmp_path / "policy.safetensors", **world)
-    network, choices = policy._network, set()
+    network, chances = policy._network, set()
     for view in views(world, policy):
         with torch.no_grad():
             distribution = network.actions(view.observation, network.start(view))
             mode = distribution.mode()
         actions = mode.to_physical(view.ue_device)
         expected = {
-            "offload": mode.offload, "request": mode.request, "code": mode.code,
+            "offload_probability": distribution.offload_probability, "request": mode.request,
+            "code": mode.code,
             "power_share": power_to_share(SYSTEM, actions.power_w),
             "clock_share": clock_to_share(SYSTEM, actions.clock_hz),
         }  # fmt: skip
         columns = view.columns.flatten(0, 1).numpy()
         decided = dict(zip(names, session.run(None, {"columns": columns}), strict=True))
         sure = (distribution._logit.abs() > 1e-4).flatten().numpy() & (view.queue > 0).flatten().numpy()
-        choices |= set(decided["offload"][sure].tolist())
+        chances |= set(decided["offload_probability"][sure].round(2).tolist())
         for output, values in decided.items():
             want = expected[output].flatten().numpy()
             if want.dtype.kind == "f":
@@ -91,7 +92,7 @@ def test_onnxruntime_decides_as_pytorch(make_tasks, tmp_path, name, k):
                 assert apart.max() < tolerance, output
             else:
                 assert np.array_equal(values[sure], want[sure]), output
-    assert choices == {True, False}
+    assert len(chances) > 2, "not all UEs decide alike"
 
 
 def bidding(view, config) -> np.ndarray:

@@ -4,7 +4,9 @@ import importlib
 import inspect
 import math
 import pkgutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,8 +22,10 @@ from optimizer.world.physics import (
     battery_beta,
     best_clock,
     best_local_clock,
+    best_offer,
     best_power,
     execute,
+    first_largest,
     level_of_each,
     levels_of_ues,
     local_effort,
@@ -36,6 +40,7 @@ from optimizer.world.physics import (
     snr_db,
     standard_cost,
 )
+from optimizer.world.physics.effort import cost_weights, offloading_parts
 from optimizer.world.physics.precision import in_float64
 from optimizer.world.physics.radio import needed_snr_of_codes_db
 from optimizer.world.tasks import Tasks
@@ -230,6 +235,49 @@ def test_map_is_linear_in_db_and_clamped():
     assert values.tolist() == [0.0, 0.0, 0.25, 1.0, 1.0]
 
 
+AXES = ([-6.0, -3.0, 0.0, 3.0, 6.0], [-6.0, -5.5, 0.0, 3.0, 11.0], [2.0, 3.0])
+
+
+@pytest.mark.parametrize("axis", AXES, ids=["even", "uneven", "two points"])
+def test_map_is_what_numpy_interpolates(axis: list[float]):
+    """On an even axis the points are found by arithmetic, on any other by search."""
+    generator = torch.Generator().manual_seed(0)
+    ratio = torch.rand(3, 2, len(axis), generator=generator, dtype=torch.float64)
+    tasks = replace(
+        simple_tasks(3), map_snr_db=tensor(*axis), map_ratio=ratio, symbols=tensor(1.0, 2.0).expand(3, 2)
+    )
+    snr = torch.cat((tensor(*axis), torch.linspace(-9, 14, 200, dtype=torch.float64))).unsqueeze(-1)
+    snr = snr.expand(-1, 3)
+    for code in (0, 1):
+        found = map_accuracy(tasks, snr, torch.full(snr.shape, code))
+        for ue in range(3):
+            expected = np.interp(snr[:, ue], axis, ratio[ue, code])
+            assert np.allclose(found[:, ue], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("episodes", [500, 9000])
+def test_the_best_offer_is_the_first_of_the_largest(episodes: int):
+    """Also where so many are asked for that the powers are tried in turns."""
+    system, tasks = SystemConfig(), simple_tasks(2)
+    generator = torch.Generator().manual_seed(0)
+    gain = 10.0 ** (-11.0 + 3.0 * torch.rand(episodes, 2, generator=generator, dtype=torch.float64))
+    battery_j = 10.0 ** (3.0 * torch.rand(episodes, 2, generator=generator, dtype=torch.float64) - 3.0)
+    state = State(
+        queue=torch.full_like(gain, 3.0), channel_gain=gain, battery_j=battery_j,
+        beta=torch.full_like(gain, 0.5),
+    )  # fmt: skip
+    sent = Transmission(
+        power_w=tensor(0.06, 0.1, 0.1, 0.25).view(-1, 1, 1), clock_hz=tensor(1e9),
+        bandwidth_hz=tensor(2.5e6), offloading=torch.tensor(2),
+    )  # fmt: skip
+    most, at = best_offer(system, tasks, state, sent)
+    values, first = offloading_qoe(system, tasks, state, sent).max(dim=0)
+    assert torch.equal(most, values)
+    assert torch.equal(at, first)
+    assert 0 < float((values > 0).double().mean()) < 1
+    assert len(at.unique()) == 3
+
+
 def test_each_constraint_fails_alone():
     system, tasks = SystemConfig(), simple_tasks(1)
     good = run(system, tasks, actions([True]), gain=1e-9)
@@ -373,6 +421,9 @@ def public_functions():
     def sent(state):
         return Transmission(**some(state, "power_w", "clock_hz", "bandwidth_hz"), offloading=torch.tensor(2))
 
+    def at_both_powers(state):
+        return replace(sent(state), power_w=state["power_w"].unsqueeze(-1))
+
     return {
         allocate_bandwidth: lambda f, s: f(system, s["bandwidth_request"], offload),
         snr_db: lambda f, s: f(system, **some(s, "power_w", "channel_gain", "bandwidth_hz")),
@@ -380,6 +431,8 @@ def public_functions():
         local_effort: lambda f, s: f(system, tasks, **some(s, "queue", "clock_hz")),
         offloading_effort: lambda f, s: f(system, tasks, sent(s), **some(s, "queue", "accuracy")),
         local_reference: lambda f, s: f(system, tasks, s["queue"]),
+        offloading_parts: lambda f, s: f(system, simple_tasks(2, ue_flops=1e9), sent(s), queue=s["queue"]),
+        cost_weights: lambda f, s: f(system, tasks, state_of(s)),
         standard_cost: lambda f, s: f(system, tasks, state_of(s), **some(s, "latency_s", "energy_j")),
         battery_beta: lambda f, s: f(s["battery_j"], s["battery_max_j"]),
         best_clock: lambda f, s: f(system, s["beta"]),
@@ -389,6 +442,7 @@ def public_functions():
         local_qoe: lambda f, s: f(system, tasks, state_of(s), clock_hz=s["clock_hz"]),
         offloading_qoe: lambda f, s: f(system, tasks, state_of(s), sent(s)),
         best_power: lambda f, s: f(system, tasks, chosen(s), state_of(s), powers_w=[0.1, 0.2]),
+        best_offer: lambda f, s: f(system, tasks, state_of(s), at_both_powers(s)),
         server_energy_j: lambda f, s: f(system, tasks, s["queue"], offload),
     }
 
@@ -421,7 +475,9 @@ def test_no_public_function_is_left_out_of_that():
         if inspect.isfunction(function) and function.__module__ == module.name and name[0] != "_"
     }
     written.remove(in_float64)
-    takes_no_state = {needed_snr_db, needed_snr_of_codes_db, levels_of_ues, level_of_each}
+    takes_no_state = {
+        needed_snr_db, needed_snr_of_codes_db, levels_of_ues, level_of_each, first_largest,
+    }  # fmt: skip
     assert written - takes_no_state == set(public_functions())
 
 
