@@ -196,7 +196,7 @@ class LearnedPolicy:
     def __init__(self, network: ActorCritic, *, observation: str) -> None:
         self._network = network
         looks_up = "" if network.sizes.learn_power else "; granted band, how many offload"
-        counts = "" if network.sizes.heads == "zero" else "; I"
+        counts = "" if network.sizes.heads == "zero" else "; number of UEs"
         self.sees = SEES[observation] + counts + looks_up
 
     @torch.no_grad()
