@@ -108,10 +108,10 @@ example:
 
 EXPORT = """\
 Write the actor of a policy file of MAPPO or IPPO as an ONNX model, which a UE can run without torch. Its
-input is what UEs can know, (UEs, columns); its outputs are what they decide without exploration:
+input is what UEs can know, (UEs, columns). Its outputs are what they decide without exploration:
 offload_probability (that rho is 1: a UE draws it), request (b-hat of (12)), and where these are learned
-power_share, clock_share (0 to 1 of their ranges, the power's in dBm) and code (index of k). The model's metadata name the columns. It needs
-pip install 'deepsc-toolkit[onnx]'.
+power_share, clock_share (0 to 1 of their ranges, the power's in dBm) and code (index of k). The model's
+metadata name the columns. It needs pip install 'deepsc-toolkit[onnx]'.
 
 example:
   optimize export --policy runs/optimize/mappo-0.safetensors --output actor.onnx
