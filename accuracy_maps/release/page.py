@@ -41,7 +41,9 @@ def zoo_page() -> str:
 
 
 def plot_release(release: Path, path: Path) -> None:
-    """Draw a release's map on AWGN as a PNG, with separate coding by 5G LDPC beside it where it was measured.
+    """Draw a release's map on AWGN as a PNG, with separate coding beside it where it was measured.
+
+    Of its channel codes 5G LDPC is drawn, else the best code of that length.
 
     Args:
         release: the folder.
@@ -55,8 +57,12 @@ def plot_release(release: Path, path: Path) -> None:
     if isinstance(own, BimodalMap):
         plot_bimodal(own, path)
         return
-    others = [one for one in maps.values() if isinstance(one, AccuracyMap) and one.channel == own.channel]
-    plot_map(own, path, beside=[one for one in others if one.model.get("code") == "ldpc"])
+    coded = {
+        one.model["code"]: one
+        for one in maps.values()
+        if isinstance(one, AccuracyMap) and one.channel == own.channel and "code" in one.model
+    }
+    plot_map(own, path, beside=[coded[code] for code in ("ldpc", "finite") if code in coded][:1])
 
 
 if __name__ == "__main__":
