@@ -4,7 +4,8 @@
         (the flags of `optimize train` the policies were trained with)
 
 The mix of --ues is repeated, or cut, to each of --sizes. Each policy file is tested on episodes of its own,
-which greedy and the controller that knows every channel (central) play too.
+which the policies of --beside play too. Central, the controller that knows every channel, takes long from some
+32 UEs on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import torch
 from flag_types import int_list, positive_int
 
+from data.files.errors import ToolkitError
 from data.terminal.command import Parser, run_command
 from optimizer.command import system_flags, world_settings
 from optimizer.policies.baselines import POLICIES
@@ -35,22 +37,29 @@ def main() -> None:
     flags.add_argument(
         "--sizes", type=int_list, default=(2, 4, 8, 16, 32), help="numbers of UEs to play with"
     )
+    flags.add_argument(
+        "--beside", default=("central", "greedy"), type=lambda text: tuple(text.split(",")), metavar="LIST",
+        help=f"policies that learn nothing, of {', '.join(POLICIES)}; QoE is given in percent of the first's",
+    )  # fmt: skip
     flags.add_argument("--test-episodes", type=positive_int, default=100, help="of each policy file")
     options = flags.parse_args()
 
     def body() -> None:
         torch.set_num_threads(1)
+        first = options.beside[0]
+        if unknown := [name for name in options.beside if name not in POLICIES]:
+            raise ToolkitError(f"--beside: {unknown[0]!r} given, allowed: {', '.join(POLICIES)}")
         world = world_settings(options)
         episode = world.episode
         print(
-            f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{'of central':>12}"
+            f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{f'of {first}':>14}"
             f"{'finished':>10}{'steps':>7}{'CPU s':>7}"
         )
         for ues in options.sizes:
             one = replace(episode, mix=tuple(itertools.islice(itertools.cycle(episode.mix), ues)))
             loaded = load(world.inputs, system=world.system, episode=one)
             system, tasks = loaded.system, loaded.tasks
-            scores: dict[str, list[Scores]] = {"central": [], "trained": [], "greedy": []}
+            scores: dict[str, list[Scores]] = {name: [] for name in (first, "trained", *options.beside[1:])}
             spent = dict.fromkeys(scores, 0.0)
             for index, file in enumerate(options.policies):
                 trained = LearnedPolicy.load(file, system=system, episode=one, tasks=tasks)
@@ -71,7 +80,7 @@ def main() -> None:
                 qoe = one_policy.qoe
                 print(
                     f"{ues:4}  {name:8}{qoe.value:9.3f}  {f'{qoe.low:.3f} to {qoe.high:.3f}':18}"
-                    f"{qoe.value / tested['central'].qoe.value:12.1%}"
+                    f"{qoe.value / tested[first].qoe.value:14.1%}"
                     f"{one_policy.finished:10.1%}{one_policy.steps:7.1f}{spent[name]:7.0f}",
                     flush=True,
                 )

@@ -116,7 +116,8 @@ def worker(what: dict[str, Any], checkout: Path) -> dict[str, float]:
     }  # fmt: skip
     done = subprocess.run([sys.executable, *sys.argv], env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise ToolkitError(f"the measurement of {checkout} failed: {done.stderr.strip().splitlines()[-1]}")
+        reason = (done.stderr.strip() or f"status {done.returncode}").splitlines()[-1]
+        raise ToolkitError(f"the measurement of {checkout} failed: {reason}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -31,6 +31,7 @@ from optimizer.policies.mappo import MappoTrainer
 from optimizer.study.config import WorldSettings
 from optimizer.study.evaluate import Interval, mean_interval, play
 from optimizer.study.plots import legend_beside, new_figure, save_with_data
+from optimizer.world.config import MODALITIES
 from optimizer.world.inputs import load
 
 SYSTEMS: Mapping[str, str] = {
@@ -61,7 +62,14 @@ def main() -> None:
         if world.episode.csi != "instantaneous":
             raise ToolkitError(f"{named('csi')}: {world.episode.csi} given, instantaneous is allowed")
         names = (*RULES[:1], "mappo", *RULES[1:])
+        given = [name for name in MODALITIES if getattr(world.inputs, f"{name}_map") is not None]
+        if given or world.system.noise_dbm_hz != NOISES_DBM_HZ[0]:
+            raise ToolkitError(
+                "a map or a noise given, none is allowed: shipped maps are compared over noise"
+            )
         systems = shipped_systems(world)
+        if len(systems) < 2:
+            raise ToolkitError(f"{named('mix')}: no map of separate coding ships for all of its modalities")
         earned: Earned = {}
         print(f"| noise, dBm/Hz | system | {' | '.join(names)} |", flush=True)
         print(f"|---|---|{'---|' * len(names)}", flush=True)

@@ -15,7 +15,14 @@ import pytest
 from flag_types import int_list, positive_int
 
 from accuracy_maps import load_map
-from benchmarks import digital_text, map_throughput, nested_vs_dedicated, stem_steps
+from benchmarks import (
+    digital_text,
+    map_throughput,
+    nested_vs_dedicated,
+    semantic_unaware,
+    stem_steps,
+    vqa_blind,
+)
 from data.files.provenance import git_commit, package_versions
 
 
@@ -124,3 +131,57 @@ def test_steps_of_a_hybrid_are_timed_in_one_run(capsys: pytest.CaptureFixture[st
     for way in stem_steps.WAYS:
         assert re.search(rf"^{way} +\d+\.\d{{3}} +\d+\.\d{{3}} +\d+\.\d{{2}}x$", printed, re.MULTILINE), way
     assert "features on disk: 0.5 kB an image" in printed, "448 bytes, and half of the head"
+
+
+def test_questions_are_asked_of_other_images(
+    vqa_folders: dict[str, Path],
+    clevr: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A model that looks is right less often where it is shown another image."""
+    flags = ["--local", str(vqa_folders["local"]), "--data-dir", str(clevr)]
+    monkeypatch.setattr(sys, "argv", ["vqa_blind.py", *flags])
+    with pytest.raises(SystemExit) as end:
+        vqa_blind.main()
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("60 questions about 30 images of CLEVR")
+    frequent, prior, other, own = map(float, re.findall(r" (\d+\.\d\d)$", printed, re.MULTILINE))
+    assert 0 < frequent <= prior < 100
+    assert other < own
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--noise-dbm-hz", "-150"], "a map or a noise given, none is allowed"),
+        (["--ues", "vqa:2"], "mix: no map of separate coding ships for all of its modalities"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    flags: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["semantic_unaware.py", *flags])
+    with pytest.raises(SystemExit) as end:
+        semantic_unaware.main()
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_semantic_codec_and_separate_coding_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At this noise separate coding of images earns less, whatever the policy."""
+    monkeypatch.setattr(semantic_unaware, "NOISES_DBM_HZ", (-160.0,))
+    flags = ["--ues", "image:2", "--k-image", "32", "--ue-device", "raspberry-pi-4", "--seeds", "1"]
+    flags += ["--episodes", "1", "--test-episodes", "4", "--output", str(tmp_path / "unaware.png")]
+    monkeypatch.setattr(sys, "argv", ["semantic_unaware.py", *flags])
+    with pytest.raises(SystemExit) as end:
+        semantic_unaware.main()
+    assert end.value.code == 0, capsys.readouterr().err
+    rows = [line.split("|")[2:-1] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0].strip() for row in rows] == ["semantic codec", "separate coding, best code of that length"]
+    codec, separate = ([float(cell.split(",")[0]) for cell in row[1:]] for row in rows)
+    assert all(one > other for one, other in zip(codec, separate, strict=True))
+    assert (tmp_path / "unaware.png").stat().st_size > 10_000

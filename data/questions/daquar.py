@@ -7,12 +7,13 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from data.download import cache_dir, fetch
+from data.download import cache_dir
 from data.files.errors import ToolkitError, named, parsing
 from data.files.paths import is_file, is_folder, require_file
+from data.files.provenance import sha256_of
 
-TAR = "daquar/daquar-256.tar.gz"
-TAR_SHA256 = "e4a4931dfed331eb342c3fef25524bf219d18c7f55767b3c25ab1f9b57d71434"
+TAR = "daquar-256.tar.gz"
+"""Of all that is in the folder, which may be there unpacked as well."""
 _HOME = "https://github.com/tezansahu/VQA-With-Multimodal-Transformers"
 QUESTIONS = "all_qa_pairs.txt"
 """Question and answer on alternate lines; a question names its image."""
@@ -40,11 +41,11 @@ def published(folder: Path) -> tuple[dict[str, dict[str, Path]], list[tuple[str,
     Raises:
         ToolkitError: if a file is missing or damaged.
     """
-    if is_file(folder.parent / TAR):
-        folder = _unpacked(fetch(TAR, url=_HOME, sha256=TAR_SHA256, data_dir=folder.parent))
+    if is_file(folder / TAR):
+        folder = _unpacked(folder / TAR)
     elif not is_file(folder / QUESTIONS):
         raise ToolkitError(
-            f"{folder}: holds neither {Path(TAR).name} nor {QUESTIONS} (from {_HOME}); name the folder that "
+            f"{folder}: holds neither {TAR} nor {QUESTIONS} (from {_HOME}); name the folder that "
             f"holds {folder.name}/ with {named('data_dir')} or $DEEPSC_DATA"
         )
     files = [folder / name for name in (QUESTIONS, *_LISTS.values())]
@@ -81,7 +82,7 @@ def _image(folder: Path, name: str) -> Path:
 
 def _unpacked(tar: Path) -> Path:
     """Folder of the cache that holds what the tar does; unpacked the first time."""
-    folder = cache_dir() / TAR_SHA256[:16] / "daquar"
+    folder = cache_dir() / sha256_of(tar)[:16] / "daquar"
     if is_folder(folder):
         return folder
     try:
@@ -89,8 +90,9 @@ def _unpacked(tar: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished, tarfile.open(tar) as archive:
             whole = Path(unfinished) / folder.name
             archive.extractall(whole, filter="data")
-            if not is_folder(folder):  # another process may have been faster
-                whole.rename(folder)
+            whole.rename(folder)
     except (tarfile.TarError, OSError, EOFError) as error:
+        if is_folder(folder):  # another process was faster
+            return folder
         raise ToolkitError(f"{folder}: cannot unpack {tar} ({error})") from error
     return folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import NamedTuple
 
 from data.files.errors import ToolkitError
@@ -63,9 +62,8 @@ class VQASet:
     sha256: Mapping[str, str] = field(default_factory=dict)
     """Checksum of each file the questions were read from, and of the images."""
 
-    @cached_property
-    def language_prior(self) -> float:
-        """Percent of test questions answered rightly by their first two words alone.
+    def language_prior(self, asked: Sequence[Question]) -> float:
+        """Percent of questions answered rightly by their first two words alone.
 
         The answer is the most frequent one of training questions that begin so, or of all where none does.
         A model that has seen no image can do as well.
@@ -74,9 +72,8 @@ class VQASet:
         for question in self.train.questions:
             begun.setdefault(_beginning(question), Counter())[question.answer] += 1
         guess = {words: answers.most_common(1)[0][0] for words, answers in begun.items()}
-        tests = self.test.questions
-        right = sum(guess.get(_beginning(question), self.answers[0]) == question.answer for question in tests)
-        return 100.0 * right / len(tests)
+        right = sum(guess.get(_beginning(question), self.answers[0]) == question.answer for question in asked)
+        return 100.0 * right / len(asked)
 
     def __post_init__(self) -> None:
         for name in SPLITS:

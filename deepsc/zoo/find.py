@@ -54,7 +54,7 @@ def map_path(release: Path, channel: str) -> Path:
 
     Args:
         release: the folder.
-        channel: "awgn" or "rayleigh".
+        channel: "awgn", "rayleigh", or of separate coding "awgn-digital-ldpc" and the like.
 
     Raises:
         ToolkitError: if the codec is missing or damaged.

@@ -30,7 +30,7 @@ from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.environment import OffloadingEnvironment
 from optimizer.world.tasks import Tasks
 
-CHECKPOINT_SCHEMA = 3
+CHECKPOINT_SCHEMA = 4
 _SAVE_EVERY_S = 60.0
 
 C = TypeVar("C", bound=LearnerConfig)

@@ -25,6 +25,8 @@ OPSET = 17
 """ONNX operators' version: that of ONNX 1.12 (2022), which current runtimes read."""
 KIND = "offloading-actor"
 SCHEMA_VERSION = 2
+BID_COLUMNS = ("alone", "earned_locally", "queue")
+"""Columns that a bid is of."""
 
 
 class Actor(nn.Module):
@@ -32,14 +34,13 @@ class Actor(nn.Module):
 
     Args:
         network: its actor is read.
-        observation: as in `EpisodeConfig`: what the others of the columns hold is not read.
+        observation: as in `EpisodeConfig`.
     """
 
     def __init__(self, network: ActorCritic, observation: str) -> None:
         super().__init__()
-        self._network = network
-        seen = [float(name in SEEN[observation]) for name in COLUMN]
-        self._seen = torch.tensor(seen)
+        self._network, self._observation = network, observation
+        self._seen = torch.tensor([float(name in SEEN[observation]) for name in COLUMN])
 
     def forward(self, columns: Tensor) -> tuple[Tensor, ...]:
         """`View.columns`, (ues, OBSERVATION_SIZE), to what `outputs` names, (ues,) each."""
@@ -55,6 +56,16 @@ class Actor(nn.Module):
         return tuple(decided[name] for name in self.outputs)
 
     @property
+    def reads(self) -> list[str]:
+        """Columns that are read: what the UE observes, and what its heads start from. The others may hold
+        anything."""
+        heads = self._network.sizes.heads
+        names = {*SEEN[self._observation]}
+        names |= {*STARTS} - {"leads"} if heads != "zero" else set()
+        names |= {*BID_COLUMNS} if heads == "bids" else set()
+        return [name for name in COLUMN if name in names]
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """What is decided: how probably it offloads, b-hat, and of p, f and k what is learned."""
         sizes = self._network.sizes
@@ -66,8 +77,8 @@ class Actor(nn.Module):
 
 def bid_of(columns: Tensor) -> Tensor:
     """`View.bid` from a UE's columns, (ues,)."""
-    alone, local = (torch.exp(columns[..., COLUMN[name]]) for name in ("alone", "earned_locally"))
-    gain = torch.where(columns[..., COLUMN["queue"]] > 0, alone - local, 0.0)  # both are of log(1 + QoE)
+    alone, local, queue = (columns[..., COLUMN[name]] for name in BID_COLUMNS)
+    gain = torch.where(queue > 0, alone.exp() - local.exp(), 0.0)  # both are of log(1 + QoE)
     return bid_of_gain(gain)
 
 
@@ -103,7 +114,7 @@ def _about(actor: Actor, head: Mapping[str, Any], observation: str) -> dict[str,
     return {
         "kind": KIND, "schema_version": str(SCHEMA_VERSION), "deepsc_toolkit": __version__,
         "learner": str(head["learner"]), "columns": json.dumps(list(COLUMN)), "observation": observation,
-        "seen": json.dumps(SEEN[observation]), "outputs": json.dumps(actor.outputs),
+        "reads": json.dumps(actor.reads), "outputs": json.dumps(actor.outputs),
         "trained_for": json.dumps(world),
     }  # fmt: skip
 

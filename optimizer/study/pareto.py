@@ -112,7 +112,9 @@ def _test(
                     policy, system=loaded.system, episode=fixed, tasks=loaded.tasks,
                     episodes=run.test_episodes, seed=seed,
                 )  # fmt: skip
-                performance[tested][beta] = summarise([scores], None, sees=policy.sees, seed=run.seed)
+                performance[tested][beta] = summarise(
+                    [scores], None, sees=policy.sees, seed=run.seed, arrive=run.episode.arrivals != "none"
+                )
                 progress.update()
     return performance
 

@@ -132,8 +132,8 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
 def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
     """What decides a run's results.
 
-    The training of IPPO, DQN and DDQN, the devices, and what the world has beyond the paper's count as not
-    there at their defaults: runs of earlier releases have none.
+    The training of IPPO, MATD3, DQN and DDQN, the devices, and what the world has beyond the paper's count as
+    not there at their defaults: runs of earlier releases have none.
 
     Args:
         document: of `described`.

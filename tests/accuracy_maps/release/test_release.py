@@ -133,14 +133,15 @@ def test_the_page_of_the_zoo_is_of_the_cards() -> None:
         assert f"\n## {name}\n" in page
 
 
-def test_a_release_is_drawn_with_real_separate_coding_beside_it(
+def test_a_release_is_drawn_with_separate_coding_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     for name in list_codecs():
         plot_release(FOLDER / name, tmp_path / f"{name}.png")
-    text, vqa = (drawn[list_codecs().index(DEFAULTS[modality])] for modality in ("text", "vqa"))
-    labels = [label.get_text() for label in text.axes[0].get_legend().get_texts()]
-    assert [label.partition(":")[0] for label in labels if "dB" in label] == ["codec", "digital, 5G LDPC"]
+    text, image, vqa = (drawn[list_codecs().index(DEFAULTS[name])] for name in ("text", "image", "vqa"))
+    for figure, code in ((text, "5G LDPC"), (image, "finite-length code")):
+        labels = [label.get_text() for label in figure.axes[0].get_legend().get_texts()]
+        assert [label.partition(":")[0] for label in labels if "dB" in label] == ["codec", f"digital, {code}"]
     assert len(vqa.axes) > 4
