@@ -4,8 +4,8 @@
         (the flags of `optimize train` the policies were trained with)
 
 The mix of --ues is repeated, or cut, to each of --sizes. Each policy file is tested on episodes of its own,
-which the policies of --beside play too. Central, the controller that knows every channel, takes long from some
-32 UEs on.
+which the policies of --beside play too. Central, the controller that knows every channel, takes long from
+some 32 UEs on.
 """
 
 from __future__ import annotations
