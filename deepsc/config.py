@@ -108,7 +108,8 @@ class SetConfig(Settings):
         for name, datasets in cls.read_by.items():
             value = values.get(name)
             if value is not None and dataset not in datasets:
-                alone = f"{named('dataset')} {' and '.join(datasets)} alone"
+                listed = " and ".join(filter(None, (", ".join(datasets[:-1]), datasets[-1])))
+                alone = f"{named('dataset')} {listed} alone"
                 yield f"{named(name)}: {value} given, {alone} {'read' if datasets[1:] else 'reads'} it"
 
     @override

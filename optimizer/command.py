@@ -323,7 +323,7 @@ def _pareto(config: ParetoConfig) -> Iterator[str]:
     result = pareto(config)
     yield format_front(result.performance)
     actor = config.train.output / "mappo.onnx"
-    export = ["optimize", "export", "--policy", result.written[0], "--output", actor]
+    export: list[str | Path] = ["optimize", "export", "--policy", result.written[0], "--output", actor]
     yield from _close(result.synthetic, result.written, *export)
 
 

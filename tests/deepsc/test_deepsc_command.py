@@ -152,7 +152,7 @@ FILES = ["--source", "a.txt", "--target", "b.txt"]
             ["--dataset", "digits", "--data-dir", "b"],
             "--data-dir: b given, --dataset cifar10 and imagenette alone",
         ),
-        ("vqa", ["--data-dir", "b"], "--data-dir: b given, --dataset vqa-v2 and clevr alone"),
+        ("vqa", ["--data-dir", "b"], "--data-dir: b given, --dataset daquar, vqa-v2 and clevr alone"),
         ("vqa", ["--channel", "none", "--k-text", "8"], "--k-text: given, --channel none"),
         ("vqa", ["--channel", "none", "--k-image", "8"], "--k-image: given, --channel none"),
         ("vqa", ["--k-text", "5000"], "--k-text: 5000 given, 1 to 4096"),

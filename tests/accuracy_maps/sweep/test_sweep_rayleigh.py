@@ -86,7 +86,5 @@ def test_a_shipped_rayleigh_map_is_the_average_of_the_awgn_map(path: Path) -> No
 @pytest.mark.parametrize("path", sorted(FOLDER.glob(f"*/{MAPS}/*-awgn.json")), ids=release_name)
 def test_the_shipped_maps_of_a_codec_divide_by_one_local_model(path: Path) -> None:
     awgn = load_map(path)
-    others = sorted(path.parent.glob("*.json"))
-    assert len(others) > 1
-    for other in others:
+    for other in path.parent.glob("*.json"):
         assert load_map(other).provenance["local"] == awgn.provenance["local"], other.name

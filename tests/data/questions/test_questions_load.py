@@ -138,7 +138,7 @@ def test_daquar_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     before = unpacked.stat().st_ctime_ns
     load_vqa(dataset="daquar", data_dir=tmp_path / "data")
     assert unpacked.stat().st_ctime_ns == before
-    tar.write_bytes(tar.read_bytes()[:-20])
+    tar.write_bytes(tar.read_bytes()[:500])
     with pytest.raises(ToolkitError, match=r"cannot unpack .*daquar-256\.tar\.gz"):
         load_vqa(dataset="daquar", data_dir=tmp_path / "data")
     assert not list((tmp_path / "cache").rglob("tmp*"))
