@@ -15,7 +15,7 @@ from torchrl.objectives import ClipPPOLoss, ValueEstimators
 from optimizer import EpisodeConfig, Inputs, offloading_v0
 
 torch.manual_seed(0)
-UES, STEPS, BATCHES, EPOCHS = 2, 200, 8, 8
+UES, STEPS, BATCHES, EPOCHS = 2, 400, 8, 4
 GROUP = "ue"  # TorchRL groups agents by what stands before "_" in their names
 
 world = offloading_v0.parallel_env(
@@ -59,7 +59,7 @@ critic = TensorDictModule(
     network(1, centralised=True), in_keys=[(GROUP, "observation")], out_keys=[(GROUP, "state_value")]
 )
 loss = ClipPPOLoss(
-    policy, critic, entropy_coeff=0.005, normalize_advantage=True, normalize_advantage_exclude_dims=(-2,)
+    policy, critic, entropy_coeff=0.0, normalize_advantage=True, normalize_advantage_exclude_dims=(-2,)
 )
 loss.set_keys(
     reward=(GROUP, "reward"),
@@ -69,8 +69,8 @@ loss.set_keys(
     done=(GROUP, "done"),
     terminated=(GROUP, "terminated"),
 )
-loss.make_value_estimator(ValueEstimators.GAE, gamma=0.95, lmbda=0.95)
-optimiser = torch.optim.Adam(loss.parameters(), lr=3e-3)
+loss.make_value_estimator(ValueEstimators.GAE, gamma=0.95, lmbda=0.9)
+optimiser = torch.optim.Adam(loss.parameters(), lr=1e-3)
 
 for batch in range(BATCHES):
     with torch.no_grad():
