@@ -111,7 +111,7 @@ def test_the_model_says_what_it_reads(make_tasks, tmp_path, capsys):
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["columns"]) == list(COLUMN)
     assert about["observation"] == "lookups"
-    assert "rival" not in json.loads(about["seen"])
+    assert "rival" not in json.loads(about["reads"])
     assert json.loads(about["trained_for"])["episode"]["mix"] == list(MIX)
     columns = np.full((5, len(COLUMN)), 0.5, dtype=np.float32)
     changed = columns.copy()
