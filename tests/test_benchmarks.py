@@ -156,7 +156,7 @@ def test_questions_are_asked_of_other_images(
     ("flags", "message"),
     [
         (["--noise-dbm-hz", "-150"], "a map or a noise given, none is allowed"),
-        (["--ues", "vqa:2"], "mix: no map of separate coding ships for all of its modalities"),
+        (["--ues", "vqa:2"], "--ues: no map of separate coding ships for all of its modalities"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
