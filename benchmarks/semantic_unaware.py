@@ -67,7 +67,8 @@ def main() -> None:
             raise ToolkitError(
                 "a map or a noise given, none is allowed: shipped maps are compared over noise"
             )
-        systems = shipped_systems(world)
+        releases = releases_of(world)
+        systems = shipped_systems(releases)
         if len(systems) < 2:
             raise ToolkitError(f"{named('mix')}: no map of separate coding ships for all of its modalities")
         earned: Earned = {}
@@ -75,7 +76,7 @@ def main() -> None:
         print(f"|---|---|{'---|' * len(names)}", flush=True)
         for noise in NOISES_DBM_HZ:
             for system, channel in systems.items():
-                found, synthetic = play_in(with_maps(world, channel, noise), options)
+                found, synthetic = play_in(with_maps(world, releases, channel, noise), options)
                 earned |= {(system, noise, name): found[name] for name in names}
                 cells = [
                     f"{one.value:.2f}, {one.low:.2f} to {one.high:.2f}"
@@ -87,25 +88,33 @@ def main() -> None:
     sys.exit(run_command("semantic_unaware.py", body))
 
 
-def shipped_systems(world: WorldSettings) -> dict[str, str]:
-    """Those of `SYSTEMS` of which a map ships for every modality."""
-    modalities = dict.fromkeys(world.episode.mix)
-    releases = [release for name in modalities if (release := release_of(DEFAULTS[name])) is not None]
-    return {
-        system: channel
-        for system, channel in SYSTEMS.items()
-        if all(is_file(map_path(release, channel)) for release in releases)
-    }
-
-
-def with_maps(world: WorldSettings, channel: str, noise_dbm_hz: float) -> WorldSettings:
-    """The same world with another map of the codecs that ship, and another noise."""
-    maps: dict[str, Any] = {}
+def releases_of(world: WorldSettings) -> dict[str, Path]:
+    """The codec that ships for each modality of the UEs."""
+    releases = {}
     for modality in dict.fromkeys(world.episode.mix):
         release = release_of(DEFAULTS[modality])
         if release is None:
             raise ToolkitError(f"{DEFAULTS[modality]} is missing")
-        maps[f"{modality}_map"] = map_path(release, channel)
+        releases[modality] = release
+    return releases
+
+
+def shipped_systems(releases: Mapping[str, Path]) -> dict[str, str]:
+    """Those of `SYSTEMS` of which a map ships for every modality."""
+    return {
+        system: channel
+        for system, channel in SYSTEMS.items()
+        if all(is_file(map_path(release, channel)) for release in releases.values())
+    }
+
+
+def with_maps(
+    world: WorldSettings, releases: Mapping[str, Path], channel: str, noise_dbm_hz: float
+) -> WorldSettings:
+    """The same world with another map of the codecs that ship, and another noise."""
+    maps: dict[str, Any] = {
+        f"{modality}_map": map_path(release, channel) for modality, release in releases.items()
+    }
     return replace(
         world,
         inputs=replace(world.inputs, **maps),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from typing_extensions import override
 
+from data.files.printable import listed
 from data.files.schema import from_json
 from data.settings import Flag, Problem, Range, Settings, named
 from deepsc.codec.config import SNR_RANGE_DB, SNRRange, empty_texts, snr_problems
@@ -108,8 +109,7 @@ class SetConfig(Settings):
         for name, datasets in cls.read_by.items():
             value = values.get(name)
             if value is not None and dataset not in datasets:
-                listed = " and ".join(filter(None, (", ".join(datasets[:-1]), datasets[-1])))
-                alone = f"{named('dataset')} {listed} alone"
+                alone = f"{named('dataset')} {listed(datasets)} alone"
                 yield f"{named(name)}: {value} given, {alone} {'read' if datasets[1:] else 'reads'} it"
 
     @override

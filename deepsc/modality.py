@@ -184,7 +184,7 @@ class TestData:
     """Names of those that the digital baseline chooses from."""
     tokens_per_word: Callable[[TextTokenizer], float] | None = None
     """Tokens that are sent for a word of the items' text, on average; None: it has none."""
-    language_prior: float | None = None
+    language_prior: Callable[[], float] | None = None
     """Accuracy in percent of an answer that knows a question's first two words and no image."""
     whole: int | None = None
     """Items of the whole test set as `limit` counts them; None: not known."""

@@ -125,7 +125,7 @@ def _of_the_test_data(sweep: Sweep) -> dict[str, Any]:
     if tokenizer is not None and tokens_per_word is not None:
         found["tokens_per_word"] = tokens_per_word(tokenizer)
     if sweep.test.language_prior is not None:
-        found["language_prior"] = sweep.test.language_prior
+        found["language_prior"] = sweep.test.language_prior()
     return found
 
 

@@ -36,6 +36,11 @@ def one_line(text: str) -> str:
     return printable(" ".join(text.splitlines()))
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words as "a", "a and b", "a, b and c"."""
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
 def plot_text(text: str) -> str:
     """`one_line` for matplotlib, which would read what stands between two $ as a formula."""
     return one_line(text).replace("$", r"\$")

@@ -58,7 +58,7 @@ class VQAModality(Modality[VQARunConfig]):
             fingerprint=hashlib.sha256(f"{dict(vqa.sha256)} {len(split.questions)}".encode()).hexdigest(),
             scorer=VQAEvaluator,
             evaluator=evaluator,
-            language_prior=vqa.language_prior(split.questions),
+            language_prior=lambda: vqa.language_prior(split.questions),
             whole=len(vqa.test.images),
         )
 

@@ -21,7 +21,7 @@ from data.files.errors import ToolkitError, parsing
 from data.files.schema import from_json, typed
 from data.files.tensors import read_tensors
 from optimizer.policies.config import DqnConfig
-from optimizer.policies.learner import Learner, part_of
+from optimizer.policies.learner import C, Learner, part_of
 from optimizer.policies.networks import mlp
 from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
 from optimizer.policies.scores import Scores, Tally
@@ -180,43 +180,18 @@ class Memory:
         return {name: value[at] for name, value in self.columns.items()}
 
 
-class DqnTrainer(Learner[DqnConfig]):
-    """Learns Q by playing; see `Learner`."""
+class ReplayLearner(Learner[C]):
+    """A learner of what it remembers, beside a target network; see `Learner`. `prepare` calls `remember`."""
 
-    network: nn.Sequential
+    _target: nn.Module
+    _memory: Memory
+    _updated: int
 
-    @override
-    def build(self, tasks: Tasks, generator: torch.Generator) -> nn.Sequential:
-        config, device = self.config, self._generator.device
-        self._sizes = DqnSizes(
-            hidden=config.hidden, levels=config.levels, requests=config.requests, codes=tasks.codes
-        )
-        self._levels = Levels(self._sizes, tasks.to(device).device_in(self.system), device)
-        return self._sizes.network(generator)
-
-    @override
-    def prepare(self) -> None:
-        self.name = "ddqn" if self.config.double else "dqn"
+    def remember(self, size: int, row: Mapping[str, Tensor]) -> None:
+        """Begin with an empty `Memory`, the network as its own target, and no updates."""
         self._target = copy.deepcopy(self.network)
-        observation = torch.zeros(OBSERVATION_SIZE, device=self._generator.device)
-        number = torch.zeros((), device=self._generator.device)
-        self._memory = Memory(
-            self.config.memory,
-            {
-                "observation": observation, "action": number.long(), "reward": number,
-                "following": observation, "goes_on": number.bool(),
-            },
-        )  # fmt: skip
+        self._memory = Memory(size, row)
         self._updated = 0
-
-    @property
-    @override
-    def policy(self) -> DqnPolicy:
-        return DqnPolicy(self.network, self._levels, observation=self.episode.observation)
-
-    @override
-    def sizes(self) -> dict[str, Any]:
-        return asdict(self._sizes)
 
     @override
     def tensors(self) -> dict[str, Tensor]:
@@ -231,10 +206,52 @@ class DqnTrainer(Learner[DqnConfig]):
     def restore_state(self, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
         self._target.load_state_dict(part_of(tensors, "target."))
         self._memory.restore(part_of(tensors, "memory."), *typed(head, "memory", tuple[int, int]))
+        self._updated = typed(head, "updated", int)
+
+
+class DqnTrainer(ReplayLearner[DqnConfig]):
+    """Learns Q by playing; see `Learner`."""
+
+    network: nn.Sequential
+    _target: nn.Sequential
+
+    @override
+    def build(self, tasks: Tasks, generator: torch.Generator) -> nn.Sequential:
+        config, device = self.config, self._generator.device
+        self._sizes = DqnSizes(
+            hidden=config.hidden, levels=config.levels, requests=config.requests, codes=tasks.codes
+        )
+        self._levels = Levels(self._sizes, tasks.to(device).device_in(self.system), device)
+        return self._sizes.network(generator)
+
+    @override
+    def prepare(self) -> None:
+        self.name = "ddqn" if self.config.double else "dqn"
+        observation = torch.zeros(OBSERVATION_SIZE, device=self._generator.device)
+        number = torch.zeros((), device=self._generator.device)
+        self.remember(
+            self.config.memory,
+            {
+                "observation": observation, "action": number.long(), "reward": number,
+                "following": observation, "goes_on": number.bool(),
+            },
+        )  # fmt: skip
+
+    @property
+    @override
+    def policy(self) -> DqnPolicy:
+        return DqnPolicy(self.network, self._levels, observation=self.episode.observation)
+
+    @override
+    def sizes(self) -> dict[str, Any]:
+        return asdict(self._sizes)
+
+    @override
+    def restore_state(self, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
+        super().restore_state(tensors, head)
         actions = self._memory.columns["action"]
         if (actions < 0).any() or (actions >= self._sizes.actions).any():
             raise ToolkitError(f"memory.action holds others than the {self._sizes.actions} actions")
-        self._updated = typed(head, "updated", int)
 
     @override
     def learn(self, done: int) -> tuple[Scores, float]:

@@ -9,9 +9,7 @@ closed form.
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,11 +18,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from data.files.errors import parsing
-from data.files.schema import from_json, typed
+from data.files.schema import from_json
 from data.files.tensors import read_tensors
 from optimizer.policies.config import Matd3Config
-from optimizer.policies.dqn import Memory
-from optimizer.policies.learner import Learner, part_of
+from optimizer.policies.dqn import ReplayLearner
 from optimizer.policies.networks import mlp
 from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
 from optimizer.policies.scores import Scores, Tally
@@ -180,11 +177,12 @@ class Matd3Policy:
             return cls(network, observation=episode.observation)
 
 
-class Matd3Trainer(Learner[Matd3Config]):
+class Matd3Trainer(ReplayLearner[Matd3Config]):
     """Learns a policy by playing; see `Learner`."""
 
     name = "matd3"
     network: Matd3Network
+    _target: Matd3Network
 
     @override
     def build(self, tasks: Tasks, generator: torch.Generator) -> Matd3Network:
@@ -194,10 +192,9 @@ class Matd3Trainer(Learner[Matd3Config]):
     def prepare(self) -> None:
         ues, device = self._environment.tasks.ues, self._generator.device
         self._batch = max(1, self.config.batch // ues)
-        self._target = copy.deepcopy(self.network)
         observation = torch.zeros(ues, OBSERVATION_SIZE, device=device)
         active = torch.zeros(ues, dtype=torch.bool, device=device)
-        self._memory = Memory(
+        self.remember(
             max(self._batch, self.config.memory // ues),
             {
                 "observation": observation, "following": observation,
@@ -206,7 +203,6 @@ class Matd3Trainer(Learner[Matd3Config]):
                 "reward": torch.zeros((), device=device),
             },
         )  # fmt: skip
-        self._updated = 0
 
     @property
     @override
@@ -216,21 +212,6 @@ class Matd3Trainer(Learner[Matd3Config]):
     @override
     def sizes(self) -> dict[str, Any]:
         return asdict(self.network.sizes)
-
-    @override
-    def tensors(self) -> dict[str, Tensor]:
-        target = {f"target.{name}": value for name, value in self._target.state_dict().items()}
-        return target | {f"memory.{name}": value for name, value in self._memory.columns.items()}
-
-    @override
-    def head(self) -> dict[str, Any]:
-        return {"memory": [self._memory.next, self._memory.count], "updated": self._updated}
-
-    @override
-    def restore_state(self, tensors: Mapping[str, Tensor], head: Mapping[str, Any]) -> None:
-        self._target.load_state_dict(part_of(tensors, "target."))
-        self._memory.restore(part_of(tensors, "memory."), *typed(head, "memory", tuple[int, int]))
-        self._updated = typed(head, "updated", int)
 
     @override
     def learn(self, done: int) -> tuple[Scores, float]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from accuracy_maps import BimodalMap
 from data.files.errors import ToolkitError, parsing
 from data.files.paths import exists, is_file
+from data.files.printable import listed
 from data.files.schema import from_json, typed
 from data.page.html import check_html, provenance_rows, write_page
 from optimizer.policies.baselines import sees_all
@@ -119,7 +120,7 @@ def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig
         "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
         "setting": _typeset(describe(inputs, episode, synthetic=synthetic)),
         "synthetic": synthetic,
-        "named": " and ".join(part for part in (", ".join(synthetic[:-1]), *synthetic[-1:]) if part),
+        "named": listed(synthetic),
         "policies": rows,
         "arrive": any(tested.lost is not None for tested in performance.values()),
         "bound": bound,
