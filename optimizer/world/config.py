@@ -209,8 +209,9 @@ class EpisodeConfig(Settings):
         tuple[str, ...],
         Range(choices=MODALITIES),
         Flag("--ues", metavar="MIX", type=modality_mix),
-    ] = ("text", "image", "vqa", "vqa")
-    """UEs by modality; four of one where only its files are given. Section V-A."""
+    ] = ("text", "text", "image", "image")
+    """UEs by modality, by default of those with maps of real data; four of one where only its files are
+    given."""
     queue_tasks: Annotated[int, Range(1)] = 10
     """d at the start, tasks a UE has to do. Section V-A: 10 paragraphs."""
     arrivals: Annotated[str, Range(choices=ARRIVALS)] = "none"

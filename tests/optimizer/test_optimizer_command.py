@@ -317,7 +317,7 @@ def test_flags_reach_the_config(files):
 def test_whose_files_are_given_decides_the_default_mix(files):
     own = parser().parse_args(["--text-map", str(files[0])])
     assert to_config(own).episode.mix == ("text",) * 4
-    assert to_config(parser().parse_args([])).episode.mix == ("text", "image", "vqa", "vqa")
+    assert to_config(parser().parse_args([])).episode.mix == ("text", "text", "image", "image")
     both = parser().parse_args(["--text-map", str(files[0]), "--vqa-map", str(files[0])])
     assert to_config(both).episode.mix == ("text", "image", "vqa", "vqa")
     assert to_config(parser().parse_args(["--ues", "3"])).episode.mix == ("text",) * 3
@@ -648,7 +648,7 @@ def test_table_one_is_in_the_configs():
     assert (system.noise_dbm_hz, system.power_min_dbm, system.power_max_dbm) == (-160, 18, 24)
     assert system.circuit_power_w == pytest.approx(10 ** (20 / 10 - 3))
     assert (run.inputs.k_text, run.inputs.k_image) == (16, 32)
-    assert run.episode.mix == ("text", "image", "vqa", "vqa")
+    assert run.episode.mix == ("text", "text", "image", "image")
     assert (system.local_flops_per_cycle, system.remote_flops_per_cycle) == (1024, 13824)
     assert (system.local_clock_min_hz, system.local_clock_max_hz) == (0.64e9, 1.28e9)
     assert system.remote_clock_hz == 1.41e9
