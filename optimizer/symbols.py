@@ -34,6 +34,7 @@ of optimizer.world.config.EpisodeConfig:
   h                       fading (1), and over time       fading, ue_speed_m_s, step_s
   g                       places in time (1)              mobility
   h                       how well it is known (1)        csi_error
+  sigma^2                 with other cells' interference  other_cells
   B_max, E^max            battery (28), (11h)             battery_queues, battery_start_min, idle_drain
   xi_S, xi_F              end of an episode (14)          success_bonus, failure_scale
 of optimizer.policies.config.MappoConfig:

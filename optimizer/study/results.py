@@ -97,6 +97,8 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]
     channel = "g|h|^2" if episode.csi == "instantaneous" else "g"
     if episode.csi_error:
         channel += f" with an estimate of h of error variance {episode.csi_error:g}"
+    if episode.other_cells:
+        channel += f", with the interference of {episode.other_cells} other cells"
     arrive = "" if episode.arrivals == "none" else (
         f"; {episode.arrivals} arrivals of {episode.arrival_rate:g} tasks a step and UE"
     )  # fmt: skip

@@ -246,6 +246,9 @@ class EpisodeConfig(Settings):
     csi_error: Annotated[float, Range(0, 1)] = 0.0
     """Variance sigma_e^2 of the error of a UE's estimate of h. Policies see g |h-hat|^2 with
     h-hat = sqrt(1 - sigma_e^2) h + sigma_e e, e ~ CN(0, 1); the channel is g |h|^2."""
+    other_cells: Annotated[int, Range(0, 18)] = 0
+    """Cells around ours, hexagons of radius radius_max_m: 6 are one ring, 18 two. In each one UE at a time
+    sends at p_max on the whole band. The station measures their interference and tells its UEs."""
     offload_cost: Annotated[str, Range(choices=OFFLOAD_COSTS)] = "paper"
     """paper: eqs. (3)-(8) as printed, the server runs the whole task and the UE's encoder is free; split: the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from optimizer.world.channel.gain_table import GainTable
+from optimizer.world.channel.interference import OtherCells
 from optimizer.world.channel.mobility import RandomWaypoints, gauss_markov
 from optimizer.world.channel.pathloss import SPEED_OF_LIGHT_M_S, draw_gain, draw_positions
 from optimizer.world.config import EpisodeConfig, SystemConfig
@@ -33,9 +34,10 @@ class Channels:
     mean_gain: Tensor
     """g of eq. (1), linear, (episodes, ues)."""
     gain: Tensor
-    """g |h|^2 of this step; g with statistical CSI. (episodes, ues)."""
+    """g |h|^2 of this step; g with statistical CSI. (episodes, ues). With other cells it is divided by how far
+    their interference raises the noise: the SNR (1) is then the SINR."""
     seen_gain: Tensor
-    """What policies see of it: g |h-hat|^2. (episodes, ues)."""
+    """What policies see of it: |h-hat|^2 for |h|^2. (episodes, ues)."""
 
     def __init__(
         self,
@@ -60,6 +62,9 @@ class Channels:
         self._walk: RandomWaypoints | None = None
         if episode.mobility == "waypoint":
             self._walk = RandomWaypoints(system, episode, shape, generator)
+        self._others: OtherCells | None = None
+        if episode.other_cells:
+            self._others = OtherCells(system, episode, shape[0], generator)
 
     def place(self) -> None:
         """Start new episodes: new places and their g."""
@@ -115,6 +120,9 @@ class Channels:
         if self._h is not None and self._episode.csi_error > 0:
             estimate = gauss_markov(self._h, self._normal(), math.sqrt(1.0 - self._episode.csi_error))
             self.seen_gain = self.mean_gain * power_of(estimate)
+        if self._others is not None:
+            rise = self._others.noise_rise()
+            self.gain, self.seen_gain = self.gain / rise, self.seen_gain / rise
 
     def _faded(self) -> Tensor:
         if self._episode.csi == "statistical" or self._episode.fading == "none":
