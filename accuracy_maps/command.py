@@ -219,7 +219,7 @@ def _engine(place: Place, device: str | None) -> tuple[Engine, str]:
     if place.ray_address is not None:
         raise ToolkitError(f"{named('ray_address')}: given without {named('engine')} ray")
     from accuracy_maps.sweep.engine import LocalEngine
-    from deepsc.codec.device import resolve_device
+    from data.device import resolve_device
 
     return LocalEngine(), resolve_device(device)
 

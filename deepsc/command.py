@@ -23,9 +23,9 @@ from data.settings import (
     named,
     run_command,
 )
+from data.device import resolve_device
 from data.terminal.ending import closing_lines
 from data.terminal.start import run
-from deepsc.codec.device import resolve_device
 from deepsc.config import RunConfig, TrainConfig
 from deepsc.link.channel import Channel
 from deepsc.modality import modality, modality_names

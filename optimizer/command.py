@@ -186,7 +186,7 @@ def system_flags(flags: Parser, *, at: str = "", hidden: Sequence[str] = ()) -> 
             f"--{name}", dest=f"{before}episode.{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
     add_flags(flags, SystemConfig, "bandwidth_hz", "noise_dbm_hz", at=f"{before}system")
-    add_flags(flags, WorldSettings, "seed", at=at)
+    add_flags(flags, WorldSettings, "seed", "device", at=at)
 
 
 def _training_flags(flags: Parser, at: str, *, pareto: bool, defaults: Mapping[str, Any]) -> None:

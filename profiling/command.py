@@ -22,10 +22,10 @@ from data.settings import (
     named,
     run_command,
 )  # fmt: skip
+from data.device import resolve_device
 from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.codec.config import CodecConfig
-from deepsc.codec.device import resolve_device
 from deepsc.zoo.find import DEFAULTS, map_path, release_of, resolve
 from profiling import plot, tables
 from profiling.config import ProfileConfig

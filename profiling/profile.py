@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from data.files.errors import ToolkitError, first_line
+from data.device import resolve_device
 from deepsc.codec.config import CodecConfig
-from deepsc.codec.device import resolve_device
 from deepsc.modality import modality as trained
 from profiling.closed.parts import Part
 from profiling.counted.codec_parts import count_parts, parts_of

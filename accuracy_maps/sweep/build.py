@@ -94,7 +94,7 @@ def build_opened(sweep: Sweep, engine: Engine) -> AccuracyMap | BimodalMap:
 
 def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> AccuracyMap | BimodalMap:
     """The map of measured cells."""
-    from deepsc.codec.device import device_name
+    from data.device import device_name
 
     config, kind, test = sweep.config, sweep.kind, sweep.test
     model = (sweep.codecs or [sweep.local])[0].codec.config.model_name

@@ -74,7 +74,7 @@ class Sweep:
     channel: Channel
 
     def __init__(self, config: MapConfig, *, device: str | None = None, modality: str | None = None) -> None:
-        from deepsc.codec.device import resolve_device
+        from data.device import resolve_device
 
         self.beside = AccuracyMap.load(config.beside) if config.beside else None
         if config.device is None:

@@ -20,6 +20,7 @@ from data.files.paths import exists, is_folder
 from data.files.provenance import provenance, sha256_of
 from data.files.runs import Identity
 from data.settings import named
+from data.device import device_name
 from data.text.tokenizer import OpusMTTokenizer
 from deepsc.checkpoint import (
     config_beside,
@@ -29,7 +30,6 @@ from deepsc.checkpoint import (
     write_config,
 )
 from deepsc.codec.base import Codec
-from deepsc.codec.device import device_name
 from deepsc.config import RunConfig
 from deepsc.modality import Checkpoint, Material, modality
 from deepsc.train.loop import train

@@ -38,12 +38,12 @@ def episode_bound(
     has more successes than tasks.
 
     Returns:
-        (episodes,).
+        (episodes,), on the CPU.
     """
     world = _World(system, episode, tasks, episodes, seed)
     if episode.arrivals != "none":
-        return world.arriving()
-    everyone = torch.arange(episodes)
+        return world.arriving().cpu()
+    everyone = torch.arange(episodes, device=tasks.device)
     bound = world.shortest()
     spare = episode.steps - episode.queue_tasks
     waits = range(min(1, spare), spare + 1)  # where T = D, of an unfinished episode alone
@@ -60,7 +60,7 @@ def episode_bound(
                 bound[rows] = bound[rows].maximum(value)
                 value = torch.full_like(value, -torch.inf)
             left[at, rows], grid[at, rows] = value, finer
-    return bound
+    return bound.cpu()
 
 
 class _World:
@@ -71,7 +71,7 @@ class _World:
     ) -> None:
         environment = OffloadingEnvironment(
             system=system, episode=episode, tasks=tasks, episodes=episodes,
-            generator=torch.Generator().manual_seed(seed),
+            generator=tasks.generator(seed),
         )  # fmt: skip
         self._system, self._episode, self._tasks = system, episode, tasks
         first = environment.view()
@@ -131,7 +131,7 @@ class _World:
     def shortest(self) -> Tensor:
         """Bound on episodes of D steps, (episodes,)."""
         tasks_left = self._episode.queue_tasks
-        rows = torch.arange(self._beta.shape[0])
+        rows = torch.arange(self._beta.shape[0], device=self._tasks.device)
         steps = [
             self._step(t, rows, queue=tasks_left - t, queue_min=tasks_left - t) for t in range(tasks_left)
         ]
@@ -170,7 +170,8 @@ class _World:
         Before a step no UE has more tasks than have arrived, nor than wait at most; who has been given none
         has none.
         """
-        episode, rows = self._episode, torch.arange(self._beta.shape[0])
+        episode = self._episode
+        rows = torch.arange(self._beta.shape[0], device=self._tasks.device)
         longest = self._arrived.clamp_max(episode.queue_tasks)
         steps = [
             self._step(t, rows, queue=longest[t], queue_min=longest[t].clamp_max(1))

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -99,13 +99,14 @@ class RandomPolicy(_Baseline):
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Draw actions."""
         shape = view.queue.shape
-        coin, power, clock = torch.rand((3, *shape), generator=generator, dtype=torch.float64)
+        options: dict[str, Any] = {"generator": generator, "device": generator.device}
+        coin, power, clock = torch.rand((3, *shape), **options, dtype=torch.float64)
         return Actions(
             offload=coin < 0.5,
             power_w=power_from_share(view.ue_device, power),
             clock_hz=clock_from_share(view.ue_device, clock),
-            bandwidth_request=torch.randn(shape, generator=generator, dtype=torch.float64),
-            code=torch.randint(self._tasks.codes, shape, generator=generator),
+            bandwidth_request=torch.randn(shape, **options, dtype=torch.float64),
+            code=torch.randint(self._tasks.codes, shape, **options),
         )
 
 
@@ -183,19 +184,24 @@ class ExhaustivePolicy(_Baseline):
         super().__init__(system, tasks)
         choices = (None, *self.requests)
         combinations = list(itertools.product(choices, repeat=tasks.ues))
-        offload = torch.tensor([[request is not None for request in row] for row in combinations])
-        request = torch.tensor(
-            [[request or 0.0 for request in row] for row in combinations], dtype=torch.float64
+        device = tasks.device
+        offload = torch.tensor(
+            [[request is not None for request in row] for row in combinations], device=device
         )
+        request = torch.tensor(
+            [[request or 0.0 for request in row] for row in combinations],
+            dtype=torch.float64, device=device,
+        )  # fmt: skip
         self._offload = offload.unsqueeze(1)  # (combinations, 1, ues)
         self._request = request.unsqueeze(1)
 
     def act(self, view: View, generator: torch.Generator) -> Actions:
         """Choose actions; nothing is drawn."""
         system, tasks = self._system, self._tasks
-        shape = (self._offload.shape[0], *view.queue.shape)
-        best = torch.full(shape, -1.0, dtype=torch.float64)
-        power_w, code = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.long)
+        start = view.queue.expand(self._offload.shape[0], *view.queue.shape)
+        shape = start.shape
+        best, power_w = torch.full_like(start, -1.0), torch.zeros_like(start)
+        code = torch.zeros_like(start, dtype=torch.long)
         for choice, level_w in itertools.product(
             range(tasks.codes), power_levels_w(view.ue_device, self.levels)
         ):
@@ -204,7 +210,7 @@ class ExhaustivePolicy(_Baseline):
                 power_w=level_w.expand(shape),
                 clock_hz=view.clock_for(self._offload.expand(shape)),
                 bandwidth_request=self._request.expand(shape),
-                code=torch.full(shape, choice),
+                code=torch.full_like(code, choice),
             )
             earned = execute(system, tasks, actions, view.state.expand(shape)).earned_qoe
             better = earned > best

@@ -132,8 +132,8 @@ class DqnPolicy:
             network = sizes.network(torch.Generator())
             fill(network, weights)
             check_world(head, world_of(system, episode, tasks), path)
-            levels = Levels(sizes, tasks.device_in(system), tasks.flops.device)
-            return cls(network, levels, observation=episode.observation)
+            levels = Levels(sizes, tasks.device_in(system), tasks.device)
+            return cls(network.to(tasks.device), levels, observation=episode.observation)
 
 
 class Memory:

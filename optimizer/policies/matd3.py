@@ -174,7 +174,7 @@ class Matd3Policy:
             )
             fill(network, weights)
             check_world(head, world_of(system, episode, tasks), path)
-            return cls(network, observation=episode.observation)
+            return cls(network.to(tasks.device), observation=episode.observation)
 
 
 class Matd3Trainer(ReplayLearner[Matd3Config]):

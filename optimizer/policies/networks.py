@@ -226,7 +226,7 @@ class LearnedPolicy:
         network, head = read_network(path)
         with parsing(path):
             check_world(head, world_of(system, episode, tasks), path)
-            return cls(network, observation=episode.observation)
+            return cls(network.to(tasks.device), observation=episode.observation)
 
 
 def read_network(path: str | os.PathLike[str]) -> tuple[ActorCritic, dict[str, Any]]:

@@ -14,7 +14,7 @@ from optimizer.world.tasks import Tasks
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What one policy did in each of one seed's test episodes."""
+    """What one policy did in each of one seed's test episodes, on the CPU."""
 
     qoe: Tensor
     """All QoE earned, failures counting 0, over the steps until every queue was empty (T if never, or where
@@ -104,8 +104,6 @@ class Tally:
         sums = dict(self._sums)
         sums["qoe"] = sums["qoe"] / sums["steps"]
         sums["lost"] = (arrived - self._last).sum(dim=-1) - sums["successes"]
-        return Scores(
-            finished=(self._last == 0).all(dim=-1),
-            queue=torch.stack([*self._queue, self._last.mean(dim=0)]),
-            **sums,
-        )
+        finished, queue = (self._last == 0).all(dim=-1), torch.stack([*self._queue, self._last.mean(dim=0)])
+        sums |= {"finished": finished, "queue": queue}
+        return Scores(**{name: value.cpu() for name, value in sums.items()})

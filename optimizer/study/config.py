@@ -54,12 +54,16 @@ class WorldSettings(Settings):
     """Table I."""
     episode: EpisodeConfig = field(default_factory=EpisodeConfig)
     """UEs, horizon, reward, preference."""
+    device: str = "cpu"
+    """Where worlds are played and learners trained: cpu, cuda, cuda:1. It pays for many UEs or copies."""
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """All randomness is drawn from it."""
 
     @override
     def problems(self) -> Iterator[Problem]:
         yield from device_problems(self.inputs, self.system, self.episode)
+        if self.device.startswith("mps"):
+            yield Problem("device", f"{self.device} given, which has no float64; cpu or cuda is allowed")
 
 
 @dataclass(frozen=True, kw_only=True)

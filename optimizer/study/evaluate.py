@@ -92,7 +92,7 @@ def play(
         seed: of the world; the policy's draws take the next one.
         watch: called after every step of all episodes.
     """
-    world, own = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
+    world, own = tasks.generator(seed), tasks.generator(seed + 1)
     environment = OffloadingEnvironment(
         system=system, episode=episode, tasks=tasks, episodes=episodes, generator=world
     )

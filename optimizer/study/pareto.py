@@ -52,7 +52,7 @@ def pareto(config: ParetoConfig) -> ParetoResult:
     """
     run = config.train
     episode = replace(run.episode, preference="drawn")
-    loaded = load(run.inputs, system=run.system, episode=episode)
+    loaded = load(run.inputs, system=run.system, episode=episode, device=run.device)
     with locked(run.output / LOCK_NAME):
         return _pareto(config, episode, loaded)
 
@@ -66,7 +66,7 @@ def _pareto(config: ParetoConfig, episode: EpisodeConfig, loaded: Loaded) -> Par
     ).tolist()
     trainer = MappoTrainer(
         run.mappo, system=loaded.system, episode=episode, tasks=loaded.tasks,
-        generator=torch.Generator().manual_seed(train_seed),
+        generator=loaded.tasks.generator(train_seed),
     )  # fmt: skip
     train_in(trainer, run.output, "front")
     policy_path = run.output / "front-policy.safetensors"

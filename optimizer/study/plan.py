@@ -61,7 +61,7 @@ def plan(config: PlanConfig) -> PlanResult:
     Raises:
         ToolkitError: if an input cannot be used.
     """
-    loaded = load(config.inputs, system=config.system, episode=config.episode)
+    loaded = load(config.inputs, system=config.system, episode=config.episode, device=config.device)
     without = {
         varied
         for varied in ("k-text", "k-image")
@@ -123,12 +123,14 @@ def _variants(config: PlanConfig, loaded: Loaded, varied: str) -> Iterator[tuple
 
 
 def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str, value: float) -> Choice:
-    generator = torch.Generator().manual_seed(config.seed)
+    generator = tasks.generator(config.seed)
     environment = OffloadingEnvironment(
         system=system, episode=config.episode, tasks=tasks, episodes=config.states, generator=generator
     )
     state = environment.state
-    length = torch.randint(1, config.episode.queue_tasks + 1, (config.states, 1), generator=generator)
+    length = torch.randint(
+        1, config.episode.queue_tasks + 1, (config.states, 1), generator=generator, device=tasks.device
+    )
     ends = bracket(
         system,
         tasks,
@@ -136,5 +138,8 @@ def _bracket(config: PlanConfig, system: SystemConfig, tasks: Tasks, varied: str
         grids=GRIDS[:2],
     )
     return Choice(
-        varied=varied, value=value, reached=mean_interval(ends.lower), bound=mean_interval(ends.upper)
+        varied=varied,
+        value=value,
+        reached=mean_interval(ends.lower.cpu()),
+        bound=mean_interval(ends.upper.cpu()),
     )

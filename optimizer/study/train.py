@@ -61,7 +61,7 @@ def train(config: TrainConfig) -> TrainResult:
     problems = list(too_many_for_bound(config.episode.ues, f": leave the bound out ({named('bound')})"))
     if config.bound and problems:
         raise SettingsError(problems)
-    loaded = load(config.inputs, system=config.system, episode=config.episode)
+    loaded = load(config.inputs, system=config.system, episode=config.episode, device=config.device)
     with locked(config.output / LOCK_NAME):  # a folder that cannot be written shows before training
         return _train(config, loaded)
 
@@ -150,7 +150,7 @@ def _one_seed(
         logger.info("training %s", path.stem)
         learner = LEARNERS[name].make(
             config.learner(name), system=loaded.system, episode=config.episode, tasks=loaded.tasks,
-            generator=torch.Generator().manual_seed(train_seed),
+            generator=loaded.tasks.generator(train_seed),
         )  # fmt: skip
         curves[name] = train_in(learner, config.output, path.stem)
         learner.save_policy(path)

@@ -16,6 +16,7 @@ from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.files.provenance import sha256_of
 from data.settings import SettingsError, named
+from data.device import resolve_device
 from deepsc.zoo.find import DEFAULTS, FLOPS, map_path, release_of
 from optimizer.devices.find import PAPER, device_path
 from optimizer.world.channel import read_gains
@@ -65,8 +66,8 @@ class Loaded:
         return bool(self.synthetic_maps)
 
 
-def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loaded:
-    """Read the files of every modality that has a UE, and of every device.
+def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig, device: str = "cpu") -> Loaded:
+    """Read the files of every modality that has a UE, and of every device; the tasks' tensors go to `device`.
 
     Raises:
         ToolkitError: naming what is missing, damaged or does not fit.
@@ -94,7 +95,7 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig) -> Loa
     if inputs.gains is not None:
         paths["gains"] = inputs.gains
         gains = read_gains(inputs.gains, steps=episode.steps)
-    tasks = make_tasks(workloads, episode.mix, differing, gains)
+    tasks = make_tasks(workloads, episode.mix, differing, gains).to(resolve_device(device))
     if inputs.joint_k and tasks.codes == 1:
         raise ToolkitError(
             f"{named('joint_k')} given, with {named('k_text')} {inputs.k_text}, {named('k_image')} "
@@ -176,7 +177,8 @@ def tasks_at(loaded: Loaded, inputs: Inputs, episode: EpisodeConfig) -> Tasks:
         modality: _workload(inputs, modality, accuracy_map, loaded.flops[modality], episode)
         for modality, accuracy_map in loaded.maps.items()
     }
-    return make_tasks(workloads, episode.mix, loaded.tasks.devices, loaded.tasks.gains)
+    tasks = make_tasks(workloads, episode.mix, loaded.tasks.devices, loaded.tasks.gains)
+    return tasks.to(loaded.tasks.device)
 
 
 def _workload(

@@ -116,6 +116,15 @@ class Tasks:
         rows = {name: value[ues] for name, value in vars(self).items() if name in _BY_UE}
         return replace(self, **rows, devices=None if self.devices is None else self.devices.pick(ues))
 
+    @property
+    def device(self) -> torch.device:
+        """Where all its numbers are."""
+        return self.flops.device
+
+    def generator(self, seed: int) -> torch.Generator:
+        """A generator with a seed, where the tasks are: everything that is played with it is there, too."""
+        return torch.Generator(self.device).manual_seed(seed)
+
     def to(self, device: torch.device | str) -> Tasks:
         """The same on another torch device."""
         moved: dict[str, Any] = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from data.settings import Flag, Range, Settings
-from deepsc.codec.device import resolve_device
+from data.device import resolve_device
 from profiling.timed.energy import EnergyCoefficient, EnergyPoint, Meter, energy_coefficient, find_meter
 from profiling.units import Flops
 

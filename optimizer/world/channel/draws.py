@@ -34,7 +34,7 @@ class Channels:
     mean_gain: Tensor
     """g of eq. (1), linear, (episodes, ues)."""
     gain: Tensor
-    """g |h|^2 of this step; g with statistical CSI. (episodes, ues). With other cells it is divided by how far
+    """g |h|^2 of this step; g with statistical CSI. (episodes, ues). With other cells divided by how far
     their interference raises the noise: the SNR (1) is then the SINR."""
     seen_gain: Tensor
     """What policies see of it: |h-hat|^2 for |h|^2. (episodes, ues)."""
@@ -141,7 +141,7 @@ def clarke_correlation(speed_m_s: float, *, carrier_hz: float, time_s: float) ->
     Waves arrive from all directions alike (R. H. Clarke, Bell System Technical Journal 47, 1968).
     """
     doppler_hz = speed_m_s * carrier_hz / SPEED_OF_LIGHT_M_S
-    phase = torch.tensor(2.0 * math.pi * doppler_hz * time_s, dtype=torch.float64)
+    phase = torch.tensor(2.0 * math.pi * doppler_hz * time_s, dtype=torch.float64, device="cpu")
     return float(torch.special.bessel_j0(phase).clamp(-1.0, 1.0))
 
 
