@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,7 @@ def parser(name: str | None = None) -> Parser:
         return flags
     at = _at_train(name)
     system_flags(flags, at=at, hidden=tuple(UNREAD.get(name, ())))
+    add_flags(flags, WorldSettings, "device", at=at)
     if name == "plan":
         add_flags(flags, PlanConfig, "qoe", "vary", "states")
         return flags
@@ -186,7 +188,7 @@ def system_flags(flags: Parser, *, at: str = "", hidden: Sequence[str] = ()) -> 
             f"--{name}", dest=f"{before}episode.{name}", default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
     add_flags(flags, SystemConfig, "bandwidth_hz", "noise_dbm_hz", at=f"{before}system")
-    add_flags(flags, WorldSettings, "seed", "device", at=at)
+    add_flags(flags, WorldSettings, "seed", at=at)
 
 
 def _training_flags(flags: Parser, at: str, *, pareto: bool, defaults: Mapping[str, Any]) -> None:
@@ -236,7 +238,7 @@ def world_settings(options: argparse.Namespace) -> WorldSettings:
 
 
 def usual_mix(options: argparse.Namespace, at: str = "") -> dict[str, object]:
-    """The UEs unless --ues says others: files of one modality alone mean four UEs of it alone."""
+    """The UEs unless --ues says others: where files are given, four of their modalities in turn."""
     values = merge(*layers_of(options))
     whole = values.get(at) if at else values
     inputs = whole.get("inputs") if isinstance(whole, Mapping) else None
@@ -247,7 +249,7 @@ def usual_mix(options: argparse.Namespace, at: str = "") -> dict[str, object]:
         for modality in MODALITIES
         if any(inputs.get(f"{modality}_{kind}") is not None for kind in ("map", "flops"))
     ]
-    return {"episode": {"mix": tuple(modalities) * 4}} if len(modalities) == 1 else {}
+    return {"episode": {"mix": tuple(islice(cycle(modalities), 4))}} if modalities else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

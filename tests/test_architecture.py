@@ -33,7 +33,8 @@ ALLOWED = {
     "accuracy_maps": {"data.*", "deepsc.*", "profiling.flops_file"},
     "profiling": {"data.*", "deepsc.*"},
     "optimizer": {
-        "data.files", "data.settings", "data.terminal", "data.page", "data.intervals", "data.version",
+        "data.files", "data.settings", "data.terminal", "data.page", "data.intervals", "data.device",
+        "data.version",
         "accuracy_maps", "accuracy_maps.map", "accuracy_maps.bimodal", "deepsc.zoo",
         "profiling.flops_file", "profiling.device_file",
     },
@@ -41,7 +42,7 @@ ALLOWED = {
 # The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.
 FLOORS = {
     "data": "version, moved, neighbours, files, intervals, batching, splits, terms < terminal"
-    " < settings, page, download, reading < text, images < questions",
+    " < settings, page, download, reading < device, text, images < questions",
     "deepsc": "version, link, codec, zoo < config < modality < checkpoint, digital"
     " < train, text, image, transceiver < vqa, command",
     "accuracy_maps": "version, envelope, start < grid < map < bimodal < show"

@@ -55,7 +55,7 @@ class WorldSettings(Settings):
     episode: EpisodeConfig = field(default_factory=EpisodeConfig)
     """UEs, horizon, reward, preference."""
     device: str = "cpu"
-    """Where worlds are played and learners trained: cpu, cuda, cuda:1. It pays for many UEs or copies."""
+    """Where worlds are played and learners trained: cpu, cuda, cuda:1."""
     seed: Annotated[int, Range(0, 2**63 - 1)] = 0
     """All randomness is drawn from it."""
 

@@ -209,9 +209,9 @@ class EpisodeConfig(Settings):
         tuple[str, ...],
         Range(choices=MODALITIES),
         Flag("--ues", metavar="MIX", type=modality_mix),
-    ] = ("text", "text", "image", "image")
-    """UEs by modality, by default of those with maps of real data; four of one where only its files are
-    given."""
+    ] = ("text", "image", "text", "image")
+    """UEs by modality. The default's maps are of real data. Where files are given, four UEs of their
+    modalities in turn."""
     queue_tasks: Annotated[int, Range(1)] = 10
     """d at the start, tasks a UE has to do. Section V-A: 10 paragraphs."""
     arrivals: Annotated[str, Range(choices=ARRIVALS)] = "none"

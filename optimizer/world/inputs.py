@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_maps import AccuracyMap, BimodalMap, load_map
+from data.device import resolve_device
 from data.files.atomic import atomic_path
 from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.files.provenance import sha256_of
 from data.settings import SettingsError, named
-from data.device import resolve_device
 from deepsc.zoo.find import DEFAULTS, FLOPS, map_path, release_of
 from optimizer.devices.find import PAPER, device_path
 from optimizer.world.channel import read_gains

@@ -25,6 +25,7 @@ from optimizer.study.plan import Choice
 from optimizer.study.results import format_table, read_results
 from optimizer.study.train import train
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
+from optimizer.world.inputs import load
 
 SYNTHETIC = "Measured on synthetic data: text. What these UEs earn says nothing about real data."
 QUICK = ("--episodes", "2", "--test-episodes", "16", "--no-bound")
@@ -165,6 +166,11 @@ def test_real_data_are_not_called_synthetic(files, make_map, tmp_path, capsys):
     assert json.loads((tmp_path / "out" / "pareto.json").read_text())["synthetic"] is False
     for name in ("front.csv", "fig3.csv", "preference-fixed/results.csv"):
         assert {row["synthetic"] for row in csv.DictReader((tmp_path / "out" / name).open())} == {"0"}
+
+
+def test_the_default_ues_have_maps_of_real_data():
+    config = TrainConfig()
+    assert not load(config.inputs, system=config.system, episode=config.episode).synthetic_maps
 
 
 def test_the_shipped_map_of_vqa_is_called_synthetic(capsys):
@@ -317,9 +323,9 @@ def test_flags_reach_the_config(files):
 def test_whose_files_are_given_decides_the_default_mix(files):
     own = parser().parse_args(["--text-map", str(files[0])])
     assert to_config(own).episode.mix == ("text",) * 4
-    assert to_config(parser().parse_args([])).episode.mix == ("text", "text", "image", "image")
+    assert to_config(parser().parse_args([])).episode.mix == ("text", "image", "text", "image")
     both = parser().parse_args(["--text-map", str(files[0]), "--vqa-map", str(files[0])])
-    assert to_config(both).episode.mix == ("text", "image", "vqa", "vqa")
+    assert to_config(both).episode.mix == ("text", "vqa", "text", "vqa")
     assert to_config(parser().parse_args(["--ues", "3"])).episode.mix == ("text",) * 3
 
 
@@ -648,7 +654,7 @@ def test_table_one_is_in_the_configs():
     assert (system.noise_dbm_hz, system.power_min_dbm, system.power_max_dbm) == (-160, 18, 24)
     assert system.circuit_power_w == pytest.approx(10 ** (20 / 10 - 3))
     assert (run.inputs.k_text, run.inputs.k_image) == (16, 32)
-    assert run.episode.mix == ("text", "text", "image", "image")
+    assert run.episode.mix == ("text", "image", "text", "image")
     assert (system.local_flops_per_cycle, system.remote_flops_per_cycle) == (1024, 13824)
     assert (system.local_clock_min_hz, system.local_clock_max_hz) == (0.64e9, 1.28e9)
     assert system.remote_clock_hz == 1.41e9
