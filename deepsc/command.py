@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data.device import resolve_device
 from data.files.errors import raise_config_errors
 from data.settings import (
     Layer,
@@ -23,7 +24,6 @@ from data.settings import (
     named,
     run_command,
 )
-from data.device import resolve_device
 from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.config import RunConfig, TrainConfig

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.device import resolve_device
 from data.files.errors import ToolkitError, first_line, parsing
 from data.files.provenance import provenance, sha256_of
 from data.files.runs import Identity
@@ -22,7 +23,6 @@ from data.settings import (
     named,
     run_command,
 )  # fmt: skip
-from data.device import resolve_device
 from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.codec.config import CodecConfig

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from data.files.errors import ToolkitError, first_line
 from data.device import resolve_device
+from data.files.errors import ToolkitError, first_line
 from deepsc.codec.config import CodecConfig
 from deepsc.modality import modality as trained
 from profiling.closed.parts import Part

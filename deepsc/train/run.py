@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.device import device_name
 from data.files.atomic import remove_unfinished
 from data.files.errors import ToolkitError, parsing
 from data.files.lock import LOCK_NAME, locked
@@ -20,7 +21,6 @@ from data.files.paths import exists, is_folder
 from data.files.provenance import provenance, sha256_of
 from data.files.runs import Identity
 from data.settings import named
-from data.device import device_name
 from data.text.tokenizer import OpusMTTokenizer
 from deepsc.checkpoint import (
     config_beside,

@@ -41,7 +41,7 @@ def episode_bound(
         (episodes,), on the CPU.
     """
     world = _World(system, episode, tasks, episodes, seed)
-    if episode.arrivals != "none":
+    if episode.tasks_arrive:
         return world.arriving().cpu()
     everyone = torch.arange(episodes, device=tasks.device)
     bound = world.shortest()

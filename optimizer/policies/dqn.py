@@ -263,7 +263,7 @@ class DqnTrainer(ReplayLearner[DqnConfig]):
     def _play(self, explore: float) -> Scores:
         environment, generator = self._environment, self._generator
         view = environment.reset()
-        tally = Tally(environment.system, environment.tasks, arrive=environment.arrive)
+        tally = Tally(environment.system, environment.tasks, arrive=environment.episode.tasks_arrive)
         for _ in range(self.episode.steps):
             with torch.no_grad():
                 best = self.network(view.observation).argmax(dim=-1)

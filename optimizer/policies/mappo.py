@@ -84,7 +84,7 @@ class MappoTrainer(Learner[MappoConfig]):
         """Play one episode in all copies, exploring, until the last of them is over."""
         environment, network, restore = self._environment, self.network, self._normaliser.restore
         view = environment.reset()
-        tally = Tally(self.system, environment.tasks, arrive=environment.arrive)
+        tally = Tally(self.system, environment.tasks, arrive=environment.episode.tasks_arrive)
         scale = environment.reward_scale
         steps = []
         while not environment.finished.all():

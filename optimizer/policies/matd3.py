@@ -218,7 +218,7 @@ class Matd3Trainer(ReplayLearner[Matd3Config]):
         """Play, and update after each step. The entropy is that of rho and k, as they are drawn."""
         environment, generator = self._environment, self._generator
         view = environment.reset()
-        tally = Tally(self.system, environment.tasks, arrive=environment.arrive)
+        tally = Tally(self.system, environment.tasks, arrive=environment.episode.tasks_arrive)
         entropies = []
         while not environment.finished.all():
             active, running = view.queue > 0, ~environment.finished

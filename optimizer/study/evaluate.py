@@ -96,7 +96,7 @@ def play(
     environment = OffloadingEnvironment(
         system=system, episode=episode, tasks=tasks, episodes=episodes, generator=world
     )
-    tally = Tally(system, environment.tasks, arrive=environment.arrive)
+    tally = Tally(system, environment.tasks, arrive=episode.tasks_arrive)
     for _ in range(episode.steps):
         if not environment.finished.all():
             view = environment.view()

@@ -113,7 +113,7 @@ def _test(
                     episodes=run.test_episodes, seed=seed,
                 )  # fmt: skip
                 performance[tested][beta] = summarise(
-                    [scores], None, sees=policy.sees, seed=run.seed, arrive=run.episode.arrivals != "none"
+                    [scores], None, sees=policy.sees, seed=run.seed, arrive=run.episode.tasks_arrive
                 )
                 progress.update()
     return performance

@@ -99,7 +99,7 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]
         channel += f" with an estimate of h of error variance {episode.csi_error:g}"
     if episode.other_cells:
         channel += f", with the interference of {episode.other_cells} other cells"
-    arrive = "" if episode.arrivals == "none" else (
+    arrive = "" if not episode.tasks_arrive else (
         f"; {episode.arrivals} arrivals of {episode.arrival_rate:g} tasks a step and UE"
     )  # fmt: skip
     k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"

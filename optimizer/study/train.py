@@ -82,7 +82,7 @@ def _train(config: TrainConfig, loaded: Loaded) -> TrainResult:
             bounds or None,
             sees=sees[name],
             trained=name in config.learners,
-            arrive=config.episode.arrivals != "none",
+            arrive=config.episode.tasks_arrive,
             seed=config.seed,
         )
         for name in sees
@@ -125,7 +125,7 @@ def _every_seed(config: TrainConfig, loaded: Loaded, digest: str) -> list[SeedRe
 
 def _untrained(config: TrainConfig, loaded: Loaded) -> dict[str, Policy]:
     """The policies that need no training, without those that there are too many UEs for."""
-    policies = POLICIES if config.episode.arrivals == "none" else {**POLICIES, **QUEUE_POLICIES}
+    policies = {**POLICIES, **QUEUE_POLICIES} if config.episode.tasks_arrive else POLICIES
     return {
         name: make(loaded.system, loaded.tasks)
         for name, make in policies.items()

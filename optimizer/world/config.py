@@ -302,8 +302,13 @@ class EpisodeConfig(Settings):
                     f"{value} given with csi {self.csi}, fading {self.fading}: no h is drawn; "
                     "csi instantaneous with fading rayleigh is allowed",
                 )
-        if self.steps < self.queue_tasks and self.arrivals == "none":
+        if self.steps < self.queue_tasks and not self.tasks_arrive:
             yield Problem("steps", f"{self.steps} given, at least queue_tasks {self.queue_tasks} is allowed")
+
+    @property
+    def tasks_arrive(self) -> bool:
+        """Whether tasks arrive while an episode runs."""
+        return self.arrivals != "none"
 
     def repeats(self, modality: str) -> int:
         """Sentences, images or questions in one task."""

@@ -74,19 +74,14 @@ class OffloadingEnvironment:
     def finished(self) -> Tensor:
         """Episodes that are over, bool, (episodes,)."""
         late = torch.full((self.episodes,), self._step >= self.episode.steps, device=self.device)
-        return late if self.arrive else late | (self._state.queue == 0).all(dim=-1)
-
-    @property
-    def arrive(self) -> bool:
-        """Whether tasks arrive while an episode runs."""
-        return self.episode.arrivals != "none"
+        return late if self.episode.tasks_arrive else late | (self._state.queue == 0).all(dim=-1)
 
     def reset(self) -> View:
         """Start new episodes: full queues, new batteries, places and preferences."""
         shape = (self.episodes, self.tasks.ues)
         self._channels.place()
         queue = torch.full(shape, float(self.episode.queue_tasks), dtype=torch.float64, device=self.device)
-        if self.arrive:
+        if self.episode.tasks_arrive:
             queue = self._arrivals.first()
         self.arrived = queue
         """Tasks each UE has been given so far in the episode, lost ones included, (episodes, ues)."""
@@ -164,7 +159,7 @@ class OffloadingEnvironment:
         # an execution that runs into t_max is broken off there and has drained only that much
         ran = (self.system.latency_max_s / outcome.latency_s.clamp_min(1e-12)).clamp_max(1.0)
         reward = self._reward(outcome, queue, battery_j).sum(dim=-1) + self._final_reward(left)
-        if self.arrive and self._step + 1 < self.episode.steps:
+        if self.episode.tasks_arrive and self._step + 1 < self.episode.steps:
             new = self._arrivals.next()
             self.arrived = self.arrived + new
             lost = (left + new - self.episode.queue_tasks).clamp_min(0.0)
@@ -201,7 +196,7 @@ class OffloadingEnvironment:
             left: tasks after the step, (episodes, ues).
         """
         steps = self._step + 1
-        saved = 0 if self.arrive else self.episode.steps - steps
+        saved = 0 if self.episode.tasks_arrive else self.episode.steps - steps
         bonus = self.episode.success_bonus * self.reward_scale * saved
         done = torch.where((left == 0).all(dim=-1), bonus, 0.0)
         if steps < self.episode.steps:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from data.settings import Flag, Range, Settings
 from data.device import resolve_device
+from data.settings import Flag, Range, Settings
 from profiling.timed.energy import EnergyCoefficient, EnergyPoint, Meter, energy_coefficient, find_meter
 from profiling.units import Flops
 
