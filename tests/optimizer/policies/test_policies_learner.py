@@ -102,7 +102,7 @@ def test_mappos_curve_and_checkpoint_are_those_of_before(make_tasks, tmp_path):
         head = json.loads(stored.metadata()["head"])
     assert (head["kind"], head["schema_version"]) == ("mappo-checkpoint", 4)
     assert set(head) == {"kind", "schema_version", "config", "curve", "normaliser"}
-    assert set(head["config"]) == {"mappo", "system", "episode", "tasks", "seed"}
+    assert set(head["config"]) == {"mappo", "system", "episode", "tasks", "seed", "device"}
     assert {name.partition(".")[0] for name in names} == {"network", "adam", "generator"}
 
 
