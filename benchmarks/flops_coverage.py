@@ -39,6 +39,7 @@ _AROUND = (
     (r"^Class validation error for validator '\w+': (\w+Error: )?", ""),
     (r"^(reads [^;]*);.*", r"\1"),
     (r"\. (--)?allow.uncounted.*", ""),
+    (r" from '/\S*", ""),  # where a module lies on the machine
 )
 _OWN_WORDS = ("over ", "reads ", "its class has no", "transformers has no", "not run: ")
 _PACKAGE = re.compile(r"requires the \w+ library|No module named")
