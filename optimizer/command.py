@@ -234,7 +234,10 @@ def world_settings(options: argparse.Namespace) -> WorldSettings:
     Raises:
         ToolkitError: listing all errors at once.
     """
-    return from_args(WorldSettings, options, usual_mix(options))
+    world = from_args(WorldSettings, options, usual_mix(options))
+    if world.device != "cpu":
+        raise ToolkitError(f"device: {world.device} given, cpu is allowed: CPU seconds are measured here")
+    return world
 
 
 def usual_mix(options: argparse.Namespace, at: str = "") -> dict[str, object]:

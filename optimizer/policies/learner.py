@@ -243,7 +243,7 @@ class Learner(ABC, Generic[C]):
             digest.update(tensor.cpu().numpy().tobytes())
         return {
             self.name: asdict(self.config), "system": asdict(self.system), "episode": asdict(self.episode),
-            "tasks": digest.hexdigest(), "seed": self._generator.initial_seed(), "device": str(tasks.device),
+            "tasks": digest.hexdigest(), "seed": self._generator.initial_seed(), "device": tasks.device.type,
         }  # fmt: skip
 
     def _identity(self) -> Identity:

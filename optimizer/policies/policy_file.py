@@ -17,12 +17,12 @@ from data.files.schema import typed
 from data.files.tensors import require_head, write_tensors
 from data.settings import named
 from optimizer.world.config import (
-    BEYOND_THE_PAPER,
     MODALITIES,
     SERVER_DEVICE_FIELDS,
     UE_DEVICE_FIELDS,
     EpisodeConfig,
     SystemConfig,
+    defaults_since_0_1,
 )
 from optimizer.world.tasks import Tasks
 
@@ -135,9 +135,8 @@ def check_world(head: Mapping[str, Any], world: Mapping[str, Any], path: str | o
         ToolkitError: if UEs observe what it was not trained with, or have another number of choices of k.
     """
     document = dict(typed(head, "trained_for", dict))
-    for part, config in (("system", SystemConfig()), ("episode", EpisodeConfig())):
-        usual = {name: getattr(config, name) for name in BEYOND_THE_PAPER[part]}
-        document[part] = usual | typed(document, part, dict)
+    document["system"] = defaults_since_0_1(SystemConfig) | typed(document, "system", dict)
+    document["episode"] = defaults_since_0_1(EpisodeConfig) | typed(document, "episode", dict)
     differences = Identity.of(world).differences(Identity.of(document))
     differences.pop("digest", None)
     if not differences:

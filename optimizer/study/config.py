@@ -62,8 +62,8 @@ class WorldSettings(Settings):
     @override
     def problems(self) -> Iterator[Problem]:
         yield from device_problems(self.inputs, self.system, self.episode)
-        if self.device.startswith("mps"):
-            yield Problem("device", f"{self.device} given, which has no float64; cpu or cuda is allowed")
+        if self.device.partition(":")[0] not in ("cpu", "cuda"):
+            yield Problem("device", f"{self.device} given, cpu, cuda, or one of several, cuda:1, is allowed")
 
 
 @dataclass(frozen=True, kw_only=True)

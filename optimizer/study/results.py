@@ -98,7 +98,7 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]
     if episode.csi_error:
         channel += f" with an estimate of h of error variance {episode.csi_error:g}"
     if episode.other_cells:
-        channel += f", with the interference of {episode.other_cells} other cells"
+        channel += f"; other cells that interfere: {episode.other_cells}"
     arrive = "" if not episode.tasks_arrive else (
         f"; {episode.arrivals} arrivals of {episode.arrival_rate:g} tasks a step and UE"
     )  # fmt: skip

@@ -22,8 +22,8 @@ from optimizer.policies.baselines import BUILT_IN, POLICIES
 from optimizer.policies.learner import LearningCurve
 from optimizer.policies.registry import BUILT_IN_LEARNERS, LEARNERS
 from optimizer.policies.scores import Scores
-from optimizer.study.config import ParetoConfig, TrainConfig
-from optimizer.world.config import BEYOND_THE_PAPER, MODALITIES, EpisodeConfig, Inputs, SystemConfig
+from optimizer.study.config import ParetoConfig, TrainConfig, WorldSettings
+from optimizer.world.config import MODALITIES, EpisodeConfig, Inputs, SystemConfig, defaults_since_0_1
 from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
@@ -132,7 +132,7 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
 def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Identity:
     """What decides a run's results.
 
-    The training of IPPO, MATD3, DQN and DDQN, the devices, and what the world has beyond the paper's count as
+    The training of IPPO, MATD3, DQN and DDQN, the devices, and what the world has beyond 0.1's count as
     not there at their defaults: runs of earlier releases have none.
 
     Args:
@@ -153,14 +153,13 @@ def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Iden
 
 def _defaults_since_0_1() -> dict[str, Any]:
     """Defaults of the settings that runs of release 0.1 do not have, as in a run's config."""
-    since = {
-        "inputs": (Inputs(), ("ue_device", "server_device")),
-        "system": (SystemConfig(), BEYOND_THE_PAPER["system"]),
-        "episode": (EpisodeConfig(), BEYOND_THE_PAPER["episode"]),
-    }
-    training = {name: asdict(LEARNERS[name].config) for name in BUILT_IN_LEARNERS[1:]}
-    return training | {
-        part: {name: getattr(config, name) for name in names} for part, (config, names) in since.items()
+    inputs, world = Inputs(), WorldSettings()
+    return {
+        **{name: asdict(LEARNERS[name].config) for name in BUILT_IN_LEARNERS[1:]},
+        "inputs": {"ue_device": inputs.ue_device, "server_device": inputs.server_device},
+        "system": defaults_since_0_1(SystemConfig),
+        "episode": defaults_since_0_1(EpisodeConfig),
+        "device": world.device,
     }
 
 

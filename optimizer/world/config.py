@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typing_extensions import override
 
@@ -31,21 +31,6 @@ FADINGS = ("rayleigh", "none")
 OFFLOAD_COSTS = ("paper", "split")
 OBSERVATIONS = ("printed", "lookups", "history", "bids", "announced")
 """What a UE knows before a step, from section IV's on."""
-BEYOND_THE_PAPER = {
-    "system": ("partial_band", "pathloss"),
-    "episode": (
-        "fading",
-        "ue_speed_m_s",
-        "step_s",
-        "csi_error",
-        "mobility",
-        "arrivals",
-        "arrival_rate",
-        "burst_steps",
-    ),
-}
-"""Fields of `SystemConfig` and `EpisodeConfig` whose defaults are the paper's world. Files of release 0.1
-have none of them: there they count as at their defaults."""
 UES_MAX = 1000
 """Most UEs of an episode."""
 BOUND_UES_MAX = 128
@@ -247,8 +232,8 @@ class EpisodeConfig(Settings):
     """Variance sigma_e^2 of the error of a UE's estimate of h. Policies see g |h-hat|^2 with
     h-hat = sqrt(1 - sigma_e^2) h + sigma_e e, e ~ CN(0, 1); the channel is g |h|^2."""
     other_cells: Annotated[int, Range(0, 18)] = 0
-    """Cells around ours, hexagons of radius radius_max_m: 6 are one ring, 18 two. In each one UE at a time
-    sends at p_max on the whole band. The station measures their interference and tells its UEs."""
+    """Cells around ours, sqrt(3) radius_max_m apart: 6 are one ring, 18 two. In each one UE at a time sends
+    at p_max on the whole band. The station measures their interference and tells its UEs."""
     offload_cost: Annotated[str, Range(choices=OFFLOAD_COSTS)] = "paper"
     """paper: eqs. (3)-(8) as printed, the server runs the whole task and the UE's encoder is free; split: the
     UE pays for its encoder in time and energy at its clock, the server runs its own share only."""
@@ -318,6 +303,28 @@ class EpisodeConfig(Settings):
     def ues(self) -> int:
         """I, number of UEs. Table I."""
         return len(self.mix)
+
+
+OF_0_1 = {
+    SystemConfig: frozenset((
+        "bandwidth_hz", "noise_dbm_hz", "carrier_hz", "circuit_power_w", "local_flops_per_cycle",
+        "local_clock_min_hz", "local_clock_max_hz", "local_energy_coefficient", "remote_flops_per_cycle",
+        "remote_clock_hz", "remote_energy_coefficient", "download_latency_s", "latency_max_s", "accuracy_min",
+        "accuracy_floor", "bandwidth_request_span", "station_height_m", "ue_height_m", "power_min_dbm",
+        "environment_height_m", "power_max_dbm", "radius_min_m", "radius_max_m",
+    )),
+    EpisodeConfig: frozenset((
+        "mix", "queue_tasks", "sentences_per_task", "steps", "preference", "beta", "csi", "offload_cost",
+        "observation", "battery_queues", "battery_start_min", "idle_drain", "success_bonus", "failure_scale",
+        "penalty_max",
+    )),
+}  # fmt: skip
+"""Fields that files of release 0.1 have. All others count there as at their defaults, the paper's world."""
+
+
+def defaults_since_0_1(kind: type[SystemConfig | EpisodeConfig]) -> dict[str, Any]:
+    """Defaults of the fields that release 0.1 did not have."""
+    return {name: value for name, value in asdict(kind()).items() if name not in OF_0_1[kind]}
 
 
 @dataclass(frozen=True, kw_only=True)

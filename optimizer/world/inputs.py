@@ -251,7 +251,10 @@ def _say_what_is_read(inputs: Inputs, workloads: Mapping[str, Workload]) -> None
     if shipped:
         logger.info("maps and FLOPs files that are not given are those of %s, which ship", ", ".join(shipped))
     spans = (f"{work.snr_db[0]:g} to {work.snr_db[-1]:g} dB ({name})" for name, work in workloads.items())
-    logger.info("the maps span %s; at other SNRs the nearest end is read", ", ".join(spans))
+    logger.info(
+        "the maps span %s; at other SNRs the nearest end is read (build-accuracy-map --snr-db measures more)",
+        ", ".join(spans),
+    )
 
 
 def _warn_of(work: Workload, system: SystemConfig) -> None:

@@ -17,9 +17,9 @@ RINGS = 2
 class OtherCells:
     """UEs of the cells around ours, one a cell that sends at p_max on the whole band in every step.
 
-    In each step it is another UE, in a place drawn as our UEs' are, around its own station. So the
-    interference is as strong at every frequency, and is a noise that a step's UEs share. |h|^2 of the
-    interferers is left out: it averages out over the band.
+    In each step it is another UE, in a place drawn as our UEs' are, around its own station: in a ring, and
+    the rings of neighbours overlap. The interference is as strong at every frequency, so it is a noise that
+    a step's UEs share. |h|^2 of the interferers is left out.
 
     Args:
         system: carrier, heights, p_max, the ring and the band.
@@ -46,7 +46,7 @@ class OtherCells:
 def stations_m(system: SystemConfig, device: torch.device) -> Tensor:
     """x and y of the stations around ours, which is the origin, nearest first, (18, 2).
 
-    A hexagonal grid with cells of the radius R of `radius_max_m`: neighbours are sqrt(3) R apart.
+    A hexagonal grid. Neighbours are sqrt(3) R apart, with R of `radius_max_m`: hexagons of circumradius R.
     """
     apart_m = math.sqrt(3.0) * system.radius_max_m
     across = range(-RINGS, RINGS + 1)

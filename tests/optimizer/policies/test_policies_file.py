@@ -12,7 +12,7 @@ from optimizer.policies.config import DqnConfig, MappoConfig
 from optimizer.policies.dqn import DqnPolicy, DqnTrainer
 from optimizer.policies.mappo import MappoTrainer
 from optimizer.policies.networks import LearnedPolicy
-from optimizer.world.config import EpisodeConfig, SystemConfig
+from optimizer.world.config import OF_0_1, EpisodeConfig, SystemConfig
 
 MIX = ("text", "image", "vqa", "vqa")
 KINDS = {
@@ -58,6 +58,20 @@ def test_the_file_says_what_it_was_trained_for(world, tmp_path):
     assert set(trained_for["tasks"]) == {"text", "image", "vqa"}
     assert trained_for["tasks"]["text"]["symbols"] == [10 * 20 * 16]  # S k of a paragraph
     assert len(trained_for["digest"]) == 8
+
+
+def test_a_file_of_an_earlier_release_counts_as_of_the_defaults(world, tmp_path, caplog):
+    path = tmp_path / "policy.safetensors"
+    saved("mappo", world, path)
+    weights, head = read_tensors(path)
+    for part, kind in (("system", SystemConfig), ("episode", EpisodeConfig)):
+        kept = head["trained_for"][part]
+        head["trained_for"][part] = {name: kept[name] for name in OF_0_1[kind]}
+    write_tensors(path, weights, head)
+    LearnedPolicy.load(path, **world)
+    assert not caplog.records
+    LearnedPolicy.load(path, **world | {"episode": replace(world["episode"], other_cells=6)})
+    assert "other_cells was 0, is 6" in caplog.text
 
 
 def test_what_differs_is_one_line_of_flags(world, tmp_path, make_tasks, caplog):

@@ -20,6 +20,7 @@ from optimizer.command import main, parser
 from optimizer.policies.baselines import POLICIES
 from optimizer.study.evaluate import summarise
 from optimizer.study.resume import SeedResult
+from optimizer.world.config import OF_0_1, EpisodeConfig, SystemConfig
 
 
 @pytest.fixture
@@ -81,6 +82,26 @@ def test_another_runs_folder_is_refused(flags, files, tmp_path, capsys):
     capsys.readouterr()
     assert main(call) == 2
     assert "is of another run: files was " in capsys.readouterr().err
+
+
+def test_a_run_of_an_earlier_release_counts_as_of_the_defaults(flags, tmp_path, capsys):
+    """Release 0.1 had no device and no world beyond the paper's."""
+    call = ["train", *flags, "--no-bound", "--output", str(tmp_path / "out")]
+    assert main(call) == 0
+    results = tmp_path / "out" / "results.json"
+    document = json.loads(results.read_text())
+    config = document["provenance"]["config"]
+    del config["device"], config["inputs"]["ue_device"], config["inputs"]["server_device"]
+    for part, kind in (("system", SystemConfig), ("episode", EpisodeConfig)):
+        config[part] = {name: value for name, value in config[part].items() if name in OF_0_1[kind]}
+        assert len(config[part]) == len(OF_0_1[kind])
+    results.write_text(json.dumps(document))
+    assert main(call) == 0
+    document["provenance"]["config"]["device"] = "cuda"
+    results.write_text(json.dumps(document))
+    capsys.readouterr()
+    assert main(call) == 2
+    assert "is of another run: device was cuda" in capsys.readouterr().err
 
 
 def contents(folder):
