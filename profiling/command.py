@@ -48,8 +48,8 @@ Count the FLOPs of one task: locally, at the user equipment, and at the server. 
   profile-flops --modality image --k 32 --plot flops.png --table flops.md --table flops.csv
   profile-flops --modality vqa --checkpoint runs/vqa --k-text 8 --k-image 16
   profile-flops --modality text --latency --threads 1
-  profile-flops --modality text --latency --device-file nano.json --clock-max-hz 1.4e9 --active-power-w 3 \
-    --static-power-w 2
+  profile-flops --modality text --latency --device-file nano.json --clock-max-hz 1.4e9 \\
+      --active-power-w 3 --static-power-w 2
   profile-flops --timm resnet50
   profile-flops --hf-config config.json --source-length 128
 

@@ -65,7 +65,8 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
         for line in lines:
             write(line)
     if local is not None:
-        write(quiet("\n= : what the local model says, too", colour=colour))
+        beside = "; BLEU is to that" if model.modality.name == "text" and config.reference is None else ""
+        write(quiet(f"\n= : what the local model says, too{beside}", colour=colour))
 
 
 def load_model(config: TransmitConfig) -> Transceiver:
@@ -142,15 +143,18 @@ def _line(label: str, text: str, *, right: bool = False) -> str:
 
 
 def _said(answer: Answer, local: Answer | None, config: TransmitConfig, *, colour: bool) -> str:
-    """An answer, with its probability or BLEU where there is one."""
+    """An answer, with its probability; a sentence with its BLEU, to the local model's without a reference."""
     text = marked(answer.text, None if local is None else local.text, colour=colour)
     if answer.probability is not None:
         return f"{text} ({answer.probability:.2f})"
-    if config.reference is None:
+    if config.reference is None and (local is None or answer.text == local.text):
         return text
     from deepsc.text.send import TextSender
 
-    return f"{text}  BLEU {TextSender.bleu(answer.text, config.reference):.1f}"
+    if config.reference is not None:
+        return f"{text}  BLEU {TextSender.bleu(answer.text, config.reference):.1f}"
+    assert local is not None
+    return f"{text}  (BLEU {TextSender.bleu(answer.text, local.text):.0f})"
 
 
 class _Gallery:

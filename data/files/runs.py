@@ -17,6 +17,9 @@ from typing import Any
 
 from data.files.errors import ToolkitError
 
+_LONGEST = 60
+"""Characters of a value that an error shows whole."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -75,8 +78,17 @@ class Identity:
             ToolkitError: naming every setting that differs, with both values.
         """
         if changed := self.differences(stored):
-            listed = "; ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
+            listed = "; ".join(
+                f"{name} was {_short(old)}, is now {_short(new)}" for name, (old, new) in changed.items()
+            )
             raise ToolkitError(f"{flag}: {where} is of another run: {listed}; {advice}")
+
+
+def _short(value: Any) -> str:
+    """A value for an error: of a long list, as that of files' checksums, its first entry alone."""
+    if isinstance(value, list) and len(str(value)) > _LONGEST and len(value) > 1:
+        return f"[{str(value[0])[:12]}..., {len(value) - 1} more]"
+    return str(value)
 
 
 def _flat(document: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

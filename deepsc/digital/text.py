@@ -52,7 +52,7 @@ class TextSource:
             codes.insert(0, PPMd(train))
         else:
             logger.warning(
-                "pyppmd is not installed: text is coded without PPMd, in 5 %% more bits or so; "
+                "pyppmd is not installed: text is coded without PPMd, in 5 % more bits or so; "
                 "pip install 'deepsc-toolkit[digital]'"
             )
         self.codes = tuple(codes)

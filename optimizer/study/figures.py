@@ -182,7 +182,7 @@ def _sweep(documents: Documents, stem: Path, label: str, synthetic: Sequence[str
     groups = coincident(qoe)
     for number, (policy, names) in enumerate(groups.items()):
         # side by side, or one interval would hide the next
-        aside = 0.01 * (number - len(groups) / 2) * (max(values) - min(values))
+        aside = 0.003 * (number - len(groups) / 2) * (max(values) - min(values))
         tested = [documents[value]["policies"][policy] for value in values]
         style = look(policies.index(policy))
         for axes, name in zip(all_axes, panels, strict=True):

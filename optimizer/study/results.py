@@ -102,7 +102,12 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]
     arrive = "" if not episode.tasks_arrive else (
         f"; {episode.arrivals} arrivals of {episode.arrival_rate:g} tasks a step and UE"
     )  # fmt: skip
-    k = "k chosen by the UEs" if inputs.joint_k else f"k^T = {inputs.k_text}, k^I = {inputs.k_image}"
+    read = {"k^T": inputs.k_text, "k^I": inputs.k_image}
+    for name, modality in (("k^T", "text"), ("k^I", "image")):
+        if not {modality, "vqa"} & set(episode.mix):
+            del read[name]
+    k = ", ".join(f"{name} = {value}" for name, value in read.items())
+    k = "k chosen by the UEs" if inputs.joint_k else k
     maps = f"; synthetic: {', '.join(synthetic)}" if synthetic else ""
     devices = [Path(device).stem for device in (*inputs.ue_device, inputs.server_device)]
     if set(devices) != {PAPER}:

@@ -86,6 +86,7 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig, device
         if other := _differences(maps[modality].model, flops[modality].model):
             logger.warning(TWO_MODELS, modality, other)
         _warn_of(workloads[modality], system)
+        _warn_of_k(inputs, modality, maps[modality])
     _say_what_is_read(inputs, workloads)
     device_paths, devices = _devices(inputs)
     paths |= device_paths
@@ -255,6 +256,17 @@ def _say_what_is_read(inputs: Inputs, workloads: Mapping[str, Workload]) -> None
         "the maps span %s; at other SNRs the nearest end is read (build-accuracy-map --snr-db measures more)",
         ", ".join(spans),
     )
+
+
+def _warn_of_k(inputs: Inputs, modality: str, accuracy_map: AccuracyMap | BimodalMap) -> None:
+    """Warn of a k that was not measured."""
+    for name in ("k_text", "k_image"):
+        k, axis = getattr(inputs, name), _axis(accuracy_map, name)
+        if axis is not None and k not in axis:
+            logger.warning(
+                "%s: the %s map has no k = %d, and f is interpolated: it was measured at %s",
+                named(name), modality, k, ", ".join(map(str, axis)),
+            )  # fmt: skip
 
 
 def _warn_of(work: Workload, system: SystemConfig) -> None:

@@ -16,6 +16,7 @@ from accuracy_maps.transmit.config import TransmitConfig
 from accuracy_maps.transmit.words import different_words, marked
 from data.terminal.colour import has_colour
 from deepsc.checkpoint import read_config
+from deepsc.text.send import TextSender
 from deepsc.zoo.find import DEFAULTS, resolve
 
 ROOT = Path(__file__).parents[3]
@@ -49,8 +50,10 @@ def test_a_sentence_arrives_or_not(flags: list[str], capsys: pytest.CaptureFixtu
         assert re.match(r" *60 dB [= ] ", high)
         for line in (low, high):
             sign, text = re.fullmatch(r" *-?\d+ dB ([= ]) (.*)", line).groups()  # type: ignore[union-attr]
-            assert (sign == "=") == (text == local)
-    assert legend == ["= : what the local model says, too"]
+            said, bleu = re.fullmatch(r"(.*?)(?:  \(BLEU (\d+)\))?", text).groups()  # type: ignore[union-attr]
+            assert (sign == "=") == (said == local) == (bleu is None)
+            assert sign == "=" or int(bleu) == round(TextSender.bleu(said, local))
+    assert legend == ["= : what the local model says, too; BLEU is to that"]
     assert "\033" not in printed.out
     assert main([SENTENCE, *flags, "--seed", "1"]) == 0
     assert capsys.readouterr().out == printed.out
