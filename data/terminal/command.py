@@ -73,7 +73,7 @@ class Parser(argparse.ArgumentParser):
             (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
-        """Print the message as one line on stderr, of an unknown flag with one like it; exit with status 2."""
+        """Print the message as one line on stderr, of an unknown flag with one like it; exit with 2."""
         unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
         flags = [flag for action in self._actions for flag in action.option_strings]
         if unknown and (like := get_close_matches(unknown[1], flags, n=1)):
