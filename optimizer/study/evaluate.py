@@ -197,19 +197,22 @@ def _share(qoe: Tensor, drawn_qoe: Tensor, bound: Tensor, drawn_bound: Tensor) -
 
 
 def queues_by_modality(
-    policies: Mapping[str, Mapping[str, Any]], mix: Sequence[str]
+    policies: Mapping[str, Mapping[str, Any]], episode: EpisodeConfig
 ) -> dict[str, dict[str, list[float]]]:
     """Mean tasks left of a modality's UEs before each step and at the end, by modality and policy.
 
+    Where tasks arrive the end is left out: nothing arrives any more, and the queues would seem to fall.
+
     Args:
         policies: of a results document.
-        mix: the UEs' modalities.
+        episode: gives the UEs.
     """
+    mix, last = episode.mix, -1 if episode.tasks_arrive else None
     queues: dict[str, dict[str, list[float]]] = {}
     for modality in dict.fromkeys(mix):
         ues = [i for i, own in enumerate(mix) if own == modality]
         queues[modality] = {
-            name: [sum(float(step[i]) for i in ues) / len(ues) for step in tested["queue"]]
+            name: [sum(float(step[i]) for i in ues) / len(ues) for step in tested["queue"][:last]]
             for name, tested in policies.items()
         }
     return queues

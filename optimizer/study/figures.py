@@ -17,6 +17,7 @@ from optimizer.study.plots import coincident, legend_beside, look, new_figure, s
 from optimizer.study.results import read_results
 from optimizer.study.resume import described, refuse_another_run, run_identity
 from optimizer.study.train import train
+from optimizer.world.config import EpisodeConfig
 from optimizer.world.inputs import Loaded, k_in_every_map, load
 
 NOISES_DBM_HZ = (-175.0, -170.0, -165.0, -160.0, -155.0)
@@ -70,7 +71,7 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
     for number, name in ((3, "fixed"), (4, "dynamic")):
         if number in wanted:
             stem = base.output / f"fig{number}"
-            written += _queues(preference(name), base.episode.mix, stem, name, synthetic)
+            written += _queues(preference(name), base.episode, stem, name, synthetic)
 
     dynamic = replace(base.episode, preference="dynamic")  # as section V-B has it
     sweep = replace(base, episode=dynamic, seeds=config.sweep_seeds)
@@ -144,10 +145,10 @@ def _convergence(
 
 
 def _queues(
-    document: Mapping[str, Any], mix: Sequence[str], stem: Path, name: str, synthetic: Sequence[str]
+    document: Mapping[str, Any], episode: EpisodeConfig, stem: Path, name: str, synthetic: Sequence[str]
 ) -> list[Path]:
     """Figs. 3, 4: mean tasks left by step, one panel a modality."""
-    queues = queues_by_modality(document["policies"], mix)
+    queues = queues_by_modality(document["policies"], episode)
     figure = new_figure(5.2 * len(queues), 4.0)
     panels = figure.subplots(1, len(queues), sharey=True, squeeze=False)[0]
     rows = []
@@ -163,9 +164,10 @@ def _queues(
         legend_beside(axes)
         axes.set_xlabel("steps played")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("mean tasks left")
-    header = ("modality", "policy", "steps", "tasks left")
-    title = f"Tasks left by step, {name} preference"
+    what = "tasks waiting" if episode.tasks_arrive else "tasks left"
+    panels[0].set_ylabel(f"mean {what}")
+    header = ("modality", "policy", "steps", what)
+    title = f"{what.capitalize()} by step, {name} preference"
     return save_with_data(figure, stem, header, rows, title=title, synthetic=synthetic)
 
 

@@ -70,7 +70,7 @@ def write_report(folder: str | os.PathLike[str], output: str | os.PathLike[str] 
             "order": list(document["policies"]),
             "bound": context["bound"],
             "curves": _curves(document),
-            "queues": queues_by_modality(document["policies"], episode.mix),
+            "queues": queues_by_modality(document["policies"], episode),
         }
         json.dumps(data, allow_nan=False)  # a page of nan would show nothing
         checksums = set(document["provenance"]["data_sha256"].values())

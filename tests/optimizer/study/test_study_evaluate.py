@@ -60,10 +60,13 @@ def test_strata_are_resampled_by_themselves():
     assert found.qoe.low == found.qoe.high == found.qoe.value == 2.0
 
 
-def test_queues_are_means_over_a_modalitys_ues():
-    policies = {"local": {"queue": [[10, 10, 10], [9, 10, 8]]}}
-    found = queues_by_modality(policies, ("vqa", "text", "vqa"))
-    assert found == {"vqa": {"local": [10.0, 8.5]}, "text": {"local": [10.0, 10.0]}}
+@pytest.mark.parametrize(("arrivals", "steps"), [("none", 3), ("poisson", 2)])
+def test_queues_are_means_of_a_modalitys_ues(arrivals, steps):
+    """What is left after the last step counts where no tasks arrive."""
+    episode = EpisodeConfig(mix=("text", "image", "text"), arrivals=arrivals)
+    policies = {"local": {"queue": [[4, 7, 2], [3, 6, 1], [2, 5, 0]]}}
+    queues = queues_by_modality(policies, episode)
+    assert queues == {"text": {"local": [3, 2, 1][:steps]}, "image": {"local": [7, 6, 5][:steps]}}
 
 
 def test_shares_are_of_executions():
