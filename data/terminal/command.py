@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -74,10 +73,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr, of an unknown flag with one like it; exit with 2."""
-        unknown = re.match(r"unrecognized arguments: (--[^\s=]+)", message)
-        flags = [flag for action in self._actions for flag in action.option_strings]
-        if unknown and (like := get_close_matches(unknown[1], flags, n=1)):
-            message += f", {like[0]} is allowed"
+        if unknown := re.match(r"unrecognized arguments: (--[^\s=]+)", message):
+            from difflib import get_close_matches
+
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            message += "".join(f", {flag} is allowed" for flag in get_close_matches(unknown[1], flags, n=1))
         line = printable(" ".join(message.split()))
         self.exit(2, f"{_error_of(self.prog)} {line} (see {self.prog} --help)\n")
 

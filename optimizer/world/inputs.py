@@ -86,7 +86,7 @@ def load(inputs: Inputs, *, system: SystemConfig, episode: EpisodeConfig, device
         if other := _differences(maps[modality].model, flops[modality].model):
             logger.warning(TWO_MODELS, modality, other)
         _warn_of(workloads[modality], system)
-        _warn_of_k(inputs, modality, maps[modality])
+        _say_of_k(inputs, modality, maps[modality])
     _say_what_is_read(inputs, workloads)
     device_paths, devices = _devices(inputs)
     paths |= device_paths
@@ -258,12 +258,12 @@ def _say_what_is_read(inputs: Inputs, workloads: Mapping[str, Workload]) -> None
     )
 
 
-def _warn_of_k(inputs: Inputs, modality: str, accuracy_map: AccuracyMap | BimodalMap) -> None:
-    """Warn of a k that was not measured."""
+def _say_of_k(inputs: Inputs, modality: str, accuracy_map: AccuracyMap | BimodalMap) -> None:
+    """Say which k was not measured."""
     for name in ("k_text", "k_image"):
         k, axis = getattr(inputs, name), _axis(accuracy_map, name)
         if axis is not None and k not in axis:
-            logger.warning(
+            logger.info(
                 "%s: the %s map has no k = %d, and f is interpolated: it was measured at %s",
                 named(name), modality, k, ", ".join(map(str, axis)),
             )  # fmt: skip

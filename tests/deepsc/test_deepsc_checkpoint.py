@@ -118,8 +118,11 @@ def test_config_says_how_it_was_made(trained: Checkpoint) -> None:
 
 
 def test_missing_files_are_named(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(ToolkitError, match="nowhere: not a checkpoint"):
+    with pytest.raises(ToolkitError, match="nowhere: not found, a folder of train-deepsc"):
         from_pretrained(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ToolkitError, match="empty: not a checkpoint"):
+        from_pretrained(tmp_path / "empty")
     for name in ("tokenizer.json", "model.safetensors", "config.json"):
         (copy / name).unlink()
         with pytest.raises(ToolkitError, match=str(copy)):

@@ -173,6 +173,13 @@ def test_the_default_ues_have_maps_of_real_data():
     assert not load(config.inputs, system=config.system, episode=config.episode).synthetic_maps
 
 
+@pytest.mark.parametrize(("k", "said"), [(7, True), (8, False)])
+def test_a_k_between_those_of_the_map_is_said(caplog, k, said):
+    caplog.set_level(logging.INFO)
+    load(Inputs(k_text=k), system=SystemConfig(), episode=EpisodeConfig(mix=("text",)))
+    assert ("the text map has no k = 7, and f is interpolated" in caplog.text) is said
+
+
 def test_the_shipped_map_of_vqa_is_called_synthetic(capsys):
     assert main(["plan", "--ues", "vqa:1", "--qoe", "1", "--states", "16", "--vary", "server"]) == 0
     assert SYNTHETIC.replace("text", "vqa") in capsys.readouterr().out

@@ -242,3 +242,14 @@ def test_errors_and_warnings_stand_out_on_a_terminal(
     assert capsys.readouterr().err == (
         "fine\n\033[33mlook\033[0m\n\033[31msome-command: error:\033[0m wrong\n"
     )
+
+
+def test_an_unknown_flags_error_names_one_like_it(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="it")
+    parser.add_argument("--ue-device")
+    for word, like in (("--ue-devise", ", --ue-device is allowed"), ("--xyz", "")):
+        with pytest.raises(SystemExit):
+            parser.parse_args([word, "1"])
+        assert (
+            capsys.readouterr().err == f"it: error: unrecognized arguments: {word} 1{like} (see it --help)\n"
+        )
