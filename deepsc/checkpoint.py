@@ -46,10 +46,10 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
         ToolkitError: if `folder` is not a checkpoint.
     """
     path = Path(folder) / "config.json"
-    if not exists(Path(folder)):
-        raise ToolkitError(f"{folder}: not found, a folder of train-deepsc or a codec that ships is allowed")
     if not is_file(path):
-        raise ToolkitError(f"{folder}: not a checkpoint, it has no config.json")
+        if exists(folder):
+            raise ToolkitError(f"{folder}: not a checkpoint, it has no config.json")
+        raise ToolkitError(f"{folder}: not found, a folder of train-deepsc or a codec that ships is allowed")
     return read_document(path, kind=KIND, schema_version=SCHEMA_VERSION)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from optimizer.world.config import MODALITIES, EpisodeConfig
+from optimizer.world.config import MODALITIES, EpisodeConfig, sends
 
 UNREAD: Mapping[str | None, Mapping[str, str]] = {
     "pareto": dict.fromkeys(("preference", "beta"), "the policy is trained on all beta; see --betas"),
@@ -51,7 +51,7 @@ def _unread_files(mix: tuple[str, ...]) -> dict[str, str]:
         flags = [f"--{modality}-map", f"--{modality}-flops", *(["--flops"] if modality == "text" else [])]
         unread |= dict.fromkeys(flags, f"no UE of --ues {ues} sends with the {modality} codec")
     for flags, modality in ((["--k-text", "--k"], "text"), (["--k-image"], "image")):
-        if not {modality, "vqa"} & set(mix):
+        if not sends(mix, modality):
             unread |= dict.fromkeys(flags, f"only {modality} and vqa UEs (--ues) send with it")
     return unread
 

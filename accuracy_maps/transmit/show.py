@@ -147,14 +147,15 @@ def _said(answer: Answer, local: Answer | None, config: TransmitConfig, *, colou
     text = marked(answer.text, None if local is None else local.text, colour=colour)
     if answer.probability is not None:
         return f"{text} ({answer.probability:.2f})"
-    if config.reference is None and (local is None or answer.text == local.text):
+    reference = config.reference
+    if reference is None and local is not None and answer.text != local.text:
+        reference = local.text
+    if reference is None:
         return text
     from deepsc.text.send import TextSender
 
-    if config.reference is not None:
-        return f"{text}  BLEU {TextSender.bleu(answer.text, config.reference):.1f}"
-    assert local is not None
-    return f"{text}  (BLEU {TextSender.bleu(answer.text, local.text):.0f})"
+    bleu = TextSender.bleu(answer.text, reference)
+    return f"{text}  (BLEU {bleu:.0f})" if config.reference is None else f"{text}  BLEU {bleu:.1f}"
 
 
 class _Gallery:

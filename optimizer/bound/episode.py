@@ -43,7 +43,7 @@ def episode_bound(
     world = _World(system, episode, tasks, episodes, seed)
     if episode.tasks_arrive:
         return world.arriving().cpu()
-    everyone = torch.arange(episodes, device=tasks.device)
+    everyone = world.everyone
     bound = world.shortest()
     spare = episode.steps - episode.queue_tasks
     waits = range(min(1, spare), spare + 1)  # where T = D, of an unfinished episode alone
@@ -74,6 +74,8 @@ class _World:
             generator=tasks.generator(seed),
         )  # fmt: skip
         self._system, self._episode, self._tasks = system, episode, tasks
+        self.everyone = torch.arange(episodes, device=tasks.device)
+        """Indices of all episodes, (episodes,)."""
         first = environment.view()
         self._battery_max_j = environment.battery_max_j
         self._beta, self._battery_j = first.beta, first.battery_j
@@ -131,7 +133,7 @@ class _World:
     def shortest(self) -> Tensor:
         """Bound on episodes of D steps, (episodes,)."""
         tasks_left = self._episode.queue_tasks
-        rows = torch.arange(self._beta.shape[0], device=self._tasks.device)
+        rows = self.everyone
         steps = [
             self._step(t, rows, queue=tasks_left - t, queue_min=tasks_left - t) for t in range(tasks_left)
         ]
@@ -170,8 +172,7 @@ class _World:
         Before a step no UE has more tasks than have arrived, nor than wait at most; who has been given none
         has none.
         """
-        episode = self._episode
-        rows = torch.arange(self._beta.shape[0], device=self._tasks.device)
+        episode, rows = self._episode, self.everyone
         longest = self._arrived.clamp_max(episode.queue_tasks)
         steps = [
             self._step(t, rows, queue=longest[t], queue_min=longest[t].clamp_max(1))

@@ -22,7 +22,7 @@ from optimizer.policies.learner import LearningCurve
 from optimizer.study.config import TrainConfig
 from optimizer.study.evaluate import Performance
 from optimizer.study.resume import described
-from optimizer.world.config import EpisodeConfig, Inputs
+from optimizer.world.config import EpisodeConfig, Inputs, sends
 from optimizer.world.inputs import Loaded
 
 KIND = "optimize-results"
@@ -102,11 +102,8 @@ def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]
     arrive = "" if not episode.tasks_arrive else (
         f"; {episode.arrivals} arrivals of {episode.arrival_rate:g} tasks a step and UE"
     )  # fmt: skip
-    read = {"k^T": inputs.k_text, "k^I": inputs.k_image}
-    for name, modality in (("k^T", "text"), ("k^I", "image")):
-        if not {modality, "vqa"} & set(episode.mix):
-            del read[name]
-    k = ", ".join(f"{name} = {value}" for name, value in read.items())
+    sent = {"k^T": ("text", inputs.k_text), "k^I": ("image", inputs.k_image)}
+    k = ", ".join(f"{name} = {value}" for name, (what, value) in sent.items() if sends(episode.mix, what))
     k = "k chosen by the UEs" if inputs.joint_k else k
     maps = f"; synthetic: {', '.join(synthetic)}" if synthetic else ""
     devices = [Path(device).stem for device in (*inputs.ue_device, inputs.server_device)]

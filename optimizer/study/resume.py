@@ -23,7 +23,7 @@ from optimizer.policies.learner import LearningCurve
 from optimizer.policies.registry import BUILT_IN_LEARNERS, LEARNERS
 from optimizer.policies.scores import Scores
 from optimizer.study.config import ParetoConfig, TrainConfig, WorldSettings
-from optimizer.world.config import MODALITIES, EpisodeConfig, Inputs, SystemConfig, defaults_since_0_1
+from optimizer.world.config import MODALITIES, EpisodeConfig, SystemConfig, defaults_since_0_1
 from optimizer.world.inputs import KINDS
 
 SEED_KIND = "optimize-seed"
@@ -153,10 +153,10 @@ def run_identity(document: Mapping[str, Any], sha256: Mapping[str, str]) -> Iden
 
 def _defaults_since_0_1() -> dict[str, Any]:
     """Defaults of the settings that runs of release 0.1 do not have, as in a run's config."""
-    inputs, world = Inputs(), WorldSettings()
+    world = WorldSettings()
     return {
         **{name: asdict(LEARNERS[name].config) for name in BUILT_IN_LEARNERS[1:]},
-        "inputs": {"ue_device": inputs.ue_device, "server_device": inputs.server_device},
+        "inputs": {"ue_device": world.inputs.ue_device, "server_device": world.inputs.server_device},
         "system": defaults_since_0_1(SystemConfig),
         "episode": defaults_since_0_1(EpisodeConfig),
         "device": world.device,

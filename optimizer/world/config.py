@@ -322,6 +322,11 @@ OF_0_1 = {
 """Fields that files of release 0.1 have. All others count there as at their defaults, the paper's world."""
 
 
+def sends(mix: tuple[str, ...], what: str) -> bool:
+    """Whether any UE sends what k^T ("text") or k^I ("image") is of; one with questions sends both."""
+    return what in mix or "vqa" in mix
+
+
 def defaults_since_0_1(kind: type[SystemConfig | EpisodeConfig]) -> dict[str, Any]:
     """Defaults of the fields that release 0.1 did not have."""
     return {name: value for name, value in asdict(kind()).items() if name not in OF_0_1[kind]}
