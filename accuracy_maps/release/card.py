@@ -9,7 +9,7 @@ from typing import Any
 
 from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.show.compare import LEVEL, thresholds, who
+from accuracy_maps.show.compare import LEVEL, is_baseline, thresholds, who
 from data.files.paths import is_file
 from data.files.tensors import read_safetensors
 from data.terms import terms_of
@@ -29,7 +29,7 @@ _RELEASE_FILES = ("*.json", "*/*.json", "*/*.safetensors")
 def release_maps(folder: Path) -> dict[str, AccuracyMap | BimodalMap]:
     """The maps of a release by name, the codec's own before those of a baseline."""
     maps = {path.stem: load_map(path) for path in sorted((folder / MAPS).glob("*.json"))}
-    return dict(sorted(maps.items(), key=lambda pair: "baseline" in pair[1].model))
+    return dict(sorted(maps.items(), key=lambda pair: is_baseline(pair[1])))
 
 
 def size_mb(folder: Path) -> float:

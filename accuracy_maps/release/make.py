@@ -14,6 +14,7 @@ from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.release.card import model_card
 from accuracy_maps.release.config import ReleaseConfig
+from accuracy_maps.show.compare import is_baseline
 from data.files.atomic import write_text
 from data.files.errors import ToolkitError
 from data.files.tensors import read_safetensors, write_safetensors
@@ -126,7 +127,7 @@ def _require_measured_on(
     """
     source = accuracy_map.provenance
     models = [source.get("local"), *source.get("codecs", ())]
-    wanted = [local.sha256] if accuracy_map.model.get("baseline") else [local.sha256, codec.sha256]
+    wanted = [local.sha256] if is_baseline(accuracy_map) else [local.sha256, codec.sha256]
     measured = [model.get("sha256") if isinstance(model, dict) else None for model in models]
     if measured != wanted:
         raise ToolkitError(

@@ -15,6 +15,11 @@ LEVEL = 0.9
 """The paper's epsilon_min: a lower ratio earns the optimizer nothing."""
 
 
+def is_baseline(accuracy_map: MeasuredGrid) -> bool:
+    """Whether a map is of a baseline, not of a codec."""
+    return accuracy_map.model.get("baseline") is not None
+
+
 def who(accuracy_map: MeasuredGrid) -> str:
     """The codec, or a baseline and its channel code."""
     baseline, code = accuracy_map.model.get("baseline"), accuracy_map.model.get("code", "capacity")

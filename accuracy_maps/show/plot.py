@@ -14,7 +14,7 @@ from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.envelope import Array
 from accuracy_maps.grid import MeasuredGrid, axis_start
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.show.compare import LEVEL, symbols_per_word, thresholds, who
+from accuracy_maps.show.compare import LEVEL, is_baseline, symbols_per_word, thresholds, who
 from data.files.atomic import atomic_path
 from data.files.printable import plot_text
 
@@ -32,8 +32,10 @@ def plot_map(
     Args:
         accuracy_map: what to draw.
         path: where.
-        beside: maps to compare with, their measured ratios drawn dashed in the colours of their k.
+        beside: maps to compare with, their measured ratios drawn dashed in the colours of their k. A codec
+            among them changes places with a baseline: solid lines are a codec's wherever there is one.
     """
+    accuracy_map, *beside = sorted((accuracy_map, *beside), key=is_baseline)
     figure = Figure(figsize=(8.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     colours = _colours(len(accuracy_map.k))
@@ -77,6 +79,7 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
             _draw(axes, accuracy_map.snr_db, lines, colours[i], label=label, markersize=3)
         _dress(axes, accuracy_map, grids[1], most_ticks=_MOST_TICKS_NARROW)
         axes.set_title(f"$k^T = {k_text}$, both at one SNR", fontsize=9)
+        axes.tick_params(labelsize=8)
         below = grid[1, column]
         image = below.pcolormesh(
             accuracy_map.snr_image_db,
@@ -90,6 +93,7 @@ def plot_bimodal(accuracy_map: BimodalMap, path: str | os.PathLike[str]) -> None
         below.set_xlabel("image SNR (dB)")
         below.set_xticks(_ticks(accuracy_map.snr_image_db, most=_MOST_TICKS_NARROW))
         below.set_yticks(_ticks(accuracy_map.snr_text_db, most=_MOST_TICKS_NARROW))
+        below.tick_params(labelsize=8)
         below.set_title(f"$k^T = {k_text}$, $k^I = {accuracy_map.k_image[-1]}$", fontsize=9)
         if column:
             axes.set_ylabel("")

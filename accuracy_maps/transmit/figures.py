@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from accuracy_maps.bimodal import BimodalMap
 from accuracy_maps.grid import MeasuredGrid
 from accuracy_maps.map import AccuracyMap
-from accuracy_maps.show.compare import LEVEL, who
+from accuracy_maps.show.compare import LEVEL, is_baseline, who
 from data.files.printable import plot_text
 
 _SIZE = (4.6, 4.0)
@@ -57,7 +57,7 @@ def curves(
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
     for one, (snrs, ratios) in shown:
-        baseline = "baseline" in one.model
+        baseline = is_baseline(one)
         axes.plot(snrs, ratios, "--" if baseline else "o-", markersize=4, label=plot_text(who(one)))
     axes.axvline(snr_db, color="0.4", linewidth=1)
     axes.axhline(LEVEL, color="0.7", linewidth=0.8, linestyle=":")

@@ -17,6 +17,8 @@ from optimizer.policies.baselines import shown
 from optimizer.policies.learner import LearningCurve
 from optimizer.study.evaluate import Performance
 
+_COLOURS = (*(f"C{i}" for i in range(10)), "black")
+"""As many as policies that come with the package."""
 _TOLD_APART = 0.003
 """Of the height of a plot: what lines nearer than this look like is one line."""
 
@@ -67,8 +69,11 @@ def save_with_data(
 
 
 def look(place: int) -> dict[str, str]:
-    """Colour and dashes of the line at a place among many, no two of the first twenty alike."""
-    return {"color": f"C{place % 10}", "linestyle": "-" if place % 20 < 10 else ":"}
+    """Colour and dashes of the line at a place among many, no two of the first 22 alike."""
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "linestyle": "-" if place % (2 * len(_COLOURS)) < len(_COLOURS) else ":",
+    }
 
 
 def legend_beside(axes: Axes) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.needed import need
 from support.page_browser import browser as browser
 
@@ -26,14 +30,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Of the page, which the command serves until it is interrupted."""
+@contextmanager
+def served(*flags: str) -> Iterator[str]:
+    """Address of the page, which the command serves until it is interrupted."""
     need("gradio", extra="demo")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "accuracy_maps.transmit.command", "--serve", "--port", str(port)]
+    command = [sys.executable, "-m", "accuracy_maps.transmit.command", "--serve", "--port", str(port), *flags]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -44,9 +48,9 @@ def url() -> Iterator[str]:
     assert process.wait(timeout=60) == 130
 
 
-@pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    """The page, showing its example; every request but its own fails the test."""
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
+    """The page; every request but its own fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(90_000)
@@ -55,10 +59,24 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
     page.on("request", lambda one: None if one.url.startswith(own) else foreign.append(one.url))
     page.on("pageerror", lambda error: foreign.append(str(error)))
     page.goto(url)
-    page.locator("#said dd").first.wait_for()
     yield page
     context.close()
     assert foreign == []
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Of the page of sentences."""
+    with served() as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    """The page of sentences, showing its example."""
+    with opened(browser, url) as page:
+        page.locator("#said dd").first.wait_for()
+        yield page
 
 
 def said(page: Page) -> list[str]:
@@ -89,6 +107,27 @@ def test_a_sentence_of_markup_stays_text(page: Page) -> None:
     page.locator("#sentence textarea").fill("<img src=x onerror=alert(1)> & <b>dogs</b>")
     page.wait_for_function("!document.querySelector('#said dd').innerText.includes('Hunde')")
     assert page.locator("#said dd img, #said dd b").count() == 0
+
+
+def test_an_image_is_dropped_k_and_fading_are_chosen(browser: Browser, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)).save(photo)
+    with served("--codec", "image-imagenette-deit-tiny") as url, opened(browser, url) as page:
+        page.locator("input[type=file]").set_input_files(photo)
+        page.locator("#said dd").first.wait_for()
+        arrives, local = said(page)
+        assert re.fullmatch(r"[A-Za-z ]+ \([01]\.\d\d\)", local), "a class with its probability"
+        assert re.fullmatch(r"[A-Za-z ]+ \([01]\.\d\d\)", arrives)
+        symbols = page.locator("#symbols img")
+        before = symbols.get_attribute("src")
+        page.get_by_label("16", exact=True).check()
+        page.wait_for_function(f"document.querySelector('#symbols img').src !== {before!r}")
+        assert page.locator("#measured img").is_visible()
+        page.get_by_label("rician", exact=True).check()
+        page.locator("#measured img").wait_for(state="hidden")  # no map is of this channel
+        page.get_by_label("rayleigh", exact=True).check()
+        page.locator("#measured img").wait_for(state="visible")
+        assert said(page)[1] == local
 
 
 def test_the_controls_send_what_they_say() -> None:
