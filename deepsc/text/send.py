@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -44,6 +45,10 @@ class TextSender(Sender):
         if len(words) != 1:
             raise ToolkitError(
                 f"{named('items')}: {len(words)} given, a text codec takes one sentence, in quotes"
+            )
+        if os.path.isfile(words[0]):  # long sentences are no names of files, which it takes for a no
+            raise ToolkitError(
+                f"{named('items')}: {words[0]} is a file and no image, a text codec takes one sentence"
             )
         return words[0]
 

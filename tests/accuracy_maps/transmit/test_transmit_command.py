@@ -99,6 +99,7 @@ def test_images_classes_gallery_and_answers(
         ([], "items: none given, a sentence in quotes, an image or --serve is needed"),
         ([SENTENCE, "--k", "3"], "--k: 3 given, trained: 2, 4, 6"),
         ([SENTENCE, "again"], "items: 2 given, a text codec takes one sentence, in quotes"),
+        ([__file__], f"items: {__file__} is a file and no image, a text codec takes one sentence"),
         ([SENTENCE, "--channel", "copper"], "--channel: 'copper' given, allowed: awgn, rayleigh, rician"),
         ([SENTENCE, "--snr-db", "200"], "--snr-db: 200.0 given, -100 to 100 is allowed"),
         ([SENTENCE, "--gallery", "."], "--gallery: given, a codec of image reads it; this one is of text"),
