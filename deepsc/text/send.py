@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from typing_extensions import override
 
 from data.files.errors import ToolkitError
+from data.files.paths import is_file
 from data.settings import named
 from data.text.tokenizer import TextTokenizer, encode_within
 from deepsc.digital import Digital, TextSource, channel_code
@@ -20,6 +20,9 @@ from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import BleuStatistics, corpus_bleu, decode_sentences, encode_sentences
 from deepsc.text.material import load_corpus
 from deepsc.text.model import TextCodec
+
+_LONGEST_NAME = 256
+"""Bytes that no file's name has."""
 
 
 class TextSender(Sender):
@@ -46,7 +49,7 @@ class TextSender(Sender):
             raise ToolkitError(
                 f"{named('items')}: {len(words)} given, a text codec takes one sentence, in quotes"
             )
-        if os.path.isfile(words[0]):  # long sentences are no names of files, which it takes for a no
+        if len(words[0].encode()) < _LONGEST_NAME and is_file(words[0]):
             raise ToolkitError(
                 f"{named('items')}: {words[0]} is a file and no image, a text codec takes one sentence"
             )

@@ -93,9 +93,9 @@ class Columns:
         In memory a column's numbers lie side by side: so they are written faster, and a matrix product reads
         either order.
         """
-        columns = torch.zeros(OBSERVATION_SIZE, *self.queue.shape, device=self.queue.device)
-        for name in names:
-            columns[COLUMN[name]] = getattr(self, name)
+        columns = torch.empty(OBSERVATION_SIZE, *self.queue.shape, device=self.queue.device)
+        for name, place in COLUMN.items():
+            columns[place] = getattr(self, name) if name in names else 0.0
         return columns.movedim(0, -1)
 
 
@@ -208,13 +208,18 @@ class View:
         return local_qoe(self.system, self.tasks, self.state, clock_hz=self.clock_hz)
 
     def offers(
-        self, lookups: Sequence[tuple[int, float]], powers_w: Sequence[float] | Tensor
+        self,
+        lookups: Sequence[tuple[int, float]],
+        powers_w: Sequence[float] | Tensor,
+        *,
+        dtype: torch.dtype = torch.float64,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What offloading would earn each UE at the best of some powers and of every k.
 
         Args:
             lookups: how many share the server and the UE's share of the band.
             powers_w: powers to try, of all UEs, or (levels, ues).
+            dtype: as of `physics.best_offer`; QoE's, too.
 
         Returns:
             QoE, power in W and index of k, (lookups, episodes, ues) each.
@@ -229,9 +234,10 @@ class View:
             offloading=offloading,
             code=None if codes == 1 else torch.arange(codes, device=device).view(-1, 1, 1),
         )
-        most, at = best_offer(self.system, self.tasks, self.state, sent)  # (lookups, codes, episodes, ues)
+        # (lookups, codes, episodes, ues) each
+        most, at = best_offer(self.system, self.tasks, self.state, sent, dtype=dtype)
         if codes == 1:
-            most, at, code = most[:, 0], at[:, 0], torch.zeros_like(at[:, 0])
+            most, at, code = most[:, 0], at[:, 0], at.new_zeros(()).expand_as(at[:, 0])
         else:
             most, code = most.max(dim=1)
             at = at.gather(1, code.unsqueeze(1))[:, 0]
@@ -263,7 +269,9 @@ class View:
     @cached_property
     def _lookups(self) -> tuple[dict[str, Tensor], ...]:
         """QoE, power in W and index of k of offloading as LOOKUPS says, (episodes, ues) each."""
-        offers = self.offers([*LOOKUPS.values()], power_levels_w(self.ue_device, LOOKUP_POWERS))
+        offers = self.offers(
+            [*LOOKUPS.values()], power_levels_w(self.ue_device, LOOKUP_POWERS), dtype=torch.float32
+        )
         return tuple(dict(zip(LOOKUPS, offer, strict=True)) for offer in offers)
 
     @property
@@ -339,7 +347,7 @@ class View:
             mean_channel=self._channel(self.mean_gain) / 2.0,
             time=torch.full_like(self.queue, self.step / self.episode.steps),
             clock=clock_to_share(self.ue_device, self.clock_hz),
-            earned_locally=torch.log1p(self.local_qoe),
+            earned_locally=log_of_1_and(self.local_qoe),
             **{
                 f"is_{modality}": (self.tasks.modality == i).double() for i, modality in enumerate(MODALITIES)
             },
@@ -347,14 +355,14 @@ class View:
             share=(spare_db * (math.log(10.0) / 10.0)).clamp(-3.0, 0.0),
             power_on_half=power_on_half,
             power_alone=power_alone,
-            **{name: torch.log1p(offer) for name, offer in earned.items()},
+            **{name: log_of_1_and(offer) for name, offer in earned.items()},
             offloaded=past.offloaded,
             granted=past.granted,
-            sharing=torch.log1p(past.sharing),
+            sharing=log_of_1_and(past.sharing),
             mean_offloaded=offloads / max(self.step, 1),
             mean_granted=granted / times,
-            mean_sharing=torch.log1p(sharing / times),
-            rival=torch.log1p(rival),
+            mean_sharing=log_of_1_and(sharing / times),
+            rival=log_of_1_and(rival),
             leads=leads.double(),
             ues=torch.full_like(self.queue, math.log(self.queue.shape[-1])),
         )
@@ -374,7 +382,12 @@ class View:
         """A gain as log10 of the SNR at p_max on a quarter of the band: of order 1 at any noise level."""
         system = self.system
         snr = gain * (self.ue_device.power_max_w / (system.bandwidth_hz / 4 * system.noise_w_hz))
-        return torch.log10(snr.clamp_min(1e-9))
+        return torch.log10(snr.clamp_min(1e-9).float())
+
+
+def log_of_1_and(value: Tensor) -> Tensor:
+    """ln(1 + value) as float32: several times as fast as log1p, and as good where 1e-7 does not count."""
+    return (value.float() + 1.0).log_()
 
 
 def bid_of_gain(gain: Tensor) -> Tensor:

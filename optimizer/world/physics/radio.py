@@ -46,6 +46,11 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
     Returns:
         epsilon / epsilon_0 in [0, 1], (..., ues).
     """
+    return on_map(tasks, snr_db, code)
+
+
+def on_map(tasks: Tasks, snr_db: Tensor, code: Tensor | None) -> Tensor:
+    """`map_accuracy` in `snr_db`'s own dtype."""
     point = _point(tasks, snr_db)
     first = tasks.map_row_start
     if code is not None and tasks.codes > 1:
@@ -53,7 +58,9 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
     if point.dim() > 2:  # the same of many rows side by side is added several times as fast
         first = first.expand(*torch.broadcast_shapes(first.shape, point.shape[-2:])).contiguous()
     at = point.int() + first
-    start, rise = (line.index_select(0, at.flatten()).view(at.shape) for line in tasks.map_lines)
+    start, rise = (
+        line.to(point.dtype).index_select(0, at.flatten()).view(at.shape) for line in tasks.map_lines
+    )
     return start.addcmul_(rise, point.frac_())
 
 

@@ -23,6 +23,7 @@ from optimizer.world.physics.radio import (
     allocate_bandwidth,
     map_accuracy,
     needed_snr_of_codes_db,
+    on_map,
     snr_db,
 )
 from optimizer.world.physics.state import Actions, Outcome, State, Transmission
@@ -161,15 +162,24 @@ class _Upload:
     """What offloading earns against the power, all else as it is.
 
     With accuracy a the upload (4) takes u / a, and the cost (9) is c + (v + w p) u / a, where c, v and w
-    depend on neither p nor a. (11g) and (11h) ask for a least a. So little is left to do for each power.
+    depend on neither p nor a. (11g) and (11h) ask for a least a. So little is left to do for each power. That
+    may be done in float32, in half the memory.
     """
 
-    def __init__(self, system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> None:
+    def __init__(
+        self,
+        system: SystemConfig,
+        tasks: Tasks,
+        state: State,
+        sent: Transmission,
+        *,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
         self._tasks, self._code = tasks, sent.code
         self._static_w = tasks.device_in(system).circuit_power_w
         # the logarithm of each factor once, not of each product
-        at_1_hz_db = 10.0 * torch.log10(state.channel_gain / system.noise_w_hz)
-        self._at_1_w_db = at_1_hz_db - 10.0 * torch.log10(sent.bandwidth_hz)
+        at_1_hz_db = 10.0 * torch.log10((state.channel_gain / system.noise_w_hz).to(dtype))
+        self._at_1_w_db = at_1_hz_db - 10.0 * torch.log10(sent.bandwidth_hz.to(dtype))
         shortest_s, rest_s, encode_j = offloading_parts(system, tasks, sent, queue=state.queue.clamp_min(1))
         of_energy, of_latency = cost_weights(system, tasks, state)
         of_time = of_latency + of_energy * self._static_w
@@ -181,6 +191,11 @@ class _Upload:
         if encode_j is not None:
             self._rest = self._rest + of_energy * encode_j
             self._spare_j = self._spare_j - encode_j
+        self._dtype = dtype
+        if dtype != torch.float64:
+            for name, value in vars(self).items():
+                if isinstance(value, Tensor) and value.is_floating_point():
+                    setattr(self, name, value.to(dtype))
 
     def earned(self, power_w: Tensor, *, charged: bool) -> Tensor:
         """QoE at some powers, 0 where it fails; the shapes broadcast.
@@ -189,13 +204,14 @@ class _Upload:
             power_w: the powers.
             charged: of `charged`, for these or larger ones.
         """
-        accuracy = map_accuracy(self._tasks, 10.0 * torch.log10(power_w) + self._at_1_w_db, self._code)
+        power_w = power_w.to(self._dtype)
+        accuracy = on_map(self._tasks, 10.0 * torch.log10(power_w) + self._at_1_w_db, self._code)
         cost_times_a = torch.addcmul(self._without, self._per_w, power_w).addcmul(self._rest, accuracy)
         fails = accuracy < self._least
         if not charged:
             needed_j = (power_w + self._static_w) * self._shortest_s
             fails = fails | (needed_j > accuracy * self._spare_j)  # (11h)
-        return (accuracy.square() / cost_times_a).masked_fill(fails, 0.0)
+        return accuracy.square().div_(cost_times_a).masked_fill_(fails, 0.0)
 
     def charged(self, power_w: Tensor) -> bool:
         """Whether every battery lasts for the largest of these powers wherever (11b) and (11g) hold."""
@@ -208,7 +224,14 @@ class _Upload:
         return math.prod(torch.broadcast_shapes(self._at_1_w_db.shape, self._least.shape))
 
 
-def best_offer(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> tuple[Tensor, Tensor]:
+def best_offer(
+    system: SystemConfig,
+    tasks: Tasks,
+    state: State,
+    sent: Transmission,
+    *,
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Tensor, Tensor]:
     """The most that the powers along the first axis of `sent` let each UE earn, and the first that does.
 
     Args:
@@ -216,6 +239,7 @@ def best_offer(system: SystemConfig, tasks: Tasks, state: State, sent: Transmiss
         tasks: what a task of each UE costs.
         state: what the step starts from.
         sent: its power has one axis more in front than all else.
+        dtype: what powers are compared in. float32 is for what is only looked at: QoE to some 1e-6 of itself.
 
     Returns:
         QoE, 0 where every power fails, and the power's index, int64; `offloading_qoe`'s shape without that
@@ -224,7 +248,7 @@ def best_offer(system: SystemConfig, tasks: Tasks, state: State, sent: Transmiss
     if system.partial_band:
         earned = offloading_qoe(system, tasks, state, sent)
         return earned.amax(dim=0), first_largest(earned)
-    upload = _Upload(system, tasks, state, sent)
+    upload = _Upload(system, tasks, state, sent, dtype=dtype)
     powers, charged = sent.power_w.split(max(1, _AT_ONCE // upload.numel)), upload.charged(sent.power_w)
     earned = upload.earned(powers[0], charged=charged)
     most, at, tried = earned.amax(dim=0), first_largest(earned), len(powers[0])
@@ -289,5 +313,5 @@ def level_of_each(levels: Tensor, index: Tensor) -> Tensor:
         `index`'s shape.
     """
     if levels.shape[-1] == 1:
-        return levels.flatten()[index]
+        return levels.flatten().index_select(0, index.flatten()).view(index.shape)
     return levels[index, torch.arange(levels.shape[-1], device=index.device)]
