@@ -29,6 +29,9 @@ NEIGHBOURS = 20
 
 
 _EVALUATION_BATCH = 250
+"""Images that share a draw of noise."""
+_AT_ONCE = 25
+"""Images that the server's blocks take at once: their activations stay in the cache."""
 
 
 _GALLERY_SEED = -1
@@ -94,14 +97,12 @@ class ImageEvaluator(Evaluator):
     def _embeddings(self, k: int, snr_db: float, seed: int) -> list[Tensor]:
         if self._features is None:
             self._features = encode_images(self._codec, self._split)
-        return [
-            self._codec.embed(
-                self._codec.transmit(
-                    features, link_at(self._channel, k=k, snr_db=snr_db, like=features, seed=(seed, number))
-                )
-            )
-            for number, features in enumerate(self._features)
-        ]
+        embeddings = []
+        for number, features in enumerate(self._features):
+            link = link_at(self._channel, k=k, snr_db=snr_db, like=features, seed=(seed, number))
+            received = self._codec.transmit(features, link)
+            embeddings.append(torch.cat([self._codec.embed(part) for part in received.split(_AT_ONCE)]))
+        return embeddings
 
     @staticmethod
     def signature() -> str:
