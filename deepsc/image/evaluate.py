@@ -30,8 +30,8 @@ NEIGHBOURS = 20
 
 _EVALUATION_BATCH = 250
 """Images that share a draw of noise."""
-_AT_ONCE = 25
-"""Images that the server's blocks take at once: their activations stay in the cache."""
+_AT_ONCE = 10
+"""Images that the blocks take at once: their activations stay in the processor's cache."""
 
 
 _GALLERY_SEED = -1
@@ -160,16 +160,13 @@ class RetrievalEvaluator(ImageEvaluator):
 @torch.inference_mode()
 def encode_images(codec: ImageCodec, split: ImageSplit) -> list[Tensor]:
     """Run the semantic encoder over images, in batches of features (B, S, width)."""
-    device = next(codec.parameters()).device
-    batches = range(0, len(split), _EVALUATION_BATCH)
-    return [
-        codec.encode(
-            to_tensor(split.images[start : start + _EVALUATION_BATCH], image_size=codec.config.image_size).to(
-                device
-            )
-        )
-        for start in batches
-    ]
+    device, size = next(codec.parameters()).device, codec.config.image_size
+    features = []
+    for start in range(0, len(split), _EVALUATION_BATCH):
+        images = to_tensor(split.images[start : start + _EVALUATION_BATCH], image_size=size)
+        parts = [codec.encode(part.to(device)) for part in images.split(_AT_ONCE)]
+        features.append(torch.cat(parts))
+    return features
 
 
 def hits(right: Tensor) -> NDArray[np.int64]:

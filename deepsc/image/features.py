@@ -38,7 +38,8 @@ FOLDER = "stem-features"
 """Of the cache."""
 _VERSION = 1
 """Of what a file holds; another when images are prepared otherwise."""
-_BATCH = 64
+_BATCH = 8
+"""Images at once: their activations stay in the processor's cache."""
 
 
 class StemFeatures:
