@@ -45,11 +45,13 @@ def separate_images(
     bits, versions = image_versions(sent)
     counts = np.stack([answers(version) for version in versions], axis=1)  # (images, versions, 2)
     kept = _worthwhile(bits.mean(axis=0), counts[..., 0].sum(axis=0))
-    grey = [np.full_like(image, 128) for image in sent.images]
+    grey = ImageSplit(
+        images=[np.full_like(sent.images[0], 128)] * config.classes, labels=np.arange(config.classes)
+    )
     return Digital(
         bits=bits[:, kept],
         counts=counts[:, kept],
-        nothing=answers(ImageSplit(images=grey, labels=split.labels)),
+        nothing=answers(grey)[split.labels],  # the model says the same class of each
         tokens=np.full(len(split), config.image_tokens),
         channel=channel,
         code=channel_code(code),
