@@ -317,8 +317,9 @@ def _figures(config: FiguresConfig) -> Iterator[str]:
 
     result = figures(config)
     command: list[str | Path] = []
-    if {2, 3} & set(config.figures):
-        command = ["optimize", "report", config.train.output / "preference-fixed"]
+    for preference, drawn in (("fixed", {2, 3}), ("dynamic", {4})):
+        if not command and drawn & set(config.figures):
+            command = ["optimize", "report", config.train.output / f"preference-{preference}"]
     yield from _close(result.synthetic, result.written, *command)
 
 

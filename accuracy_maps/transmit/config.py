@@ -31,11 +31,12 @@ class TransmitConfig(Settings):
     k: TrainedK | None = None
     """Symbols per token, of the trained ones (default: the smallest, the middle and the largest)."""
     snr_db: Annotated[
-        tuple[float, ...],
+        tuple[float, ...] | None,
         Range(-SNR_LIMIT_DB, SNR_LIMIT_DB, rising=True),
         Flag(metavar="START:STOP:STEP"),
-    ] = (-6.0, 0.0, 6.0, 12.0, 18.0)
-    """E_s/N_0 in dB: a grid or a list; of a fading channel the mean."""
+    ] = None
+    """E_s/N_0 in dB: a grid or a list; of a fading channel the mean (default: -6:18:6; of an image
+    -15:9:6)."""
     channel: str | None = None
     """AWGN, Rayleigh or Rician (awgn, rayleigh, rician; default: what the codec was trained for)."""
     seed: Annotated[int, Range(0, LARGEST_SEED)] = 0

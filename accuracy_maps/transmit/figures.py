@@ -63,6 +63,7 @@ def curves(
     axes.axhline(LEVEL, color="0.7", linewidth=0.8, linestyle=":")
     metric = plot_text(shown[0][0].metric_name)
     axes.set(xlabel="SNR $E_s/N_0$ (dB)", ylabel=f"{metric} over the channel / local", ylim=(0, 1.05))
+    axes.set_xticks(shown[0][1][0])
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right", fontsize=8)
     axes.set_title(f"measured on test data, k = {', '.join(map(str, k))}", fontsize=10)

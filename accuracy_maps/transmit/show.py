@@ -15,6 +15,8 @@ from data.files.printable import printable
 from data.images.formats import SUFFIXES
 from data.settings import named
 from data.terminal.colour import has_colour
+from data.terminal.ending import closing_lines
+from deepsc.zoo.find import DEFAULTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     Embeddings = NDArray[np.float32]
 
+_SNRS_DB = {False: (-6.0, 0.0, 6.0, 12.0, 18.0), True: (-15.0, -9.0, -3.0, 3.0, 9.0)}
+"""Sent at where none is given, by whether it is an image: the shipped codecs fail at the lower ends."""
 _NEAREST = 3
 _LABEL = 9
 """Characters before what a line shows."""
@@ -67,6 +71,13 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
     if local is not None:
         beside = "; BLEU is to that" if model.modality.name == "text" and config.reference is None else ""
         write(quiet(f"\n= : what the local model says, too{beside}", colour=colour))
+    serve = ["transmit", "--serve"]
+    if config.codec_name != DEFAULTS["text"]:
+        serve += ["--codec", config.codec_name]
+    if config.local is not None:
+        serve += ["--local", config.local]
+    for line in closing_lines([], serve, note="a page with sliders"):
+        write(line)
 
 
 def load_model(config: TransmitConfig) -> Transceiver:
@@ -113,7 +124,7 @@ def _of_k(
     digital: SeparateCoding | None, gallery: _Gallery | None, colour: bool,
 ) -> Iterator[str]:  # fmt: skip
     """The lines of one k: a heading, then each SNR."""
-    for number, snr_db in enumerate(config.snr_db):
+    for number, snr_db in enumerate(config.snr_db or _SNRS_DB[model.modality.name == "image"]):
         sent = model.transmit([item], k=k, snr_db=snr_db, channel=config.channel, seed=config.seed)
         if not number:
             yield f"\n{_heading(config, model, k, sent.uses[0])}"

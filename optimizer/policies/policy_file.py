@@ -144,7 +144,7 @@ def check_world(head: Mapping[str, Any], world: Mapping[str, Any], path: str | o
     line = "; ".join(dict.fromkeys(_lines(differences)))
     if set(_NEEDED) & set(differences):
         raise ToolkitError(f"the policy was trained for another world: {line}")
-    logger.warning("%s was trained for another world: %s", path, line)
+    logger.warning("%s was trained for another world: %s; train anew if it earns too little", path, line)
 
 
 def _lines(differences: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:

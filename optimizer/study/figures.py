@@ -80,7 +80,7 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
             continue
         values = k_in_every_map(loaded.maps, k)
         if not values:
-            logger.warning("Fig. %d is left out: no UE sends with %s", number, k)
+            logger.warning("Fig. %d is left out: no UE sends with %s; --ues says what they send", number, k)
             continue
         logger.info("Fig. %d: %s of %s, which every map holds", number, k, ", ".join(map(str, values)))
         documents: dict[float, Mapping[str, Any]] = {}

@@ -16,6 +16,7 @@ from data.files.printable import csv_text
 from optimizer.policies.baselines import shown
 from optimizer.policies.learner import LearningCurve
 from optimizer.study.evaluate import Performance
+from optimizer.study.results import typeset
 
 _COLOURS = (*(f"C{i}" for i in range(10)), "black")
 """As many as policies that come with the package."""
@@ -134,7 +135,7 @@ def plot_learning_curve(
         upper.axhline(bound, color="black", linewidth=1.2, label="certified bound")
     upper.set_ylabel("sum QoE of the UEs per step, mean")
     legend_beside(upper)
-    upper.set_title(textwrap.fill(title, 100), fontsize="small")
+    upper.set_title(textwrap.fill(typeset(title), 100), fontsize="small")
     lower.set_ylabel("reward per episode")
     lower.set_xlabel("training episode")
     for axes in (upper, lower):

@@ -22,7 +22,7 @@ from data.files.schema import from_json, typed
 from data.page.html import check_html, provenance_rows, write_page
 from optimizer.policies.baselines import sees_all
 from optimizer.study.evaluate import Performance, queues_by_modality
-from optimizer.study.results import describe, meaning, read_results
+from optimizer.study.results import describe, meaning, read_results, typeset
 from optimizer.world.channel.pathloss import SCENARIOS
 from optimizer.world.config import UE_DEVICE_FIELDS, EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import Loaded, choices_of_k, copied_inputs, load
@@ -118,7 +118,7 @@ def _context(document: Mapping[str, Any], inputs: Inputs, episode: EpisodeConfig
         "meaning": meaning(performance, headline["name"], bound).replace("%", " %"),
         "learners": learners,
         "curve_seeds": 1 + min(map(len, document.get("other_learning_curves", {}).values()), default=0),
-        "setting": _typeset(describe(inputs, episode, synthetic=synthetic)),
+        "setting": typeset(describe(inputs, episode, synthetic=synthetic)),
         "synthetic": synthetic,
         "named": listed(synthetic),
         "policies": rows,
@@ -153,13 +153,6 @@ def _read_again(
     return loaded
 
 
-def _typeset(text: str) -> str:
-    """Symbols as a page can show them, for those of a terminal."""
-    for plain, symbol in (("beta^d", "βᵈ"), ("beta", "β"), ("|h|^2", "|h|²"), ("k^T", "kᵀ"), ("k^I", "kᴵ")):
-        text = text.replace(plain, symbol)
-    return text
-
-
 def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Figures of each policy, best QoE first."""
     numbers = (
@@ -173,7 +166,7 @@ def _policies(policies: Mapping[str, Any]) -> list[dict[str, Any]]:
             interval = tested[key]
             row[key] = interval and {end: float(interval[end]) for end in ("value", "low", "high")}
         row |= {key: tested.get(key) for key in ("waiting", "lost")}
-        rows.append(row | {"name": str(name), "sees": _typeset(str(tested["sees"]))})
+        rows.append(row | {"name": str(name), "sees": typeset(str(tested["sees"]))})
     return sorted(rows, key=lambda row: -row["qoe"]["value"])
 
 

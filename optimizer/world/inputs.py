@@ -31,7 +31,7 @@ KINDS = ("map", "flops")
 
 COPIES = "inputs"
 """Folder, in that of a run, of copies of the files it read."""
-TWO_MODELS = "%s: map and FLOPs file are of two models, %s"
+TWO_MODELS = "%s: map and FLOPs file are of two models, %s; run profile-flops on the codec of the map"
 """The warning where they differ."""
 
 logger = logging.getLogger(__name__)

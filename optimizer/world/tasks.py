@@ -192,7 +192,7 @@ def workload(
     counted = _counted_k(flops)
     if split and counted[-1] not in {values[-1] for values in k}:  # what runs without a channel has no k
         logger.warning(
-            "the %s FLOPs file counts the channel codec at k = %d, %s is %s",
+            "the %s FLOPs file counts the channel codec at k = %d, %s is %s; count it there (profile-flops)",
             modality, counted[-1], named("k_text" if modality == "text" else "k_image"),
             " ".join(str(v[-1]) for v in k),
         )  # fmt: skip

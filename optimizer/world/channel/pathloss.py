@@ -78,7 +78,11 @@ def warn_beyond_ranges(system: SystemConfig) -> None:
         if not least <= value <= most:
             allowed = f"{least:g} {unit}" if least == most else f"{least:g} {unit} to {most:g} {unit}"
             logger.warning(
-                "%s %g: TR 38.901 gives the %s pathloss for %s", name, value, scenario.name, allowed
+                "%s %g: TR 38.901 gives the %s pathloss for %s; change it, or the pathloss",
+                name,
+                value,
+                scenario.name,
+                allowed,
             )
 
 

@@ -53,7 +53,10 @@ def test_a_sentence_arrives_or_not(flags: list[str], capsys: pytest.CaptureFixtu
             said, bleu = re.fullmatch(r"(.*?)(?:  \(BLEU (\d+)\))?", text).groups()  # type: ignore[union-attr]
             assert (sign == "=") == (said == local) == (bleu is None)
             assert sign == "=" or int(bleu) == round(TextSender.bleu(said, local))
-    assert legend == ["= : what the local model says, too; BLEU is to that"]
+    assert legend[0] == "= : what the local model says, too; BLEU is to that"
+    assert legend[1].startswith(
+        f"next: transmit --serve --codec {flags[flags.index('--codec') + 1]} --local "
+    )
     assert "\033" not in printed.out
     assert main([SENTENCE, *flags, "--seed", "1"]) == 0
     assert capsys.readouterr().out == printed.out
@@ -163,10 +166,11 @@ def test_settings_come_from_a_file_too(
     assert capsys.readouterr().out == from_file
 
 
-def test_the_output_on_the_page_is_real(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", ["README.md", "docs/transmit.md"])
+def test_the_output_on_the_page_is_real(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Another processor may decode a sentence or two at the lowest SNRs otherwise."""
-    page = (ROOT / "docs" / "transmit.md").read_text(encoding="utf-8")
-    command, shown = re.findall(r"^```\n\$ transmit ([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
+    page = (ROOT / name).read_text(encoding="utf-8")
+    command, shown = re.findall(r"\$ transmit ([^\n]*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0]
     assert main(shlex.split(command)) == 0
     printed, written = capsys.readouterr().out.splitlines(), shown.splitlines()
     assert len(printed) == len(written)

@@ -144,6 +144,18 @@ def test_the_controls_send_what_they_say() -> None:
     assert send("4", 18.0, "awgn", 0, "") == ("", None, None)
 
 
+def test_what_separate_coding_delivers_is_beside_it(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(np.full((128, 128, 3), (40, 90, 160), dtype=np.uint8)).save(photo)
+    config = TransmitConfig(serve=True, codec="image-imagenette-deit-tiny", digital=True)
+    send = Sending(config, load_model(config))
+    shown, _, measured = send("16", 18.0, "awgn", 0, str(photo))
+    assert re.search(r"separate coding, [^<]* in as many symbols</dt><dd>[A-Za-z ]+ \([01]\.\d\d\)", shown)
+    assert [line.get_linestyle() for line in measured.axes[0].lines][:2] == ["-", "--"]
+    nothing, *_ = send("4", -15.0, "awgn", 0, str(photo))
+    assert "nothing arrives" in nothing
+
+
 def test_without_gradio_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(

@@ -185,8 +185,9 @@ def test_heights_of_another_scenario_are_said(caplog):
     warn_beyond_ranges(SystemConfig(pathloss="uma"))
     warn_beyond_ranges(SystemConfig(pathloss="indoor"))
     assert caplog.messages == [
-        "station_height_m 10: TR 38.901 gives the UMa pathloss for 25 m",
-        "radius_max_m 200: TR 38.901 gives the indoor office pathloss for 1 m to 150 m",
+        "station_height_m 10: TR 38.901 gives the UMa pathloss for 25 m; change it, or the pathloss",
+        "radius_max_m 200: TR 38.901 gives the indoor office pathloss for 1 m to 150 m; change it, or the "
+        "pathloss",
     ]
 
 
