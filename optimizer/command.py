@@ -96,12 +96,7 @@ Write one self-contained HTML page of a run of `optimize train`: policies with i
 queues, broken constraints, provenance, and sliders that compute a task's delay, energy and QoE from the
 run's own maps. It opens offline.
 
-Which symbol of the paper is where on the page:
-  I that offload, BW, p, g or gamma (1), k^T, k^I, d, beta (9)   sliders
-  gamma (1), b (12), epsilon, t (4), (5), (7), E (8), QoE (10)   readings beside them
-  QoE (10), E/E_0, t/t_0 (9), (11b), (11g), (11h)                table of policies
-  reward (13), (14), E of (27), d by step                        curves
-All others are as in the run: `optimize symbols` says where they are set.
+docs/reports.md says which equation is where on it; `optimize symbols`, which flag sets a symbol.
 
 example:
   optimize report runs/optimize --output report.html
