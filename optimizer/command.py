@@ -96,7 +96,7 @@ Write one self-contained HTML page of a run of `optimize train`: policies with i
 queues, broken constraints, provenance, and sliders that compute a task's delay, energy and QoE from the
 run's own maps. It opens offline.
 
-docs/reports.md says which equation is where on it; `optimize symbols`, which flag sets a symbol.
+`optimize symbols` says which symbol of the paper is where on it.
 
 example:
   optimize report runs/optimize --output report.html

@@ -47,4 +47,9 @@ Not set:
   E_0, t_0                of (9): local execution of the same queue at f_max
   epsilon_0               of (10): the maps' local accuracy, which they are ratios to
   A                       of (2): it cancels in (4)
+On the page of `optimize report`:
+  I that offload, BW, p, g or gamma (1), k^T, k^I, d, beta (9)   sliders
+  gamma (1), b (12), epsilon, t (4), (5), (7), E (8), QoE (10)   readings beside them
+  QoE (10), E/E_0, t/t_0 (9), (11b), (11g), (11h)                table of policies
+  reward (13), (14), E of (27), d by step                        curves
 """
