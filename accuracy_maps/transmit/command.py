@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from accuracy_maps.transmit.config import TransmitConfig
 from data.settings import Parser, add_config_flags, add_flags, from_args, run_command
+from data.terminal.ending import closing_lines
 from data.terminal.start import run
 from deepsc.zoo.find import DEFAULTS
 
@@ -66,6 +67,12 @@ def _transmit(config: TransmitConfig) -> None:
     from accuracy_maps.transmit.show import show_transmissions
 
     show_transmissions(config, write=_write)
+    page = [NAME, "--serve"]
+    if config.codec_name != DEFAULTS["text"]:
+        page += ["--codec", config.codec_name]
+    if config.local is not None:
+        page += ["--local", config.local]
+    print("\n".join(closing_lines([], page, note="a page with sliders")))
 
 
 def _write(line: str) -> None:

@@ -15,8 +15,6 @@ from data.files.printable import printable
 from data.images.formats import SUFFIXES
 from data.settings import named
 from data.terminal.colour import has_colour
-from data.terminal.ending import closing_lines
-from deepsc.zoo.find import DEFAULTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,13 +69,6 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
     if local is not None:
         beside = "; BLEU is to that" if model.modality.name == "text" and config.reference is None else ""
         write(quiet(f"\n= : what the local model says, too{beside}", colour=colour))
-    serve = ["transmit", "--serve"]
-    if config.codec_name != DEFAULTS["text"]:
-        serve += ["--codec", config.codec_name]
-    if config.local is not None:
-        serve += ["--local", config.local]
-    for line in closing_lines([], serve, note="a page with sliders"):
-        write(line)
 
 
 def load_model(config: TransmitConfig) -> Transceiver:

@@ -10,6 +10,7 @@ from typing import Any
 
 from data.files.lock import LOCK_NAME, locked
 from data.files.paths import exists
+from data.settings import named
 from optimizer.policies.baselines import shown
 from optimizer.study.config import FiguresConfig, TrainConfig
 from optimizer.study.evaluate import queues_by_modality
@@ -80,7 +81,9 @@ def _figures(config: FiguresConfig, loaded: Loaded) -> list[Path]:
             continue
         values = k_in_every_map(loaded.maps, k)
         if not values:
-            logger.warning("Fig. %d is left out: no UE sends with %s; --ues says what they send", number, k)
+            logger.warning(
+                "Fig. %d is left out: no UE sends with %s; %s says what they send", number, k, named("mix")
+            )
             continue
         logger.info("Fig. %d: %s of %s, which every map holds", number, k, ", ".join(map(str, values)))
         documents: dict[float, Mapping[str, Any]] = {}

@@ -16,7 +16,6 @@ from data.files.printable import csv_text
 from optimizer.policies.baselines import shown
 from optimizer.policies.learner import LearningCurve
 from optimizer.study.evaluate import Performance
-from optimizer.study.results import typeset
 
 _COLOURS = (*(f"C{i}" for i in range(10)), "black")
 """As many as policies that come with the package."""
@@ -75,6 +74,13 @@ def look(place: int) -> dict[str, str]:
         "color": _COLOURS[place % len(_COLOURS)],
         "linestyle": "-" if place % (2 * len(_COLOURS)) < len(_COLOURS) else ":",
     }
+
+
+def typeset(text: str) -> str:
+    """Symbols as a page or a plot shows them, for those of a terminal."""
+    for plain, symbol in (("beta^d", "βᵈ"), ("beta", "β"), ("|h|^2", "|h|²"), ("k^T", "kᵀ"), ("k^I", "kᴵ")):
+        text = text.replace(plain, symbol)
+    return text
 
 
 def legend_beside(axes: Axes) -> None:

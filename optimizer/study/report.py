@@ -22,7 +22,8 @@ from data.files.schema import from_json, typed
 from data.page.html import check_html, provenance_rows, write_page
 from optimizer.policies.baselines import sees_all
 from optimizer.study.evaluate import Performance, queues_by_modality
-from optimizer.study.results import describe, meaning, read_results, typeset
+from optimizer.study.plots import typeset
+from optimizer.study.results import describe, meaning, read_results
 from optimizer.world.channel.pathloss import SCENARIOS
 from optimizer.world.config import UE_DEVICE_FIELDS, EpisodeConfig, Inputs, SystemConfig
 from optimizer.world.inputs import Loaded, choices_of_k, copied_inputs, load

@@ -88,13 +88,6 @@ def write_results(
     return written
 
 
-def typeset(text: str) -> str:
-    """Symbols as a page or a plot shows them, for those of a terminal."""
-    for plain, symbol in (("beta^d", "βᵈ"), ("beta", "β"), ("|h|^2", "|h|²"), ("k^T", "kᵀ"), ("k^I", "kᴵ")):
-        text = text.replace(plain, symbol)
-    return text
-
-
 def describe(inputs: Inputs, episode: EpisodeConfig, *, synthetic: Sequence[str]) -> str:
     """The setting in a line, with the modalities whose map is of synthetic data."""
     counts = ", ".join(f"{episode.mix.count(modality)} {modality}" for modality in dict.fromkeys(episode.mix))
