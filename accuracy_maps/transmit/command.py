@@ -72,7 +72,7 @@ def _transmit(config: TransmitConfig) -> None:
         page += ["--codec", config.codec_name]
     if config.local is not None:
         page += ["--local", config.local]
-    print("\n".join(closing_lines([], page, note="a page with sliders")))
+    print("\n".join(closing_lines([], page, note="a page with sliders; needs the extra demo")))
 
 
 def _write(line: str) -> None:
