@@ -315,6 +315,10 @@ def _figures(config: FiguresConfig) -> Iterator[str]:
     for preference, drawn in (("fixed", {2, 3}), ("dynamic", {4})):
         if not command and drawn & set(config.figures):
             command = ["optimize", "report", config.train.output / f"preference-{preference}"]
+    if not command:
+        ask = "what bandwidth, server or k a QoE would take"
+        yield from _close(result.synthetic, result.written, "optimize", "plan", "--qoe", "QOE", note=ask)
+        return
     yield from _close(result.synthetic, result.written, *command)
 
 
@@ -346,7 +350,8 @@ def _report(config: ReportConfig) -> Iterator[str]:
 def _export(config: ExportConfig) -> Iterator[str]:
     from optimizer.study.export import export_actor
 
-    yield from _close((), [export_actor(config)])
+    runtime = ("python3", "-m", "pip", "install", "onnxruntime")
+    yield from _close((), [export_actor(config)], *runtime, note="on the UE, to run it without torch")
 
 
 def _close(

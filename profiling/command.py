@@ -183,7 +183,8 @@ def _closing(config: ProfileConfig) -> list[str]:
     written = [path for path in (output, device, *config.table, config.plot) if path is not None]
     more = [] if config.detail else ["--detail shows every part and module, and what separates the counts"]
     if output is None:
-        return [*more, *closing_lines(written)]
+        codec = [NAME, "--modality", "image", "--preset", "deit-small"]
+        return [*more, *closing_lines(written, codec, note="a codec: UE, server and channel")]
     words = _next_command(config, output)
     note = "MAP: what build-accuracy-map wrote" if "MAP" in words else ""
     return [*more, *closing_lines(written, words, note=note)]

@@ -307,8 +307,10 @@ def test_models_of_others_get_the_same_table(
     monkeypatch.chdir(tmp_path)
     assert main(["--timm", "resnet18", "--image-size", "64", "--table", "t.csv"]) == 0
     output = capsys.readouterr().out
-    assert output.count("\n") <= 12
-    assert output.endswith("wrote t.csv\n")  # there is no FLOPs file to go on with
+    assert output.count("\n") <= 13
+    *_, wrote, following = output.splitlines()
+    assert wrote == "wrote t.csv"
+    assert following.startswith("next: profile-flops --modality image --preset deit-small ")
     assert "11.69 M parameters" in output
     assert "MAC printed as one FLOP" in output
     assert [entry.name for entry in tmp_path.iterdir()] == ["t.csv"]  # no FLOPs file: there is no split

@@ -106,7 +106,9 @@ def test_the_model_says_what_it_reads(make_tasks, tmp_path, capsys):
     saved(make_tasks, tmp_path / "policy.safetensors", observation="lookups")
     output = tmp_path / "folder" / "actor.onnx"
     assert main(["export", "--policy", str(tmp_path / "policy.safetensors"), "--output", str(output)]) == 0
-    assert capsys.readouterr().out == f"wrote {output}\n"
+    wrote, following = capsys.readouterr().out.splitlines()
+    assert wrote == f"wrote {output}"
+    assert following.startswith("next: python3 -m pip install onnxruntime ")
     session = onnxruntime.InferenceSession(str(output), providers=["CPUExecutionProvider"])
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["columns"]) == list(COLUMN)
