@@ -311,15 +311,12 @@ def _figures(config: FiguresConfig) -> Iterator[str]:
     from optimizer.study.figures import figures
 
     result = figures(config)
-    command: list[str | Path] = []
-    for preference, drawn in (("fixed", {2, 3}), ("dynamic", {4})):
-        if not command and drawn & set(config.figures):
-            command = ["optimize", "report", config.train.output / f"preference-{preference}"]
-    if not command:
-        ask = "what bandwidth, server or k a QoE would take"
-        yield from _close(result.synthetic, result.written, "optimize", "plan", "--qoe", "QOE", note=ask)
-        return
-    yield from _close(result.synthetic, result.written, *command)
+    command: list[str | Path] = ["optimize", "plan", "--qoe", "QOE"]
+    note = "what bandwidth, server or k a QoE would take"
+    if {2, 3, 4} & set(config.figures):
+        preference = "fixed" if {2, 3} & set(config.figures) else "dynamic"
+        command, note = ["optimize", "report", config.train.output / f"preference-{preference}"], ""
+    yield from _close(result.synthetic, result.written, *command, note=note)
 
 
 def _pareto(config: ParetoConfig) -> Iterator[str]:

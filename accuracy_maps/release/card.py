@@ -134,10 +134,11 @@ def _commands(
     folder: Path, codec: Mapping[str, Any], maps: Mapping[str, AccuracyMap | BimodalMap]
 ) -> Iterator[tuple[str, ...]]:
     """What made each part, by its provenance."""
-    trainings = [("codec", codec["provenance"]), ("local model", read_config(folder / LOCAL)["provenance"])]
-    while first := trainings[-1][1].get("initial"):
-        trainings.append(("what it started from", first["provenance"]))
-    sources = [(name, "train-deepsc", source) for name, source in (*reversed(trainings[1:]), trainings[0])]
+    local = read_config(folder / LOCAL)["provenance"]
+    sources = [("local model", "train-deepsc", local), ("codec", "train-deepsc", codec["provenance"])]
+    while first := local.get("initial"):
+        local = first["provenance"]
+        sources.insert(0, ("what it started from", "train-deepsc", local))
     sources += [(f"map {name}", "build-accuracy-map", found.provenance) for name, found in maps.items()]
     if is_file(folder / FLOPS):
         sources.append(("FLOPs", "profile-flops", FlopsFile.load(folder / FLOPS).provenance))

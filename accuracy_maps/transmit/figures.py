@@ -57,8 +57,7 @@ def curves(
     figure = Figure(figsize=_SIZE, layout="constrained")
     axes = figure.add_subplot()
     for one, (snrs, ratios) in shown:
-        baseline = is_baseline(one)
-        axes.plot(snrs, ratios, "--" if baseline else "o-", markersize=4, label=plot_text(who(one)))
+        axes.plot(snrs, ratios, "--" if is_baseline(one) else "o-", markersize=4, label=plot_text(who(one)))
     axes.axvline(snr_db, color="0.4", linewidth=1)
     axes.axhline(LEVEL, color="0.7", linewidth=0.8, linestyle=":")
     metric = plot_text(shown[0][0].metric_name)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     Embeddings = NDArray[np.float32]
 
-_SNRS_DB = {False: (-6.0, 0.0, 6.0, 12.0, 18.0), True: (-15.0, -9.0, -3.0, 3.0, 9.0)}
-"""Sent at where none is given, by whether it is an image: the shipped codecs fail at the lower ends."""
+_SNRS_DB, _IMAGE_SNRS_DB = (-6.0, 0.0, 6.0, 12.0, 18.0), (-15.0, -9.0, -3.0, 3.0, 9.0)
+"""Sent at where none is given: the shipped codecs fail at the lower ends."""
 _NEAREST = 3
 _LABEL = 9
 """Characters before what a line shows."""
@@ -115,7 +115,8 @@ def _of_k(
     digital: SeparateCoding | None, gallery: _Gallery | None, colour: bool,
 ) -> Iterator[str]:  # fmt: skip
     """The lines of one k: a heading, then each SNR."""
-    for number, snr_db in enumerate(config.snr_db or _SNRS_DB[model.modality.name == "image"]):
+    usual_db = _IMAGE_SNRS_DB if model.modality.name == "image" else _SNRS_DB
+    for number, snr_db in enumerate(config.snr_db or usual_db):
         sent = model.transmit([item], k=k, snr_db=snr_db, channel=config.channel, seed=config.seed)
         if not number:
             yield f"\n{_heading(config, model, k, sent.uses[0])}"

@@ -176,26 +176,21 @@ class _Upload:
         dtype: torch.dtype = torch.float64,
     ) -> None:
         self._tasks, self._code = tasks, sent.code
-        self._static_w = tasks.device_in(system).circuit_power_w
+        static_w = tasks.device_in(system).circuit_power_w
         # the logarithm of each factor once, not of each product
         at_1_hz_db = 10.0 * torch.log10((state.channel_gain / system.noise_w_hz).to(dtype))
         self._at_1_w_db = at_1_hz_db - 10.0 * torch.log10(sent.bandwidth_hz.to(dtype))
         shortest_s, rest_s, encode_j = offloading_parts(system, tasks, sent, queue=state.queue.clamp_min(1))
         of_energy, of_latency = cost_weights(system, tasks, state)
-        of_time = of_latency + of_energy * self._static_w
-        self._rest = of_time * rest_s
-        self._without, self._per_w = of_time * shortest_s, of_energy * shortest_s
+        of_time = of_latency + of_energy * static_w
+        rest, spare_j = of_time * rest_s, state.battery_j - rest_s * static_w
         least = shortest_s / (system.latency_max_s - rest_s).clamp_min(0.0)  # (11g)
-        self._shortest_s, self._least = shortest_s, least.clamp_min(system.accuracy_min)
-        self._spare_j = state.battery_j - rest_s * self._static_w
         if encode_j is not None:
-            self._rest = self._rest + of_energy * encode_j
-            self._spare_j = self._spare_j - encode_j
-        self._dtype = dtype
-        if dtype != torch.float64:
-            for name, value in vars(self).items():
-                if isinstance(value, Tensor) and value.is_floating_point():
-                    setattr(self, name, value.to(dtype))
+            rest, spare_j = rest + of_energy * encode_j, spare_j - encode_j
+        self._static_w = static_w.to(dtype) if isinstance(static_w, Tensor) else static_w
+        self._rest, self._without = rest.to(dtype), (of_time * shortest_s).to(dtype)
+        self._per_w, self._shortest_s = (of_energy * shortest_s).to(dtype), shortest_s.to(dtype)
+        self._least, self._spare_j = least.clamp_min(system.accuracy_min).to(dtype), spare_j.to(dtype)
 
     def earned(self, power_w: Tensor, *, charged: bool) -> Tensor:
         """QoE at some powers, 0 where it fails; the shapes broadcast.
@@ -204,7 +199,7 @@ class _Upload:
             power_w: the powers.
             charged: of `charged`, for these or larger ones.
         """
-        power_w = power_w.to(self._dtype)
+        power_w = power_w.to(self._at_1_w_db.dtype)
         accuracy = on_map(self._tasks, 10.0 * torch.log10(power_w) + self._at_1_w_db, self._code)
         cost_times_a = torch.addcmul(self._without, self._per_w, power_w).addcmul(self._rest, accuracy)
         fails = accuracy < self._least
@@ -240,6 +235,7 @@ def best_offer(
         state: what the step starts from.
         sent: its power has one axis more in front than all else.
         dtype: what powers are compared in. float32 is for what is only looked at: QoE to some 1e-6 of itself.
+            With `partial_band` all is float64.
 
     Returns:
         QoE, 0 where every power fails, and the power's index, int64; `offloading_qoe`'s shape without that

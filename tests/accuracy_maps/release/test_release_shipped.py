@@ -13,6 +13,7 @@ import pytest
 
 import deepsc
 from accuracy_maps import load_map
+from accuracy_maps.show.compare import is_baseline
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.measure import Sweep
 from deepsc.checkpoint import read_config
@@ -32,18 +33,18 @@ def measured_anew(name: str, path: Path) -> list[tuple[Any, float, float, float]
     stored = load_map(path)
     before = dict(stored.provenance["config"])
     known = {field.name for field in dataclasses.fields(MapConfig)}
-    is_baseline = "baseline" in stored.model
+    of_baseline = is_baseline(stored)
     dataset = read_config(FOLDER / name / CODEC)["corpus"]["dataset"]
     kept_in_a_folder = dataset in ("multi30k", "cifar10", "imagenette", "daquar")
     if kept_in_a_folder and not (SHARED / dataset).is_dir():
         pytest.skip(f"no {dataset} in {SHARED} (set $DEEPSC_DATA)")
     fields = {key: value for key, value in before.items() if key in known} | {
-        "codecs": () if is_baseline else (name,), "local": name, "output": "unused.json", "beside": None,
+        "codecs": () if of_baseline else (name,), "local": name, "output": "unused.json", "beside": None,
         "also_beside": (), "data_dir": str(SHARED) if kept_in_a_folder else None, "device": "cpu",
         "mat": False, "channel": stored.channel,
         **dict.fromkeys(("k", "k_text", "k_image", "snr_db")),
     }  # fmt: skip
-    if is_baseline:
+    if of_baseline:
         fields |= {"k": stored.axes[0], "snr_db": stored.axes[1]}
     sweep = Sweep(MapConfig(**fields))
     assert sweep.test.items == stored.provenance["test_items"]
