@@ -56,7 +56,12 @@ def offloading_effort(
 
 @in_float64
 def offloading_parts(
-    system: SystemConfig, tasks: Tasks, sent: Transmission, *, queue: Tensor
+    system: SystemConfig,
+    tasks: Tasks,
+    sent: Transmission,
+    *,
+    queue: Tensor,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """What of `offloading_effort` depends on neither power nor accuracy.
 
@@ -65,20 +70,23 @@ def offloading_parts(
         tasks: what a task of each UE costs.
         sent: f, b, k and who shares the server.
         queue: d.
+        dtype: of what is returned. What depends on a UE alone is computed in float64, what depends on its
+            shares of band and server in this.
 
     Returns:
         Upload (4) at accuracy 1 in s, the rest of t (7) in s, and the energy of the UE's encoder in J, None
         where no UE is charged for it; (..., ues) each.
     """
     device = tasks.device_in(system)
-    shortest_s = queue * tasks.symbols_of(sent.code) / sent.bandwidth_hz  # (2), (4)
-    alone_s = queue * (tasks.server_flops / system.remote_capacity_flops)
-    rest_s = alone_s * sent.offloading + system.download_latency_s  # (5)
+    symbols = (queue * tasks.symbols_of(sent.code)).to(dtype)
+    shortest_s = symbols / sent.bandwidth_hz.to(dtype)  # (2), (4)
+    alone_s = (queue * (tasks.server_flops / system.remote_capacity_flops)).to(dtype)
+    rest_s = alone_s * sent.offloading.to(dtype) + system.download_latency_s  # (5)
     if not tasks.ue_encodes:
         return shortest_s, rest_s, None
     encode_s = queue * tasks.ue_flops / (device.local_flops_per_cycle * sent.clock_hz)
     encode_j = encode_s * device.local_energy_coefficient * sent.clock_hz**3
-    return shortest_s, rest_s + encode_s, encode_j
+    return shortest_s, rest_s + encode_s.to(dtype), encode_j.to(dtype)
 
 
 @in_float64

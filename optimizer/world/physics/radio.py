@@ -46,34 +46,48 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
     Returns:
         epsilon / epsilon_0 in [0, 1], (..., ues).
     """
-    return on_map(tasks, snr_db, code)
+    return MapReader(tasks, code, like=snr_db)(snr_db)
 
 
-def on_map(tasks: Tasks, snr_db: Tensor, code: Tensor | None) -> Tensor:
-    """`map_accuracy` in `snr_db`'s own dtype."""
-    point = _point(tasks, snr_db)
-    first = tasks.map_row_start
-    if code is not None and tasks.codes > 1:
-        first = first + (code * tasks.map_snr_db.numel()).int()
-    if point.dim() > 2:  # the same of many rows side by side is added several times as fast
-        first = first.expand(*torch.broadcast_shapes(first.shape, point.shape[-2:])).contiguous()
-    at = point.int() + first
-    start, rise = (
-        line.to(point.dtype).index_select(0, at.flatten()).view(at.shape) for line in tasks.map_lines
-    )
-    return start.addcmul_(rise, point.frac_())
+class MapReader:
+    """`map_accuracy` at one choice of k, for SNRs that come one after the other.
 
+    Args:
+        tasks: each UE's rows of its map.
+        code: index of k, (..., ues); None is 0.
+        like: has the dtype of the SNRs, and their last two axes.
+    """
 
-def _point(tasks: Tasks, snr_db: Tensor) -> Tensor:
-    """Where on the maps' axis an SNR lies: the index of the point below, and the share of the way to the
-    next. The ends of the axis are 0 and its last index."""
-    axis, step_db = tasks.map_snr_db, tasks.map_step_db
-    last = axis.numel() - 1
-    if step_db is not None:
-        return (snr_db - float(axis[0])).mul_(1.0 / step_db).clamp_(0, last)
-    snr_db = snr_db.clamp(axis[0], axis[-1])
-    below = torch.searchsorted(axis, snr_db.contiguous(), right=True).clamp(1, last) - 1
-    return below + (snr_db - axis[below]) / (axis[below + 1] - axis[below])
+    def __init__(self, tasks: Tasks, code: Tensor | None, *, like: Tensor) -> None:
+        self._tasks = tasks
+        self._start, self._rise = (line.to(like.dtype) for line in tasks.map_lines)
+        first = tasks.map_row_start
+        if code is not None and tasks.codes > 1:
+            first = first + (code * tasks.map_snr_db.numel()).int()
+        if like.dim() > 2:  # the same of many rows side by side is added several times as fast
+            rows, _ = torch.broadcast_tensors(first, like[(0,) * (like.dim() - 2)])
+            first = rows.contiguous()
+        self._first = first
+
+    def __call__(self, snr_db: Tensor) -> Tensor:
+        """epsilon / epsilon_0 at some SNRs, whose shape broadcasts against the code's."""
+        point = self._point(snr_db)
+        at = point.int() + self._first
+        start, rise = (
+            line.index_select(0, at.flatten()).view(at.shape) for line in (self._start, self._rise)
+        )
+        return start.addcmul_(rise, point.frac_())
+
+    def _point(self, snr_db: Tensor) -> Tensor:
+        """Where on the maps' axis an SNR lies: the index of the point below, and the share of the way to the
+        next. The ends of the axis are 0 and its last index."""
+        axis, step_db = self._tasks.map_snr_db, self._tasks.map_step_db
+        last = axis.numel() - 1
+        if step_db is not None:
+            return (snr_db - float(axis[0])).mul_(1.0 / step_db).clamp_(0, last)
+        snr_db = snr_db.clamp(axis[0], axis[-1])
+        below = torch.searchsorted(axis, snr_db.contiguous(), right=True).clamp(1, last) - 1
+        return below + (snr_db - axis[below]) / (axis[below + 1] - axis[below])
 
 
 def needed_snr_db(system: SystemConfig, tasks: Tasks) -> Tensor:

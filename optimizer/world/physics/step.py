@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,10 +19,10 @@ from optimizer.world.physics.effort import (
 )
 from optimizer.world.physics.precision import in_float64
 from optimizer.world.physics.radio import (
+    MapReader,
     allocate_bandwidth,
     map_accuracy,
     needed_snr_of_codes_db,
-    on_map,
     snr_db,
 )
 from optimizer.world.physics.state import Actions, Outcome, State, Transmission
@@ -175,22 +174,24 @@ class _Upload:
         *,
         dtype: torch.dtype = torch.float64,
     ) -> None:
-        self._tasks, self._code = tasks, sent.code
-        static_w = tasks.device_in(system).circuit_power_w
         # the logarithm of each factor once, not of each product
         at_1_hz_db = 10.0 * torch.log10((state.channel_gain / system.noise_w_hz).to(dtype))
         self._at_1_w_db = at_1_hz_db - 10.0 * torch.log10(sent.bandwidth_hz.to(dtype))
-        shortest_s, rest_s, encode_j = offloading_parts(system, tasks, sent, queue=state.queue.clamp_min(1))
+        self._accuracy = MapReader(tasks, sent.code, like=self._at_1_w_db)
+        shortest_s, rest_s, encode_j = offloading_parts(
+            system, tasks, sent, queue=state.queue.clamp_min(1), dtype=dtype
+        )
         of_energy, of_latency = cost_weights(system, tasks, state)
-        of_time = of_latency + of_energy * static_w
-        rest, spare_j = of_time * rest_s, state.battery_j - rest_s * static_w
-        least = shortest_s / (system.latency_max_s - rest_s).clamp_min(0.0)  # (11g)
-        if encode_j is not None:
-            rest, spare_j = rest + of_energy * encode_j, spare_j - encode_j
+        static_w = tasks.device_in(system).circuit_power_w
+        of_time, of_energy = (of_latency + of_energy * static_w).to(dtype), of_energy.to(dtype)
         self._static_w = static_w.to(dtype) if isinstance(static_w, Tensor) else static_w
-        self._rest, self._without = rest.to(dtype), (of_time * shortest_s).to(dtype)
-        self._per_w, self._shortest_s = (of_energy * shortest_s).to(dtype), shortest_s.to(dtype)
-        self._least, self._spare_j = least.clamp_min(system.accuracy_min).to(dtype), spare_j.to(dtype)
+        self._rest, spare_j = of_time * rest_s, state.battery_j.to(dtype) - rest_s * self._static_w
+        if encode_j is not None:
+            self._rest, spare_j = self._rest + of_energy * encode_j, spare_j - encode_j
+        least = shortest_s / (system.latency_max_s - rest_s).clamp_min_(0.0)  # (11g)
+        self._least = least.clamp_min_(system.accuracy_min)
+        self._least_per_w = shortest_s / spare_j.clamp_min_(0.0)  # (11h)
+        self._without, self._per_w = of_time * shortest_s, of_energy * shortest_s
 
     def earned(self, power_w: Tensor, *, charged: bool) -> Tensor:
         """QoE at some powers, 0 where it fails; the shapes broadcast.
@@ -200,23 +201,24 @@ class _Upload:
             charged: of `charged`, for these or larger ones.
         """
         power_w = power_w.to(self._at_1_w_db.dtype)
-        accuracy = on_map(self._tasks, 10.0 * torch.log10(power_w) + self._at_1_w_db, self._code)
+        accuracy = self._accuracy(10.0 * torch.log10(power_w) + self._at_1_w_db)
         cost_times_a = torch.addcmul(self._without, self._per_w, power_w).addcmul(self._rest, accuracy)
-        fails = accuracy < self._least
+        least = self._least
         if not charged:
-            needed_j = (power_w + self._static_w) * self._shortest_s
-            fails = fails | (needed_j > accuracy * self._spare_j)  # (11h)
-        return accuracy.square().div_(cost_times_a).masked_fill_(fails, 0.0)
+            least = torch.maximum(least, (power_w + self._static_w) * self._least_per_w)
+        fails = _above(least, accuracy)
+        earned = accuracy.square_().div_(cost_times_a)
+        return earned.addcmul_(earned, fails, value=-1.0)
 
     def charged(self, power_w: Tensor) -> bool:
         """Whether every battery lasts for the largest of these powers wherever (11b) and (11g) hold."""
         most_w = (power_w.max() if power_w.numel() else 0.0) + self._static_w
-        return bool((most_w * self._shortest_s < self._least * self._spare_j).all())
+        return bool((most_w * self._least_per_w < self._least).all())
 
     @property
     def numel(self) -> int:
         """How many numbers each power makes."""
-        return math.prod(torch.broadcast_shapes(self._at_1_w_db.shape, self._least.shape))
+        return self._least.numel()
 
 
 def best_offer(
@@ -242,18 +244,12 @@ def best_offer(
         axis.
     """
     if system.partial_band:
-        earned = offloading_qoe(system, tasks, state, sent)
-        return earned.amax(dim=0), first_largest(earned)
+        return first_largest(offloading_qoe(system, tasks, state, sent))
     upload = _Upload(system, tasks, state, sent, dtype=dtype)
     powers, charged = sent.power_w.split(max(1, _AT_ONCE // upload.numel)), upload.charged(sent.power_w)
-    earned = upload.earned(powers[0], charged=charged)
-    most, at, tried = earned.amax(dim=0), first_largest(earned), len(powers[0])
-    for power_w in powers[1:]:
-        earned = upload.earned(power_w, charged=charged)
-        here = earned.amax(dim=0)
-        at = torch.where(here > most, first_largest(earned) + tried, at)
-        most, tried = torch.maximum(most, here), tried + len(power_w)
-    return most, at
+    return first_largest(
+        value for power_w in powers for value in upload.earned(power_w, charged=charged)
+    )
 
 
 def best_power(
@@ -288,14 +284,22 @@ def levels_of_ues(levels: Sequence[float] | Tensor, *, device: torch.device) -> 
     return values.unsqueeze(-1) if values.dim() == 1 else values
 
 
-def first_largest(values: Tensor) -> Tensor:
-    """Index of the largest along the first axis, of equal ones the first: argmax, several times as fast where
-    that axis is short; int64."""
-    best, at = values[0], torch.zeros_like(values[0], dtype=torch.long)
-    for index, value in enumerate(values[1:], start=1):
-        at.masked_fill_(value > best, index)
+def first_largest(values: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """The largest of some tensors in each place and the index of the first that has it, int64: `max` along
+    an axis, several times as fast where that is short."""
+    values = iter(values)
+    best = next(values)
+    at = torch.zeros_like(best)
+    for index, value in enumerate(values, start=1):
+        at.lerp_(torch.full_like(at, index), _above(value, best))
         best = torch.maximum(best, value)
-    return at
+    return best, at.long()
+
+
+def _above(one: Tensor, other: Tensor) -> Tensor:
+    """1 where `one` is above `other`, else 0, in their dtype: PyTorch compares and masks several times slower
+    than it counts. Of two infinities it is NaN."""
+    return (one - other).sign_().clamp_min_(0.0)
 
 
 def level_of_each(levels: Tensor, index: Tensor) -> Tensor:

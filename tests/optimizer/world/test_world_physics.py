@@ -42,7 +42,7 @@ from optimizer.world.physics import (
 )
 from optimizer.world.physics.effort import cost_weights, offloading_parts
 from optimizer.world.physics.precision import in_float64
-from optimizer.world.physics.radio import needed_snr_of_codes_db, on_map
+from optimizer.world.physics.radio import needed_snr_of_codes_db
 from optimizer.world.tasks import Tasks
 
 
@@ -482,7 +482,6 @@ def test_no_public_function_is_left_out_of_that():
     takes_no_state = {
         needed_snr_db, needed_snr_of_codes_db, levels_of_ues, level_of_each, first_largest,
     }  # fmt: skip
-    written.remove(on_map)  # what `map_accuracy` does once all is float64
     assert written - takes_no_state == set(public_functions())
 
 
