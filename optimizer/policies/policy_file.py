@@ -47,7 +47,9 @@ def world_of(system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> dict
     if tasks.devices is not None:
         document["devices"] = {name: value.tolist() for name, value in vars(tasks.devices).items()}
     if tasks.gains is not None:
-        document["gains"] = Identity.of({"gain": tasks.gains.gain.tolist()}).digest
+        gain, position_m = tasks.gains.gain, tasks.gains.position_m
+        numbers = {"position_m": position_m.tolist()} if gain is None else {"gain": gain.tolist()}
+        document["gains"] = Identity.of(numbers).digest
     return document | {"digest": Identity.of(document).digest}
 
 

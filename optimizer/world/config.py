@@ -361,8 +361,8 @@ class Inputs(Settings):
     server_device: Annotated[str, Flag(metavar="DEVICE")] = PAPER
     """The same of the server."""
     gains: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """File of channel gains (docs/file-formats.md), .csv or .npy, of ray tracing or a measurement: each
-    episode every UE draws one of its places. None: the pathloss model's."""
+    """File of channel gains or of the ways of UEs (docs/file-formats.md), .csv or .npy, of ray tracing or a
+    measurement: each episode every UE draws one of its places. None: the pathloss model's."""
 
 
 def device_problems(inputs: Inputs, system: SystemConfig, episode: EpisodeConfig) -> Iterator[Problem]:

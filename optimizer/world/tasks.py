@@ -48,7 +48,8 @@ class Tasks:
     devices: UeDevices | None = None
     """What each UE computes and sends with; None: all have the system's device."""
     gains: GainTable | None = None
-    """Channel gains of a file, of which each UE draws a place an episode; None: the pathloss model's."""
+    """Channel gains or ways of a file, of which each UE draws a place an episode; None: the ring's places and
+    the pathloss model."""
 
     @property
     def ues(self) -> int:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from optimizer.world.channel.gain_table import GainTable
 from optimizer.world.channel.interference import OtherCells
-from optimizer.world.channel.mobility import RandomWaypoints, gauss_markov
-from optimizer.world.channel.pathloss import SPEED_OF_LIGHT_M_S, draw_gain, draw_positions
+from optimizer.world.channel.mobility import gauss_markov, places_of
+from optimizer.world.channel.pathloss import SPEED_OF_LIGHT_M_S
 from optimizer.world.config import EpisodeConfig, SystemConfig
 
 
@@ -24,15 +24,11 @@ class Channels:
     Args:
         system: carrier, heights and the ring.
         episode: CSI and fading.
-        gains: of a file, in place of the pathloss model; None: the model's.
+        gains: of a file; None: the ring's places and the pathloss model.
         shape: (episodes, ues).
         generator: source of all draws; its device is where everything is computed.
     """
 
-    position_m: Tensor
-    """x and y, the station at the origin, (episodes, ues, 2)."""
-    mean_gain: Tensor
-    """g of eq. (1), linear, (episodes, ues)."""
     gain: Tensor
     """g |h|^2 of this step; g with statistical CSI. (episodes, ues). With other cells divided by how far
     their interference raises the noise: the SNR (1) is then the SINR."""
@@ -48,9 +44,8 @@ class Channels:
         shape: tuple[int, int],
         generator: torch.Generator,
     ) -> None:
-        self._system, self._episode, self._gains = system, episode, gains
-        self._shape, self._generator = shape, generator
-        self._step = 0
+        self._episode, self._shape, self._generator = episode, shape, generator
+        self._places = places_of(system, episode, gains, shape, generator)
         speed = episode.ue_speed_m_s
         drawn = (episode.csi, episode.fading) == ("instantaneous", "rayleigh")
         self._complex = drawn and (speed is not None or episode.csi_error > 0)
@@ -59,31 +54,23 @@ class Channels:
         if speed is not None:
             self._correlation = clarke_correlation(speed, carrier_hz=system.carrier_hz, time_s=episode.step_s)
         self._h: Tensor | None = None
-        self._walk: RandomWaypoints | None = None
-        if episode.mobility == "waypoint":
-            self._walk = RandomWaypoints(system, episode, shape, generator)
         self._others: OtherCells | None = None
         if episode.other_cells:
             self._others = OtherCells(system, episode, shape[0], generator)
 
+    @property
+    def position_m(self) -> Tensor:
+        """x and y, the station at the origin, (episodes, ues, 2)."""
+        return self._places.position_m
+
+    @property
+    def mean_gain(self) -> Tensor:
+        """g of eq. (1), linear, (episodes, ues)."""
+        return self._places.mean_gain
+
     def place(self) -> None:
         """Start new episodes: new places and their g."""
-        self._step = 0
-        if self._walk is not None:
-            self._walk.start()
-            self.position_m, self.mean_gain = self._walk.position_m, self._walk.mean_gain
-            return
-        if self._gains is None:
-            self.position_m = draw_positions(self._system, self._shape, self._generator)
-            self.mean_gain = draw_gain(self._system, self.position_m, self._generator)
-            return
-        place, first = torch.rand(
-            (2, *self._shape), generator=self._generator, dtype=torch.float64, device=self._generator.device
-        )
-        self._place = (place * self._gains.places).long().clamp_max(self._gains.places - 1)
-        spare = max(self._gains.steps - self._episode.steps, 0)
-        self._first = (first * (spare + 1)).long().clamp_max(spare)
-        self._look_up(self._gains)
+        self._places.start()
 
     def fade(self) -> None:
         """Draw |h|^2 of an episode's first step."""
@@ -92,20 +79,10 @@ class Channels:
 
     def advance(self) -> None:
         """Go on to the next step."""
-        self._step += 1
-        if self._walk is not None:
-            self._walk.move()
-            self.position_m, self.mean_gain = self._walk.position_m, self._walk.mean_gain
-        elif self._gains is not None:
-            self._look_up(self._gains)
+        self._places.move()
         if self._h is not None:
             self._h = gauss_markov(self._h, self._normal(), self._correlation)
         self._draw_gains()
-
-    def _look_up(self, gains: GainTable) -> None:
-        """g and places of this step; a trace stays at its last row once it is over."""
-        at = (self._first + self._step).clamp_max(gains.steps - 1)
-        self.position_m, self.mean_gain = gains.position_m[self._place, at], gains.gain[self._place, at]
 
     def _normal(self) -> Tensor:
         """CN(0, 1), real and imaginary parts in the last axis, (episodes, ues, 2)."""

@@ -1,4 +1,4 @@
-"""Channel gains of a file, from ray tracing or a measurement: docs/file-formats.md describes it."""
+"""Channel gains or walks of a file, from ray tracing or a measurement: docs/file-formats.md describes it."""
 
 from __future__ import annotations
 
@@ -29,26 +29,27 @@ COLUMNS = ("gain_db", "x_m", "y_m", "place")
 
 @dataclass(frozen=True, kw_only=True)
 class GainTable:
-    """g of eq. (1) at places, over steps; float64."""
+    """Places, over steps, and g of eq. (1) there; float64."""
 
-    gain: Tensor
-    """Linear, (places, steps); one step: the gain does not change in an episode."""
     position_m: Tensor
-    """x and y, the station at the origin, (places, steps, 2)."""
+    """x and y, the station at the origin, (places, steps, 2); one step: nothing changes in an episode."""
+    gain: Tensor | None
+    """Linear, (places, steps). None: the pathloss model says it."""
 
     @property
     def places(self) -> int:
         """Number of places."""
-        return self.gain.shape[0]
+        return self.position_m.shape[0]
 
     @property
     def steps(self) -> int:
         """Number of steps of each."""
-        return self.gain.shape[1]
+        return self.position_m.shape[1]
 
     def to(self, device: torch.device | str) -> GainTable:
         """The same on another torch device."""
-        return GainTable(gain=self.gain.to(device), position_m=self.position_m.to(device))
+        gain = None if self.gain is None else self.gain.to(device)
+        return GainTable(position_m=self.position_m.to(device), gain=gain)
 
 
 def read_gains(path: str | os.PathLike[str], *, steps: int) -> GainTable:
@@ -67,15 +68,14 @@ def read_gains(path: str | os.PathLike[str], *, steps: int) -> GainTable:
     require_file(path, largest=LARGEST_GAINS)
     with parsing(path):
         gain_db, position_m = _read_csv(path) if suffix == ".csv" else _read_npy(path)
-        _check(
-            gain_db, "gain_db", GAIN_MIN_DB, GAIN_MAX_DB, ", in dB: a pathloss is written as a negative gain"
-        )
+        if gain_db is not None:
+            unit = ", in dB: a pathloss is written as a negative gain"
+            _check(gain_db, "gain_db", GAIN_MIN_DB, GAIN_MAX_DB, unit)
         _check(position_m, "x_m, y_m", -FARTHEST_M, FARTHEST_M, ", in m")
-        if 1 < gain_db.shape[1] < steps:
-            raise ToolkitError(
-                f"{gain_db.shape[1]} steps of a place given, 1 or at least steps {steps} is allowed"
-            )
-    return GainTable(gain=10.0 ** (torch.from_numpy(gain_db) / 10.0), position_m=torch.from_numpy(position_m))
+        if 1 < (rows := position_m.shape[1]) < steps:
+            raise ToolkitError(f"{rows} steps of a place given, 1 or at least steps {steps} is allowed")
+    gain = None if gain_db is None else 10.0 ** (torch.from_numpy(gain_db) / 10.0)
+    return GainTable(position_m=torch.from_numpy(position_m), gain=gain)
 
 
 def _check(values: NDArray[np.float64], name: str, least: float, most: float, unit: str) -> None:
@@ -103,21 +103,24 @@ def _read_npy(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], NDArra
     return gain_db, np.zeros((*gain_db.shape, 2))
 
 
-def _read_csv(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gains in dB, (places, steps), and x and y, (places, steps, 2): 0 where the file has none."""
+def _read_csv(path: str | os.PathLike[str]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+    """Gains in dB, (places, steps), or None where the file has none, and x and y, (places, steps, 2), 0
+    where it has none."""
     places: dict[str, list[list[float]]] = {}
+    has_gains = False
     for number, cells in _rows(path):
+        has_gains = "gain_db" in cells
         values = [_number(cells.get(name, "0"), name, number) for name in COLUMNS[:3]]
         places.setdefault(cells.get("place", str(number)), []).append(values)
     lengths = {len(steps) for steps in places.values()}
     if not lengths:
-        raise ToolkitError("no gain given, one or more is allowed")
+        raise ToolkitError("no place given, one or more is allowed")
     if len(lengths) > 1:
         raise ToolkitError(
             f"places of {min(lengths)} to {max(lengths)} rows given, the same number of all is allowed"
         )
     table = np.array(list(places.values()))
-    return table[..., 0], table[..., 1:]
+    return table[..., 0] if has_gains else None, table[..., 1:]
 
 
 def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -140,10 +143,10 @@ def _rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _check_header(header: list[str]) -> None:
     """Refuse columns that are not known, occur twice or are not all there."""
-    fits = set(header) <= set(COLUMNS) and len(set(header)) == len(header) and "gain_db" in header
-    if not fits or ("x_m" in header) != ("y_m" in header):
+    fits = set(header) <= set(COLUMNS) and len(set(header)) == len(header)
+    if not fits or ("x_m" in header) != ("y_m" in header) or not {"gain_db", "x_m"} & set(header):
         raise ToolkitError(
-            f"columns {','.join(header) or 'none'} given, gain_db, beside it x_m and y_m, and place, "
+            f"columns {','.join(header) or 'none'} given, gain_db, or x_m and y_m, or the three, and place, "
             "are allowed, in the first line"
         )
 

@@ -247,9 +247,7 @@ def best_offer(
         return first_largest(offloading_qoe(system, tasks, state, sent))
     upload = _Upload(system, tasks, state, sent, dtype=dtype)
     powers, charged = sent.power_w.split(max(1, _AT_ONCE // upload.numel)), upload.charged(sent.power_w)
-    return first_largest(
-        value for power_w in powers for value in upload.earned(power_w, charged=charged)
-    )
+    return first_largest(value for power_w in powers for value in upload.earned(power_w, charged=charged))
 
 
 def best_power(

@@ -216,11 +216,11 @@ def test_an_array_holds_places_by_steps(tmp_path, shape):
 
 
 BAD = {
-    "no column of gains": ("x_m,y_m\n1,2\n", "columns x_m,y_m given, gain_db, .* are allowed"),
+    "places' names alone": ("place\na\n", "columns place given, gain_db, or x_m and y_m, .* are allowed"),
     "an unknown column": ("gain_db,z_m\n-80,2\n", "columns gain_db,z_m given"),
     "x alone": ("gain_db,x_m\n-80,2\n", "columns gain_db,x_m given"),
     "nothing": ("", "columns none given"),
-    "a header alone": ("gain_db\n", "no gain given, one or more is allowed"),
+    "a header alone": ("gain_db\n", "no place given, one or more is allowed"),
     "a pathloss": ("gain_db\n-80\n95\n", r"gain_db 95 given \(place 1, step 0\), -300 to 0 is allowed"),
     "nan": ("gain_db\nnan\n", "gain_db nan given"),
     "a word": ("gain_db\nfar\n", "line 2: gain_db 'far' given, a number is allowed"),

@@ -1,6 +1,7 @@
-"""Random waypoints: how far UEs walk, where, and what changes on the way."""
+"""Random waypoints and ways of a file: how far UEs walk, where, and what changes on the way."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,23 @@ from optimizer.bound import episode_bound
 from optimizer.policies.baselines import POLICIES
 from optimizer.study.config import TrainConfig
 from optimizer.study.evaluate import play
-from optimizer.world.channel import Channels
+from optimizer.world.channel import Channels, GainTable, draw_positions, read_gains
 from optimizer.world.channel.pathloss import los_probability, pathloss_los_db, pathloss_nlos_db
 from optimizer.world.config import EpisodeConfig, Inputs, SystemConfig
 
 SYSTEM, MIX = SystemConfig(), ("text", "vqa", "image")
 
 
-def walk(steps: int, *, system=SYSTEM, episodes=2000, **episode) -> tuple[torch.Tensor, torch.Tensor]:
+def walk(
+    steps: int, *, system=SYSTEM, episodes=2000, gains=None, **episode
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Places, (steps, episodes, 2 UEs, 2), and g, (steps, episodes, 2 UEs)."""
-    config = EpisodeConfig(**{"mobility": "waypoint", "fading": "none"} | episode)
+    mobility = "still" if gains else "waypoint"
+    config = EpisodeConfig(**{"mobility": mobility, "fading": "none"} | episode)
     channels = Channels(
         system=system,
         episode=config,
-        gains=None,
+        gains=gains,
         shape=(episodes, 2),
         generator=torch.Generator().manual_seed(0),
     )
@@ -89,6 +93,56 @@ def test_g_within_the_inner_radius_is_that_of_the_radius():
     assert near.sum() > 50
     least_db = pathloss_los_db(system, torch.tensor([50.0], dtype=torch.float64)).item() - 5 * 4.0
     assert (-10 * torch.log10(gain[near]) > least_db).all()
+
+
+def ways(*positions_m: list[tuple[float, float]]) -> GainTable:
+    return GainTable(position_m=torch.tensor(positions_m, dtype=torch.float64), gain=None)
+
+
+def test_ues_walk_the_ways_of_a_file():
+    """Each of them alike often; of a longer one a window of T steps."""
+    east, north = [(10.0 + i, 0.0) for i in range(23)], [(0.0, 20.0 + 2.0 * i) for i in range(23)]
+    places, _ = walk(20, gains=ways(east, north))
+    stride = places.diff(dim=0)
+    of_east = places[0, ..., 1] == 0.0
+    assert of_east.double().mean().item() == pytest.approx(0.5, abs=0.032)  # 4 standard errors of 4000
+    assert (stride[:, of_east] == torch.tensor([1.0, 0.0])).all()
+    assert (stride[:, ~of_east] == torch.tensor([0.0, 2.0])).all()
+    assert places[0, of_east][:, 0].unique().tolist() == [10.0, 11.0, 12.0, 13.0]
+
+
+def test_shadowing_goes_along_the_way_of_a_file():
+    """Far out as above: a UE that stands keeps its shadowing, one that walks 4 m a step loses it."""
+    system = SystemConfig(radius_min_m=4000.0, radius_max_m=5000.0)
+    still, walking = [(4500.0, 0.0)] * 20, [(0.0, 4500.0 + 4.0 * i) for i in range(20)]
+    places, gain = walk(20, system=system, episodes=10_000, gains=ways(still, walking))
+    distance = torch.linalg.vector_norm(places, dim=-1)
+    shadow_db = -10 * torch.log10(gain[1:]) - pathloss_nlos_db(system, distance[1:])
+    stands = places[0, ..., 1] == 0.0
+    assert (shadow_db[:, stands].std(dim=0) < 1e-9).all()
+    assert shadow_db[:, stands].std().item() == pytest.approx(7.82, rel=0.03)
+    expected = [math.exp(-4.0 * n / 13.0) for n in range(4)]
+    assert torch.corrcoef(shadow_db[:4, ~stands])[0].tolist() == pytest.approx(expected, abs=0.04)
+
+
+def test_places_without_gains_are_read(tmp_path):
+    path = tmp_path / "ways.csv"
+    path.write_text("place,x_m,y_m\n" + "".join(f"a,{10 + i},5\n" for i in range(20)))
+    table = read_gains(path, steps=20)
+    assert table.gain is None
+    assert table.position_m[0, :2].tolist() == [[10.0, 5.0], [11.0, 5.0]]
+
+
+def test_the_bound_holds_on_the_ways_of_a_file(make_tasks):
+    generator = torch.Generator().manual_seed(0)
+    ring = draw_positions(SYSTEM, (3, 1), generator)
+    table = GainTable(position_m=ring + torch.arange(20.0).view(1, 20, 1), gain=None)
+    tasks = replace(make_tasks(mix=MIX), gains=table)
+    setting = {"system": SYSTEM, "episode": EpisodeConfig(mix=MIX), "tasks": tasks, "episodes": 3, "seed": 1}
+    bound = episode_bound(**setting)
+    for name in ("central", "announced"):
+        qoe = play(POLICIES[name](SYSTEM, tasks), **setting).qoe
+        assert (qoe <= bound * (1 + 1e-9)).all(), name
 
 
 def test_the_bound_holds_where_ues_walk(make_tasks):
