@@ -29,8 +29,12 @@ from deepsc.codec.base import Codec
 from deepsc.codec.config import CodecConfig
 from deepsc.config import TrainConfig
 from deepsc.modality import Checkpoint, Modality, modality
+from deepsc.zoo.find import LOCAL
 
 KIND = "deepsc-checkpoint"
+_OF_LOCAL = "local_sha256"
+"""In the header of a release's codec that holds its local model's weights as they are: which model that is.
+They stand in the folder beside it alone."""
 SCHEMA_VERSION = 1
 
 
@@ -78,7 +82,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     weights = folder / "model.safetensors"
     if not is_file(weights):
         raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
-    tensors, header = read_safetensors(weights)
+    tensors, header = read_weights(weights)
     if header.get("codec") != _fingerprint(config):
         raise ToolkitError(f"{weights}: belongs to another model than {folder / 'config.json'}")
     with parsing(weights):
@@ -108,7 +112,43 @@ def model_sha256(weights: str | os.PathLike[str]) -> str:
     Raises:
         ToolkitError: if the file is truncated or not safetensors.
     """
-    return _sha256(*read_safetensors(weights))
+    return _sha256(*read_weights(weights))
+
+
+def read_weights(weights: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header of a file of weights; of a release's codec with those of its local model.
+
+    Raises:
+        ToolkitError: if the file or the local model's is truncated or not safetensors, or the latter is of
+            another model.
+    """
+    tensors, header = read_safetensors(weights)
+    if _OF_LOCAL not in header:
+        return tensors, header
+    beside = Path(weights).parents[1] / LOCAL / Path(weights).name
+    shared, of_local = read_safetensors(beside)
+    if _sha256(shared, of_local) != header[_OF_LOCAL]:
+        raise ToolkitError(f"{beside}: belongs to another model than {weights}, which has weights there")
+    return {**shared, **tensors}, {name: text for name, text in header.items() if name != _OF_LOCAL}
+
+
+def write_weights_once(codec: Path, local: Path) -> None:
+    """Take out of a codec's file of weights what its local model's file holds, where that is all of it.
+
+    Args:
+        codec: the codec's folder, in a release.
+        local: the local model's, beside it.
+    """
+    path = codec / "model.safetensors"
+    tensors, header = read_weights(path)
+    shared, of_local = read_safetensors(local / "model.safetensors")
+    if all(name in tensors and _same(tensors[name], tensor) for name, tensor in shared.items()):
+        own = {name: tensor for name, tensor in tensors.items() if name not in shared}
+        write_safetensors(path, own, header | {_OF_LOCAL: _sha256(shared, of_local)})
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _sha256(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:

@@ -11,9 +11,8 @@ from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.show.compare import LEVEL, is_baseline, thresholds, who
 from data.files.paths import is_file
-from data.files.tensors import read_safetensors
 from data.terms import terms_of
-from deepsc.checkpoint import read_config
+from deepsc.checkpoint import read_config, read_weights
 from deepsc.zoo.find import CODEC, FLOPS, LOCAL, MAPS
 from profiling.flops_file import FlopsFile
 
@@ -76,7 +75,7 @@ def _facts(
     low, high = model["snr_range_db"]
     yield "trained for", f"{training['channel']}, {low:g} to {high:g} dB"
     parameters = [
-        sum(t.numel() for t in read_safetensors(folder / part / "model.safetensors")[0].values())
+        sum(t.numel() for t in read_weights(folder / part / "model.safetensors")[0].values())
         for part in (CODEC, LOCAL)
     ]
     yield "parameters", f"codec {parameters[0] / 1e6:.2f} M, local model {parameters[1] / 1e6:.2f} M"

@@ -17,9 +17,9 @@ from accuracy_maps.release.config import ReleaseConfig
 from accuracy_maps.show.compare import is_baseline
 from data.files.atomic import write_text
 from data.files.errors import ToolkitError
-from data.files.tensors import read_safetensors, write_safetensors
+from data.files.tensors import write_safetensors
 from data.settings import named
-from deepsc.checkpoint import from_pretrained, write_config
+from deepsc.checkpoint import from_pretrained, read_weights, write_config, write_weights_once
 from deepsc.modality import Checkpoint
 from deepsc.zoo.find import CARD, CODEC, FLOPS, LOCAL, MAPS, map_stem, resolve
 from profiling.flops_file import FlopsFile
@@ -55,6 +55,7 @@ def make_release(config: ReleaseConfig) -> Path:
         raise ToolkitError(f"{named('flops')}: {config.flops} is of another model, {dict(flops.model)}")
     _round(config.codec, output / CODEC, "codec")
     _round(config.local, output / LOCAL, "local")
+    write_weights_once(output / CODEC, output / LOCAL)
     for old in (output / MAPS).glob("*.json"):
         if old.stem not in maps:
             old.unlink()
@@ -96,24 +97,20 @@ def _round(place: str, output: Path, part: Literal["codec", "local"]) -> Checkpo
     """Write a checkpoint with weights in bfloat16; they are computed with in float32 when it is loaded."""
     folder = Path(resolve(place, part, setting=part))
     checkpoint = from_pretrained(folder)
-    tensors, header = read_safetensors(folder / WEIGHTS)
-    if folder.resolve() != output.resolve():
-        rounded = {
-            name: tensor.bfloat16() if tensor.is_floating_point() else tensor
-            for name, tensor in tensors.items()
-        }
-        if checkpoint.tokenizer is not None:
-            checkpoint.tokenizer.save(output)
-        origin = dict(checkpoint.document["provenance"])
-        if any(tensor.dtype == torch.float32 for tensor in tensors.values()):
-            origin["rounded"] = {"to": "bfloat16", "from_sha256": checkpoint.sha256}
-        fields = {
-            name: value
-            for name, value in checkpoint.document.items()
-            if name not in ("kind", "schema_version")
-        }
-        write_config(output, fields | {"provenance": origin})
-        write_safetensors(output / WEIGHTS, rounded, header)
+    tensors, header = read_weights(folder / WEIGHTS)
+    rounded = {
+        name: tensor.bfloat16() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+    }
+    if checkpoint.tokenizer is not None:
+        checkpoint.tokenizer.save(output)
+    origin = dict(checkpoint.document["provenance"])
+    if any(tensor.dtype == torch.float32 for tensor in tensors.values()):
+        origin["rounded"] = {"to": "bfloat16", "from_sha256": checkpoint.sha256}
+    fields = {
+        name: value for name, value in checkpoint.document.items() if name not in ("kind", "schema_version")
+    }
+    write_config(output, fields | {"provenance": origin})
+    write_safetensors(output / WEIGHTS, rounded, header)
     return from_pretrained(output)
 
 

@@ -17,7 +17,8 @@ from accuracy_maps.release.page import plot_release
 from accuracy_maps.sweep.build import build_map
 from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError
-from data.files.tensors import read_safetensors
+from data.files.tensors import read_safetensors, write_safetensors
+from deepsc.checkpoint import read_weights
 from deepsc.zoo.find import DEFAULTS, FOLDER, list_codecs
 from profiling.command import main as profile_flops
 
@@ -53,7 +54,7 @@ def release(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
 
 def test_weights_are_rounded_and_computed_with_in_float32(release: Path, folders: dict[str, Path]) -> None:
     for part in ("codec", "local"):
-        stored, _ = read_safetensors(release / part / "model.safetensors")
+        stored, _ = read_weights(release / part / "model.safetensors")
         before, _ = read_safetensors(folders[part] / "model.safetensors")
         assert torch.bfloat16 in {tensor.dtype for tensor in stored.values()}
         for name, tensor in before.items():
@@ -64,6 +65,26 @@ def test_weights_are_rounded_and_computed_with_in_float32(release: Path, folders
     assert {parameter.dtype for parameter in loaded.codec.parameters()} == {torch.float32}
     assert loaded.release == release
     assert loaded.card == (release / "card.md").read_text()
+
+
+def test_what_a_codec_has_of_its_local_model_is_stored_once(release: Path, tmp_path: Path) -> None:
+    """And found there; another local model is refused."""
+    own, _ = read_safetensors(release / "codec" / "model.safetensors")
+    whole, _ = read_weights(release / "codec" / "model.safetensors")
+    local, _ = read_safetensors(release / "local" / "model.safetensors")
+    assert not own.keys() & local.keys()
+    assert whole.keys() == own.keys() | local.keys()
+    copy = tmp_path / "mine"
+    shutil.copytree(release, copy)
+    weights = copy / "local" / "model.safetensors"
+    _, header = read_safetensors(weights)
+    name = min(local)
+    write_safetensors(weights, local | {name: local[name] + 1}, header)
+    with pytest.raises(ToolkitError, match=r"local.model\.safetensors: belongs to another model than"):
+        deepsc.load(copy)
+    weights.unlink()
+    with pytest.raises(ToolkitError, match=r"local.model\.safetensors"):
+        deepsc.load(copy)
 
 
 def test_made_anew_of_itself_it_stays_the_same(release: Path, tmp_path: Path) -> None:
