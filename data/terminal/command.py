@@ -20,6 +20,8 @@ from data.terminal.colour import alarming, warning
 from data.terminal.start import INTERRUPTED
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's mallopt."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,6 +120,7 @@ def run_command(name: str, body: Callable[[], None]) -> int:
     Returns:
         Exit status: 0 done, 2 user's mistake, 130 interrupted.
     """
+    _keep_freed_memory()
     try:
         with command_line(), _logging_to_stderr():
             body()
@@ -137,6 +140,20 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep up to 256 MB that tensors free, for the next ones.
+
+    By default it gives them back to the kernel, which clears each page when it is used again: of a step of a
+    large batch that takes up to a third. Tensors above 32 MB come and go as before.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+            mallopt(_M_TRIM_THRESHOLD, 2**28)
+            mallopt(_M_MMAP_THRESHOLD, 2**25)
 
 
 def _error_of(name: str) -> str:

@@ -4,6 +4,7 @@ import argparse
 import errno
 import logging
 import os
+import platform
 import subprocess
 import sys
 
@@ -253,3 +254,37 @@ def test_an_unknown_flags_error_names_one_like_it(capsys: pytest.CaptureFixture[
         assert (
             capsys.readouterr().err == f"it: error: unrecognized arguments: {word} 1{like} (see it --help)\n"
         )
+
+
+_FAULTS_OF_LARGE_TENSORS = """
+import resource, sys
+import torch
+from data.terminal.command import run_command
+
+def body():
+    def step():
+        return [torch.ones(2**20) for _ in range(4)]  # 4 MB each
+    step()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        step()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+run_command("x", body) if sys.argv[1] == "command" else body()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
+def test_a_command_keeps_what_tensors_free():
+    """Else each of 80 tensors of 1,024 pages is cleared anew by the kernel."""
+    faults = {
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", _FAULTS_OF_LARGE_TENSORS, how],
+                check=True, capture_output=True, text=True,
+            ).stdout
+        )
+        for how in ("command", "library")
+    }  # fmt: skip
+    assert faults["command"] < 2048
+    assert faults["library"] > 8 * faults["command"]
