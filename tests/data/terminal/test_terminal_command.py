@@ -264,9 +264,9 @@ from data.terminal.command import run_command
 def body():
     def step():
         return [torch.ones(2**20) for _ in range(4)]  # 4 MB each
-    step()
+    step(), step()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
+    for _ in range(80):
         step()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
@@ -276,7 +276,7 @@ run_command("x", body) if sys.argv[1] == "command" else body()
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc")
 def test_a_command_keeps_what_tensors_free():
-    """Else each of 80 tensors of 1,024 pages is cleared anew by the kernel."""
+    """Else each of 320 tensors of 1,024 pages is cleared anew by the kernel."""
     faults = {
         how: int(
             subprocess.run(
@@ -286,5 +286,4 @@ def test_a_command_keeps_what_tensors_free():
         )
         for how in ("command", "library")
     }  # fmt: skip
-    assert faults["command"] < 2048
-    assert faults["library"] > 8 * faults["command"]
+    assert 4 * faults["command"] < faults["library"], faults
