@@ -2,7 +2,7 @@
 
     python benchmarks/devices.py --devices paper,jetson-nano --test-episodes 100 (and the flags of `optimize`)
 
-Mean QoE over the same episodes of every device. "compute / send" is how many times as long a UE takes for a
+Mean QoE over the same episodes of every device, with half the width of its 95 % interval over episodes. "compute / send" is how many times as long a UE takes for a
 task at its largest clock as to send it on the whole band at full accuracy: from the least to the most of the
 UEs.
 """
@@ -10,6 +10,7 @@ UEs.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ def rows(options: argparse.Namespace, world: WorldSettings) -> Iterator[list[str
                 POLICIES[name](loaded.system, loaded.tasks), system=loaded.system, episode=world.episode,
                 tasks=loaded.tasks, episodes=options.test_episodes, seed=world.seed,
             )  # fmt: skip
-            cells.append(f"{scores.qoe.mean():.2f}")
+            half = 1.96 * float(scores.qoe.std()) / math.sqrt(options.test_episodes)
+            cells.append(f"{scores.qoe.mean():.4g}" + (f" ± {half:.1g}" if half > 1e-9 else ""))
         share = scores.offloaded.sum() / scores.executions.sum()
         print(f"{device}: {time.process_time() - started:.0f} CPU s", file=sys.stderr, flush=True)
         yield [device, computing_over_sending(loaded), *cells, f"{share:.0%}"]
@@ -69,7 +71,7 @@ def computing_over_sending(loaded: Loaded) -> str:
     device = tasks.device_in(system)
     compute_s = tasks.flops / (device.local_flops_per_cycle * device.local_clock_max_hz)
     ratio = compute_s / (tasks.symbols[:, 0] / system.bandwidth_hz)
-    return f"{ratio.min():.2g} to {ratio.max():.2g}"
+    return " to ".join(f"{float(f'{end:.2g}'):g}" for end in ratio.aminmax())
 
 
 if __name__ == "__main__":
