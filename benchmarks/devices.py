@@ -2,9 +2,9 @@
 
     python benchmarks/devices.py --devices paper,jetson-nano --test-episodes 100 (and the flags of `optimize`)
 
-Mean QoE over the same episodes of every device, with half the width of its 95 % interval over episodes. "compute / send" is how many times as long a UE takes for a
-task at its largest clock as to send it on the whole band at full accuracy: from the least to the most of the
-UEs.
+Mean QoE over the same episodes of every device, with half the width of its 95 % interval over episodes.
+"compute / send" is how many times as long a UE takes for a task at its largest clock as to send it on the
+whole band at full accuracy: from the least to the most of the UEs.
 """
 
 from __future__ import annotations
