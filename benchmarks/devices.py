@@ -24,7 +24,7 @@ from optimizer.command import system_flags, world_settings
 from optimizer.devices import shipped_devices
 from optimizer.policies.baselines import POLICIES
 from optimizer.study.config import WorldSettings
-from optimizer.study.evaluate import play
+from optimizer.study.evaluate import Interval, mean_interval, play
 from optimizer.world.config import device_list
 from optimizer.world.inputs import Loaded, load
 
@@ -59,11 +59,19 @@ def rows(options: argparse.Namespace, world: WorldSettings) -> Iterator[list[str
                 POLICIES[name](loaded.system, loaded.tasks), system=loaded.system, episode=world.episode,
                 tasks=loaded.tasks, episodes=options.test_episodes, seed=world.seed,
             )  # fmt: skip
-            half = 1.96 * float(scores.qoe.std()) / math.sqrt(options.test_episodes)
-            cells.append(f"{scores.qoe.mean():.4g}" + (f" ± {half:.1g}" if half > 1e-9 else ""))
+            cells.append(with_interval(mean_interval(scores.qoe)))
         share = scores.offloaded.sum() / scores.executions.sum()
         print(f"{device}: {time.process_time() - started:.0f} CPU s", file=sys.stderr, flush=True)
         yield [device, computing_over_sending(loaded), *cells, f"{share:.0%}"]
+
+
+def with_interval(found: Interval) -> str:
+    """A mean and half the width of its interval, to as many places as that has before its first digit."""
+    half = (found.high - found.low) / 2
+    if half < 1e-9:
+        return f"{found.value:.2f}"
+    places = max(0, -math.floor(math.log10(half)))
+    return f"{found.value:.{places}f} ± {half:.{places}f}"
 
 
 def computing_over_sending(loaded: Loaded) -> str:

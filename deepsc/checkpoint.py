@@ -33,8 +33,8 @@ from deepsc.zoo.find import LOCAL
 
 KIND = "deepsc-checkpoint"
 _OF_LOCAL = "local_sha256"
-"""In the header of a release's codec that holds its local model's weights as they are: which model that is.
-They stand in the folder beside it alone."""
+"""In the header of a codec's file that leaves out the weights of its local model: the SHA-256 of that model,
+which stands in the folder beside the codec's."""
 SCHEMA_VERSION = 1
 
 
@@ -116,16 +116,21 @@ def model_sha256(weights: str | os.PathLike[str]) -> str:
 
 
 def read_weights(weights: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header of a file of weights; of a release's codec with those of its local model.
+    """Tensors and header of a file of weights, with those that a release's codec has of its local model.
 
     Raises:
-        ToolkitError: if the file or the local model's is truncated or not safetensors, or the latter is of
-            another model.
+        ToolkitError: if the file or the local model's is missing, truncated or not safetensors, or the latter
+            is of another model.
     """
     tensors, header = read_safetensors(weights)
     if _OF_LOCAL not in header:
         return tensors, header
-    beside = Path(weights).parents[1] / LOCAL / Path(weights).name
+    beside = Path(weights).resolve().parents[1] / LOCAL / Path(weights).name
+    if not is_file(beside):
+        raise ToolkitError(
+            f"{beside}: no such file; the codec {weights} takes weights from it: copy the release's folder "
+            "as a whole"
+        )
     shared, of_local = read_safetensors(beside)
     if _sha256(shared, of_local) != header[_OF_LOCAL]:
         raise ToolkitError(f"{beside}: belongs to another model than {weights}, which has weights there")
@@ -133,7 +138,7 @@ def read_weights(weights: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
 
 
 def write_weights_once(codec: Path, local: Path) -> None:
-    """Take out of a codec's file of weights what its local model's file holds, where that is all of it.
+    """Leave the local model's weights out of a codec's file, if the codec has every one of them unchanged.
 
     Args:
         codec: the codec's folder, in a release.

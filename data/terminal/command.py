@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -143,12 +144,12 @@ def run_command(name: str, body: Callable[[], None]) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep up to 256 MB that tensors free, for the next ones.
+    """Have glibc keep some 256 MB that tensors free, for the next ones; variables of its own count more.
 
-    By default it gives them back to the kernel, which clears each page when it is used again: of a step of a
-    large batch that takes up to a third. Tensors above 32 MB come and go as before.
+    By default glibc gives them back to the kernel, which clears each page when it is used again. That takes
+    up to a third of a step on large batches. Tensors above 32 MB come and go as before.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and not {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ):
         import ctypes
 
         if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):

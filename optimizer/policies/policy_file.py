@@ -48,7 +48,7 @@ def world_of(system: SystemConfig, episode: EpisodeConfig, tasks: Tasks) -> dict
         document["devices"] = {name: value.tolist() for name, value in vars(tasks.devices).items()}
     if tasks.gains is not None:
         gain, position_m = tasks.gains.gain, tasks.gains.position_m
-        numbers = {"position_m": position_m.tolist()} if gain is None else {"gain": gain.tolist()}
+        numbers = {"gain": None if gain is None else gain.tolist(), "position_m": position_m.tolist()}
         document["gains"] = Identity.of(numbers).digest
     return document | {"digest": Identity.of(document).digest}
 

@@ -332,8 +332,9 @@ def restored(path: Path) -> MappoTrainer:
 
 
 def _serve_gains(_: Path, table: GainTable) -> None:
-    assert table.gain.shape == (table.places, table.steps)
-    assert ((table.gain > 0) & (table.gain <= 1)).all()
+    if table.gain is not None:
+        assert table.gain.shape == (table.places, table.steps)
+        assert ((table.gain > 0) & (table.gain <= 1)).all()
     assert table.position_m.isfinite().all()
 
 

@@ -146,8 +146,8 @@ def _check_header(header: list[str]) -> None:
     fits = set(header) <= set(COLUMNS) and len(set(header)) == len(header)
     if not fits or ("x_m" in header) != ("y_m" in header) or not {"gain_db", "x_m"} & set(header):
         raise ToolkitError(
-            f"columns {','.join(header) or 'none'} given, gain_db, or x_m and y_m, or the three, and place, "
-            "are allowed, in the first line"
+            f"columns {','.join(header) or 'none'} given, gain_db, x_m and y_m, or all three, are allowed "
+            "in the first line, and place beside them"
         )
 
 

@@ -46,7 +46,7 @@ def map_accuracy(tasks: Tasks, snr_db: Tensor, code: Tensor | None = None) -> Te
     Returns:
         epsilon / epsilon_0 in [0, 1], (..., ues).
     """
-    return MapReader(tasks, code, like=snr_db)(snr_db)
+    return MapReader(tasks, code, shape=snr_db.shape, dtype=snr_db.dtype)(snr_db)
 
 
 class MapReader:
@@ -55,18 +55,20 @@ class MapReader:
     Args:
         tasks: each UE's rows of its map.
         code: index of k, (..., ues); None is 0.
-        like: has the dtype of the SNRs, and their last two axes.
+        shape: of the SNRs; what is in front of its last two axes may change.
+        dtype: of the SNRs and of what is read.
     """
 
-    def __init__(self, tasks: Tasks, code: Tensor | None, *, like: Tensor) -> None:
+    def __init__(
+        self, tasks: Tasks, code: Tensor | None, *, shape: tuple[int, ...], dtype: torch.dtype
+    ) -> None:
         self._tasks = tasks
-        self._start, self._rise = (line.to(like.dtype) for line in tasks.map_lines)
+        self._start, self._rise = (line.to(dtype) for line in tasks.map_lines)
         first = tasks.map_row_start
         if code is not None and tasks.codes > 1:
             first = first + (code * tasks.map_snr_db.numel()).int()
-        if like.dim() > 2:  # the same of many rows side by side is added several times as fast
-            rows, _ = torch.broadcast_tensors(first, like[(0,) * (like.dim() - 2)])
-            first = rows.contiguous()
+        if len(shape) > 2:  # the same of many rows side by side is added several times as fast
+            first = first.expand(torch.broadcast_shapes(first.shape, shape[-2:])).contiguous()
         self._first = first
 
     def __call__(self, snr_db: Tensor) -> Tensor:

@@ -177,7 +177,7 @@ class _Upload:
         # the logarithm of each factor once, not of each product
         at_1_hz_db = 10.0 * torch.log10((state.channel_gain / system.noise_w_hz).to(dtype))
         self._at_1_w_db = at_1_hz_db - 10.0 * torch.log10(sent.bandwidth_hz.to(dtype))
-        self._accuracy = MapReader(tasks, sent.code, like=self._at_1_w_db)
+        self._accuracy = MapReader(tasks, sent.code, shape=self._at_1_w_db.shape, dtype=dtype)
         shortest_s, rest_s, encode_j = offloading_parts(
             system, tasks, sent, queue=state.queue.clamp_min(1), dtype=dtype
         )
@@ -283,8 +283,8 @@ def levels_of_ues(levels: Sequence[float] | Tensor, *, device: torch.device) -> 
 
 
 def first_largest(values: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-    """The largest of some tensors in each place and the index of the first that has it, int64: `max` along
-    an axis, several times as fast where that is short."""
+    """The largest of some tensors of floats in each place, and the index of the first that has it, int64:
+    `max` along an axis, several times as fast where that is short."""
     values = iter(values)
     best = next(values)
     at = torch.zeros_like(best)
@@ -295,8 +295,8 @@ def first_largest(values: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _above(one: Tensor, other: Tensor) -> Tensor:
-    """1 where `one` is above `other`, else 0, in their dtype: PyTorch compares and masks several times slower
-    than it counts. Of two infinities it is NaN."""
+    """1 where `one` is above `other`, else 0, in their dtype, floats of which one is finite: PyTorch compares
+    and masks several times slower than it counts."""
     return (one - other).sign_().clamp_min_(0.0)
 
 

@@ -18,7 +18,7 @@ from accuracy_maps.sweep.build import build_map
 from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError
 from data.files.tensors import read_safetensors, write_safetensors
-from deepsc.checkpoint import read_weights
+from deepsc.checkpoint import from_pretrained, read_weights
 from deepsc.zoo.find import DEFAULTS, FOLDER, list_codecs
 from profiling.command import main as profile_flops
 
@@ -83,8 +83,13 @@ def test_what_a_codec_has_of_its_local_model_is_stored_once(release: Path, tmp_p
     with pytest.raises(ToolkitError, match=r"local.model\.safetensors: belongs to another model than"):
         deepsc.load(copy)
     weights.unlink()
-    with pytest.raises(ToolkitError, match=r"local.model\.safetensors"):
+    with pytest.raises(ToolkitError, match=r"local.model\.safetensors: no such file; the codec .* takes"):
         deepsc.load(copy)
+
+
+def test_a_codec_is_found_from_its_own_folder(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(release / "codec")
+    assert from_pretrained(".").sha256 == from_pretrained(release / "codec").sha256
 
 
 def test_made_anew_of_itself_it_stays_the_same(release: Path, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_an_array_holds_places_by_steps(tmp_path, shape):
 
 
 BAD = {
-    "places' names alone": ("place\na\n", "columns place given, gain_db, or x_m and y_m, .* are allowed"),
+    "places' names alone": ("place\na\n", "columns place given, gain_db, x_m and y_m, or all three, are"),
     "an unknown column": ("gain_db,z_m\n-80,2\n", "columns gain_db,z_m given"),
     "x alone": ("gain_db,x_m\n-80,2\n", "columns gain_db,x_m given"),
     "nothing": ("", "columns none given"),

@@ -36,13 +36,16 @@ def timed(*timings: Timing, idle_w: float | None = None) -> Latency:
 
 def test_what_the_caller_gives_is_tagged_so() -> None:
     """6 GFLOP in 3 s at a given 1 GHz are 2 FLOP a cycle."""
-    given = DeviceConfig(path="x", clock_max_hz=1e9, clock_min_hz=5e8, active_power_w=4.0, static_power_w=0.5)
+    given = DeviceConfig(
+        path="x", clock_max_hz=1e9, clock_min_hz=5e8, active_power_w=4.0, active_power_min_w=0.6,
+        static_power_w=0.5,
+    )  # fmt: skip
     found = device_file(timed(timing(2 * 10**9, 1.0), timing(4 * 10**9, 2.0)), given, {"seed": None})
     assert (found.name, found.role, found.capacity) == ("toy CPU", "ue", "effective")
     assert found.flops_per_cycle.value == pytest.approx(2.0)
     assert found.flops_per_cycle.basis == "measured"
     assert found.energy_coefficient == pytest.approx(4e-27)
-    for name in ("clock_min_hz", "clock_max_hz", "active_power_w", "static_power_w"):
+    for name in ("clock_min_hz", "clock_max_hz", "active_power_w", "active_power_min_w", "static_power_w"):
         assert getattr(found, name).basis == "given"
     assert (found.number("transmit_min_dbm"), found.number("transmit_max_dbm")) == (18.0, 24.0)
     assert found.transmit_max_dbm is not None
