@@ -8,7 +8,8 @@ memory of a MAPPO update, against the number of UEs.
 An environment step is one step of one episode, whatever the number of UEs; actions are drawn once, at random.
 The mix of --ues is repeated, or cut, to each of --sizes. All have as many UEs at once: fewer copies of more.
 Each measurement is a process of its own on one thread; the best of --rounds counts, as the CPU seconds of a
-busy machine grow with what else runs.
+busy machine grow with what else runs. The last line is of as many processes at once as there are cores, each
+with the first of --sizes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,14 @@ def main() -> None:
             copies = max(1, options.at_once // 4)
             row = worker({"vmas": True, "copies": copies}, here)
             print(f"{'VMAS':8}{4:5}{copies:8}{'':10}{row['observing'] / 1e3:10.1f}")
+        ues, cores = options.sizes[0], len(os.sched_getaffinity(0))
+        what = {"vmas": False, "ues": ues, "copies": max(1, options.at_once // ues)}
+        with ThreadPoolExecutor(cores) as pool:
+            rows = list(pool.map(lambda _: worker(dict(what), here), range(cores)))
+        total = sum(row["observing"] for row in rows)
+        print(
+            f"{cores} processes at once, a core each: {total / 1e6:.2f} M observed steps of {ues} UEs a second"
+        )
 
     sys.exit(run_command("env_speed.py", measure if WORKER in os.environ else compare))
 
