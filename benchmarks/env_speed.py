@@ -169,10 +169,8 @@ def main() -> None:
         what = {"vmas": False, "ues": ues, "copies": max(1, options.at_once // ues)}
         with ThreadPoolExecutor(cores) as pool:
             rows = list(pool.map(lambda _: worker(dict(what), here), range(cores)))
-        total = sum(row["observing"] for row in rows)
-        print(
-            f"{cores} processes at once, a core each: {total / 1e6:.2f} M observed steps of {ues} UEs a second"
-        )
+        observed = sum(row["observing"] for row in rows) / 1e6
+        print(f"{cores} processes, a core each: {observed:.2f} M observed steps of {ues} UEs a second")
 
     sys.exit(run_command("env_speed.py", measure if WORKER in os.environ else compare))
 
