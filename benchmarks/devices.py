@@ -65,13 +65,13 @@ def rows(options: argparse.Namespace, world: WorldSettings) -> Iterator[list[str
         yield [device, computing_over_sending(loaded), *cells, f"{share:.0%}"]
 
 
-def with_interval(found: Interval) -> str:
-    """A mean and half the width of its interval, to as many places as that has before its first digit."""
-    half = (found.high - found.low) / 2
+def with_interval(mean: Interval) -> str:
+    """A mean and half the width of its interval, both rounded to that half's first digit."""
+    half = (mean.high - mean.low) / 2
     if half < 1e-9:
-        return f"{found.value:.2f}"
+        return f"{mean.value:.2f}"
     places = max(0, -math.floor(math.log10(half)))
-    return f"{found.value:.{places}f} ± {half:.{places}f}"
+    return f"{mean.value:.{places}f} ± {half:.{places}f}"
 
 
 def computing_over_sending(loaded: Loaded) -> str:

@@ -170,7 +170,7 @@ def main() -> None:
         with ThreadPoolExecutor(cores) as pool:
             rows = list(pool.map(lambda _: worker(dict(what), here), range(cores)))
         observed = sum(row["observing"] for row in rows) / 1e6
-        print(f"{cores} processes, a core each: {observed:.2f} M observed steps of {ues} UEs a second")
+        print(f"{cores} processes at once: {observed:.2f} M observed steps of {ues} UEs a CPU second of each")
 
     sys.exit(run_command("env_speed.py", measure if WORKER in os.environ else compare))
 

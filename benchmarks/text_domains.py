@@ -50,7 +50,7 @@ def pairs_of(folder: Path, name: str, languages: list[str]) -> list[tuple[str, s
     return list(zip(*sides, strict=True))
 
 
-def bleu(checkpoint: Checkpoint, pairs: list[tuple[str, str]], **how: Any) -> TextEvaluator:
+def evaluator_of(checkpoint: Checkpoint, pairs: list[tuple[str, str]], **how: Any) -> TextEvaluator:
     """What measures a model on pairs."""
     assert isinstance(checkpoint.codec, TextCodec)
     assert checkpoint.tokenizer is not None
@@ -70,10 +70,10 @@ def report(options: Any) -> None:
         pairs = pairs_of(Path(options.data_dir), name, languages)[: options.limit]
         scores = []
         for beams in (1, options.beams):
-            of_local = bleu(local, pairs, channel=None, beams=beams)
+            of_local = evaluator_of(local, pairs, channel=None, beams=beams)
             counts, _ = of_local.measure(k=0, snr_db=0.0, seed=options.seed)
             scores.append(TextEvaluator.score(counts.sum(0)))
-        of_codec = bleu(codec, pairs, channel=Channel())
+        of_codec = evaluator_of(codec, pairs, channel=Channel())
         measured = of_codec.measure_together(list(CELLS), seed=options.seed)
         ratios = [TextEvaluator.score(counts.sum(0)) / scores[0] for counts, _ in measured]
         numbers = [f"{score:.2f}" for score in scores] + [f"{ratio:.3f}" for ratio in ratios]

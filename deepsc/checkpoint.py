@@ -125,7 +125,7 @@ def read_weights(weights: str | os.PathLike[str]) -> tuple[dict[str, Tensor], di
     tensors, header = read_safetensors(weights)
     if _OF_LOCAL not in header:
         return tensors, header
-    beside = Path(weights).resolve().parents[1] / LOCAL / Path(weights).name
+    beside = Path(weights).parent.resolve().parent / LOCAL / Path(weights).name
     if not is_file(beside):
         raise ToolkitError(
             f"{beside}: no such file; the codec {weights} takes weights from it: copy the release's folder "
@@ -148,8 +148,8 @@ def write_weights_once(codec: Path, local: Path) -> None:
     tensors, header = read_weights(path)
     shared, of_local = read_safetensors(local / "model.safetensors")
     if all(name in tensors and _same(tensors[name], tensor) for name, tensor in shared.items()):
-        own = {name: tensor for name, tensor in tensors.items() if name not in shared}
-        write_safetensors(path, own, header | {_OF_LOCAL: _sha256(shared, of_local)})
+        rest = {name: tensor for name, tensor in tensors.items() if name not in shared}
+        write_safetensors(path, rest, header | {_OF_LOCAL: _sha256(shared, of_local)})
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

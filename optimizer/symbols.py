@@ -11,7 +11,7 @@ Where each symbol of the paper is set. By a flag, where the subcommand has it:
   beta^f                  weight of energy (9)            --beta with --preference fixed
   beta^d                  the same from the battery (28)  --preference dynamic
   h                       fading (1), known or not        --csi
-  g                       gains (1) of a file             --gains
+  g                       gains (1) or ways of a file     --gains
   eqs. (3)-(8)            who pays for the encoder        --offload-cost
   o_i                     what a UE knows                 --observation, --section-iv
   n, f, alpha^lc, p^c, p  the UEs' devices (3), (8), (11) --ue-device

@@ -13,13 +13,14 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.release.card import release_maps, size_mb
 from accuracy_maps.show.plot import plot_bimodal, plot_map
 from data.files.atomic import write_text
-from deepsc.zoo.find import CARD, FOLDER, list_codecs, map_path
+from deepsc.zoo.find import CARD, DEFAULTS, FOLDER, list_codecs, map_path
 
 _HEAD = """\
 # Model zoo
 
-These codecs come with the package, weights included. `transmit` and `deepsc.load(NAME)` use them. `optimize`
-reads their maps and FLOPs files where it is given none.
+These codecs come with the package, weights included. `transmit` and `deepsc.load(NAME)` use them. Where none
+is named, `transmit` sends with the default of each modality, and `optimize` reads its maps and FLOPs file.
+The defaults are {defaults}.
 A name stands for a folder in `build-accuracy-map --codec NAME --local NAME`,
 `profile-flops --checkpoint NAME` and `train-deepsc --init-from NAME`.
 
@@ -32,7 +33,8 @@ accuracy over an AWGN channel to the local model's. Dashed: separate coding in a
 def zoo_page() -> str:
     """The page, Markdown: the cards, their headings one level lower."""
     total = sum(size_mb(FOLDER / name) for name in list_codecs())
-    parts = [_HEAD, f"In all {total:.1f} MB.\n"]
+    defaults = ", ".join(f"`{name}`" for name in DEFAULTS.values())
+    parts = [_HEAD.format(defaults=defaults), f"In all {total:.1f} MB.\n"]
     for name in list_codecs():
         heading, *card = (FOLDER / name / CARD).read_text(encoding="utf-8").splitlines()
         lines = [heading, "", f"![ratio against SNR](figures/{name}.png)", *card]

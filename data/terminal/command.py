@@ -23,6 +23,7 @@ from data.terminal.start import INTERRUPTED
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
+_MALLOC_VARIABLES = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -144,12 +145,13 @@ def run_command(name: str, body: Callable[[], None]) -> int:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep some 256 MB that tensors free, for the next ones; variables of its own count more.
+    """Have glibc keep some 256 MB that tensors free, for the next ones; its environment variables win.
 
     By default glibc gives them back to the kernel, which clears each page when it is used again. That takes
     up to a third of a step on large batches. Tensors above 32 MB come and go as before.
     """
-    if sys.platform == "linux" and not {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ):
+    tuned = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+    if sys.platform == "linux" and not tuned and not _MALLOC_VARIABLES & os.environ.keys():
         import ctypes
 
         if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):

@@ -33,7 +33,8 @@ class DeviceConfig(Settings):
     active_power_w: Annotated[float | None, Range(1e-9, 1e6), Flag(metavar="W")] = None
     """Power of computing at the largest clock, static power aside (as the meter says, where there is one)."""
     active_power_min_w: Annotated[float | None, Range(1e-9, 1e6), Flag(metavar="W")] = None
-    """The same at the smallest clock: not read by the optimizer, it shows how well alpha f^3 holds."""
+    """Power of computing at the smallest clock, static power aside. The optimizer does not read it; it shows
+    how well alpha f^3 fits."""
     static_power_w: Annotated[float | None, Range(0, 1e6), Flag(metavar="W")] = None
     """Power that is drawn whether it computes or not (as the meter says of a second without work)."""
     transmit_min_dbm: Annotated[float | None, Range(-100, 100), Flag(metavar="DBM")] = None
@@ -120,7 +121,7 @@ def device_file(latency: Latency, config: DeviceConfig, provenance: dict[str, An
         ),
         clock_max_hz=clock_max,
         active_power_w=active,
-        active_power_min_w=_given(config.active_power_min_w, "active_power_min_w"),
+        active_power_min_w=_quantity(config.active_power_min_w, "active_power_min_w"),
         static_power_w=static,
         transmit_min_dbm=transmit[0] if ue else None,
         transmit_max_dbm=transmit[1] if ue else None,
@@ -159,15 +160,15 @@ def _chosen(
     given: float | None, else_: float | None, name: str, source: str, *, basis: str = "measured"
 ) -> Quantity:
     """What the caller gives, else what is known without."""
-    if (quantity := _given(given, name)) is not None:
+    if (quantity := _quantity(given, name)) is not None:
         return quantity
     if else_ is None:
         raise ToolkitError(f"{named(f'device_file.{name}')}: none given, and no meter says it; one is needed")
     return Quantity(value=else_, basis=basis, source=source)
 
 
-def _given(value: float | None, name: str) -> Quantity | None:
-    """What the caller gives, if he does."""
+def _quantity(value: float | None, name: str) -> Quantity | None:
+    """What the caller gives, if anything."""
     if value is None:
         return None
     return Quantity(value=value, basis="given", source=f"profile-flops {named(f'device_file.{name}')}")

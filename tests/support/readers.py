@@ -57,6 +57,7 @@ SENTENCES = [f"a sentence of {number} words" for number in range(300)]
 TEXT = "\n".join(SENTENCES).encode()
 SYSTEM = SystemConfig()
 GAINS = b"place,gain_db,x_m,y_m\na,-80.5,10,0\na,-81,10,1\nb,-120,-70,3\nb,-119,-70,4\n"
+WAYS = b"place,x_m,y_m\na,10,0\na,10,1\nb,-70,3\nb,-70,4\n"
 GAINS_DB = np.linspace(-120.0, -80.0, 8).reshape(2, 4)
 FEATURES = np.arange(3 * 2 * 112, dtype=np.float16).reshape(3, 2, 112, 1, 1)
 
@@ -332,9 +333,14 @@ def restored(path: Path) -> MappoTrainer:
 
 
 def _serve_gains(_: Path, table: GainTable) -> None:
-    if table.gain is not None:
-        assert table.gain.shape == (table.places, table.steps)
-        assert ((table.gain > 0) & (table.gain <= 1)).all()
+    assert table.gain is not None
+    assert table.gain.shape == (table.places, table.steps)
+    assert ((table.gain > 0) & (table.gain <= 1)).all()
+    _serve_ways(_, table)
+
+
+def _serve_ways(_: Path, table: GainTable) -> None:
+    assert table.position_m.shape == (table.places, table.steps, 2)
     assert table.position_m.isfinite().all()
 
 
@@ -408,6 +414,10 @@ READERS = {
     "gains as text": Reader(
         file="gains.csv", make=lambda folder, _: write(folder / "gains.csv", GAINS), largest=LARGEST_GAINS,
         read=lambda folder: read_gains(folder / "gains.csv", steps=2), serves=_serve_gains,
+    ),
+    "ways as text": Reader(
+        file="ways.csv", make=lambda folder, _: write(folder / "ways.csv", WAYS), largest=LARGEST_GAINS,
+        read=lambda folder: read_gains(folder / "ways.csv", steps=2), serves=_serve_ways,
     ),
     "gains": Reader(
         file="gains.npy", make=lambda folder, _: np.save(folder / "gains.npy", GAINS_DB),

@@ -57,7 +57,7 @@ def read_gains(path: str | os.PathLike[str], *, steps: int) -> GainTable:
 
     Args:
         path: of the file.
-        steps: T of eq. (14), which every place must last for where its gain changes.
+        steps: T of eq. (14), which a place of several steps must last for.
 
     Raises:
         ToolkitError: naming the file, what it holds and what is allowed.

@@ -55,7 +55,7 @@ class MapReader:
     Args:
         tasks: each UE's rows of its map.
         code: index of k, (..., ues); None is 0.
-        shape: of the SNRs; what is in front of its last two axes may change.
+        shape: of the SNRs; axes in front of the last two may differ from call to call.
         dtype: of the SNRs and of what is read.
     """
 

@@ -295,8 +295,8 @@ def first_largest(values: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _above(one: Tensor, other: Tensor) -> Tensor:
-    """1 where `one` is above `other`, else 0, in their dtype, floats of which one is finite: PyTorch compares
-    and masks several times slower than it counts."""
+    """1 where `one` is above `other`, else 0, in their dtype; of two floats one must be finite. PyTorch
+    compares and masks several times slower than it counts."""
     return (one - other).sign_().clamp_min_(0.0)
 
 

@@ -87,9 +87,37 @@ def test_what_a_codec_has_of_its_local_model_is_stored_once(release: Path, tmp_p
         deepsc.load(copy)
 
 
-def test_a_codec_is_found_from_its_own_folder(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_codec_is_found_from_its_own_folder(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And by a link to it, or where its files are links, as in the hub's cache."""
+    expected = from_pretrained(release / "codec").sha256
+    link = tmp_path / "link"
+    link.symlink_to(release / "codec")
+    assert from_pretrained(link).sha256 == expected
+    copy = tmp_path / "copy"
+    for path in (path for path in release.rglob("*.*") if path.is_file()):
+        place = copy / path.relative_to(release)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(path)
+    assert from_pretrained(copy / "codec").sha256 == expected
     monkeypatch.chdir(release / "codec")
-    assert from_pretrained(".").sha256 == from_pretrained(release / "codec").sha256
+    assert from_pretrained(".").sha256 == expected
+
+
+def test_a_release_of_another_local_model_stores_the_codec_whole(release: Path, tmp_path: Path) -> None:
+    """Also in the folder where the two shared their weights before."""
+    copy, other = tmp_path / "mine", tmp_path / "other"
+    shutil.copytree(release, copy)
+    shutil.copytree(release / "local", other)
+    local, header = read_safetensors(other / "model.safetensors")
+    name = min(local)
+    write_safetensors(other / "model.safetensors", local | {name: local[name] + 1}, header)
+    before = from_pretrained(copy / "codec").sha256
+    make_release(ReleaseConfig(codec=str(copy), local=str(other), output=str(copy)))
+    own, _ = read_safetensors(copy / "codec" / "model.safetensors")
+    assert local.keys() <= own.keys()
+    assert from_pretrained(copy / "codec").sha256 == before
 
 
 def test_made_anew_of_itself_it_stays_the_same(release: Path, tmp_path: Path) -> None:

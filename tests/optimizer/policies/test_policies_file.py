@@ -12,6 +12,8 @@ from optimizer.policies.config import DqnConfig, MappoConfig
 from optimizer.policies.dqn import DqnPolicy, DqnTrainer
 from optimizer.policies.mappo import MappoTrainer
 from optimizer.policies.networks import LearnedPolicy
+from optimizer.policies.policy_file import world_of
+from optimizer.world.channel import GainTable
 from optimizer.world.config import OF_0_1, EpisodeConfig, SystemConfig
 
 MIX = ("text", "image", "vqa", "vqa")
@@ -58,6 +60,21 @@ def test_the_file_says_what_it_was_trained_for(world, tmp_path):
     assert set(trained_for["tasks"]) == {"text", "image", "vqa"}
     assert trained_for["tasks"]["text"]["symbols"] == [10 * 20 * 16]  # S k of a paragraph
     assert len(trained_for["digest"]) == 8
+
+
+def test_other_ways_are_another_world(world):
+    """With gains or without."""
+    here = torch.ones(1, 1, 2, dtype=torch.float64)
+    tables = [
+        GainTable(position_m=position_m, gain=gain)
+        for position_m in (here, 2.0 * here)
+        for gain in (None, torch.full((1, 1), 1e-9, dtype=torch.float64))
+    ]
+    digests = [
+        world_of(world["system"], world["episode"], replace(world["tasks"], gains=table))["digest"]
+        for table in tables
+    ]
+    assert len(set(digests)) == len(tables)
 
 
 def test_a_file_of_an_earlier_release_counts_as_of_the_defaults(world, tmp_path, caplog):

@@ -282,6 +282,14 @@ def test_the_best_offer_is_the_first_of_the_largest(episodes: int):
     assert agrees.double().mean() > 0.999, "but for who meets a limit by less than rounding"
 
 
+def test_of_equal_values_the_first_is_the_largest():
+    rows = tensor([1.0, 5.0, -1.0, 0.0], [1.0, 2.0, torch.inf, -0.0], [2.0, 5.0, 3.0, 0.0])
+    for dtype in (torch.float32, torch.float64):
+        most, at = first_largest(rows.to(dtype))
+        assert most.tolist() == [2.0, 5.0, torch.inf, 0.0]
+        assert at.tolist() == [2, 0, 1, 0]
+
+
 def test_each_constraint_fails_alone():
     system, tasks = SystemConfig(), simple_tasks(1)
     good = run(system, tasks, actions([True]), gain=1e-9)
