@@ -112,4 +112,4 @@ def test_torchrl_learns(tmp_path: Path) -> None:
     need("torchrl", extra="examples")
     rewards = [float(line.split()[-1]) for line in run(tmp_path, "torchrl_mappo.py").splitlines()]
     assert len(rewards) == 8
-    assert sum(rewards[-3:]) / 3 > rewards[0]
+    assert sum(rewards[-3:]) / 3 > 1.2 * rewards[0]

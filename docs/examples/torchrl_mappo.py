@@ -19,7 +19,7 @@ UES, STEPS, BATCHES, EPOCHS = 2, 400, 8, 4
 GROUP = "ue"  # TorchRL groups agents by what stands before "_" in their names
 
 world = offloading_v0.parallel_env(
-    episode=EpisodeConfig(mix=("image",) * UES), inputs=Inputs(ue_device=("raspberry-pi-zero-2w",))
+    episode=EpisodeConfig(mix=("text",) * UES), inputs=Inputs(ue_device=("raspberry-pi-4",))
 )
 env = PettingZooWrapper(world, categorical_actions=False, seed=0)
 env = TransformedEnv(env, RewardSum(in_keys=[(GROUP, "reward")], out_keys=[(GROUP, "episode_reward")]))
@@ -70,7 +70,7 @@ loss.set_keys(
     terminated=(GROUP, "terminated"),
 )
 loss.make_value_estimator(ValueEstimators.GAE, gamma=0.95, lmbda=0.9)
-optimiser = torch.optim.Adam(loss.parameters(), lr=1e-3)
+optimiser = torch.optim.Adam(loss.parameters(), lr=3e-3)
 
 for batch in range(BATCHES):
     with torch.no_grad():
