@@ -151,10 +151,14 @@ def main() -> None:
             f"{'update':>9}{'environment':>13}{'peak':>9}\n"
             f"{'':21}{'k/CPU s':>10}{'k/CPU s':>10}{'M/CPU s':>14}{'CPU s':>9}{'MB':>13}{'MB':>9}"
         )
+
+        def ours(ues: int) -> dict[str, Any]:
+            return {"vmas": False, "ues": ues, "copies": max(1, options.at_once // ues)}
+
         for ues in options.sizes:
-            copies = max(1, options.at_once // ues)
+            copies = ours(ues)["copies"]
             for name, checkout in checkouts.items():
-                row = worker({"vmas": False, "ues": ues, "copies": copies}, checkout)
+                row = worker(ours(ues), checkout)
                 print(
                     f"{name:8}{ues:5}{copies:8}{row['stepping'] / 1e3:10.1f}{row['observing'] / 1e3:10.1f}"
                     f"{ues * row['observing'] / 1e6:14.2f}{row['update_s']:9.2f}"
@@ -166,9 +170,8 @@ def main() -> None:
             row = worker({"vmas": True, "copies": copies}, here)
             print(f"{'VMAS':8}{4:5}{copies:8}{'':10}{row['observing'] / 1e3:10.1f}")
         ues, cores = options.sizes[0], len(os.sched_getaffinity(0))
-        what = {"vmas": False, "ues": ues, "copies": max(1, options.at_once // ues)}
         with ThreadPoolExecutor(cores) as pool:
-            rows = list(pool.map(lambda _: worker(dict(what), here), range(cores)))
+            rows = list(pool.map(lambda _: worker(ours(ues), here), range(cores)))
         observed = sum(row["observing"] for row in rows) / 1e6
         print(f"{cores} processes at once: {observed:.2f} M observed steps of {ues} UEs a CPU second of each")
 

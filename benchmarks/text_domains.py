@@ -8,7 +8,6 @@ AWGN. DATA/multi30k holds the sets as Multi30k's repository names them, such as 
 
 from __future__ import annotations
 
-import gzip
 import logging
 import os
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 
 from flag_types import positive_int
 
-from data.files.paths import require_file
 from data.terminal.command import Parser, run_command
+from data.text.parallel import read_pairs
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.link.channel import Channel
 from deepsc.text.evaluate import TextEvaluator
@@ -41,13 +40,8 @@ def parser() -> Parser:
 
 def pairs_of(folder: Path, name: str, languages: list[str]) -> list[tuple[str, str]]:
     """Sentence pairs of a test set."""
-    sides = []
-    for language in languages:
-        path = folder / "multi30k" / f"{name}.{language}.gz"
-        require_file(path)
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            sides.append([line.strip() for line in lines])
-    return list(zip(*sides, strict=True))
+    source, target = (folder / "multi30k" / f"{name}.{language}.gz" for language in languages)
+    return list(read_pairs(source, target))
 
 
 def evaluator_of(checkpoint: Checkpoint, pairs: list[tuple[str, str]], **how: Any) -> TextEvaluator:

@@ -32,6 +32,8 @@ from deepsc.modality import Checkpoint, Modality, modality
 from deepsc.zoo.find import LOCAL
 
 KIND = "deepsc-checkpoint"
+WEIGHTS = "model.safetensors"
+"""File of a checkpoint's best weights."""
 _OF_LOCAL = "local_sha256"
 """In the header of a codec's file that leaves out the weights of its local model: the SHA-256 of that model,
 which stands in the folder beside the codec's."""
@@ -60,7 +62,7 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
 def save_best(folder: str | os.PathLike[str], codec: Codec, metrics: Mapping[str, Any]) -> None:
     """Write model.safetensors; its header says which codec config it belongs to."""
     header = {"metrics": json.dumps(metrics), "codec": _fingerprint(codec.config)}
-    with atomic_path(Path(folder) / "model.safetensors") as temporary:
+    with atomic_path(Path(folder) / WEIGHTS) as temporary:
         save_model(codec, str(temporary), metadata=header)
 
 
@@ -79,7 +81,7 @@ def from_pretrained(folder: str | os.PathLike[str], *, device: str | torch.devic
     with parsing(folder / "config.json"):
         kind = modality(document["modality"])
         config = _codec_config(kind, document)
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     if not is_file(weights):
         raise ToolkitError(f"{weights}: no such file; training has not finished its first epoch")
     tensors, header = read_weights(weights)
@@ -144,9 +146,9 @@ def write_weights_once(codec: Path, local: Path) -> None:
         codec: the codec's folder, in a release.
         local: the local model's, beside it.
     """
-    path = codec / "model.safetensors"
+    path = codec / WEIGHTS
     tensors, header = read_weights(path)
-    shared, of_local = read_safetensors(local / "model.safetensors")
+    shared, of_local = read_safetensors(local / WEIGHTS)
     if all(name in tensors and _same(tensors[name], tensor) for name, tensor in shared.items()):
         rest = {name: tensor for name, tensor in tensors.items() if name not in shared}
         write_safetensors(path, rest, header | {_OF_LOCAL: _sha256(shared, of_local)})

@@ -12,7 +12,7 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.show.compare import LEVEL, is_baseline, thresholds, who
 from data.files.paths import is_file
 from data.terms import terms_of
-from deepsc.checkpoint import read_config, read_weights
+from deepsc.checkpoint import WEIGHTS, read_config, read_weights
 from deepsc.zoo.find import CODEC, FLOPS, LOCAL, MAPS
 from profiling.flops_file import FlopsFile
 
@@ -75,8 +75,7 @@ def _facts(
     low, high = model["snr_range_db"]
     yield "trained for", f"{training['channel']}, {low:g} to {high:g} dB"
     parameters = [
-        sum(t.numel() for t in read_weights(folder / part / "model.safetensors")[0].values())
-        for part in (CODEC, LOCAL)
+        sum(t.numel() for t in read_weights(folder / part / WEIGHTS)[0].values()) for part in (CODEC, LOCAL)
     ]
     yield "parameters", f"codec {parameters[0] / 1e6:.2f} M, local model {parameters[1] / 1e6:.2f} M"
     yield "size", f"{size_mb(folder):.1f} MB; weights in bfloat16, computed with in float32"

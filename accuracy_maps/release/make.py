@@ -19,14 +19,12 @@ from data.files.atomic import write_text
 from data.files.errors import ToolkitError
 from data.files.tensors import write_safetensors
 from data.settings import named
-from deepsc.checkpoint import from_pretrained, read_weights, write_config, write_weights_once
+from deepsc.checkpoint import WEIGHTS, from_pretrained, read_weights, write_config, write_weights_once
 from deepsc.modality import Checkpoint
 from deepsc.zoo.find import CARD, CODEC, FLOPS, LOCAL, MAPS, map_stem, resolve
 from profiling.flops_file import FlopsFile
 
 logger = logging.getLogger(__name__)
-
-WEIGHTS = "model.safetensors"
 
 
 def make_release(config: ReleaseConfig) -> Path:

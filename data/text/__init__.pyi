@@ -1,5 +1,5 @@
 from .captions import caption_pairs
-from .parallel import Pair, ParallelCorpus, load_parallel, split_by_hash
+from .parallel import Pair, ParallelCorpus, load_parallel, read_pairs, split_by_hash
 from .tokenizer import JointBPE, OpusMTTokenizer, TextTokenizer, encode_within, load_tokenizer
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "encode_within",
     "load_parallel",
     "load_tokenizer",
+    "read_pairs",
     "split_by_hash",
 ]

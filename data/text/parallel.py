@@ -163,7 +163,7 @@ def _multi30k(languages: tuple[str, ...], data_dir: str | os.PathLike[str] | Non
 
 def _from_files(source: Path, target: Path) -> ParallelCorpus:
     require_utf8(f"{named('source')} and {named('target')}", str(source), str(target))
-    pairs = _align(_read_lines(source), _read_lines(target), what=f"{source}, {target}")
+    pairs = read_pairs(source, target)
     return ParallelCorpus(
         name=f"{source.name} to {target.name}",
         synthetic=False,
@@ -223,6 +223,15 @@ def _captions(languages: tuple[str, ...], count: int) -> ParallelCorpus:
         validation=tuple(splits["validation"].items()),
         test=tuple(splits["test"].items()),
     )
+
+
+def read_pairs(source: Path, target: Path) -> tuple[Pair, ...]:
+    """Sentence pairs of two files, plain or .gz, one sentence a line; those with a blank side are left out.
+
+    Raises:
+        ToolkitError: if a file is missing or no UTF-8 text, or they are not aligned.
+    """
+    return _align(_read_lines(source), _read_lines(target), what=f"{source}, {target}")
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -23,6 +23,7 @@ from data.files.runs import Identity
 from data.settings import named
 from data.text.tokenizer import OpusMTTokenizer
 from deepsc.checkpoint import (
+    WEIGHTS,
     config_beside,
     from_pretrained,
     model_sha256,
@@ -226,7 +227,7 @@ def _memory_error_in_a_line() -> Iterator[None]:
 
 def _is_untrained(output: Path) -> bool:
     """Whether a folder holds a run that failed or was killed before it had saved anything of its training."""
-    if any(exists(output / name) for name in ("state.safetensors", "model.safetensors")):
+    if any(exists(output / name) for name in ("state.safetensors", WEIGHTS)):
         return False
     try:
         read_config(output)

@@ -52,7 +52,9 @@ def places_of(
     """
     if gains is not None:
         visits = _Visits(gains, episode.steps, shape, generator)
-        return _OfFile(visits) if gains.gain is not None else _Traces(system, visits, shape, generator)
+        if gains.gain is None:
+            return _Traces(system, visits, shape, generator)
+        return _OfFile(visits, gains.gain)
     if episode.mobility == "waypoint":
         stride_m = (episode.ue_speed_m_s or 0.0) * episode.step_s
         return _RandomWaypoints(system, stride_m, shape, generator)
@@ -86,20 +88,25 @@ class _Visits:
     def __init__(
         self, table: GainTable, steps: int, shape: tuple[int, int], generator: torch.Generator
     ) -> None:
-        self.table, self._steps, self._shape, self._generator = table, steps, shape, generator
+        self._table, self._steps, self._shape, self._generator = table, steps, shape, generator
 
     def start(self) -> None:
         """Draw them for new episodes."""
         place, first = torch.rand(
             (2, *self._shape), generator=self._generator, dtype=torch.float64, device=self._generator.device
         )
-        self._place = (place * self.table.places).long().clamp_max(self.table.places - 1)
-        spare = max(self.table.steps - self._steps, 0)
+        self._place = (place * self._table.places).long().clamp_max(self._table.places - 1)
+        spare = max(self._table.steps - self._steps, 0)
         self._row = (first * (spare + 1)).long().clamp_max(spare)
 
     def move(self) -> None:
         """Go on to the next step."""
-        self._row = (self._row + 1).clamp_max(self.table.steps - 1)
+        self._row = (self._row + 1).clamp_max(self._table.steps - 1)
+
+    @property
+    def position_m(self) -> Tensor:
+        """x and y now, (episodes, ues, 2)."""
+        return self.of(self._table.position_m)
 
     def of(self, column: Tensor) -> Tensor:
         """What a column, (places, steps, ...), says now; (episodes, ues, ...)."""
@@ -112,8 +119,8 @@ class _OfFile:
     position_m: Tensor
     mean_gain: Tensor
 
-    def __init__(self, visits: _Visits) -> None:
-        self._visits = visits
+    def __init__(self, visits: _Visits, gain: Tensor) -> None:
+        self._visits, self._gain = visits, gain
 
     def start(self) -> None:
         self._visits.start()
@@ -124,9 +131,7 @@ class _OfFile:
         self._look_up()
 
     def _look_up(self) -> None:
-        table = self._visits.table
-        assert table.gain is not None
-        self.position_m, self.mean_gain = self._visits.of(table.position_m), self._visits.of(table.gain)
+        self.position_m, self.mean_gain = self._visits.position_m, self._visits.of(self._gain)
 
 
 class _Walk:
@@ -213,11 +218,11 @@ class _Traces(_Walk):
 
     def start(self) -> None:
         self._visits.start()
-        self._set_out(self._visits.of(self._visits.table.position_m))
+        self._set_out(self._visits.position_m)
 
     def move(self) -> None:
         self._visits.move()
-        self._go_to(self._visits.of(self._visits.table.position_m))
+        self._go_to(self._visits.position_m)
 
 
 def gauss_markov(before: Tensor, innovation: Tensor, correlation: float | Tensor) -> Tensor:

@@ -153,8 +153,7 @@ def offloading_qoe(system: SystemConfig, tasks: Tasks, state: State, sent: Trans
 
 def _earned(system: SystemConfig, tasks: Tasks, state: State, sent: Transmission) -> Tensor:
     """`offloading_qoe` with exactly the band of `sent`."""
-    upload = _Upload(system, tasks, state, sent)
-    return upload.earned(sent.power_w, charged=upload.charged(sent.power_w))
+    return _Upload(system, tasks, state, sent).earned(sent.power_w)
 
 
 class _Upload:
@@ -193,27 +192,15 @@ class _Upload:
         self._least_per_w = shortest_s / spare_j.clamp_min_(0.0)  # (11h)
         self._without, self._per_w = of_time * shortest_s, of_energy * shortest_s
 
-    def earned(self, power_w: Tensor, *, charged: bool) -> Tensor:
-        """QoE at some powers, 0 where it fails; the shapes broadcast.
-
-        Args:
-            power_w: the powers.
-            charged: of `charged`, for these or larger ones.
-        """
+    def earned(self, power_w: Tensor) -> Tensor:
+        """QoE at some powers, 0 where it fails; the shapes broadcast."""
         power_w = power_w.to(self._at_1_w_db.dtype)
         accuracy = self._accuracy(10.0 * torch.log10(power_w) + self._at_1_w_db)
         cost_times_a = torch.addcmul(self._without, self._per_w, power_w).addcmul(self._rest, accuracy)
-        least = self._least
-        if not charged:
-            least = torch.maximum(least, (power_w + self._static_w) * self._least_per_w)
+        least = torch.maximum(self._least, (power_w + self._static_w) * self._least_per_w)
         fails = _above(least, accuracy)
         earned = accuracy.square_().div_(cost_times_a)
         return earned.addcmul_(earned, fails, value=-1.0)
-
-    def charged(self, power_w: Tensor) -> bool:
-        """Whether every battery lasts for the largest of these powers wherever (11b) and (11g) hold."""
-        most_w = (power_w.max() if power_w.numel() else 0.0) + self._static_w
-        return bool((most_w * self._least_per_w < self._least).all())
 
     @property
     def numel(self) -> int:
@@ -246,8 +233,8 @@ def best_offer(
     if system.partial_band:
         return first_largest(offloading_qoe(system, tasks, state, sent))
     upload = _Upload(system, tasks, state, sent, dtype=dtype)
-    powers, charged = sent.power_w.split(max(1, _AT_ONCE // upload.numel)), upload.charged(sent.power_w)
-    return first_largest(value for power_w in powers for value in upload.earned(power_w, charged=charged))
+    powers = sent.power_w.split(max(1, _AT_ONCE // upload.numel))
+    return first_largest(value for power_w in powers for value in upload.earned(power_w))
 
 
 def best_power(
