@@ -154,6 +154,8 @@ def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tup
         stem = folder.removesuffix("local")
         codec = f"{stem}codec" if stem != folder else f"{folder}-codec"
         kept = _without(arguments, "--output", "--channel", "--init-from", "--pretrained", "--resume")
+        if config.training.epochs == 0:
+            kept = _without(kept, "--epochs")
         if "--config" in {word.partition("=")[0] for word in kept}:  # which may say that there is no channel
             kept += ["--channel", "awgn"]
         return [NAME, *kept, *kind.example_k.split(), "--init-from", config.output, "--output", codec], ""

@@ -67,21 +67,24 @@ def make_release(config: ReleaseConfig) -> Path:
 
 
 def _require_pair(config: ReleaseConfig, codec: Checkpoint, local: Checkpoint) -> None:
-    """Check that a codec and a local model are given; warn of a codec that started from another one."""
+    """Check that a codec and a local model are given; warn if neither started from the other."""
     if not codec.codec.config.uplinks or local.codec.config.uplinks:
         raise ToolkitError(
             f"{named('codec')}, {named('local')}: {config.codec} and {config.local} given, a codec trained "
             "over a channel and its local model are allowed"
         )
-    started = codec.document["init_from"]
-    if started not in (
-        None,
-        local.sha256,
-        local.document["provenance"].get("rounded", {}).get("from_sha256"),
+    if codec.document["init_from"] is not None and not (
+        _started_from(codec, local) or _started_from(local, codec)
     ):
         logger.warning(
             "%s: started from another model than %s; its ratio may stay below 1", config.codec, config.local
         )
+
+
+def _started_from(checkpoint: Checkpoint, first: Checkpoint) -> bool:
+    """Whether a training started from another's weights, or from what they were before they were rounded."""
+    before = first.document["provenance"].get("rounded", {}).get("from_sha256", first.sha256)
+    return checkpoint.document["init_from"] in (first.sha256, before)
 
 
 def map_name(accuracy_map: AccuracyMap | BimodalMap) -> str:

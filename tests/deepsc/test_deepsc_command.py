@@ -77,7 +77,8 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--k", "four"), "--k: 'four' given"),
         (("--snr-db", "nan"), "--snr-db: nan given"),
         (("--snr-db=18:-6",), "--snr-db: 18:-6 given, LOW:HIGH with LOW <= HIGH"),
-        (("--epochs", "0"), "--epochs: 0 given, at least 1"),
+        (("--epochs", "-1"), "--epochs: -1 given, at least 0"),
+        (("--epochs", "0"), "--epochs: 0 given, --init-from or --pretrained is needed"),
         (("--learning-rate", "-1"), "--learning-rate"),
         (("--seed", "-3"), "--seed"),
         (("--preset", "huge"), "--preset: 'huge' given, allowed: tiny"),
@@ -302,9 +303,9 @@ def test_a_printed_config_makes_the_same_run(
 
 def test_a_mistake_in_a_config_file_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "run.yaml"
-    file.write_text("modality: text\ntraining: {epochs: 0, channel: {kind: wire}}\nk: [0]\n")
+    file.write_text("modality: text\ntraining: {epochs: -1, channel: {kind: wire}}\nk: [0]\n")
     line = complaint(capsys, "--config", str(file))
-    for part in (".epochs: 0 given", ".kind: 'wire' given, allowed: awgn", "k: 0 given"):
+    for part in (".epochs: -1 given", ".kind: 'wire' given, allowed: awgn", "k: 0 given"):
         assert part in line
     file.write_text("modality: text\ntraining: {channel: null}\n")
     assert "--k: given, --channel none" in complaint(capsys, "--config", str(file), "--k", "3")
@@ -370,6 +371,9 @@ def test_the_next_command_is_named_and_can_be_typed(
     options = vars(map_parser().parse_args(words[1:]))
     assert list(options["codecs"]) == ["runs/my codec"]
     assert options["local"] == "runs/my local"
+    own = ["--channel=none", "--epochs=0", "--init-from", "runs/my codec", "--output", "own"]
+    assert main([*data, *own]) == 0
+    assert "--epochs" not in shlex.join(next_words(capsys)), "the codec is trained"
     assert main([*data, "--k", "4", "--output", "alone"]) == 0
     assert "--local LOCAL" in shlex.join(next_words(capsys))
     (tmp_path / "local.yaml").write_text("training: {channel: null}")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from support.micro_codec import MORE_CAPTIONS, run_config, use_micro_preset
 
 import deepsc
 from accuracy_maps import load_map
@@ -19,6 +20,7 @@ from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError
 from data.files.tensors import read_safetensors, write_safetensors
 from deepsc.checkpoint import from_pretrained, read_weights
+from deepsc.train.run import train_codec
 from deepsc.zoo.find import DEFAULTS, FOLDER, list_codecs
 from profiling.command import main as profile_flops
 
@@ -105,7 +107,29 @@ def test_a_codec_is_found_from_its_own_folder(
     assert from_pretrained(".").sha256 == expected
 
 
-def test_a_release_of_another_local_model_stores_the_codec_whole(release: Path, tmp_path: Path) -> None:
+def test_the_codecs_own_transformer_may_be_its_local_model(
+    folders: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Then each started from the other, before it was rounded and after."""
+    use_micro_preset(monkeypatch)
+    for number, codec in enumerate((folders["codec"], tmp_path / "1" / "codec"), start=1):
+        own, output = tmp_path / f"own{number}", tmp_path / str(number)
+        training = {"epochs": 0, "channel": "none"}
+        train_codec(run_config(own, corpus=MORE_CAPTIONS, training=training, init_from=str(codec)))
+        make_release(ReleaseConfig(codec=str(codec), local=str(own), output=str(output)))
+        whole, _ = read_weights(output / "codec" / "model.safetensors")
+        local, _ = read_weights(output / "local" / "model.safetensors")
+        alone, _ = read_safetensors(output / "codec" / "model.safetensors")
+        assert alone.keys() == whole.keys() - local.keys()
+    assert "started from another model" not in caplog.text
+
+
+def test_a_release_of_another_local_model_stores_the_codec_whole(
+    release: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also in the folder where the two shared their weights before."""
     copy, other = tmp_path / "mine", tmp_path / "other"
     shutil.copytree(release, copy)
@@ -113,8 +137,12 @@ def test_a_release_of_another_local_model_stores_the_codec_whole(release: Path, 
     local, header = read_safetensors(other / "model.safetensors")
     name = min(local)
     write_safetensors(other / "model.safetensors", local | {name: local[name] + 1}, header)
+    document = json.loads((other / "config.json").read_text())
+    del document["provenance"]["rounded"]  # which tells the model that the codec started from
+    (other / "config.json").write_text(json.dumps(document))
     before = from_pretrained(copy / "codec").sha256
     make_release(ReleaseConfig(codec=str(copy), local=str(other), output=str(copy)))
+    assert "started from another model" in caplog.text
     own, _ = read_safetensors(copy / "codec" / "model.safetensors")
     assert local.keys() <= own.keys()
     assert from_pretrained(copy / "codec").sha256 == before

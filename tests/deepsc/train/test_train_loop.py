@@ -114,6 +114,23 @@ def test_local_weights_initialise_the_codec(make_run: MakeRun, local: Checkpoint
     assert from_pretrained(config.output).document["init_from"] == local.sha256
 
 
+def test_no_epochs_keep_what_the_run_starts_from(
+    make_run: MakeRun, trained: Checkpoint, folders: dict[str, Path]
+) -> None:
+    """A codec's own Transformer becomes a local model, so that a UE holds one."""
+    kept = {"channel": "none", "epochs": 0}
+    config = make_run("own", training=kept, k=(), init_from=str(folders["codec"]))
+    for run in (config, dataclasses.replace(config, resume=True)):
+        own = train_codec(run)
+        assert own.codec.config.uplinks == ()
+        assert own.document["init_from"] == trained.sha256
+        for name, tensor in own.codec.state_dict().items():
+            assert torch.equal(tensor, trained.codec.state_dict()[name]), name
+        assert 0 < own.metrics["validation_loss"] < 10
+    with pytest.raises(ToolkitError, match="there is nothing to keep"):
+        make_run(training=kept, k=())
+
+
 def test_provenance_tells_the_whole_history(make_run: MakeRun, folders: dict[str, Path]) -> None:
     first = json.loads((folders["local"] / "config.json").read_text())
     second = json.loads((folders["codec"] / "config.json").read_text())
