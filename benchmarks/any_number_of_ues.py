@@ -51,10 +51,8 @@ def main() -> None:
             raise ToolkitError(f"--beside: {unknown[0]!r} given, allowed: {', '.join(POLICIES)}")
         world = world_settings(options)
         episode = world.episode
-        print(
-            f"{'UEs':>4}  {'policy':8}{'QoE':>9}  {'95 % interval':18}{f'of {first}':>14}"
-            f"{'finished':>10}{'steps':>7}{'CPU s':>7}"
-        )
+        print(f"| UEs | policy | QoE | of {first} | finished | steps | CPU s |")
+        print("|---|---|---|---|---|---|---|", flush=True)
         for ues in options.sizes:
             one = replace(episode, mix=tuple(itertools.islice(itertools.cycle(episode.mix), ues)))
             loaded = load(world.inputs, system=world.system, episode=one)
@@ -78,12 +76,12 @@ def main() -> None:
             }
             for name, one_policy in tested.items():
                 qoe = one_policy.qoe
-                print(
-                    f"{ues:4}  {name:8}{qoe.value:9.3f}  {f'{qoe.low:.3f} to {qoe.high:.3f}':18}"
-                    f"{qoe.value / tested[first].qoe.value:14.1%}"
-                    f"{one_policy.finished:10.1%}{one_policy.steps:7.1f}{spent[name]:7.0f}",
-                    flush=True,
-                )
+                cells = (
+                    f"{ues}", name, f"{qoe.value:.2f} ({qoe.low:.2f} to {qoe.high:.2f})",
+                    f"{100 * qoe.value / tested[first].qoe.value:.1f} %",
+                    f"{100 * one_policy.finished:.0f} %", f"{one_policy.steps:.1f}", f"{spent[name]:.0f}",
+                )  # fmt: skip
+                print(f"| {' | '.join(cells)} |", flush=True)
 
     sys.exit(run_command("any_number_of_ues.py", body))
 

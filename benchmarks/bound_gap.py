@@ -33,6 +33,8 @@ def main() -> None:
         view = OffloadingEnvironment(
             **setting, episodes=options.states, generator=torch.Generator().manual_seed(options.seed)
         ).view()
+        print("| preference | queues | aggregate, sums of all states, % | worst single state, % | CPU s |")
+        print("|---|---|---|---|--:|", flush=True)
         for length in (episode.queue_tasks, 1):
             started = time.process_time()
             step = Step.known(replace(view.state, queue=torch.full_like(view.queue, length)))
@@ -40,9 +42,9 @@ def main() -> None:
             gap = found.upper - found.lower
             worst = (gap / found.upper).max()
             print(
-                f"{episode.preference} preference, {options.states} states, queues of {length}: "
-                f"gap {gap.sum() / found.upper.sum():.3%} in the aggregate, {worst:.2%} in the worst state "
-                f"({time.process_time() - started:.0f} CPU s)"
+                f"| {episode.preference} | {length} | {100 * gap.sum() / found.upper.sum():.3f} "
+                f"| {100 * worst:.2f} | {time.process_time() - started:.0f} |",
+                flush=True,
             )
 
     sys.exit(run_command("bound_gap.py", body))

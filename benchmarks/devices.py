@@ -62,7 +62,7 @@ def rows(options: argparse.Namespace, world: WorldSettings) -> Iterator[list[str
             cells.append(with_interval(mean_interval(scores.qoe)))
         share = scores.offloaded.sum() / scores.executions.sum()
         print(f"{device}: {time.process_time() - started:.0f} CPU s", file=sys.stderr, flush=True)
-        yield [device, computing_over_sending(loaded), *cells, f"{share:.0%}"]
+        yield [f"`{device}`", computing_over_sending(loaded), *cells, f"{100 * share:.0f} %"]
 
 
 def with_interval(mean: Interval) -> str:

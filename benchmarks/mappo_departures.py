@@ -2,8 +2,8 @@
 
     python benchmarks/mappo_departures.py --ue-device jetson-nano --rows ladder (the flags of `optimize`)
 
-Every variant is trained with the same seeds and is given as a percentage of `central`, which knows every
-channel, on the same test episodes.
+Every variant is trained with the same --seeds for --episodes updates. Given is the percentage of `central`,
+which knows every channel, on the same --test-episodes: mean and standard deviation of the trainings.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from optimizer.policies.mappo import MappoTrainer
 
 ROWS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "ladder": {
-        "section IV as printed": {"observation": "printed", **SECTION_IV},
-        "own look-ups": {"observation": "lookups"},
-        "... and own history": {"observation": "history"},
-        "... and what its bid is granted": {"observation": "bids"},
-        "... and the announcement (default)": {"observation": "announced"},
+        "section IV as printed (`--section-iv`)": {"observation": "printed", **SECTION_IV},
+        "own look-ups (`--observation lookups`)": {"observation": "lookups"},
+        "... and own history (`history`)": {"observation": "history"},
+        "... or what its bid is granted (`bids`)": {"observation": "bids"},
+        "... or the announcement (`announced`, the default)": {"observation": "announced"},
     },
     "departures": {
         "as it is": {},
-        "V(o_i) of the UE's own observation": {"critic": "own"},
-        "heads start in the middle": {"heads": "zero"},
-        "power learned: nobody withdraws": {"learn_power": True},
+        "critic V(o_i) of the UE's own observation": {"critic": "own"},
+        "heads start in the middle, not at a UE's best alone": {"heads": "zero"},
+        "power learned, so that nobody withdraws": {"learn_power": True},
         "clock learned": {"learn_clock": True},
-        "learning rate 2e-7 for 3e-3 (Table I)": {"learning_rate": 2e-7},
-        "observes what is printed": {"observation": "printed"},
+        "observation as printed: place, battery, last latency": {"observation": "printed"},
+        "learning rate 2e-7 of Table I": {"learning_rate": 2e-7},
     },
     "bids": {
         "b-hat starts at the bid": {"observation": "lookups", "heads": "bids"},
@@ -64,16 +64,15 @@ def main() -> None:
     def body() -> None:
         setting = setting_of(options)
         comparison = Comparison(options, setting)
-        print(f"{options.seeds} seeds, {options.episodes} updates, {options.test_episodes} test episodes")
-        print(f"{'':40}{'% of central':>14}{'std':>7}{'CPU s':>8}")
-        for name in RULES:
-            print(f"{f'{name}, without learning':40}{comparison.of_policy(name):14.1f}", flush=True)
+        print("| MAPPO | of central, % | CPU s of a training |\n|---|---|--:|", flush=True)
         for name, changes in ROWS[options.rows].items():
             fields = {"observation": setting["episode"].observation, "episodes": options.episodes, **changes}
             episode = replace(setting["episode"], observation=fields.pop("observation"))
             shares, cpu_s = comparison.of(partial(MappoTrainer, MappoConfig(**fields)), episode=episode)
             spread = shares.std() if len(shares) > 1 else torch.nan
-            print(f"{name:40}{shares.mean():14.1f}{spread:7.1f}{cpu_s:8.1f}", flush=True)
+            print(f"| {name} | {shares.mean():.1f} ± {spread:.1f} | {cpu_s:.0f} |", flush=True)
+        for name in RULES:
+            print(f"| `{name}`, without learning | {comparison.of_policy(name):.1f} | |", flush=True)
 
     sys.exit(run_command("mappo_departures.py", body))
 

@@ -144,7 +144,8 @@ def main() -> None:
             scores = play(policy, **setting, episodes=options.test_episodes, seed=options.seed + 1)
             return float(scores.qoe.mean())
 
-        print(f"central: QoE {test(POLICIES['central'](system, tasks)):.3f}", flush=True)
+        print("| learner | CPU s | environment steps | QoE |\n|---|--:|--:|--:|", flush=True)
+        print(f"| central, no learner | | | {test(POLICIES['central'](system, tasks)):.3f} |", flush=True)
         config = MappoConfig(episodes=options.updates)
         _mappo(config, setting, options.seed, test)
         for rate in options.learning_rates:
@@ -156,8 +157,7 @@ def main() -> None:
                 max_grad_norm=config.gradient_norm_max, seed=options.seed, device="cpu",
                 policy_kwargs={"net_arch": [config.hidden, config.hidden]},
             )  # fmt: skip
-            print(f"PPO (Stable-Baselines3), learning rate {rate:g}")
-            _ppo(model, world, options.seconds, test)
+            _ppo(f"PPO, learning rate {rate:g}", model, world, options.seconds, test)
 
     sys.exit(run_command("mappo_vs_ppo.py", body))
 
@@ -173,17 +173,12 @@ def _mappo(config: MappoConfig, setting: dict[str, Any], seed: int, test: Test) 
             rows.append((done, clock.used_s, clock.test(learner.policy)))
 
     MappoTrainer(config, **setting, generator=torch.Generator().manual_seed(seed)).train(watch=watch)
-    print("mappo")
     for done, used_s, qoe in rows:
-        steps = done * config.copies * setting["episode"].steps
-        print(
-            f"  {done} updates, {used_s:.1f} CPU s, at most {steps} steps: QoE {qoe:.3f}, "
-            f"{qoe / rows[-1][2]:.1%} of its last",
-            flush=True,
-        )
+        most = done * config.copies * setting["episode"].steps  # an episode may be over early
+        print(f"| MAPPO, updates: {done} | {used_s:.1f} | {most:,} | {qoe:.3f} |", flush=True)
 
 
-def _ppo(model: PPO, world: VecNormalize, seconds: int, test: Test) -> None:
+def _ppo(name: str, model: PPO, world: VecNormalize, seconds: int, test: Test) -> None:
     """Train, test after `MARKS` of the seconds, print."""
 
     class Controller:
@@ -203,7 +198,7 @@ def _ppo(model: PPO, world: VecNormalize, seconds: int, test: Test) -> None:
             if marks and clock.used_s >= marks[0]:
                 marks.pop(0)
                 used_s, qoe = clock.used_s, clock.test(Controller())
-                print(f"  {used_s:.1f} CPU s, {self.num_timesteps} steps: QoE {qoe:.3f}", flush=True)
+                print(f"| {name} | {used_s:.1f} | {self.num_timesteps:,} | {qoe:.3f} |", flush=True)
             return bool(marks)
 
     model.learn(total_timesteps=10**9, callback=Watch())

@@ -79,7 +79,7 @@ def main() -> None:
                 found, synthetic = play_in(with_maps(world, releases, channel, noise), options)
                 earned |= {(system, noise, name): found[name] for name in names}
                 cells = [
-                    f"{one.value:.2f}, {one.low:.2f} to {one.high:.2f}"
+                    f"{one.value:.1f} ({one.low:.1f} to {one.high:.1f})"
                     for one in (found[name] for name in names)
                 ]
                 print(f"| {noise:g} | {system} | {' | '.join(cells)} |", flush=True)

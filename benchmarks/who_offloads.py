@@ -50,13 +50,13 @@ def main() -> None:
             alone.append(outcome.earned_qoe.sum(dim=-1)[running])
         count, qoe, single, fails = (torch.cat(found) for found in (counts, earned, alone, narrow))
         print(f"only the one of the largest gain: {100 * single.sum() / qoe.sum():.1f} % of central")
-        print(f"{'offloading':>10}{'of steps':>10}{'of the loss':>13}  with one that fails on the whole band")
+        print("| UEs that offload | of the steps | of the loss | with one that fails on the whole band |")
+        print("|---|---|---|---|")
         for n in count.unique():
             chosen = count == n
             lost = (qoe - single)[chosen].sum() / (qoe - single).sum()
-            print(
-                f"{int(n):10}{chosen.double().mean():10.1%}{lost:13.1%}{fails[chosen].double().mean():11.1%}"
-            )
+            shares = (chosen.double().mean(), lost, fails[chosen].double().mean())
+            print(f"| {int(n)} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |")
 
     sys.exit(run_command("who_offloads.py", body))
 

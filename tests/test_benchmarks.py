@@ -7,6 +7,7 @@ import csv
 import itertools
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from benchmarks import (
     digital_text,
     map_throughput,
     nested_vs_dedicated,
+    section_v,
     semantic_unaware,
     stem_steps,
     vqa_blind,
@@ -182,6 +184,50 @@ def test_a_semantic_codec_and_separate_coding_are_compared(
     assert end.value.code == 0, capsys.readouterr().err
     rows = [line.split("|")[2:-1] for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[0].strip() for row in rows] == ["semantic codec", "separate coding, best code of that length"]
-    codec, separate = ([float(cell.split(",")[0]) for cell in row[1:]] for row in rows)
+    codec, separate = ([float(cell.split()[0]) for cell in row[1:]] for row in rows)
     assert all(one > other for one, other in zip(codec, separate, strict=True))
     assert (tmp_path / "unaware.png").stat().st_size > 10_000
+
+
+def test_every_table_of_section_v_has_one_place_in_the_docs() -> None:
+    pages = [page.read_text(encoding="utf-8") for page in section_v.DOCS.glob("*.md")]
+    marks = re.findall(r"<!-- table: ([\w-]+) -->\n\|", "".join(pages))
+    told_in_words = {"fig5", "fig6", "fig7", "who"}
+    assert sorted(marks) == sorted(set(section_v.TABLES) - told_in_words)
+
+
+def test_runs_of_section_v_are_done_once_and_fill_the_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that fails stops no other; what is not done leaves the page as it was."""
+    table = "notes\n| a | b |\n|---|--:|\n| {} | |\n"
+    runs = {
+        "who": f"python -c {shlex.quote(f'print({table!r})')}",
+        "ppo": "python -c 'raise SystemExit(3)'",
+        "any-number": "python -c 'import sys; print(*sys.argv[1:])' {out}/gap?.txt",
+        "any-32": "python -c 'print(0)'",
+    }
+    monkeypatch.setattr(section_v, "RUNS", runs)
+    monkeypatch.setattr(section_v, "AFTER", {"any-number": "who", "any-32": "ppo"})
+    monkeypatch.setattr(section_v, "DOCS", tmp_path / "docs")
+    out, page = tmp_path / "out", tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    mark = "<!-- table: {} -->\n| a |\n|---|\n| old |\n\n"
+    page.write_text(mark.format("who") + mark.format("ppo"))
+    out.mkdir()
+    for name in ("gap2.txt", "gap1.txt"):
+        (out / name).touch()
+    flags = ["--output", str(out), "--processes", "2"]
+    assert section_v.main(flags) == 2
+    assert "ppo: ended with status 3" in capsys.readouterr().err
+    assert (out / "any-number.txt").read_text() == f"{out}/gap1.txt {out}/gap2.txt\n"
+    assert not (out / "any-32.txt").exists(), "what it reads is missing"
+    (out / "who.txt").write_text(table.format("kept"))
+    runs["ppo"] = "python -c 'print(1)'"
+    assert section_v.main([*flags, "--only", "who,ppo"]) == 0
+    (out / "ppo.txt").unlink()
+    assert section_v.main([*flags, "--write"]) == 0
+    wanted = "<!-- table: who -->\n| a | b |\n| --- | --- |\n| kept |  |\n\n"
+    assert page.read_text() == wanted + mark.format("ppo")
+    assert section_v.main([*flags, "--only", "all"]) == 2
+    assert "--only: 'all' given, allowed: who, ppo" in capsys.readouterr().err

@@ -1,0 +1,102 @@
+"""The commands whose results docs/ tells of policies; `section_v.py` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+MAIN = "--ue-device jetson-nano"
+"""UEs of the main run, and of all that is about no other UEs."""
+TEXT = "--ues text:4 --ue-device raspberry-pi-4"
+"""UEs of what is about text alone."""
+IMAGE = "--ues image:4 --ue-device raspberry-pi-4"
+DEVICES = ("phone", "raspberry-pi-4", "raspberry-pi-zero-2w", "cortex-m7")
+"""On which MAPPO is trained, too."""
+LEARN = "--learners mappo --no-bound --episodes 60 --test-episodes 40"
+
+WORLDS: Mapping[str, tuple[str, str]] = {
+    "plain": ("the paper's", ""),
+    "fading": ("fading over time", "episode: {ue_speed_m_s: 0.003}"),
+    "walking": ("walking UEs", "episode: {mobility: waypoint, ue_speed_m_s: 1.5}"),
+    "ways": ("ways of a file", "inputs: {gains: ways.csv}"),
+    "csi": ("estimated channels", "episode: {csi_error: 0.1}"),
+    "cells": ("six other cells", "episode: {other_cells: 6}"),
+    "uma": ("urban macro", "system: {pathloss: uma, station_height_m: 25}"),
+    "indoor": ("indoor", "system: {pathloss: indoor, radius_max_m: 100}"),
+    "band": ("part of the grant may be used", "system: {partial_band: true}"),
+}
+"""Rows of "Other worlds": what a row is called, and its --config."""
+CONFIGS: Mapping[str, str] = {
+    "arrivals": "train: {episode: {arrivals: poisson, arrival_rate: 0.6, steps: 30}}",
+    **{f"world-{name}": setting for name, (_, setting) in WORLDS.items() if setting},
+}
+"""Files for --config, by the run that reads them."""
+PARETO_SEEDS = range(5)
+
+
+def study(name: str, words: str) -> str:
+    """An `optimize` whose folder is that of its run."""
+    config = f" --config {{out}}/{name}.yaml" if name in CONFIGS else ""
+    return f"optimize {words}{config} --output {{out}}/{name}"
+
+
+def others(policies: str, words: str) -> str:
+    """Policies of another run with other numbers of UEs."""
+    return f"python benchmarks/any_number_of_ues.py {{out}}/{policies}/mappo-?.safetensors {words}"
+
+
+MANY = "--beside announced,local --test-episodes 16"
+RUNS: Mapping[str, str] = {
+    "figures": study("figures", f"figures {MAIN} --episodes 60"),
+    "text": study(
+        "text", f"train {TEXT} --k-text 16 --no-bound --episodes 60 --learners mappo,ippo,matd3,ddqn,dqn"
+    ),
+    "statistical": study(
+        "statistical", f"train {TEXT} --k-text 16 --csi statistical --no-bound --episodes 60"
+    ),
+    "split": study("split", f"train {TEXT} --k-text 16 --offload-cost split {LEARN} --test-episodes 100"),
+    "departures": f"python benchmarks/mappo_departures.py {TEXT} --k-text 16 --episodes 60 "
+    "--test-episodes 100",
+    "unaware-text": f"python benchmarks/semantic_unaware.py {TEXT} --k-text 4 --episodes 8 "
+    "--test-episodes 30 --output {out}/unaware.png",
+    "unaware-image": f"python benchmarks/semantic_unaware.py {IMAGE} --k-image 32 --episodes 8 "
+    "--test-episodes 30 --output {out}/unaware-image.png",
+    "arrivals": study(
+        "arrivals",
+        "figures --figures 3 --ues text:4 --ue-device cortex-m7 --learners '' --no-bound --test-episodes 30",
+    ),
+    "train-32": study(
+        "train-32",
+        "train --ues text:32 --ue-device raspberry-pi-4 --learners mappo --no-bound --episodes 30 "
+        "--test-episodes 16",
+    ),
+    "ladder": f"python benchmarks/mappo_departures.py {MAIN} --rows ladder --episodes 60 --test-episodes 100",
+    "ladder-dynamic": f"python benchmarks/mappo_departures.py {MAIN} --preference dynamic --rows ladder "
+    "--episodes 60 --test-episodes 100",
+    "paper": study("paper", "train --episodes 60"),
+    "joint-k": study("joint-k", f"train {MAIN} --joint-k {LEARN}"),
+    "plan": f"optimize plan {MAIN} --qoe 11",
+    "who": f"python benchmarks/who_offloads.py {MAIN} --test-episodes 100",
+    "gap": f"python benchmarks/bound_gap.py {MAIN} --states 300",
+    "gap-dynamic": f"python benchmarks/bound_gap.py {MAIN} --states 300 --preference dynamic",
+    "devices": "python benchmarks/devices.py",
+    **{f"on-{name}": study(f"on-{name}", f"train --ue-device {name} {LEARN}") for name in DEVICES},
+    "mixed": study("mixed", f"train --ue-device phone,phone,cortex-m7,cortex-m7 {LEARN}"),
+    **{f"world-{name}": study(f"world-{name}", f"train {MAIN} {LEARN}") for name in WORLDS},
+    **{
+        f"pareto-{seed}": study(f"pareto-{seed}", f"pareto {MAIN} --episodes 60 --seed {seed}")
+        for seed in PARETO_SEEDS
+    },
+    "any-number": others("figures/preference-fixed", f"{MAIN} --test-episodes 20"),
+    "any-4": others("figures/preference-fixed", f"{MAIN} --sizes 64,256,1000 {MANY}"),
+    "any-32": others("train-32", f"--ues text:32 --ue-device raspberry-pi-4 --sizes 4,32,64,256,1000 {MANY}"),
+    "ppo": f"python benchmarks/mappo_vs_ppo.py {MAIN} --seconds 12",
+}
+"""Commands by name; {out} is the folder, in which what they print is kept, too."""
+AFTER = {"any-number": "figures", "any-4": "figures", "any-32": "train-32"}
+"""Runs that read what another has written."""
+FIGURES = {
+    **{f"figures/fig{number}": f"fig{number}" for number in range(2, 8)},
+    "unaware": "unaware", "unaware-image": "unaware-image", "arrivals/fig3": "arrivals",
+    "pareto-0/front": "pareto",
+}  # fmt: skip
+"""Plots of the runs, and their names in docs/figures."""
