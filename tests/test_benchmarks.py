@@ -18,6 +18,7 @@ from flag_types import int_list, positive_int
 from accuracy_maps import load_map
 from benchmarks import (
     digital_text,
+    image_tokens,
     map_throughput,
     nested_vs_dedicated,
     section_v,
@@ -133,6 +134,23 @@ def test_steps_of_a_hybrid_are_timed_in_one_run(capsys: pytest.CaptureFixture[st
     for way in stem_steps.WAYS:
         assert re.search(rf"^{way} +\d+\.\d{{3}} +\d+\.\d{{3}} +\d+\.\d{{2}}x$", printed, re.MULTILINE), way
     assert "features on disk: 0.5 kB an image" in printed, "448 bytes, and half of the head"
+
+
+def test_images_cross_as_clusters_of_their_tokens(
+    image_folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At a high SNR clustering loses what is lost; the linear code without a channel loses nothing."""
+    flags = ["--local", str(image_folders["local"]), "--clusters", "4,64", "--images", "200"]
+    flags += ["--limit", "200"]
+    assert image_tokens.main([*flags, "--k", "4", "--snr-db=-20,40"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    linear, few, many = ([float(cell) for cell in line.split("|")[2:-1]] for line in lines[-3:])
+    assert linear[0] == 1
+    assert linear[1] < 0.5 < linear[2]
+    assert few[0] < many[0] < 1.05
+    for bare, noise, clean in (few, many):
+        assert noise < bare
+        assert clean == pytest.approx(bare, abs=0.02)
 
 
 def test_questions_are_asked_of_other_images(
