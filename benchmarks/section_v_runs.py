@@ -73,6 +73,11 @@ RUNS: Mapping[str, str] = {
     "ladder-dynamic": f"python benchmarks/mappo_departures.py {MAIN} --preference dynamic --rows ladder "
     "--episodes 60 --test-episodes 100",
     "paper": study("paper", "train --episodes 60"),
+    "paper-size": study(
+        "paper-size",
+        "train --text-map text-multi30k-en-de-medium --image-map image-imagenette-deit-small "
+        "--learners mappo --episodes 60",
+    ),
     "joint-k": study("joint-k", f"train {MAIN} --joint-k {LEARN}"),
     "plan": f"optimize plan {MAIN} --qoe 11",
     "who": f"python benchmarks/who_offloads.py {MAIN} --test-episodes 100",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,9 @@ def plan(out: Path) -> Rows:
         yield *left, *right
 
 
-def paper(out: Path) -> Rows:
+def paper(out: Path, run: str = "paper") -> Rows:
     yield "", "QoE", "over trainings", "of the certified bound", "offloaded"
-    for name, tested in policies(out, "paper").items():
+    for name, tested in policies(out, run).items():
         yield (
             SHOWN.get(name, name), interval(tested["qoe"]), over_trainings(tested, name),
             percent(tested["of_bound"]["value"]), percent(tested["offloaded"]),
@@ -207,6 +208,7 @@ TABLES: Mapping[str, Callable[[Path], Rows]] = {
     "plan": plan,
     "joint-k": joint_k,
     "paper": paper,
+    "paper-size": partial(paper, run="paper-size"),
     "text": text,
     "departures": as_printed("departures"),
     "unaware-image": as_printed("unaware-image"),

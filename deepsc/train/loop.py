@@ -168,12 +168,9 @@ def train(
         workers=workers_for(run.device, sharing=processes.count),
     )  # fmt: skip
     with Progress(
-        f"training {output}",
-        total=run.total_steps,
-        done=position["step"],
-        unit="step",
+        f"training {output}", total=run.total_steps, done=position["step"], unit="step",
         quiet=quiet or not processes.writes,
-    ) as progress:
+    ) as progress:  # fmt: skip
         while not is_over(config, position):
             for _ in range(position["batch"], len(batches(position["epoch"]))):
                 if steps_left <= 0:

@@ -334,19 +334,25 @@ def defaults_since_0_1(kind: type[SystemConfig | EpisodeConfig]) -> dict[str, An
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs(Settings):
-    """Files a run reads; where one is None it is that of its modality's default codec (docs/model-zoo.md)."""
+    """Files a run reads; where one is None it is that of its modality's default codec (docs/model-zoo.md).
+
+    A codec that ships, by its name, or the folder of a release stands for its map and its FLOPs file. Given
+    as one of the two it is taken for the other as well.
+    """
 
     text_map: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """Accuracy map of the text codec, f^T of section III (that of the default codec)."""
+    """Accuracy map of the text codec, f^T of section III, or the name of a codec that ships (that of the
+    default codec)."""
     text_flops: Annotated[Path | None, Flag("--text-flops", "--flops", metavar="FILE")] = None
     """FLOPs file of the text codec, l^T and S^T (that of the default codec)."""
     image_map: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """Accuracy map of the image codec, f^I of section III (that of the default codec)."""
+    """Accuracy map of the image codec, f^I of section III, or the name of a codec that ships (that of the
+    default codec)."""
     image_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
     """FLOPs file of the image codec, l^I and S^I (that of the default codec)."""
     vqa_map: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Accuracy map of the vqa codec, f^B of section III, read where both
-    transmissions have the same SNR (that of the default codec)."""
+    transmissions have the same SNR, or the name of a codec that ships (that of the default codec)."""
     vqa_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
     """FLOPs file of the vqa codec, l^B and S^I (that of the default codec)."""
     k_text: Annotated[int, Range(1), Flag("--k-text", "--k", metavar="K")] = 16

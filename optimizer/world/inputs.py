@@ -231,11 +231,24 @@ def _axis(accuracy_map: AccuracyMap | BimodalMap, name: str) -> tuple[int, ...] 
     return accuracy_map.k if (accuracy_map.modality == "text") == (name == "k_text") else None
 
 
+def _codec(inputs: Inputs, modality: str, kind: str) -> str | None:
+    """The codec whose file is read: the one given, or given for the other of the two, or the default.
+
+    None where a file is given.
+    """
+    given = {one: getattr(inputs, f"{modality}_{one}") for one in KINDS}
+    own = given.pop(kind)
+    if own is not None:
+        return str(own) if release_of(str(own)) is not None else None
+    (other,) = given.values()
+    return str(other) if other is not None and release_of(str(other)) is not None else DEFAULTS[modality]
+
+
 def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
     name = f"{modality}_{kind}"
-    if getattr(inputs, name) is not None:
+    codec = _codec(inputs, modality, kind)
+    if codec is None:
         return Path(getattr(inputs, name))
-    codec = DEFAULTS[modality]
     release = release_of(codec)
     if release is None:
         raise ToolkitError(f"{named(name)} is missing, and so is the codec that ships, {codec}")
@@ -244,13 +257,9 @@ def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
 
 def _say_what_is_read(inputs: Inputs, workloads: Mapping[str, Workload]) -> None:
     """Say which files are no user's, and what the maps cannot tell: beyond their SNRs an end is read."""
-    shipped = [
-        DEFAULTS[modality]
-        for modality in workloads
-        if any(getattr(inputs, f"{modality}_{kind}") is None for kind in KINDS)
-    ]
-    if shipped:
-        logger.info("maps and FLOPs files that are not given are those of %s, which ship", ", ".join(shipped))
+    codecs = dict.fromkeys(_codec(inputs, modality, kind) for modality in workloads for kind in KINDS)
+    if releases := [codec for codec in codecs if codec is not None]:
+        logger.info("maps and FLOPs files that are not given are those of %s", ", ".join(releases))
     spans = (f"{work.snr_db[0]:g} to {work.snr_db[-1]:g} dB ({name})" for name, work in workloads.items())
     logger.info(
         "the maps span %s; at other SNRs the nearest end is read (build-accuracy-map --snr-db measures more)",

@@ -170,3 +170,21 @@ def test_without_files_those_of_the_codecs_that_ship_are_read(csi, channel, capl
         assert (accuracy_map.channel, "baseline" in accuracy_map.model) == (channel, False)
         assert dict(accuracy_map.model) == dict(loaded.flops[modality].model)
         assert FOLDER / DEFAULTS[modality] in loaded.paths[f"{modality}_map"].parents
+
+
+@pytest.mark.parametrize(("csi", "channel"), [("instantaneous", "awgn"), ("statistical", "rayleigh")])
+@pytest.mark.parametrize("kinds", [("map",), ("flops",), ("map", "flops")])
+def test_a_codec_that_ships_stands_for_its_map_and_its_flops(kinds, csi, channel, caplog):
+    """By its name or its folder; where one of the two is given it is taken for both."""
+    caplog.set_level("INFO")
+    name = "text-multi30k-en-de-medium"
+    assert name != DEFAULTS["text"]
+    episode = EpisodeConfig(mix=("text",), csi=csi)
+    for codec in (name, str(FOLDER / name)):
+        inputs = Inputs(**dict.fromkeys((f"text_{kind}" for kind in kinds), codec))
+        found = load(inputs, system=SystemConfig(), episode=episode).paths
+        assert found == {
+            "text_map": map_path(FOLDER / name, channel), "text_flops": FOLDER / name / "flops.json",
+        }  # fmt: skip
+    assert f"those of {name}" in caplog.text
+    assert "of two models" not in caplog.text
