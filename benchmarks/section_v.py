@@ -10,7 +10,6 @@ of them has to be read again. All runs take an hour and a half of one core.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import shlex
@@ -34,13 +33,15 @@ from data.settings import Parser, run_command
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+MARK = r"<!-- table: ([\w-]+) -->\n"
+"""Above a table of the docs."""
 
 
 def run_all(out: Path, names: Sequence[str], processes: int) -> None:
-    """Run what is not done, in order.
+    """Run what is not done, in the order of `RUNS`.
 
     Raises:
-        ToolkitError: naming the first that failed, after all others.
+        ToolkitError: naming those that failed, after all others.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name, setting in CONFIGS.items():
@@ -48,9 +49,9 @@ def run_all(out: Path, names: Sequence[str], processes: int) -> None:
     write_text(out / "ways.csv", ways())
     futures: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(processes) as pool:
-        for name in names:
+        for name in (name for name in RUNS if name in names):
             futures[name] = pool.submit(run_one, out, name, futures.get(AFTER.get(name, "")))
-    failed = [str(future.exception()) for future in futures.values() if future.exception() is not None]
+    failed = dict.fromkeys(str(future.exception()) for future in futures.values() if future.exception())
     if failed:
         raise ToolkitError("; ".join(failed))
 
@@ -59,12 +60,19 @@ def run_one(out: Path, name: str, before: Future[None] | None) -> None:
     """Run one command, unless it is done; what it prints is kept when it has ended well."""
     if before is not None:
         before.result()
-    done = out / f"{name}.txt"
-    if is_file(done):
+    done, asked = out / f"{name}.txt", f"$ {RUNS[name]} {CONFIGS.get(name, '')}\n"
+    if is_file(done) and done.read_text(encoding="utf-8").startswith(asked):
         return
-    program, *words = shlex.split(RUNS[name].replace("{out}", str(out)))
-    arguments = [found for word in words for found in (sorted(glob.glob(word)) if "?" in word else [word])]
-    command = [sys.executable, *(["-m", "optimizer.command"] if program == "optimize" else []), *arguments]
+    program, *words = shlex.split(RUNS[name])
+    command = [sys.executable, *(["-m", "optimizer.command"] if program == "optimize" else [])]
+    for word in words:
+        filled = word.replace("{out}", str(out))
+        found = [filled]
+        if "?" in word:  # policies of another run
+            found = sorted(map(str, Path(filled).parent.glob(Path(filled).name)))
+        if not found:
+            raise ToolkitError(f"{name}: no {filled}")
+        command += found
     started = time.monotonic()
     with (out / f"{name}.log").open("w") as log:
         ended = subprocess.run(
@@ -73,7 +81,7 @@ def run_one(out: Path, name: str, before: Future[None] | None) -> None:
         )  # fmt: skip
     if ended.returncode:
         raise ToolkitError(f"{name}: ended with status {ended.returncode}, see {out / name}.log")
-    write_text(done, ended.stdout)
+    write_text(done, asked + ended.stdout)
     print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -88,17 +96,22 @@ def ways() -> str:
 
 
 def write_docs(out: Path) -> None:
-    """Put the tables whose runs are done into the pages, and the plots beside them."""
+    """Put tables whose runs are done into the pages, and plots beside them; print those without a mark."""
+    marked = set()
     for page in sorted(DOCS.glob("*.md")):
         before = page.read_text(encoding="utf-8")
         after = re.sub(
-            r"(<!-- table: ([\w-]+) -->\n)((?:\|.*\n)*)",
-            lambda found: found[1] + table_text(out, found[2], instead=found[3]),
+            rf"{MARK}((?:\|.*\n)*)",
+            lambda found: f"<!-- table: {found[1]} -->\n{table_text(out, found[1], instead=found[2])}",
             before,
         )
+        marked |= set(re.findall(MARK, before))
         if after != before:
             write_text(page, after)
             print(f"wrote {page}")
+    for name in TABLES:
+        if name not in marked:
+            print(f"{name}\n{table_text(out, name, instead='')}")
     for plot, name in FIGURES.items():
         if is_file(out / f"{plot}.png"):
             shutil.copyfile(out / f"{plot}.png", DOCS / "figures" / f"{name}.png")
@@ -110,7 +123,7 @@ def table_text(out: Path, name: str, *, instead: str) -> str:
         raise ToolkitError(f"docs: no table {name!r}, there are: {', '.join(TABLES)}")
     try:
         return "".join(f"{line}\n" for line in markdown(TABLES[name](out)))
-    except (FileNotFoundError, ToolkitError) as error:
+    except (FileNotFoundError, KeyError, ToolkitError) as error:
         print(f"{name}: not done ({error})", file=sys.stderr)
         return instead
 
@@ -127,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         names = options.only.split(",") if options.only else list(RUNS)
         if unknown := [name for name in names if name not in RUNS]:
             raise ToolkitError(f"--only: {unknown[0]!r} given, allowed: {', '.join(RUNS)}")
+        if options.write and options.only:
+            raise ToolkitError("--only: given beside --write, which puts all that is done into docs/")
         if options.write:
             write_docs(options.output.resolve())
         else:

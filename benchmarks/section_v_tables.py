@@ -11,6 +11,7 @@ from typing import Any
 
 from section_v_runs import DEVICES, PARETO_SEEDS, WORLDS
 
+from data.files.errors import ToolkitError
 from optimizer.study.results import read_results
 
 SHOWN = {
@@ -241,6 +242,13 @@ def cells_of(lines: str) -> Rows:
 
 
 def markdown(rows: Rows) -> list[str]:
-    head, *others = rows
+    """Lines of a table.
+
+    Raises:
+        ToolkitError: if it has no rows.
+    """
+    head, *others = found = list(rows) or [()]
+    if len(found) < 2:
+        raise ToolkitError("no rows")
     lines = [head, ["---"] * len(head), *others]
     return ["| " + " | ".join(cells) + " |" for cells in lines]

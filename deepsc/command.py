@@ -147,20 +147,20 @@ def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
 
 
 def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tuple[list[str], str]:
-    """After the local model the codec with the same flags, after the codec its map; and a note."""
+    """After training the local model the codec with the same flags, after the codec its map; and a note."""
     kind = modality(name)
-    if config.training.channel is None:
+    if config.training.channel is None and config.training.epochs:
         folder = config.output.rstrip("/")
         stem = folder.removesuffix("local")
         codec = f"{stem}codec" if stem != folder else f"{folder}-codec"
         kept = _without(arguments, "--output", "--channel", "--init-from", "--pretrained", "--resume")
-        if config.training.epochs == 0:
-            kept = _without(kept, "--epochs")
         if "--config" in {word.partition("=")[0] for word in kept}:  # which may say that there is no channel
             kept += ["--channel", "awgn"]
         return [NAME, *kept, *kind.example_k.split(), "--init-from", config.output, "--output", codec], ""
-    local = config.init_from or "LOCAL"
-    words = ["build-accuracy-map", "--modality", name, "--codec", config.output, "--local", local]
+    codec, local = config.output, config.init_from or "LOCAL"
+    if config.training.channel is None:  # the codec's own Transformer
+        codec, local = local, codec
+    words = ["build-accuracy-map", "--modality", name, "--codec", codec, "--local", local]
     note = "" if config.init_from else "LOCAL: folder of train-deepsc --channel none"
     return [*words, "--output", f"runs/{name}-map.json"], note
 

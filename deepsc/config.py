@@ -44,8 +44,7 @@ class TrainConfig(Settings):
     """
 
     epochs: Annotated[int, Range(0)]
-    """Passes over the data; 0 keeps what the run starts from, such as a codec's own Transformer as the local
-    model."""
+    """Passes over the data; 0, without a channel: the local model is what a codec's halves make together."""
     batch_tokens: Annotated[int, Range(1, LARGEST_BATCH)]
     """Most tokens in a batch, a side."""
     learning_rate: Annotated[float, Range(above=0, most=LARGEST_RATE)]
@@ -179,9 +178,9 @@ class RunConfig(Settings):
             yield Problem("task", f"{self.task!r} given, allowed: {', '.join(self.tasks)}")
         if self.init_from and self.pretrained:
             yield Problem("init_from", f"given beside {named('pretrained')}, one of them is allowed")
-        if self.training.epochs == 0 and not (self.init_from or self.pretrained):
-            given = f"{named('init_from')} or {named('pretrained')}"
-            yield Problem("training.epochs", f"0 given, {given} is needed: there is nothing to keep")
+        if self.training.epochs == 0 and (self.training.channel is not None or not self.init_from):
+            needed = f"{named('training.channel')} none and a codec for {named('init_from')}"
+            yield Problem("training.epochs", f"0 given, {needed} are needed")
         if self.training.channel is not None:
             for name, ks in self.trained_k.items():
                 if not ks:

@@ -132,11 +132,16 @@ def _commands(
     folder: Path, codec: Mapping[str, Any], maps: Mapping[str, AccuracyMap | BimodalMap]
 ) -> Iterator[tuple[str, ...]]:
     """What made each part, by its provenance."""
-    local = read_config(folder / LOCAL)["provenance"]
-    sources = [("local model", "train-deepsc", local), ("codec", "train-deepsc", codec["provenance"])]
-    while first := local.get("initial"):
-        local = first["provenance"]
-        sources.insert(0, ("what it started from", "train-deepsc", local))
+    local, of_codec = read_config(folder / LOCAL)["provenance"], codec["provenance"]
+    made = [("local model", local), ("codec", of_codec)]
+    start = local.get("initial", {}).get("provenance", {})
+    if _unrounded(start) == _unrounded(of_codec):  # it is the codec's own Transformer
+        made.reverse()
+    first = made[0][1]
+    while initial := first.get("initial"):
+        first = initial["provenance"]
+        made.insert(0, ("what it started from", first))
+    sources = [(name, "train-deepsc", origin) for name, origin in made]
     sources += [(f"map {name}", "build-accuracy-map", found.provenance) for name, found in maps.items()]
     if is_file(folder / FLOPS):
         sources.append(("FLOPs", "profile-flops", FlopsFile.load(folder / FLOPS).provenance))
@@ -147,6 +152,10 @@ def _commands(
         command = shlex.join(words)
         commit = str(source.get("git_commit") or "")
         yield name, f"`{command}`", commit[:10] + commit[40:], str(source.get("created", ""))[:10]
+
+
+def _unrounded(origin: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in origin.items() if name != "rounded"}
 
 
 def _without_folder(word: str) -> str:

@@ -158,10 +158,10 @@ def train(
         return position
     processes.agree_on(codec)
     batches = lru_cache(maxsize=2)(batches)  # each epoch is dealt once; workers may be an epoch ahead
-    run.start(total_steps=config.epochs * len(batches(0)))
     if config.epochs == 0:
         run.end_epoch(validation)  # of what it starts from
         return position
+    run.start(total_steps=config.epochs * len(batches(0)))
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     stream = batches_from(
         batches, epoch=position["epoch"], batch=position["batch"], epochs=config.epochs,

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -68,8 +68,8 @@ def _train_codec(
     kind = modality(config.modality)
     initial = None
     if config.init_from:
-        initial = from_pretrained(resolve(config.init_from, "local", setting="init_from"))
-    if initial is not None:
+        part: Final = "local" if config.training.epochs else "codec"
+        initial = from_pretrained(resolve(config.init_from, part, setting="init_from"))
         _require_same_model(config, initial)
     logger.info("reading the data")
     material = kind.material(config, initial)
@@ -173,6 +173,11 @@ def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
             f"{named('init_from')}: {config.init_from} is of modality {theirs}, {config.modality} is allowed"
         )
     model = initial.codec.config
+    if config.training.epochs == 0 and not model.uplinks:
+        raise ToolkitError(
+            f"{named('init_from')}: {config.init_from} is a local model, with {named('epochs')} 0 a codec is "
+            "allowed"
+        )
     wanted: dict[str, Any] = dict(config.sizes)
     if model.preset in config.presets:  # else its name is that of pretrained weights
         wanted["preset"] = config.preset

@@ -38,8 +38,6 @@ def time_steps(config: RunConfig) -> StepTime:
     Raises:
         ToolkitError: on any mistake of the user's that a run would meet.
     """
-    if config.training.epochs == 0:
-        return StepTime(steps=0, seconds_per_step=0.0)
     kind = modality(config.modality)
     material = kind.material(dataclasses.replace(config, init_from=None), None)
     batches = material.batches()

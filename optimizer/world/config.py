@@ -344,17 +344,17 @@ class Inputs(Settings):
     """Accuracy map of the text codec, f^T of section III, or the name of a codec that ships (that of the
     default codec)."""
     text_flops: Annotated[Path | None, Flag("--text-flops", "--flops", metavar="FILE")] = None
-    """FLOPs file of the text codec, l^T and S^T (that of the default codec)."""
+    """FLOPs file of the text codec, l^T and S^T, or such a name (that of the default codec)."""
     image_map: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Accuracy map of the image codec, f^I of section III, or the name of a codec that ships (that of the
     default codec)."""
     image_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """FLOPs file of the image codec, l^I and S^I (that of the default codec)."""
+    """FLOPs file of the image codec, l^I and S^I, or such a name (that of the default codec)."""
     vqa_map: Annotated[Path | None, Flag(metavar="FILE")] = None
     """Accuracy map of the vqa codec, f^B of section III, read where both
     transmissions have the same SNR, or the name of a codec that ships (that of the default codec)."""
     vqa_flops: Annotated[Path | None, Flag(metavar="FILE")] = None
-    """FLOPs file of the vqa codec, l^B and S^I (that of the default codec)."""
+    """FLOPs file of the vqa codec, l^B and S^I, or such a name (that of the default codec)."""
     k_text: Annotated[int, Range(1), Flag("--k-text", "--k", metavar="K")] = 16
     """k^T of eq. (2), complex channel symbols per token. Table I."""
     k_image: Annotated[int, Range(1), Flag(metavar="K")] = 32

@@ -14,7 +14,7 @@ from accuracy_maps import AccuracyMap, BimodalMap, load_map
 from data.device import resolve_device
 from data.files.atomic import atomic_path
 from data.files.errors import ToolkitError
-from data.files.paths import exists
+from data.files.paths import exists, is_file
 from data.files.provenance import sha256_of
 from data.settings import SettingsError, named
 from deepsc.zoo.find import DEFAULTS, FLOPS, map_path, release_of
@@ -252,14 +252,18 @@ def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
     release = release_of(codec)
     if release is None:
         raise ToolkitError(f"{named(name)} is missing, and so is the codec that ships, {codec}")
-    return release / FLOPS if kind == "flops" else map_path(release, channel)
+    path = release / FLOPS if kind == "flops" else map_path(release, channel)
+    if not is_file(path):
+        what = "FLOPs file" if kind == "flops" else f"map over {channel}"
+        raise ToolkitError(f"{named(name)}: {codec} has no {what}; give one")
+    return path
 
 
 def _say_what_is_read(inputs: Inputs, workloads: Mapping[str, Workload]) -> None:
     """Say which files are no user's, and what the maps cannot tell: beyond their SNRs an end is read."""
     codecs = dict.fromkeys(_codec(inputs, modality, kind) for modality in workloads for kind in KINDS)
     if releases := [codec for codec in codecs if codec is not None]:
-        logger.info("maps and FLOPs files that are not given are those of %s", ", ".join(releases))
+        logger.info("maps and FLOPs files of %s are read", ", ".join(releases))
     spans = (f"{work.snr_db[0]:g} to {work.snr_db[-1]:g} dB ({name})" for name, work in workloads.items())
     logger.info(
         "the maps span %s; at other SNRs the nearest end is read (build-accuracy-map --snr-db measures more)",

@@ -78,7 +78,14 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--snr-db", "nan"), "--snr-db: nan given"),
         (("--snr-db=18:-6",), "--snr-db: 18:-6 given, LOW:HIGH with LOW <= HIGH"),
         (("--epochs", "-1"), "--epochs: -1 given, at least 0"),
-        (("--epochs", "0"), "--epochs: 0 given, --init-from or --pretrained is needed"),
+        (
+            ("--epochs", "0", "--channel", "none"),
+            "--epochs: 0 given, --channel none and a codec",
+        ),
+        (
+            ("--epochs", "0", "--init-from", "a"),
+            "--epochs: 0 given, --channel none and a codec",
+        ),
         (("--learning-rate", "-1"), "--learning-rate"),
         (("--seed", "-3"), "--seed"),
         (("--preset", "huge"), "--preset: 'huge' given, allowed: tiny"),
@@ -373,7 +380,8 @@ def test_the_next_command_is_named_and_can_be_typed(
     assert options["local"] == "runs/my local"
     own = ["--channel=none", "--epochs=0", "--init-from", "runs/my codec", "--output", "own"]
     assert main([*data, *own]) == 0
-    assert "--epochs" not in shlex.join(next_words(capsys)), "the codec is trained"
+    options = vars(map_parser().parse_args(next_words(capsys)[1:]))
+    assert (list(options["codecs"]), options["local"]) == (["runs/my codec"], "own")
     assert main([*data, "--k", "4", "--output", "alone"]) == 0
     assert "--local LOCAL" in shlex.join(next_words(capsys))
     (tmp_path / "local.yaml").write_text("training: {channel: null}")

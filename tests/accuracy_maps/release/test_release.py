@@ -1,6 +1,7 @@
 """Making a release: rounded weights, maps of those weights alone, a card of its files."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -124,6 +125,12 @@ def test_the_codecs_own_transformer_may_be_its_local_model(
         local, _ = read_weights(output / "local" / "model.safetensors")
         alone, _ = read_safetensors(output / "codec" / "model.safetensors")
         assert alone.keys() == whole.keys() - local.keys()
+        made = re.findall(
+            r"^\| (what it started from|local model|codec) \|", model_card(output), re.MULTILINE
+        )
+        assert made == ["what it started from", "codec", "local model"], (
+            "in the order in which they were made"
+        )
     assert "started from another model" not in caplog.text
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -186,5 +187,13 @@ def test_a_codec_that_ships_stands_for_its_map_and_its_flops(kinds, csi, channel
         assert found == {
             "text_map": map_path(FOLDER / name, channel), "text_flops": FOLDER / name / "flops.json",
         }  # fmt: skip
-    assert f"those of {name}" in caplog.text
+    assert f"files of {name} are read" in caplog.text
     assert "of two models" not in caplog.text
+
+
+def test_a_codec_without_the_map_that_is_needed_is_named(tmp_path):
+    shutil.copytree(FOLDER / "text-multi30k-en-de-mini", tmp_path / "mine")
+    (tmp_path / "mine" / "maps" / "translate-rayleigh.json").unlink()
+    inputs = Inputs(text_map=tmp_path / "mine")
+    with pytest.raises(ToolkitError, match=r"text_map: .*mine has no map over rayleigh; give one"):
+        load(inputs, system=SystemConfig(), episode=EpisodeConfig(mix=("text",), csi="statistical"))
