@@ -179,7 +179,7 @@ class RunConfig(Settings):
         if self.init_from and self.pretrained:
             yield Problem("init_from", f"given beside {named('pretrained')}, one of them is allowed")
         if self.training.epochs == 0 and (self.training.channel is not None or not self.init_from):
-            needed = f"{named('training.channel')} none and a codec for {named('init_from')}"
+            needed = f"{named('training.channel.kind')} none and a codec for {named('init_from')}"
             yield Problem("training.epochs", f"0 given, {needed} are needed")
         if self.training.channel is not None:
             for name, ks in self.trained_k.items():

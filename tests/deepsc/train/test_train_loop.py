@@ -127,7 +127,7 @@ def test_no_epochs_keep_what_the_run_starts_from(
         for name, tensor in own.codec.state_dict().items():
             assert torch.equal(tensor, trained.codec.state_dict()[name]), name
         assert 0 < own.metrics["validation_loss"] < 10
-    with pytest.raises(ToolkitError, match="channel none and a codec for"):
+    with pytest.raises(ToolkitError, match="none and a codec for init_from are needed"):
         make_run(training=kept, k=())
     with pytest.raises(ToolkitError, match="local is a local model, with epochs 0 a codec is allowed"):
         train_codec(make_run("none", training=kept, k=(), init_from=str(folders["local"])))
