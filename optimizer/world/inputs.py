@@ -239,9 +239,13 @@ def _codec(inputs: Inputs, modality: str, kind: str) -> str | None:
     given = {one: getattr(inputs, f"{modality}_{one}") for one in KINDS}
     own = given.pop(kind)
     if own is not None:
-        return str(own) if release_of(str(own)) is not None else None
+        return str(own) if _is_release(own) else None
     (other,) = given.values()
-    return str(other) if other is not None and release_of(str(other)) is not None else DEFAULTS[modality]
+    return str(other) if other is not None and _is_release(other) else DEFAULTS[modality]
+
+
+def _is_release(place: Path) -> bool:
+    return not is_file(place) and release_of(str(place)) is not None
 
 
 def _path(inputs: Inputs, modality: str, kind: str, channel: str) -> Path:
