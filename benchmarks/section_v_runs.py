@@ -53,7 +53,9 @@ RUNS: Mapping[str, str] = {
     "statistical": study(
         "statistical", f"train {TEXT} --k-text 16 --csi statistical --no-bound --episodes 60"
     ),
-    "split": study("split", f"train {TEXT} --k-text 16 --offload-cost split {LEARN} --test-episodes 100"),
+    "split": study(
+        "split", f"train {TEXT} --k-text 16 --offload-cost split --learners mappo --no-bound --episodes 60"
+    ),
     "departures": f"python benchmarks/mappo_departures.py {TEXT} --k-text 16 --episodes 60 "
     "--test-episodes 100",
     "unaware-text": f"python benchmarks/semantic_unaware.py {TEXT} --k-text 4 --episodes 8 "

@@ -12,6 +12,7 @@ from typing import Any
 from section_v_runs import DEVICES, PARETO_SEEDS, WORLDS
 
 from data.files.errors import ToolkitError
+from data.files.printable import markdown_lines
 from optimizer.study.results import read_results
 
 SHOWN = {
@@ -26,7 +27,6 @@ SEES = {
     "bids": "own, its grant, and how many offload",
 }  # fmt: skip
 """What a policy knows; of the others it is `own`."""
-LEARNERS = ("mappo", "ippo", "matd3", "ddqn", "dqn")
 
 Rows = Iterator[Sequence[str]]
 """Cells of a table, its head first."""
@@ -36,8 +36,9 @@ def interval(found: Mapping[str, float], places: int = 3) -> str:
     return f"{found['value']:.{places}f}, {found['low']:.{places}f} to {found['high']:.{places}f}"
 
 
-def over_trainings(tested: Mapping[str, Any], name: str) -> str:
-    found = tested["qoe_over_seeds"] if name in LEARNERS else None
+def over_trainings(tested: Mapping[str, Any]) -> str:
+    """Empty where nothing is trained."""
+    found = tested["qoe_over_seeds"]
     return "" if found is None else f"{found['low']:.2f} to {found['high']:.2f}"
 
 
@@ -64,7 +65,7 @@ def main_run(out: Path) -> Rows:
             cell
             for tested in (fixed[name], dynamic[name])
             for cell in (
-                interval(tested["qoe"]), over_trainings(tested, name), percent(tested["of_bound"]["value"])
+                interval(tested["qoe"]), over_trainings(tested), percent(tested["of_bound"]["value"])
             )
         ]  # fmt: skip
         yield SHOWN.get(name, name), *cells, SEES.get(name, "own")
@@ -105,7 +106,7 @@ def paper(out: Path, run: str = "paper") -> Rows:
     yield "", "QoE", "over trainings", "of the certified bound", "offloaded"
     for name, tested in policies(out, run).items():
         yield (
-            SHOWN.get(name, name), interval(tested["qoe"]), over_trainings(tested, name),
+            SHOWN.get(name, name), interval(tested["qoe"]), over_trainings(tested),
             percent(tested["of_bound"]["value"]), percent(tested["offloaded"]),
         )  # fmt: skip
 
@@ -158,7 +159,7 @@ def worlds(out: Path) -> Rows:
         mappo = run["mappo"]
         yield (
             f"{title}, `{setting}`" if setting else title, f"{run['central']['qoe']['value']:.2f}",
-            interval(mappo["qoe"], 2), over_trainings(mappo, "mappo"), *shares,
+            interval(mappo["qoe"], 2), over_trainings(mappo), *shares,
         )  # fmt: skip
 
 
@@ -247,8 +248,7 @@ def markdown(rows: Rows) -> list[str]:
     Raises:
         ToolkitError: if it has no rows.
     """
-    head, *others = found = list(rows) or [()]
-    if len(found) < 2:
+    head, *others = list(rows) or [()]
+    if not others:
         raise ToolkitError("no rows")
-    lines = [head, ["---"] * len(head), *others]
-    return ["| " + " | ".join(cells) + " |" for cells in lines]
+    return markdown_lines(head, others)

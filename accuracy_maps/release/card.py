@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from accuracy_maps.bimodal import BimodalMap, load_map
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.show.compare import LEVEL, is_baseline, thresholds, who
 from data.files.paths import is_file
+from data.files.printable import markdown_lines
 from data.terms import terms_of
 from deepsc.checkpoint import WEIGHTS, read_config, read_weights
 from deepsc.zoo.find import CODEC, FLOPS, LOCAL, MAPS
@@ -48,14 +49,14 @@ def model_card(folder: Path) -> str:
     codec = read_config(folder / CODEC)
     maps = release_maps(folder)
     lines = [f"# {folder.resolve().name}", "", _DOES.get(codec["task"], f"Task: {codec['task']}."), ""]
-    lines += _table(("", ""), [(name, value) for name, value in _facts(folder, codec, maps)])
+    lines += markdown_lines(("", ""), [(name, value) for name, value in _facts(folder, codec, maps)])
     if maps:
         lines += ["", f"## SNR in dB at a ratio of {LEVEL}", ""]
         reached = _thresholds(maps)
         never = f" Never: below {LEVEL} at every SNR." if any("never" in line for line in reached) else ""
         lines += [*reached, "", f"The ratio is accuracy over the channel / local accuracy.{never}"]
     lines += ["", "## How it was made", ""]
-    lines += _table(("what", "command", "commit", "when"), list(_commands(folder, codec, maps)))
+    lines += markdown_lines(("what", "command", "commit", "when"), list(_commands(folder, codec, maps)))
     return "\n".join(lines) + "\n"
 
 
@@ -119,7 +120,7 @@ def _thresholds(maps: Mapping[str, AccuracyMap | BimodalMap]) -> list[str]:
     rows = {name: thresholds(found) for name, found in maps.items()}
     heads = list(dict.fromkeys(head for row in rows.values() for head in row))
     first = next(iter(maps.values()))
-    return _table(
+    return markdown_lines(
         ("map", "of", *(f"{first.rows_name} = {head}" for head in heads)),
         [
             (name, f"{who(maps[name])}, {maps[name].channel}", *(row.get(head, "") for head in heads))
@@ -162,13 +163,3 @@ def _without_folder(word: str) -> str:
     """An absolute path without the folders of the machine that made the release."""
     path = Path(word)
     return path.name if path.is_absolute() else word
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; whatever a cell holds, it stays one."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return ["| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines]
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

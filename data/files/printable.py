@@ -46,6 +46,13 @@ def plot_text(text: str) -> str:
     return one_line(text).replace("$", r"\$")
 
 
+def markdown_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; whatever a cell holds, it stays one."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = ([" ".join(cell.split()).replace("|", "\\|") for cell in line] for line in lines)
+    return ["| " + " | ".join(line) + " |" for line in cells]
+
+
 def csv_text(rows: Iterable[Sequence[object]]) -> str:
     """Rows as comma-separated values; no cell of text begins as a spreadsheet's formula does."""
     stream = io.StringIO()
