@@ -1,6 +1,6 @@
 """Images sent as clusters of their token features, beside the linear code that training starts from.
 
-    python benchmarks/image_tokens.py --local image-imagenette-deit-tiny --data-dir DATA
+    python benchmarks/image_tokens.py --local image-imagenette-deit-small --data-dir DATA
 
 Both take features between the blocks of the UE and those of the server, of the same local model, and nothing
 is trained over the channel. "clustered": each token is the nearest of --clusters centroids (k-means over
@@ -15,8 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 import torch
 from flag_types import int_list, positive_int
@@ -30,14 +29,14 @@ from data.terminal.command import Parser, run_command
 from deepsc.checkpoint import from_pretrained
 from deepsc.image.evaluate import encode_images
 from deepsc.image.model import ImageCodec
-from deepsc.link.channel import Channel
+from deepsc.link.channel import Channel, db_to_linear
 from deepsc.link.principal import start_as_principal_code
-from deepsc.link.transmission import link_at
+from deepsc.link.transmission import Link, link_at
 from deepsc.train.run import start_from
 from deepsc.zoo.find import resolve
 
-Send = Callable[..., Tensor]
-"""Features (B, S, width), k and SNR in dB to features at the server."""
+Send = Callable[[Tensor, Link], Tensor]
+"""Features (B, S, width) to features at the server."""
 AT_ONCE = 25
 """Images that cross together."""
 
@@ -48,7 +47,7 @@ class Clustered:
     Args:
         features: of training images, (N, S, width).
         clusters: how many.
-        seed: of k-means, codebook and noise.
+        seed: of k-means and codebook.
     """
 
     def __init__(self, features: Tensor, *, clusters: int, seed: int) -> None:
@@ -61,23 +60,28 @@ class Clustered:
         counts.index_put_((places, labels), torch.ones(len(labels)), accumulate=True)
         everywhere = counts.sum(0) + 1
         self.prior = (counts + everywhere / everywhere.sum()).log()  # (S, C), up to a constant of the place
-        self._generator = torch.Generator().manual_seed(seed)
         self._seed = seed
 
     def nearest(self, features: Tensor) -> Tensor:
         """Clusters (B, S) of features (B, S, width)."""
         return torch.cdist(features.flatten(0, 1), self.centroids).argmin(1).view(features.shape[:2])
 
-    def send(self, features: Tensor, k: int, snr_db: float) -> Tensor:
+    def bare(self, features: Tensor, link: Link) -> Tensor:
+        """The nearest centroids, without the channel."""
+        return self.centroids[self.nearest(features)]
+
+    def send(self, features: Tensor, link: Link) -> Tensor:
         """Expected centroids at the receiver, (B, S, width)."""
-        codebook = torch.randn(
-            len(self.centroids), 2 * k, generator=torch.Generator().manual_seed(self._seed)
-        )
-        snr = 10 ** (snr_db / 10)
+        k, generator = int(link.k[0]), torch.Generator().manual_seed(self._seed)
+        codebook = torch.randn(len(self.centroids), 2 * k, generator=generator)
         sent = codebook[self.nearest(features)]  # (B, S, 2 k)
-        sent = sent / (2 * sent.square().mean(dim=(1, 2), keepdim=True)).sqrt()  # energy 1 a complex symbol
-        noise = torch.randn(sent.shape, generator=self._generator) / (2 * snr) ** 0.5
-        apart = torch.cdist(sent + noise, (codebook / 2**0.5).unsqueeze(0)).square()  # (B, S, C)
+        scale = sent.square().sum(-1).div(k).mean(1).rsqrt().view(-1, 1, 1)  # energy 1 a complex symbol
+        x = torch.view_as_complex((sent * scale).unflatten(-1, (k, 2)))
+        gain = torch.ones(1, 1, 1, dtype=x.dtype)
+        y = link.channel.receive(x, gain, link.snr_db, generator=link.generator)
+        received = torch.view_as_real(y).flatten(-2)
+        apart = torch.cdist(received, (codebook / 2**0.5).unsqueeze(0)).square()  # (B, S, C)
+        snr = db_to_linear(link.snr_db).view(-1, 1, 1)
         return (self.prior - snr * apart).softmax(-1) @ self.centroids
 
 
@@ -89,14 +93,18 @@ def linear(local: ImageCodec, features: Tensor, k_max: int) -> Send:
     assert codec.jsc_decoder is not None
     start_as_principal_code(codec.jsc_encoder, codec.jsc_decoder, features)
     codec.eval()
-    return lambda part, k, snr_db: codec.transmit(
-        part, link_at(Channel(), k=k, snr_db=snr_db, like=part, seed=(0, 0))
-    )
+    return codec.transmit
 
 
-def right(local: ImageCodec, features: Tensor, labels: Tensor, send: Callable[[Tensor], Tensor]) -> float:
-    """Share of images that are told from their features as received."""
-    found = [local.classify(local.embed(send(part))).argmax(1) for part in features.split(AT_ONCE)]
+def right(
+    local: ImageCodec, features: Tensor, labels: Tensor, send: Send, *, k: int, snr_db: float, seed: int
+) -> float:
+    """Share of images that are told from their features as received, each batch with noise of its own."""
+    found = []
+    for number, part in enumerate(features.split(AT_ONCE)):
+        link = link_at(Channel(), k=k, snr_db=snr_db, like=part, seed=(seed, number))
+        assert link is not None
+        found.append(local.classify(local.embed(send(part, link))).argmax(1))
     return float((torch.cat(found) == labels).double().mean())
 
 
@@ -112,21 +120,27 @@ def report(options: argparse.Namespace) -> None:
 
     train, test = encoded(images.train.draw(options.images)), images.test.head(options.limit)
     features, labels = encoded(test), torch.from_numpy(test.labels)
-    whole = right(local, features, labels, lambda part: part)
+
+    def shares(send: Send, cells: Sequence[tuple[int, float]]) -> list[float]:
+        return [
+            right(local, features, labels, send, k=k, snr_db=snr_db, seed=options.seed) for k, snr_db in cells
+        ]
+
+    anywhere = [(1, 0.0)]  # for what does not cross
+    (whole,) = shares(lambda part, _: part, anywhere)
     cells = [(k, snr_db) for k in options.k for snr_db in options.snr_db]
     print(f"{len(test)} images, local model {100 * whole:.1f} %")
     print("| code | no channel | " + " | ".join(f"k = {k}, {snr_db:g} dB" for k, snr_db in cells) + " |")
     print(f"|---|---|{'---|' * len(cells)}", flush=True)
 
-    def row(name: str, bare: Callable[[Tensor], Tensor], send: Send) -> None:
-        ways = [bare, *(partial(send, k=k, snr_db=snr_db) for k, snr_db in cells)]
-        shares = [right(local, features, labels, way) for way in ways]
-        print(f"| {name} | " + " | ".join(f"{share / whole:.3f}" for share in shares) + " |", flush=True)
+    def row(name: str, bare: Send, send: Send) -> None:
+        found = shares(bare, anywhere) + shares(send, cells)
+        print(f"| {name} | " + " | ".join(f"{share / whole:.3f}" for share in found) + " |", flush=True)
 
-    row("linear", lambda part: part, linear(local, train.flatten(0, 1), max(options.k)))
+    row("linear", lambda part, _: part, linear(local, train.flatten(0, 1), max(options.k)))
     for clusters in options.clusters:
         code = Clustered(train, clusters=clusters, seed=options.seed)
-        row(f"{clusters} clusters", lambda part, code=code: code.centroids[code.nearest(part)], code.send)
+        row(f"{clusters} clusters", code.bare, code.send)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """What MAPPO earns from section IV as printed to what it is, and what each departure alone is worth.
 
-    python benchmarks/mappo_departures.py --ue-device jetson-nano --rows ladder (the flags of `optimize`)
+    python benchmarks/mappo_departures.py --rows ladder (the flags of `optimize`)
 
 Every variant is trained with the same --seeds for --episodes updates. Given is the percentage of `central`,
 which knows every channel, on the same --test-episodes: mean and standard deviation of the trainings.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-MAIN = "--ue-device jetson-nano"
-"""UEs of the main run, and of all that is about no other UEs."""
-TEXT = "--ues text:4 --ue-device raspberry-pi-4"
-"""UEs of what is about text alone."""
-IMAGE = "--ues image:4 --ue-device raspberry-pi-4"
-DEVICES = ("phone", "raspberry-pi-4", "raspberry-pi-zero-2w", "cortex-m7")
+TEXT = "--ues text:4 --ue-device jetson-nano"
+"""UEs of what is about text alone. Where a command names no UEs they are the main run's: the paper's."""
+IMAGE = "--ues image:4 --ue-device jetson-nano"
+DEVICES = ("jetson-nano", "phone", "raspberry-pi-4", "raspberry-pi-zero-2w")
 """On which MAPPO is trained, too."""
 LEARN = "--learners mappo --no-bound --episodes 60 --test-episodes 40"
 
@@ -46,7 +44,7 @@ def others(policies: str, words: str) -> str:
 
 MANY = "--beside announced,local --test-episodes 16"
 RUNS: Mapping[str, str] = {
-    "figures": study("figures", f"figures {MAIN} --episodes 60"),
+    "figures": study("figures", "figures --episodes 60"),
     "text": study(
         "text", f"train {TEXT} --k-text 16 --no-bound --episodes 60 --learners mappo,ippo,matd3,ddqn,dqn"
     ),
@@ -64,39 +62,36 @@ RUNS: Mapping[str, str] = {
     "--test-episodes 30 --output {out}/unaware-image.png",
     "arrivals": study(
         "arrivals",
-        "figures --figures 3 --ues text:4 --ue-device cortex-m7 --learners '' --no-bound --test-episodes 30",
+        "figures --figures 3 --ues text:4 --ue-device raspberry-pi-zero-2w --learners '' --no-bound "
+        "--test-episodes 30",
     ),
     "train-32": study(
         "train-32",
-        "train --ues text:32 --ue-device raspberry-pi-4 --learners mappo --no-bound --episodes 30 "
+        "train --ues text:32 --ue-device jetson-nano --learners mappo --no-bound --episodes 30 "
         "--test-episodes 16",
     ),
-    "ladder": f"python benchmarks/mappo_departures.py {MAIN} --rows ladder --episodes 60 --test-episodes 100",
-    "ladder-dynamic": f"python benchmarks/mappo_departures.py {MAIN} --preference dynamic --rows ladder "
+    "ladder": "python benchmarks/mappo_departures.py --rows ladder --episodes 60 --test-episodes 100",
+    "ladder-dynamic": "python benchmarks/mappo_departures.py --preference dynamic --rows ladder "
     "--episodes 60 --test-episodes 100",
-    "paper": study("paper", "train --episodes 60"),
-    "paper-size": study(
-        "paper-size",
-        "train --text-map text-multi30k-en-de-medium --image-map image-imagenette-deit-small "
-        "--learners mappo --episodes 60",
-    ),
-    "joint-k": study("joint-k", f"train {MAIN} --joint-k {LEARN}"),
-    "plan": f"optimize plan {MAIN} --qoe 11",
-    "who": f"python benchmarks/who_offloads.py {MAIN} --test-episodes 100",
-    "gap": f"python benchmarks/bound_gap.py {MAIN} --states 300",
-    "gap-dynamic": f"python benchmarks/bound_gap.py {MAIN} --states 300 --preference dynamic",
+    "joint-k": study("joint-k", f"train --joint-k {LEARN}"),
+    "plan": "optimize plan --qoe 11",
+    "who": "python benchmarks/who_offloads.py --test-episodes 100",
+    "gap": "python benchmarks/bound_gap.py --states 300",
+    "gap-dynamic": "python benchmarks/bound_gap.py --states 300 --preference dynamic",
     "devices": "python benchmarks/devices.py",
     **{f"on-{name}": study(f"on-{name}", f"train --ue-device {name} {LEARN}") for name in DEVICES},
-    "mixed": study("mixed", f"train --ue-device phone,phone,cortex-m7,cortex-m7 {LEARN}"),
-    **{f"world-{name}": study(f"world-{name}", f"train {MAIN} {LEARN}") for name in WORLDS},
+    "mixed": study(
+        "mixed", "train --ue-device phone,phone,raspberry-pi-zero-2w,raspberry-pi-zero-2w " + LEARN
+    ),
+    **{f"world-{name}": study(f"world-{name}", f"train {LEARN}") for name in WORLDS},
     **{
-        f"pareto-{seed}": study(f"pareto-{seed}", f"pareto {MAIN} --episodes 60 --seed {seed}")
+        f"pareto-{seed}": study(f"pareto-{seed}", f"pareto --episodes 60 --seed {seed}")
         for seed in PARETO_SEEDS
     },
-    "any-number": others("figures/preference-fixed", f"{MAIN} --test-episodes 20"),
-    "any-4": others("figures/preference-fixed", f"{MAIN} --sizes 64,256,1000 {MANY}"),
-    "any-32": others("train-32", f"--ues text:32 --ue-device raspberry-pi-4 --sizes 4,32,64,256,1000 {MANY}"),
-    "ppo": f"python benchmarks/mappo_vs_ppo.py {MAIN} --seconds 12",
+    "any-number": others("figures/preference-fixed", "--test-episodes 20"),
+    "any-4": others("figures/preference-fixed", f"--sizes 64,256,1000 {MANY}"),
+    "any-32": others("train-32", f"--ues text:32 --ue-device jetson-nano --sizes 4,32,64,256,1000 {MANY}"),
+    "ppo": "python benchmarks/mappo_vs_ppo.py --seconds 12",
 }
 """Commands by name; {out} is the folder, in which what they print is kept, too."""
 AFTER = {"any-number": "figures", "any-4": "figures", "any-32": "train-32"}

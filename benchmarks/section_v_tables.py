@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +101,6 @@ def plan(out: Path) -> Rows:
         yield *left, *right
 
 
-def paper(out: Path, run: str = "paper") -> Rows:
-    yield "", "QoE", "over trainings", "of the certified bound", "offloaded"
-    for name, tested in policies(out, run).items():
-        yield (
-            SHOWN.get(name, name), interval(tested["qoe"]), over_trainings(tested),
-            percent(tested["of_bound"]["value"]), percent(tested["offloaded"]),
-        )  # fmt: skip
-
-
 def joint_k(out: Path) -> Rows:
     chosen, fixed = policies(out, "joint-k"), policies(out, "figures/preference-fixed")
     yield "", "k chosen", "of central", "k^T = 16, k^I = 32", "of central"
@@ -180,8 +170,7 @@ def pareto(out: Path) -> Rows:
 
 def on_devices(out: Path) -> Rows:
     yield "device", "mappo, QoE", "over trainings", "of central", "announced", "bids"
-    runs = {"paper": "paper", "jetson-nano": "figures/preference-fixed"}
-    runs |= {name: f"on-{name}" for name in DEVICES}
+    runs = {"paper": "figures/preference-fixed", **{name: f"on-{name}" for name in DEVICES}}
     for device, run in runs.items():
         found = policies(out, run)
         places = max(0, 4 - len(str(int(found["mappo"]["qoe"]["value"]))))
@@ -209,8 +198,6 @@ TABLES: Mapping[str, Callable[[Path], Rows]] = {
     "who": as_printed("who"),
     "plan": plan,
     "joint-k": joint_k,
-    "paper": paper,
-    "paper-size": partial(paper, run="paper-size"),
     "text": text,
     "departures": as_printed("departures"),
     "unaware-image": as_printed("unaware-image"),

@@ -1,6 +1,6 @@
 """What a semantic codec earns beside separate coding, all else equal: the same UEs, channels and FLOPs.
 
-    python benchmarks/semantic_unaware.py --ues text:4 --k-text 4 --ue-device raspberry-pi-4 --output FILE.png
+    python benchmarks/semantic_unaware.py --ues text:4 --k-text 4 --ue-device jetson-nano --output FILE.png
         (the flags of `optimize`)
 
 Separate coding compresses the data and protects the bits by a channel code, in as many symbols as the codec

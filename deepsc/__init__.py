@@ -1,6 +1,6 @@
 """Semantic codecs over noisy channels: joint source-channel coding, training, evaluation, checkpoints.
 
-deepsc.load("text-multi30k-en-de-mini").transmit(["Two dogs run."], k=12, snr_db=6).texts
+deepsc.load("text-multi30k-en-de-medium").transmit(["Two dogs run."], k=12, snr_db=6).texts
 deepsc.train_codec(deepsc.TextRunConfig(corpus=..., training=..., output="runs/codec"))
 """
 

@@ -1,6 +1,6 @@
 """A trained codec to use: it sends a user's own items, and its local model answers beside it.
 
-model = deepsc.load("text-multi30k-en-de-mini")
+model = deepsc.load("text-multi30k-en-de-medium")
 model.transmit(["Two dogs run through the snow."], k=12, snr_db=6).texts
 model.local(["Two dogs run through the snow."])
 """

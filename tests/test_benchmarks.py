@@ -194,7 +194,7 @@ def test_a_semantic_codec_and_separate_coding_are_compared(
 ) -> None:
     """At this noise separate coding of images earns less, whatever the policy."""
     monkeypatch.setattr(semantic_unaware, "NOISES_DBM_HZ", (-160.0,))
-    flags = ["--ues", "image:2", "--k-image", "32", "--ue-device", "raspberry-pi-4", "--seeds", "1"]
+    flags = ["--ues", "image:2", "--k-image", "32", "--ue-device", "jetson-nano", "--seeds", "1"]
     flags += ["--episodes", "1", "--test-episodes", "4", "--output", str(tmp_path / "unaware.png")]
     monkeypatch.setattr(sys, "argv", ["semantic_unaware.py", *flags])
     with pytest.raises(SystemExit) as end:

@@ -85,13 +85,13 @@ def test_a_slow_device_gains_by_offloading(tmp_path: Path) -> None:
     printed = run(tmp_path, "own_device.py")
     paper, own = ({name: float(qoe) for name, qoe in re.findall(r"([a-z]+) +([\d.]+)(?= |$)", line)}
                   for line in printed.splitlines())  # fmt: skip
-    assert paper["remote"] < paper["local"] <= paper["central"] < 2 * paper["local"]
+    assert paper["local"] < paper["remote"] < paper["central"] < 4 * paper["local"]
     assert 0 < 10 * own["local"] < own["remote"] < own["central"]
 
 
 def test_matlab_reads_the_map(tmp_path: Path) -> None:
     printed = run(tmp_path, "map_for_matlab.py")
-    measured = load_map(FOLDER / "text-multi30k-en-de-mini" / "maps" / "translate-awgn.json")
+    measured = load_map(FOLDER / "text-multi30k-en-de-medium" / "maps" / "translate-awgn.json")
     assert float(printed.partition("sem_table(8, 11) = ")[2].split()[0]) == pytest.approx(
         float(measured.lookup(np.array(8), np.array(0.0))), abs=0.0005
     )

@@ -23,8 +23,8 @@ MAPS = "maps"
 CARD, FLOPS = "card.md", "flops.json"
 """Files of a release."""
 DEFAULTS: Mapping[str, str] = {
-    "text": "text-multi30k-en-de-mini",
-    "image": "image-imagenette-deit-tiny",
+    "text": "text-multi30k-en-de-medium",
+    "image": "image-imagenette-deit-small",
     "vqa": "vqa-easy-vqa-easy",
 }
 """The codec of each modality that is taken where none is named."""

@@ -14,7 +14,7 @@ from scipy.io import loadmat
 import deepsc
 from accuracy_maps import load_map, save_mat
 
-release = deepsc.load("text-multi30k-en-de-mini").release  # your own: build-accuracy-map --mat FILE.mat
+release = deepsc.load("text-multi30k-en-de-medium").release  # your own: build-accuracy-map --mat FILE.mat
 accuracy_map = load_map(release / "maps" / "translate-awgn.json")
 Path("runs").mkdir(exist_ok=True)
 save_mat(accuracy_map, "runs/map.mat")

@@ -71,7 +71,7 @@ power = measured.responses.abs() ** 2
 weakest_db = 10 * power.min().log10()
 print(f"{len(power)} responses, mean |H|^2 {power.mean():.2f}, weakest subcarrier {weakest_db:.0f} dB")
 
-model = deepsc.load("text-multi30k-en-de-mini")
+model = deepsc.load("text-multi30k-en-de-medium")
 local = model.local(SENTENCES)
 print("arrive as the local model says them, k = 4")
 for name, channel in (("awgn", "awgn"), ("rayleigh", "rayleigh"), ("measured", measured)):

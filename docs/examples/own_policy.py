@@ -1,6 +1,6 @@
 """Write a policy of your own and see it in the table beside the others.
 
-You see the mean QoE of each policy on the same 40 episodes: four Raspberry Pi Zero 2 W translate sentences,
+You see the mean QoE of each policy on the same 40 episodes: four Jetson Nanos translate sentences,
 or offload. "best-two" lets the two UEs with the best channels offload. Compare it with "remote", where all
 offload, with "announced", where only one does, and with "central", which knows every channel.
 """
@@ -40,7 +40,7 @@ result = optimizer.train(
         test_episodes=40,
         bound=False,
         episode=optimizer.EpisodeConfig(mix=("text",) * 4),
-        inputs=optimizer.Inputs(ue_device=("raspberry-pi-zero-2w",)),
+        inputs=optimizer.Inputs(ue_device=("jetson-nano",)),
         output="runs/own-policy",
     )
 )

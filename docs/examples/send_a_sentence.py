@@ -11,12 +11,12 @@ import deepsc
 
 SENTENCE = "A brown dog is running through the snow."
 
-model = deepsc.load("text-multi30k-en-de-mini")
+model = deepsc.load("text-multi30k-en-de-medium")
 (local,) = model.local([SENTENCE])
 print(f"sent  {SENTENCE}\nlocal {local}\n")
 for k in (4, 12):
     for snr_db in (-6, 0, 6):
-        sent = model.transmit([SENTENCE], k=k, snr_db=snr_db, channel="awgn", seed=0)
+        sent = model.transmit([SENTENCE], k=k, snr_db=snr_db, channel="awgn", seed=1)
         (text,), (uses,) = sent.texts, sent.uses
         print(f"k = {k:2}, {snr_db:3} dB, {uses:3} symbols {'*' if text == local else ' '} {text}")
 

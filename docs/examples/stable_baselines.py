@@ -1,7 +1,7 @@
 """Train Stable-Baselines3's PPO as the one controller of all UEs.
 
 You see the QoE a step that computing locally earns, and that of PPO before and after a short training. Two
-Raspberry Pi Zero 2 W translate sentences, or offload them. A PPO that has not learned offloads at random.
+Jetson Nanos translate sentences, or offload them. A PPO that has not learned offloads at random.
 After a minute it has found that offloading pays on this device. Needs
 `pip install 'deepsc-toolkit[examples]'`.
 """
@@ -15,7 +15,7 @@ from optimizer import EpisodeConfig, Inputs, offloading_v0
 env = gymnasium.make(
     offloading_v0.CENTRAL,
     episode=EpisodeConfig(mix=("text", "text")),
-    inputs=Inputs(ue_device=("raspberry-pi-zero-2w",)),
+    inputs=Inputs(ue_device=("jetson-nano",)),
 )
 env = gymnasium.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))  # as PPO's Gaussian likes it
 

@@ -19,7 +19,7 @@ UES, STEPS, BATCHES, EPOCHS = 2, 400, 8, 4
 GROUP = "ue"  # TorchRL groups agents by what stands before "_" in their names
 
 world = offloading_v0.parallel_env(
-    episode=EpisodeConfig(mix=("text",) * UES), inputs=Inputs(ue_device=("raspberry-pi-4",))
+    episode=EpisodeConfig(mix=("text",) * UES), inputs=Inputs(ue_device=("jetson-nano",))
 )
 env = PettingZooWrapper(world, categorical_actions=False, seed=0)
 env = TransformedEnv(env, RewardSum(in_keys=[(GROUP, "reward")], out_keys=[(GROUP, "episode_reward")]))

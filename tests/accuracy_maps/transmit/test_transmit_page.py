@@ -112,7 +112,7 @@ def test_a_sentence_of_markup_stays_text(page: Page) -> None:
 def test_an_image_is_dropped_k_and_fading_are_chosen(browser: Browser, tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)).save(photo)
-    with served("--codec", "image-imagenette-deit-tiny") as url, opened(browser, url) as page:
+    with served("--codec", "image-imagenette-deit-small") as url, opened(browser, url) as page:
         page.locator("input[type=file]").set_input_files(photo)
         page.locator("#said dd").first.wait_for()
         arrives, local = said(page)
@@ -147,7 +147,7 @@ def test_the_controls_send_what_they_say() -> None:
 def test_what_separate_coding_delivers_is_beside_it(tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     Image.fromarray(np.full((128, 128, 3), (40, 90, 160), dtype=np.uint8)).save(photo)
-    config = TransmitConfig(serve=True, codec="image-imagenette-deit-tiny", digital=True)
+    config = TransmitConfig(serve=True, codec="image-imagenette-deit-small", digital=True)
     send = Sending(config, load_model(config))
     shown, _, measured = send("16", 18.0, "awgn", 0, str(photo))
     assert re.search(r"separate coding, [^<]* in as many symbols</dt><dd>[A-Za-z ]+ \([01]\.\d\d\)", shown)

@@ -178,7 +178,7 @@ def test_without_files_those_of_the_codecs_that_ship_are_read(csi, channel, capl
 def test_a_codec_that_ships_stands_for_its_map_and_its_flops(kinds, csi, channel, caplog):
     """By its name or its folder; where one of the two is given it is taken for both."""
     caplog.set_level("INFO")
-    name = "text-multi30k-en-de-medium"
+    name = "text-multi30k-en-de-mini"
     assert name != DEFAULTS["text"]
     episode = EpisodeConfig(mix=("text",), csi=csi)
     for codec in (name, str(FOLDER / name)):
