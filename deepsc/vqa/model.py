@@ -33,6 +33,7 @@ from deepsc.link.token_code import (
 from deepsc.link.transmission import Link, transmit
 from deepsc.text.model import marian_config
 from deepsc.vqa.config import VQACodecConfig
+from deepsc.vqa.fusion import Fusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,17 +132,11 @@ class VQACodec(Codec):
             )
         self.text_projection = nn.Linear(config.text_width, config.fusion_width)
         self.image_projection = nn.Linear(config.image_width, config.fusion_width)
-        layer = nn.TransformerDecoderLayer(
-            config.fusion_width,
-            config.fusion_heads,
-            dim_feedforward=4 * config.fusion_width,
+        self.fusion = Fusion(
+            width=config.fusion_width,
+            heads=config.fusion_heads,
+            layers=config.fusion_layers,
             dropout=config.dropout,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
-        self.fusion = nn.TransformerDecoder(
-            layer, config.fusion_layers, norm=nn.LayerNorm(config.fusion_width)
         )
         self.head = nn.Linear(config.fusion_width, len(config.answers))
 
@@ -196,22 +191,20 @@ class VQACodec(Codec):
         mask = torch.ones(features.shape[:2], dtype=torch.long, device=features.device)
         return transmit(self.image_jsc_encoder, self.image_jsc_decoder, features, mask, link)
 
-    def answer(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor) -> Tensor:
+    def answer(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor | None = None) -> Tensor:
         """Fusion and classifier, at the server.
 
         Args:
             question: (B, S, text_width), as received.
             mask: (B, S).
             image: (M, S^I, image_width), as received.
-            image_of: (B,), which image each question is about.
+            image_of: (B,), which image each question is about; None: the i-th about the i-th.
 
         Returns:
             Logits, (B, answers).
         """
         fused = self.fusion(
-            self.text_projection(question),
-            self.image_projection(image)[image_of],  # (B, S^I, fusion_width)
-            tgt_key_padding_mask=mask == 0,
+            self.text_projection(question), mask, self.image_projection(image), image_of
         )  # (B, S, fusion_width)
         valid = mask.unsqueeze(2).to(fused.dtype)  # (B, S, 1)
         return self.head((fused * valid).sum(dim=1) / valid.sum(dim=1))

@@ -143,9 +143,7 @@ def _vqa_parts(codec: VQACodec, *, source_length: int, k_text: int, k_image: int
             inputs=(text,),
         ),
         "image JSC decoder": image_jsc[1],
-        "fusion and answer": Workload(
-            module=Method(codec, codec.answer), inputs=(text, mask, image, torch.arange(batch, device=device))
-        ),
+        "fusion and answer": Workload(module=Method(codec, codec.answer), inputs=(text, mask, image)),
     }
 
 

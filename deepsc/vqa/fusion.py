@@ -1,0 +1,72 @@
+"""Fusion at the server: the tokens of each question attend to each other and to those of its image.
+
+The layers of a Transformer decoder (Vaswani et al., 2017). All questions about an image attend to it at once,
+so that its keys and values are made once, however many there are.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class Fusion(nn.Module):
+    """Decoder layers with the normalisation first, and one behind the last.
+
+    Args:
+        width: of question and image tokens.
+        heads: of attention.
+        layers: how many.
+        dropout: of attention and feed-forward parts.
+    """
+
+    def __init__(self, *, width: int, heads: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.TransformerDecoderLayer(
+                width, heads, dim_feedforward=4 * width, dropout=dropout, activation="gelu",
+                batch_first=True, norm_first=True,
+            )
+            for _ in range(layers)
+        )  # fmt: skip
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor | None) -> Tensor:
+        """Question tokens that have seen the image.
+
+        Args:
+            question: (B, S, width).
+            mask: (B, S), 1 for valid tokens.
+            image: (M, S^I, width).
+            image_of: (B,), which image each question is about; None: the i-th about the i-th.
+
+        Returns:
+            (B, S, width).
+        """
+        place = None if image_of is None else (image_of, _place_among(image_of))
+        for layer in self.layers:
+            assert isinstance(layer, nn.TransformerDecoderLayer)
+            normed = layer.norm1(question)
+            heard, _ = layer.self_attn(normed, normed, normed, key_padding_mask=mask == 0, need_weights=False)
+            question = question + layer.dropout1(heard)
+            question = question + layer.dropout2(_look(layer, layer.norm2(question), image, place))
+            inner = layer.dropout(layer.activation(layer.linear1(layer.norm3(question))))
+            question = question + layer.dropout3(layer.linear2(inner))
+        return self.norm(question)
+
+
+def _look(
+    layer: nn.TransformerDecoderLayer, question: Tensor, image: Tensor, place: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    """Cross-attention; an image's questions, each at its place among them, are one long query."""
+    if place is None:
+        return layer.multihead_attn(question, image, image, need_weights=False)[0]
+    most = int(place[1].max()) + 1
+    asked = question.new_zeros(len(image), most, *question.shape[1:]).index_put(place, question)
+    seen, _ = layer.multihead_attn(asked.flatten(1, 2), image, image, need_weights=False)
+    return seen.view(asked.shape)[place]
+
+
+def _place_among(image_of: Tensor) -> Tensor:
+    """Of each question, how many before it are about the same image: (B,)."""
+    same = image_of.unsqueeze(1) == image_of
+    return same.tril(-1).sum(dim=1)
