@@ -70,6 +70,11 @@ RUNS: Mapping[str, str] = {
         "train --ues text:32 --ue-device jetson-nano --learners mappo --no-bound --episodes 30 "
         "--test-episodes 16",
     ),
+    "train-64": study(
+        "train-64",
+        "train --ues text:64 --ue-device jetson-nano --learners mappo --no-bound --episodes 30 "
+        "--test-episodes 16 --seeds 2",
+    ),
     "ladder": "python benchmarks/mappo_departures.py --rows ladder --episodes 60 --test-episodes 100",
     "ladder-dynamic": "python benchmarks/mappo_departures.py --preference dynamic --rows ladder "
     "--episodes 60 --test-episodes 100",
@@ -78,7 +83,8 @@ RUNS: Mapping[str, str] = {
     "who": "python benchmarks/who_offloads.py --test-episodes 100",
     "gap": "python benchmarks/bound_gap.py --states 300",
     "gap-dynamic": "python benchmarks/bound_gap.py --states 300 --preference dynamic",
-    "devices": "python benchmarks/devices.py",
+    "devices": "python benchmarks/devices.py --devices "
+    "paper,jetson-nano,phone,raspberry-pi-4,raspberry-pi-zero-2w,cortex-m7",
     **{f"on-{name}": study(f"on-{name}", f"train --ue-device {name} {LEARN}") for name in DEVICES},
     "mixed": study(
         "mixed", "train --ue-device phone,phone,raspberry-pi-zero-2w,raspberry-pi-zero-2w " + LEARN
