@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-TEXT = "--ues text:4 --ue-device jetson-nano"
-"""UEs of what is about text alone. Where a command names no UEs they are the main run's: the paper's."""
-IMAGE = "--ues image:4 --ue-device jetson-nano"
+NANO = "--ue-device jetson-nano"
+"""UEs of what is about one modality. Where a command names no device it is the main run's: the paper's."""
+TEXT, IMAGE = f"--ues text:4 {NANO}", f"--ues image:4 {NANO}"
 DEVICES = ("jetson-nano", "phone", "raspberry-pi-4", "raspberry-pi-zero-2w")
 """On which MAPPO is trained, too."""
 LEARN = "--learners mappo --no-bound --episodes 60 --test-episodes 40"
@@ -67,13 +67,11 @@ RUNS: Mapping[str, str] = {
     ),
     "train-32": study(
         "train-32",
-        "train --ues text:32 --ue-device jetson-nano --learners mappo --no-bound --episodes 30 "
-        "--test-episodes 16",
+        f"train --ues text:32 {NANO} --learners mappo --no-bound --episodes 30 --test-episodes 16",
     ),
     "train-64": study(
         "train-64",
-        "train --ues text:64 --ue-device jetson-nano --learners mappo --no-bound --episodes 30 "
-        "--test-episodes 16 --seeds 2",
+        f"train --ues text:64 {NANO} --learners mappo --no-bound --episodes 30 --test-episodes 16 --seeds 2",
     ),
     "ladder": "python benchmarks/mappo_departures.py --rows ladder --episodes 60 --test-episodes 100",
     "ladder-dynamic": "python benchmarks/mappo_departures.py --preference dynamic --rows ladder "
@@ -96,7 +94,7 @@ RUNS: Mapping[str, str] = {
     },
     "any-number": others("figures/preference-fixed", "--test-episodes 20"),
     "any-4": others("figures/preference-fixed", f"--sizes 64,256,1000 {MANY}"),
-    "any-32": others("train-32", f"--ues text:32 --ue-device jetson-nano --sizes 4,32,64,256,1000 {MANY}"),
+    "any-32": others("train-32", f"--ues text:32 {NANO} --sizes 4,32,64,256,1000 {MANY}"),
     "ppo": "python benchmarks/mappo_vs_ppo.py --seconds 12",
 }
 """Commands by name; {out} is the folder, in which what they print is kept, too."""

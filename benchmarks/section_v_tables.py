@@ -184,7 +184,23 @@ def on_devices(out: Path) -> Rows:
 
 def gap(out: Path) -> Rows:
     for number, run in enumerate(("gap", "gap-dynamic")):
-        yield from list(cells_of(printed(out, run)))[number and 1 :]
+        yield from (row[:-1] for row in list(cells_of(printed(out, run)))[number and 1 :])
+
+
+def by_number(run: str) -> Callable[[Path], Rows]:
+    """QoE and share of each policy, a column a number of UEs."""
+
+    def rows(out: Path) -> Rows:
+        head, *found = cells_of(printed(out, run))
+        yield "UEs", *dict.fromkeys(row[0] for row in found)
+        for policy in dict.fromkeys(row[1] for row in found):
+            name = "mappo" if policy == "trained" else policy
+            mine = [row for row in found if row[1] == policy]
+            yield f"{name}, QoE", *(row[2] for row in mine)
+            if head[3] != f"of {policy}":
+                yield f"{name}, {head[3]}", *(row[3] for row in mine)
+
+    return rows
 
 
 def as_printed(run: str) -> Callable[[Path], Rows]:
@@ -205,14 +221,14 @@ TABLES: Mapping[str, Callable[[Path], Rows]] = {
     "arrivals": arrivals,
     "worlds": worlds,
     "ladder": ladder,
-    "any-number": as_printed("any-number"),
+    "any-number": by_number("any-number"),
     "pareto": pareto,
     "ppo": as_printed("ppo"),
     "devices": as_printed("devices"),
     "on-devices": on_devices,
     "gap": gap,
-    "any-32": as_printed("any-32"),
-    "any-4": as_printed("any-4"),
+    "any-32": by_number("any-32"),
+    "any-4": by_number("any-4"),
 }
 """By the name of their mark in docs/."""
 

@@ -42,31 +42,34 @@ class Fusion(nn.Module):
         Returns:
             (B, S, width).
         """
-        place = None if image_of is None else (image_of, _place_among(image_of))
+        places = None if image_of is None else _Places(image_of)
         for layer in self.layers:
             assert isinstance(layer, nn.TransformerDecoderLayer)
             normed = layer.norm1(question)
             heard, _ = layer.self_attn(normed, normed, normed, key_padding_mask=mask == 0, need_weights=False)
             question = question + layer.dropout1(heard)
-            question = question + layer.dropout2(_look(layer, layer.norm2(question), image, place))
+            question = question + layer.dropout2(_look(layer, layer.norm2(question), image, places))
             inner = layer.dropout(layer.activation(layer.linear1(layer.norm3(question))))
             question = question + layer.dropout3(layer.linear2(inner))
         return self.norm(question)
 
 
+class _Places:
+    """Where each question stands among those about its image."""
+
+    def __init__(self, image_of: Tensor) -> None:
+        same = image_of.unsqueeze(1) == image_of
+        self.index = image_of, same.tril(-1).sum(dim=1)  # (B,) each
+        self.most = int(self.index[1].max()) + 1
+
+
 def _look(
-    layer: nn.TransformerDecoderLayer, question: Tensor, image: Tensor, place: tuple[Tensor, Tensor] | None
+    layer: nn.TransformerDecoderLayer, question: Tensor, image: Tensor, places: _Places | None
 ) -> Tensor:
     """Cross-attention; an image's questions, each at its place among them, are one long query."""
-    if place is None:
+    if places is None:
         return layer.multihead_attn(question, image, image, need_weights=False)[0]
-    most = int(place[1].max()) + 1
-    asked = question.new_zeros(len(image), most, *question.shape[1:]).index_put(place, question)
+    asked = question.new_zeros(len(image), places.most, *question.shape[1:])
+    asked = asked.index_put(places.index, question)
     seen, _ = layer.multihead_attn(asked.flatten(1, 2), image, image, need_weights=False)
-    return seen.view(asked.shape)[place]
-
-
-def _place_among(image_of: Tensor) -> Tensor:
-    """Of each question, how many before it are about the same image: (B,)."""
-    same = image_of.unsqueeze(1) == image_of
-    return same.tril(-1).sum(dim=1)
+    return seen.view(asked.shape)[places.index]

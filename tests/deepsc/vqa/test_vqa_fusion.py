@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from deepsc.vqa.fusion import Fusion
@@ -67,4 +67,3 @@ def test_gradients_reach_the_image_from_every_question() -> None:
         assert image.grad[about].abs().sum() > 0
         assert image.grad[1 - about].abs().sum() == 0
         image.grad = None
-    assert isinstance(layers.layers[0], nn.TransformerDecoderLayer)
