@@ -191,7 +191,7 @@ def by_number(run: str) -> Callable[[Path], Rows]:
     """QoE and share of each policy, a column a number of UEs."""
 
     def rows(out: Path) -> Rows:
-        head, *found = cells_of(printed(out, run))
+        head, *found = list(cells_of(printed(out, run))) or [()]
         yield "UEs", *dict.fromkeys(row[0] for row in found)
         for policy in dict.fromkeys(row[1] for row in found):
             name = "mappo" if policy == "trained" else policy
