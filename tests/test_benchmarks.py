@@ -214,6 +214,19 @@ def test_every_table_of_section_v_has_one_place_in_the_docs() -> None:
     assert sorted(marks) == sorted(set(section_v.TABLES) - told_in_words)
 
 
+def test_numbers_of_ues_are_columns(tmp_path: Path) -> None:
+    rows = [f"| {ues} | {name} | {ues}.0 | {share} % | 100 % | 10.0 | 0 |"
+            for ues in (4, 32) for name, share in (("central", "100.0"), ("trained", "99.0"))]  # fmt: skip
+    head = "| UEs | policy | QoE | of central | finished | steps | CPU s |"
+    (tmp_path / "any-number.txt").write_text("\n".join([head, "|---|--:|", *rows]))
+    assert [list(row) for row in section_v.TABLES["any-number"](tmp_path)] == [
+        ["UEs", "4", "32"],
+        ["central, QoE", "4.0", "32.0"],
+        ["mappo, QoE", "4.0", "32.0"],
+        ["mappo, of central", "99.0 %", "99.0 %"],
+    ]
+
+
 def test_runs_of_section_v_are_done_once_and_fill_the_pages(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
