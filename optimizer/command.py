@@ -123,6 +123,7 @@ _CONFIGS: Mapping[str | None, type[Settings]] = {
     None: TrainConfig, "train": TrainConfig, "figures": FiguresConfig, "pareto": ParetoConfig,
     "plan": PlanConfig, "report": ReportConfig, "export": ExportConfig,
 }  # fmt: skip
+SUBCOMMANDS = (*(name for name in _CONFIGS if name is not None), "symbols")
 _ALONE = ("report", "export")
 """Subcommands that read what a run wrote, and no world."""
 _DEFAULTS: Mapping[str | None, Mapping[str, Any]] = {
@@ -143,6 +144,7 @@ def parser(name: str | None = None) -> Parser:
         epilog = TABLE + epilog
     flags = Parser(prog=prog, description=_DESCRIPTIONS[name], epilog=epilog)
     flags.set_defaults(subcommand=name)
+    flags.subcommands = SUBCOMMANDS
     add_config_flags(flags)
     if name in _ALONE:
         add_flags(flags, _CONFIGS[name])
@@ -259,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     name = words.pop(0) if words and words[0] in _RUN else None
     if name is None and words and not words[0].startswith("-"):
-        known = ", ".join([*(subcommand for subcommand in _RUN if subcommand is not None), "symbols"])
+        known = ", ".join(SUBCOMMANDS)
         parser().error(f"{words[0]!r} given, a subcommand of {known} or none is allowed")
     options = parser(name).parse_args(words)
 

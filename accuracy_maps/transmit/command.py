@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from accuracy_maps.transmit.config import TransmitConfig
+from data.files.paths import require_file
 from data.settings import Parser, add_config_flags, add_flags, from_args, run_command
 from data.terminal.ending import closing_lines
 from data.terminal.start import run
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _transmit(config: TransmitConfig) -> None:
+    if config.codec is None and config.codec_name != DEFAULTS["text"]:
+        require_file(config.items[0])  # before torch is loaded
     if config.serve:
         from accuracy_maps.transmit.page import serve
 

@@ -34,6 +34,8 @@ class Parser(argparse.ArgumentParser):
 
     may_be_empty: tuple[str, ...] = ()
     """Flags of which an empty value means something."""
+    subcommands: tuple[str, ...] = ()
+    """Words that mean something as the first alone."""
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", HelpFormatter)
@@ -76,12 +78,16 @@ class Parser(argparse.ArgumentParser):
             (file or sys.stderr).write(message)
 
     def error(self, message: str) -> NoReturn:
-        """Print the message as one line on stderr, of an unknown flag with one like it; exit with 2."""
-        if unknown := re.match(r"unrecognized arguments: (--[^\s=]+)", message):
+        """Print the message as one line on stderr, of what is unknown with what is meant; exit with 2."""
+        if unknown := re.match(r"unrecognized arguments: (\S+)", message):
             from difflib import get_close_matches
 
             flags = [flag for action in self._actions for flag in action.option_strings]
-            message += "".join(f", {flag} is allowed" for flag in get_close_matches(unknown[1], flags, n=1))
+            meant = get_close_matches(unknown[1].partition("=")[0], flags, n=1)
+            late = [word for word in message.split() if word in self.subcommands]
+            message += "".join(f", {flag} is allowed" for flag in meant)
+            if late:
+                message = f"{late[0]!r} given behind other words, as the first one it is allowed"
         line = printable(" ".join(message.split()))
         self.exit(2, f"{_error_of(self.prog)} {line} (see {self.prog} --help)\n")
 

@@ -149,7 +149,7 @@ def test_each_item_has_a_codec_that_ships() -> None:
 
 def test_an_image_that_is_not_there_is_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["no-such-photo.jpg"]) == 2
-    assert "no-such-photo.jpg" in capsys.readouterr().err
+    assert capsys.readouterr().err == "transmit: error: no-such-photo.jpg: no such file\n"
 
 
 def test_settings_come_from_a_file_too(
