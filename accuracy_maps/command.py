@@ -111,6 +111,7 @@ class PageConfig(Settings):
 def build_parser() -> argparse.ArgumentParser:
     """Flags of build-accuracy-map."""
     parser = Parser(prog=NAME, description=_DESCRIPTION)
+    parser.subcommands = ("report",)
     parser.add_argument("--modality", choices=modality_names(), default=argparse.SUPPRESS,
                         help="what crosses the channel")  # fmt: skip
     fields = [field.name for field in dataclasses.fields(MapConfig) if field.name != "also_beside"]

@@ -12,7 +12,7 @@ from data.files.paths import require_file
 from data.settings import Parser, add_config_flags, add_flags, from_args, run_command
 from data.terminal.ending import closing_lines
 from data.terminal.start import run
-from deepsc.zoo.find import DEFAULTS
+from deepsc.zoo.find import DEFAULTS, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _transmit(config: TransmitConfig) -> None:
+    resolve(config.codec_name, "codec", setting="codec")  # it is named before anything is said
     if config.codec is None and config.codec_name != DEFAULTS["text"]:
         require_file(config.items[0])  # before torch is loaded
     if config.serve:

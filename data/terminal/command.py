@@ -87,7 +87,7 @@ class Parser(argparse.ArgumentParser):
             late = [word for word in message.split() if word in self.subcommands]
             message += "".join(f", {flag} is allowed" for flag in meant)
             if late:
-                message = f"{late[0]!r} given behind other words, as the first one it is allowed"
+                message = f"{late[0]!r} given behind other words, a subcommand as the first word is allowed"
         line = printable(" ".join(message.split()))
         self.exit(2, f"{_error_of(self.prog)} {line} (see {self.prog} --help)\n")
 

@@ -21,7 +21,7 @@ class LearnerConfig(Settings):
     """What the training of every learner has; a learner of one's own may derive its config from it."""
 
     episodes: Annotated[int, Range(1), Flag(metavar="N")] = 1000
-    """Training episodes, one MAPPO update after each; Table I has 1000."""
+    """Training episodes, of `copies` each, with one MAPPO update after it; Table I has 1000."""
     copies: Annotated[int, Range(1)] = 128
     """Independent copies of each training episode, played at once; the updates learn from all of them."""
     learning_rate: Annotated[float, Range(above=0, most=1)] = 1e-3

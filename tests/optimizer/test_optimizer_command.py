@@ -541,7 +541,10 @@ def test_mistakes_are_one_line_and_status_2(files, tmp_path, capsys, arguments, 
             ["trian"],
             "'trian' given, a subcommand of train, figures, pareto, plan, report, export, symbols or none",
         ),
-        (["--seed", "1", "plan"], "'plan' given behind other words, as the first one it is allowed"),
+        (
+            ["--seed", "1", "plan"],
+            "'plan' given behind other words, a subcommand as the first word is allowed",
+        ),
     ],
 )
 def test_what_would_change_nothing_is_refused_by_name(files, tmp_path, capsys, arguments, message):

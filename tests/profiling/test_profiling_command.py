@@ -87,7 +87,7 @@ def test_the_map_of_a_codec_that_ships_is_found_by_optimize(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    codec = "text-multi30k-en-de-mini"
+    codec = "text-multi30k-en-de-medium"
     assert main(["--modality", "text", "--checkpoint", codec, "--k", "16"]) == 0
     words = shlex.split(capsys.readouterr().out.splitlines()[-1])
     assert words[:3] == ["next:", "optimize", "--text-flops"]
