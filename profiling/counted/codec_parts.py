@@ -61,9 +61,8 @@ def _text_parts(
     source = torch.zeros(batch, source_length, dtype=torch.long, device=device)
     embedded = torch.zeros(batch, source_length, config.d_model, device=device, dtype=dtype)
     encoder = codec.transformer.get_encoder()
-    first = Workload(
-        module=Method(codec, lambda ids: first_layers(encoder, config.split)(input_ids=ids)), inputs=(source,)
-    )
+    part = first_layers(encoder, config.split)  # no module of the codec: its layers count, not itself
+    first = Workload(module=Method(codec, lambda ids: part.forward(input_ids=ids)), inputs=(source,))
     lengths = {"source_length": source_length, "target_length": target_length}
     return {
         **({"encoder layers at the UE": first} if config.split else {}),

@@ -64,6 +64,13 @@ def test_counters_equal_the_closed_form_of_every_text_preset(preset: str) -> Non
     check_exact(profile_codec(config, k=16, source_length=20, target_length=20))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_counters_equal_the_closed_form_of_encoder_layers_at_the_ue(layers: int) -> None:
+    profile = profile_codec(replace(TINY, split=layers), k=4, source_length=5, target_length=3)
+    assert "encoder layers at the UE" in {part.name for part in profile.parts}
+    check_exact(profile)
+
+
 @pytest.mark.parametrize("preset", IMAGE_PRESETS)
 def test_counters_equal_the_closed_form_of_every_image_preset(preset: str) -> None:
     check_exact(profile_codec(ImageCodecConfig.from_preset(preset, classes=1000, k=(8, 32)), k=8))
