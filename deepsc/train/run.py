@@ -184,7 +184,8 @@ def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
     for name, value in wanted.items():
         if (size := getattr(model, name)) != value:
             start = f"{named('init_from')} {config.init_from}"
-            raise ToolkitError(f"{named(name)}: {value!r} given, {start} has {size!r}")
+            how = "given, or by default" if name == "preset" else "given"
+            raise ToolkitError(f"{named(name)}: {value!r} {how}, {start} has {size!r}")
 
 
 def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:

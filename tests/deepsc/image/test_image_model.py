@@ -572,7 +572,9 @@ def test_a_run_refuses_what_it_cannot_do(tmp_path: Path, image_folders: dict[str
     with pytest.raises(ToolkitError, match="augment"):
         image_run(tmp_path, augment="heavy")
     local = str(image_folders["local"])
-    with pytest.raises(ToolkitError, match=f"preset: 'deit-small' given, init_from {local} has 'tiny'"):
+    with pytest.raises(
+        ToolkitError, match=f"preset: 'deit-small' given, or by default, init_from {local} has 'tiny'"
+    ):
         train_codec(image_run(tmp_path / "run", init_from=local, preset="deit-small"))
     with pytest.raises(ToolkitError, match="depth: 6 given"):
         train_codec(image_run(tmp_path / "run", init_from=local, depth=6))
