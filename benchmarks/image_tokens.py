@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from flag_types import int_list, positive_int
@@ -66,7 +66,7 @@ class Clustered:
         """Clusters (B, S) of features (B, S, width)."""
         return torch.cdist(features.flatten(0, 1), self.centroids).argmin(1).view(features.shape[:2])
 
-    def bare(self, features: Tensor, link: Link) -> Tensor:
+    def bare(self, features: Tensor) -> Tensor:
         """The nearest centroids, without the channel."""
         return self.centroids[self.nearest(features)]
 
@@ -96,15 +96,9 @@ def linear(local: ImageCodec, features: Tensor, k_max: int) -> Send:
     return codec.transmit
 
 
-def right(
-    local: ImageCodec, features: Tensor, labels: Tensor, send: Send, *, k: int, snr_db: float, seed: int
-) -> float:
-    """Share of images that are told from their features as received, each batch with noise of its own."""
-    found = []
-    for number, part in enumerate(features.split(AT_ONCE)):
-        link = link_at(Channel(), k=k, snr_db=snr_db, like=part, seed=(seed, number))
-        assert link is not None
-        found.append(local.classify(local.embed(send(part, link))).argmax(1))
+def right(local: ImageCodec, received: Iterable[Tensor], labels: Tensor) -> float:
+    """Share of images that are told from their features at the server, (B, S, width) at a time."""
+    found = [local.classify(local.embed(part)).argmax(1) for part in received]
     return float((torch.cat(found) == labels).double().mean())
 
 
@@ -121,26 +115,29 @@ def report(options: argparse.Namespace) -> None:
     train, test = encoded(images.train.draw(options.images)), images.test.head(options.limit)
     features, labels = encoded(test), torch.from_numpy(test.labels)
 
-    def shares(send: Send, cells: Sequence[tuple[int, float]]) -> list[float]:
-        return [
-            right(local, features, labels, send, k=k, snr_db=snr_db, seed=options.seed) for k, snr_db in cells
-        ]
+    parts = features.split(AT_ONCE)
 
-    anywhere = [(1, 0.0)]  # for what does not cross
-    (whole,) = shares(lambda part, _: part, anywhere)
+    def over(send: Send, k: int, snr_db: float) -> Iterator[Tensor]:
+        for number, part in enumerate(parts):  # each with noise of its own
+            link = link_at(Channel(), k=k, snr_db=snr_db, like=part, seed=(options.seed, number))
+            assert link is not None
+            yield send(part, link)
+
+    whole = right(local, parts, labels)
     cells = [(k, snr_db) for k in options.k for snr_db in options.snr_db]
     print(f"{len(test)} images, local model {100 * whole:.1f} %")
     print("| code | no channel | " + " | ".join(f"k = {k}, {snr_db:g} dB" for k, snr_db in cells) + " |")
     print(f"|---|---|{'---|' * len(cells)}", flush=True)
 
-    def row(name: str, bare: Send, send: Send) -> None:
-        found = shares(bare, anywhere) + shares(send, cells)
-        print(f"| {name} | " + " | ".join(f"{share / whole:.3f}" for share in found) + " |", flush=True)
+    def row(name: str, bare: Iterable[Tensor], send: Send) -> None:
+        ways = [bare, *(over(send, k, snr_db) for k, snr_db in cells)]
+        shares = [right(local, way, labels) for way in ways]
+        print(f"| {name} | " + " | ".join(f"{share / whole:.3f}" for share in shares) + " |", flush=True)
 
-    row("linear", lambda part, _: part, linear(local, train.flatten(0, 1), max(options.k)))
+    row("linear", parts, linear(local, train.flatten(0, 1), max(options.k)))
     for clusters in options.clusters:
         code = Clustered(train, clusters=clusters, seed=options.seed)
-        row(f"{clusters} clusters", code.bare, code.send)
+        row(f"{clusters} clusters", map(code.bare, parts), code.send)
 
 
 def main(argv: list[str] | None = None) -> int:

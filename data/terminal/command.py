@@ -79,15 +79,15 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message as one line on stderr, of what is unknown with what is meant; exit with 2."""
-        if unknown := re.match(r"unrecognized arguments: (\S+)", message):
+        unknown = message.split()[2:] if message.startswith("unrecognized arguments: ") else []
+        if late := [word for word in unknown if word in self.subcommands]:
+            message = f"{late[0]!r} given behind other words, a subcommand as the first word is allowed"
+        elif unknown and unknown[0].startswith("--"):
             from difflib import get_close_matches
 
             flags = [flag for action in self._actions for flag in action.option_strings]
-            meant = get_close_matches(unknown[1].partition("=")[0], flags, n=1)
-            late = [word for word in message.split() if word in self.subcommands]
+            meant = get_close_matches(unknown[0].partition("=")[0], flags, n=1)
             message += "".join(f", {flag} is allowed" for flag in meant)
-            if late:
-                message = f"{late[0]!r} given behind other words, a subcommand as the first word is allowed"
         line = printable(" ".join(message.split()))
         self.exit(2, f"{_error_of(self.prog)} {line} (see {self.prog} --help)\n")
 

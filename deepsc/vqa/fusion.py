@@ -43,10 +43,11 @@ class Fusion(nn.Module):
             (B, S, width).
         """
         places = None if image_of is None else _Places(image_of)
+        padding = mask == 0
         for layer in self.layers:
             assert isinstance(layer, nn.TransformerDecoderLayer)
             normed = layer.norm1(question)
-            heard, _ = layer.self_attn(normed, normed, normed, key_padding_mask=mask == 0, need_weights=False)
+            heard, _ = layer.self_attn(normed, normed, normed, key_padding_mask=padding, need_weights=False)
             question = question + layer.dropout1(heard)
             question = question + layer.dropout2(_look(layer, layer.norm2(question), image, places))
             inner = layer.dropout(layer.activation(layer.linear1(layer.norm3(question))))
