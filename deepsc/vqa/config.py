@@ -60,11 +60,11 @@ VQA_PRESETS = {
         fusion_width=64, fusion_layers=1, fusion_heads=4,
         dropout=0.0, augment="light", learning_rate=2e-3, warmup_steps=200, batch_tokens=4096, epochs=40,
     ),
-    "deit-tiny": VQAPreset(
-        text_width=192, text_layers=6, text_heads=3, vocab_size=8000, context_layers=2, bigrams=2**15,
-        image_width=192, image_layers=6, image_heads=3, image_size=224, patch_size=16,
-        fusion_width=192, fusion_layers=6, fusion_heads=3,
-        dropout=0.1, augment="none", learning_rate=5e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
+    "medium": VQAPreset(
+        text_width=256, text_layers=6, text_heads=4, vocab_size=2500, context_layers=3, bigrams=2**16,
+        image_width=384, image_layers=6, image_heads=6, image_size=224, patch_size=16,
+        fusion_width=256, fusion_layers=6, fusion_heads=4,
+        dropout=0.1, augment="none", learning_rate=5e-4, warmup_steps=200, batch_tokens=4096, epochs=5,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, context_layers=3, bigrams=2**16,
@@ -73,8 +73,8 @@ VQA_PRESETS = {
         dropout=0.1, augment="none", learning_rate=3e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
-"""easy: easy-VQA's 64-pixel images on a CPU. deit-small: encoders of the text codec's base and DeiT-small;
-deit-tiny: 6 + 6 layers, too, all of DeiT-tiny's width."""
+"""easy: easy-VQA's 64-pixel images on a CPU. medium: encoders of the text codec's medium and DeiT-small's first
+half; deit-small: those of its base and the same half."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +162,7 @@ class VQARunConfig(HybridRunConfig):
 
     corpus: VQASetConfig
     preset: str = "easy"
-    """Size of the model: tiny, easy, deit-tiny or deit-small."""
+    """Size of the model: tiny, easy, medium or deit-small."""
     task: str = "answer"
     """Answer the question."""
     k_text: TrainedK = (8,)
