@@ -16,9 +16,11 @@ from data.questions.load import load_vqa
 from data.questions.sets import VQASet, VQASplit
 from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.config import TrainConfig
+from deepsc.image.config import IMAGE_PRESETS
 from deepsc.image.pixels import to_tensor
 from deepsc.link.channel import Channel
 from deepsc.link.transmission import link_at
+from deepsc.text.config import TEXT_PRESETS
 from deepsc.train.links import draw_links
 from deepsc.train.run import train_codec
 from deepsc.vqa import material as vqa_run_module
@@ -67,10 +69,19 @@ def test_question_embeddings_start_as_large_as_the_positions() -> None:
     assert (weight.std() * codec.config.text_width**0.5).item() == pytest.approx(1, abs=0.05)
 
 
-def test_deit_small_preset_is_the_text_codecs_base_and_deit_smalls_first_half() -> None:
-    config = VQACodecConfig.from_preset("deit-small", answers=("yes", "no"), k_text=(4,), k_image=(4,))
-    assert (config.text_layers, config.text_width) == (6, 512)
-    assert (config.image_layers, config.image_width) == (6, 384)
+@pytest.mark.parametrize(("preset", "of_text"), [("medium", "medium"), ("deit-small", "base")])
+def test_the_large_presets_are_encoders_of_the_text_codec_and_deit_smalls_first_half(
+    preset: str, of_text: str
+) -> None:
+    config = VQACodecConfig.from_preset(preset, answers=("yes", "no"), k_text=(4,), k_image=(4,))
+    text, image = TEXT_PRESETS[of_text], IMAGE_PRESETS["deit-small"]
+    assert (config.text_layers, config.text_width, config.text_heads) == (
+        text.layers,
+        text.d_model,
+        text.heads,
+    )
+    assert 2 * config.image_layers == image.depth
+    assert (config.image_width, config.image_heads) == (image.width, image.heads)
     assert config.image_tokens == 197
     assert VQACodecConfig.from_dict(config.to_dict()) == config
 
