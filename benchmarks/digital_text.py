@@ -125,7 +125,7 @@ def threshold(bits: Counts, tokens: Counts, *, k: int, code: str, seed: int) -> 
     """The SNR in dB at which `LEVEL` of the sentences arrive, linear between the SNRs that are tried."""
     items = len(bits)
     digital = Digital(
-        bits=bits[:, None], counts=np.ones((items, 1, 1), dtype=np.int64),
+        bits=bits[:, None], outcome=lambda arrived, _: np.ones((len(arrived), 1), dtype=np.int64),
         nothing=np.zeros((items, 1), dtype=np.int64), tokens=tokens, channel=Channel(),
         code=channel_code(code),
     )  # fmt: skip

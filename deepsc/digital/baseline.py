@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -15,15 +15,17 @@ from deepsc.modality import Measurer
 Counts = NDArray[np.int64]
 
 TARGET_ERROR_RATE = 0.01
-"""The largest version is sent whose expected block error probability is at most this."""
+"""A version is trusted if its expected block error probability is at most this."""
 
 
 class Digital(Measurer):
-    """Sends the largest of each item's versions that the channel code can be trusted with, else the smallest.
+    """Sends of each item's versions the closest that the channel code can be trusted with, else the smallest.
 
     Args:
         bits: (items, versions), size of each version.
-        counts: (items, versions, statistics), what the local model makes of each version.
+        distortion: (items, versions), how far each version is from its item; None: all are it.
+        outcome: takes items and their versions, (rows,) each; what the local model makes of them,
+            (rows, statistics). It is asked for what arrives alone.
         nothing: (items, statistics), what the receiver makes of silence.
         tokens: (items,), S.
         channel: draws the gains; the transmitter knows them, as the codec's does.
@@ -35,14 +37,16 @@ class Digital(Measurer):
         self,
         *,
         bits: Counts,
-        counts: Counts,
+        outcome: Callable[[Counts, Counts], Counts],
         nothing: Counts,
         tokens: Counts,
         channel: Channel,
+        distortion: Array | None = None,
         code: ChannelCode | None = None,
         figures: Mapping[str, float] | None = None,
     ) -> None:
-        self._bits, self._counts, self._nothing = bits, counts, nothing
+        self._bits, self._outcome, self._nothing = bits, outcome, nothing
+        self._distortion = np.zeros(bits.shape) if distortion is None else distortion
         self._tokens, self._channel = tokens, channel
         self._code, self._figures = code or Capacity(), figures or {}
 
@@ -56,12 +60,13 @@ class Digital(Measurer):
         snr = self._snr(uses, snr_db, generator)
         rates = self._code.error_rate(self._bits, uses, snr)  # (items, versions)
         trusted = rates <= TARGET_ERROR_RATE
-        largest = np.where(trusted, self._bits, -1).argmax(axis=1)
-        best = np.where(trusted.any(axis=1), largest, self._bits.argmin(axis=1))
+        closest = np.where(trusted, self._distortion, np.inf).argmin(axis=1)
+        best = np.where(trusted.any(axis=1), closest, self._bits.argmin(axis=1))
         rows = np.arange(len(uses))
         sent = self._bits[rows, best]
         arrived = self._code.arrives(sent, uses, snr, generator=generator)
-        counts = np.where(arrived[:, None], self._counts[rows, best], self._nothing)
+        counts = self._nothing.copy()
+        counts[arrived] = self._outcome(rows[arrived], best[arrived])
         return counts, {**self._figures, "bits an item": float(sent.mean())}
 
     def _snr(self, uses: Counts, snr_db: float, generator: torch.Generator) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +21,34 @@ _WEBP_KNOWN = 27
 and start code, width and height in the VP8 frame's (7; RFC 6386, 9.1)."""
 
 
-def image_versions(split: ImageSplit) -> tuple[NDArray[np.int64], list[ImageSplit]]:
-    """Each image as WebP at several sizes and qualities, from the coarsest to the finest.
+class ImageVersions(NamedTuple):
+    """Images as WebP at several sizes and qualities."""
 
-    Returns:
-        Bits (images, versions), and the images of each version as the receiver has them.
-    """
-    bits, versions = [], []
+    bits: NDArray[np.int64]
+    """(images, versions)."""
+    distortion: NDArray[np.float64]
+    """(images, versions), mean squared error of a pixel's colour, 0 to 255²."""
+    versions: list[ImageSplit]
+    """The images of each version as the receiver has them."""
+
+
+def image_versions(split: ImageSplit) -> ImageVersions:
+    """Each image as WebP at several sizes and qualities."""
+    bits, errors, versions = [], [], []
     for scale, quality in itertools.product(SCALES, WEBP_QUALITIES):
         coded = [_webp(image, scale=scale, quality=quality) for image in split.images]
         # Without what the receiver knows, and with the bits that say which scale it is.
         bits.append([(len(SCALES) - 1).bit_length() + 8 * (len(data) - _WEBP_KNOWN) for data in coded])
         decoded: list[Pixels] = []
+        squared = []
         for image, data in zip(split.images, coded, strict=True):
             pixels = Image.fromarray(read_image(io.BytesIO(data)))
             size = (image.shape[1], image.shape[0])
             decoded.append(np.asarray(pixels.resize(size, Image.Resampling.BICUBIC)))
+            squared.append(float(np.square(np.subtract(decoded[-1], image, dtype=np.float64)).mean()))
+        errors.append(squared)
         versions.append(ImageSplit(images=decoded, labels=split.labels))
-    return np.array(bits, dtype=np.int64).T, versions
+    return ImageVersions(np.array(bits, dtype=np.int64).T, np.array(errors).T, versions)
 
 
 def _webp(image: Pixels, *, scale: float, quality: int) -> bytes:

@@ -85,7 +85,7 @@ class ImageModality(Modality[ImageRunConfig]):
             scorer=RetrievalEvaluator if retrieval else ImageEvaluator,
             evaluator=evaluate,
             digital=digital,
-            source_codes=("WebP",),
+            source_codes=("WebP, of least squared error",),
             whole=len(images.test),
         )
 

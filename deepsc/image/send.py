@@ -54,10 +54,12 @@ class ImageSender(Sender):
         self, item: Pixels | Image.Image | str | Path, *, channel: Channel, code: str, data_dir: str | None
     ) -> Separate:
         pixels = shrunk(as_pixels(item), image_size=self._codec.config.image_size)
-        bits, versions = image_versions(ImageSplit(images=[pixels], labels=np.zeros(1, dtype=np.int64)))
+        one = ImageSplit(images=[pixels], labels=np.zeros(1, dtype=np.int64))
+        bits, distortion, versions = image_versions(one)
         digital = Digital(
             bits=bits,
-            counts=np.arange(1, len(versions) + 1)[None, :, None],
+            distortion=distortion,
+            outcome=lambda _, version: version[:, None] + 1,
             nothing=np.zeros((1, 1), dtype=np.int64),
             tokens=np.array([self._codec.config.image_tokens]),
             channel=channel,

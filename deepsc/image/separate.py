@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,9 +21,6 @@ def separate_images(
 ) -> Digital:
     """The baseline on test images; see `deepsc.digital`.
 
-    Of WebP's sizes and qualities those are kept of which more images are recognised than of any smaller one.
-    They are chosen on the test images themselves, which favours the baseline.
-
     Args:
         checkpoint: the local model, whose tokens make the number of channel uses.
         split: test images.
@@ -38,30 +37,38 @@ def separate_images(
     sent = ImageSplit(
         images=[shrunk(image, image_size=config.image_size) for image in split.images], labels=split.labels
     )
-
-    def answers(images: ImageSplit) -> NDArray[np.int64]:
-        return local.on(images).measure(k=0, snr_db=0.0, seed=0)[0]
-
-    bits, versions = image_versions(sent)
-    counts = np.stack([answers(version) for version in versions], axis=1)  # (images, versions, 2)
-    kept = _worthwhile(bits.mean(axis=0), counts[..., 0].sum(axis=0))
+    coded = image_versions(sent)
     grey = ImageSplit(
         images=[np.full_like(sent.images[0], 128)] * config.classes, labels=np.arange(config.classes)
     )
     return Digital(
-        bits=bits[:, kept],
-        counts=counts[:, kept],
-        nothing=answers(grey)[split.labels],  # the model says the same class of each
+        bits=coded.bits,
+        distortion=coded.distortion,
+        outcome=_Answers(local, coded.versions),
+        nothing=_counts(local, grey)[split.labels],  # the model says the same class of each
         tokens=np.full(len(split), config.image_tokens),
         channel=channel,
         code=channel_code(code),
     )
 
 
-def _worthwhile(size: NDArray[np.float64], right: NDArray[np.int64]) -> list[int]:
-    """Versions of which more images are right than of any smaller one, from the smallest."""
-    kept: list[int] = []
-    for version in size.argsort(kind="stable").tolist():
-        if not kept or right[version] > right[kept[-1]]:
-            kept.append(version)
-    return kept
+class _Answers:
+    """What the local model makes of versions of images, each looked at when it first arrives."""
+
+    def __init__(self, local: ImageEvaluator, versions: Sequence[ImageSplit]) -> None:
+        self._local, self._versions = local, versions
+        self._known = np.zeros((len(versions[0]), len(versions), 2), dtype=np.int64)  # right, and looked at
+
+    def __call__(self, images: NDArray[np.int64], versions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(rows,) each to (rows, 2)."""
+        new = self._known[images, versions, 1] == 0
+        for version in np.unique(versions[new]).tolist():
+            rows, split = images[new & (versions == version)], self._versions[version]
+            arrived = ImageSplit(images=[split.images[row] for row in rows], labels=split.labels[rows])
+            self._known[rows, version] = _counts(self._local, arrived)
+        return self._known[images, versions]
+
+
+def _counts(local: ImageEvaluator, images: ImageSplit) -> NDArray[np.int64]:
+    """Right or not, and 1: (images, 2)."""
+    return local.on(images).measure(k=0, snr_db=0.0, seed=0)[0]

@@ -69,7 +69,7 @@ class TextSender(Sender):
         bits, _ = self._source(data_dir).sizes([item])
         digital = Digital(
             bits=bits[:, None],
-            counts=np.ones((1, 1, 1), dtype=np.int64),
+            outcome=lambda items, _: np.ones((len(items), 1), dtype=np.int64),
             nothing=np.zeros((1, 1), dtype=np.int64),
             tokens=np.array([len(ids)]),
             channel=channel,

@@ -52,7 +52,7 @@ def separate_text(
     references = [reference for _, reference in pairs]
     return Digital(
         bits=bits[:, None],
-        counts=counts[:, None],
+        outcome=lambda items, _: counts[items],
         nothing=BleuStatistics([""] * len(pairs), references, tokenize=tokenize).counts,
         tokens=np.array([len(row) for row in ids]),
         channel=channel,

@@ -73,8 +73,8 @@ VQA_PRESETS = {
         dropout=0.1, augment="none", learning_rate=3e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
-"""easy: easy-VQA's 64-pixel images on a CPU. medium: encoders of the text codec's medium and DeiT-small's first
-half; deit-small: those of its base and the same half."""
+"""easy: easy-VQA's 64-pixel images on a CPU. medium: encoders of the text codec's medium and DeiT-small's
+first half; deit-small: of the text codec's base and the same half."""
 
 
 @dataclass(frozen=True, kw_only=True)

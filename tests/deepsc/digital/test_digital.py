@@ -9,6 +9,7 @@ import math
 import struct
 import zlib
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,16 @@ from support.needed import need
 from data.files.errors import ToolkitError
 from data.images.load import load_images
 from data.text.tokenizer import JointBPE
+from deepsc.checkpoint import from_pretrained
 from deepsc.digital import Digital, TextSource, channel_code, code_names, image_versions
 from deepsc.digital.bits import shortest, value
 from deepsc.digital.block_codes import Capacity, Finite
 from deepsc.digital.images import SCALES, WEBP_QUALITIES, _webp
 from deepsc.digital.ppmd import MEMORY, ORDER, PPMd
 from deepsc.digital.source import BYTE_END, Bigram, Deflate, Huffman, SourceCode
-from deepsc.image.separate import _worthwhile
+from deepsc.image.evaluate import ImageEvaluator
+from deepsc.image.model import ImageCodec
+from deepsc.image.separate import separate_images
 from deepsc.link.channel import Channel
 
 SENTENCES = ["a man is reading a book .", "two dogs run in the park .", "the woman sees a red car ."]
@@ -47,7 +51,8 @@ CODES: dict[str, SourceCode] = {
 def one_item(**changes: Any) -> Digital:
     """20 tokens, versions of 100 and 300 bits that are answered wrong and right."""
     fields: dict[str, Any] = {
-        "bits": np.array([[100, 300]]), "counts": np.array([[[1, 10], [7, 10]]]),
+        "bits": np.array([[100, 300]]), "distortion": np.array([[4.0, 2.0]]),
+        "outcome": lambda items, versions: np.array([[[1, 10], [7, 10]]])[items, versions],
         "nothing": np.array([[0, 10]]), "tokens": np.array([20]), "channel": Channel(),
     }  # fmt: skip
     return Digital(**fields | changes)
@@ -56,7 +61,8 @@ def one_item(**changes: Any) -> Digital:
 def many_items(items: int, **changes: Any) -> Digital:
     """Items of 20 tokens and 100 bits, answered right if they arrive."""
     fields: dict[str, Any] = {
-        "bits": np.full((items, 1), 100), "counts": np.ones((items, 1, 1), dtype=np.int64),
+        "bits": np.full((items, 1), 100), "distortion": None,
+        "outcome": lambda arrived, _: np.ones((len(arrived), 1), dtype=np.int64),
         "nothing": np.zeros((items, 1), dtype=np.int64), "tokens": np.full(items, 20),
     }  # fmt: skip
     return one_item(**fields | changes)
@@ -344,26 +350,57 @@ def test_ldpc_sends_short_long_repeated_and_faded_blocks() -> None:
     assert ldpc.arrives(np.array([40]), np.array([2000]), weak, generator=generator).all(), "1/100 bits a use"
 
 
+def test_the_closest_of_the_versions_that_fit_is_sent_however_large() -> None:
+    closer_but_smaller = one_item(distortion=np.array([[1.0, 2.0]]))
+    for k, snr_db in ((4, 18.0), (8, 10.0)):
+        assert one_item().measure(k=k, snr_db=snr_db, seed=0)[0].tolist() == [[7, 10]]
+        counts, figures = closer_but_smaller.measure(k=k, snr_db=snr_db, seed=0)
+        assert (counts.tolist(), figures["bits an item"]) == ([[1, 10]], 100.0)
+
+
+def test_the_local_model_looks_at_what_arrives_alone_and_once(image_folders: dict[str, Path]) -> None:
+    local = from_pretrained(image_folders["local"])
+    split = load_images(**local.document["corpus"]).test.head(6)
+    looked: list[int] = []
+
+    class Counting(ImageEvaluator):
+        def measure(self, **where: Any) -> Any:
+            looked.append(len(self._split))
+            return super().measure(**where)
+
+    assert isinstance(local.codec, ImageCodec)
+    evaluator = Counting(local.codec, split, channel=None)
+    digital = separate_images(local, split, evaluator, channel=Channel(), code="capacity")
+    classes = looked.pop()  # a grey image of each class: what the receiver has where nothing arrives
+    assert (classes, looked) == (len(local.document["class_names"]), [])
+    nothing = digital.measure(k=1, snr_db=-40.0, seed=0)[0]
+    assert (looked, nothing[:, 1].tolist()) == ([], [1] * 6)
+    everything = digital.measure(k=64, snr_db=60.0, seed=0)[0]
+    assert sum(looked) == 6
+    assert (digital.measure(k=64, snr_db=60.0, seed=0)[0] == everything).all()
+    assert sum(looked) == 6
+    finest = image_versions(split).versions[-1]
+    assert (everything == evaluator.on(finest).measure(k=0, snr_db=0.0, seed=0)[0]).all()
+
+
 def test_finer_versions_of_an_image_cost_more_and_are_closer() -> None:
     split = load_images(dataset="easy-vqa").test.head(4)
-    bits, versions = image_versions(split)
+    bits, distortion, versions = image_versions(split)
     assert bits.shape == (4, len(versions))
     assert all(version.images[0].shape == split.images[0].shape for version in versions)
     for image, original in enumerate(split.images):
         errors = [np.abs(v.images[image].astype(int) - original.astype(int)).mean() for v in versions]
         assert errors[bits[image].argmax()] < errors[bits[image].argmin()]
         assert bits[image].max() < 8 * original.size
-
-
-def test_versions_of_an_image_that_cost_more_and_tell_less_are_left_out() -> None:
-    sizes, right = np.array([30.0, 10.0, 20.0, 40.0, 50.0]), np.array([5, 3, 2, 5, 6])
-    assert _worthwhile(sizes, right) == [1, 0, 4]
+        assert distortion[image, 0] == pytest.approx(
+            np.square(versions[0].images[image].astype(float) - original).mean()
+        )
 
 
 def test_a_webp_file_is_made_again_from_the_bytes_that_are_counted() -> None:
     """What is not counted is the same for all images of a size; two bits say which of three sizes it is."""
     split = load_images(dataset="easy-vqa").test.head(20)
-    bits, _ = image_versions(split)
+    bits = image_versions(split).bits
     for version, (scale, quality) in enumerate(itertools.product(SCALES, WEBP_QUALITIES)):
         side = round(64 * scale)
         for image, pixels in enumerate(split.images):
