@@ -4,17 +4,18 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
 
 from deepsc.vqa.fusion import Fusion
 
 
-@pytest.fixture
-def fusion() -> Iterator[Fusion]:
+@pytest.fixture(params=[False, True])
+def fusion(request: pytest.FixtureRequest) -> Iterator[Fusion]:
     torch.manual_seed(0)
     with torch.inference_mode():
-        yield Fusion(width=16, heads=2, layers=2, dropout=0.1).eval()
+        yield Fusion(width=16, heads=2, layers=2, dropout=0.1, product=request.param).eval()
 
 
 def asked(images: int, image_of: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -27,9 +28,22 @@ def asked(images: int, image_of: list[int]) -> tuple[Tensor, Tensor, Tensor, Ten
 
 
 def by_torch(fusion: Fusion, question: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-    for layer in fusion.layers:
+    for number, layer in enumerate(fusion.layers):
+        assert isinstance(layer, nn.TransformerDecoderLayer)
+        hooks = multiplied(layer, fusion.asks[number]) if fusion.asks else []
         question = layer(question, image, tgt_key_padding_mask=mask == 0)
+        for hook in hooks:
+            hook.remove()
     return fusion.norm(question)
+
+
+def multiplied(layer: nn.TransformerDecoderLayer, asks: nn.Module) -> list[RemovableHandle]:
+    """Make torch's layer multiply what cross-attention returns by what `asks` makes of its query."""
+    by: list[Tensor] = []
+    return [
+        layer.norm2.register_forward_hook(lambda _, __, normed: by.append(asks(normed))),
+        layer.multihead_attn.register_forward_hook(lambda _, __, seen: (seen[0] * by[0], seen[1])),
+    ]
 
 
 @pytest.mark.parametrize("image_of", [[0, 1, 2], [0, 0, 0, 2, 1, 2], [2], [1, 0, 1]])
@@ -58,7 +72,7 @@ def test_keys_and_values_of_an_image_are_made_once(fusion: Fusion) -> None:
 
 
 def test_gradients_reach_the_image_from_every_question() -> None:
-    layers = Fusion(width=16, heads=2, layers=1, dropout=0.0)
+    layers = Fusion(width=16, heads=2, layers=1, dropout=0.0, product=True)
     question, mask, image, of = asked(2, [0, 1, 1])
     image.requires_grad_()
     for number, about in enumerate(of.tolist()):
