@@ -30,10 +30,7 @@ class Fusion(nn.Module):
             )
             for _ in range(layers)
         )  # fmt: skip
-        self.asks = nn.ModuleList(nn.Linear(width, width) for _ in range(layers if product else 0))
-        for asks in self.asks:  # of weights that leave the variance as it is
-            nn.init.xavier_uniform_(asks.weight)
-            nn.init.zeros_(asks.bias)
+        self.asks = nn.ModuleList(_asks(width) for _ in range(layers if product else 0))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor | None) -> Tensor:
@@ -63,6 +60,14 @@ class Fusion(nn.Module):
             inner = layer.dropout(layer.activation(layer.linear1(layer.norm3(question))))
             question = question + layer.dropout3(layer.linear2(inner))
         return self.norm(question)
+
+
+def _asks(width: int) -> nn.Linear:
+    """Leaves the variance as it is at first."""
+    asks = nn.Linear(width, width)
+    nn.init.xavier_uniform_(asks.weight)
+    nn.init.zeros_(asks.bias)
+    return asks
 
 
 class _Places:

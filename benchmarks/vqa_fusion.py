@@ -1,0 +1,108 @@
+"""When VQA learns to compare: what a question's token sees added to it, or first multiplied by what it asks.
+
+    python benchmarks/vqa_fusion.py --preset easy --epochs 8 --seeds 3
+
+Local models on easy-VQA, alike but for `fusion_product`, at the preset's learning rate with warm-up and
+cosine decay. After each epoch: percent right of the questions of 100 test images that are answered by yes or
+no, mean over the seeds, the lowest and the highest. Last, CPU seconds of a training.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from flag_types import positive_int
+
+from data.files.printable import markdown_lines
+from data.questions.load import load_vqa
+from data.questions.sets import VQASet, VQASplit
+from data.settings import Parser, run_command
+from data.text.tokenizer import JointBPE
+from deepsc.train.loop import learning_rate_factor
+from deepsc.vqa.config import VQA_PRESETS, VQACodecConfig
+from deepsc.vqa.evaluate import VQAEvaluator
+from deepsc.vqa.material import VQABatches
+from deepsc.vqa.model import VQACodec
+
+TEST_IMAGES = 100
+
+
+def trained(
+    vqa: VQASet, tokenizer: JointBPE, config: VQACodecConfig, *, seed: int, epochs: int
+) -> Iterator[tuple[float, float]]:
+    """Train a local model; after each epoch the percentage right and the CPU seconds so far."""
+    preset = VQA_PRESETS[config.preset]
+    torch.manual_seed(seed)
+    codec = VQACodec(config)
+    batches = VQABatches(
+        vqa.train, tokenizer, config=config, max_tokens=preset.batch_tokens, augment=preset.augment,
+        flip=not vqa.tells_sides, seed=seed,
+    )  # fmt: skip
+    asked = yes_or_no(vqa.test.head(TEST_IMAGES))
+    total = epochs * len(batches(0))
+    optimizer = torch.optim.AdamW(codec.parameters(), lr=preset.learning_rate, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: learning_rate_factor(step, warmup_steps=preset.warmup_steps, total_steps=total),
+    )
+    seconds = 0.0
+    for epoch in range(epochs):
+        start = time.process_time()
+        codec.train()
+        for batch in batches(epoch):
+            optimizer.zero_grad()
+            codec.loss(batch).backward()
+            torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+        seconds += time.process_time() - start
+        evaluator = VQAEvaluator(codec, tokenizer, asked, channel=None)
+        counts, _ = evaluator.measure(k=(0, 0), snr_db=(0.0, 0.0), seed=0)
+        yield 100 * counts[:, 0].sum() / counts[:, 1].sum(), seconds
+
+
+def yes_or_no(split: VQASplit) -> VQASplit:
+    """The questions that are answered by yes or no."""
+    asked = tuple(question for question in split.questions if question.answer in ("yes", "no"))
+    return VQASplit(images=split.images, questions=asked)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    flags = Parser(prog="vqa_fusion.py", description=__doc__)
+    flags.add_argument("--preset", choices=list(VQA_PRESETS), default="easy")
+    flags.add_argument("--epochs", type=positive_int, default=8)
+    flags.add_argument("--seeds", type=positive_int, default=3)
+    options = flags.parse_args(argv)
+
+    def body() -> None:
+        vqa = load_vqa(dataset="easy-vqa")
+        size = VQA_PRESETS[options.preset].vocab_size
+        tokenizer = JointBPE.train((question.text for question in vqa.train.questions), vocab_size=size)
+        rows = []
+        for product in (False, True):
+            config = VQACodecConfig.from_preset(
+                options.preset, answers=vqa.answers, vocab_size=tokenizer.vocab_size, fusion_product=product
+            )
+            runs = [
+                list(trained(vqa, tokenizer, config, seed=seed, epochs=options.epochs))
+                for seed in range(options.seeds)
+            ]
+            right, seconds = np.moveaxis(np.array(runs), 2, 0)  # (seeds, epochs) each
+            cells = [
+                f"{mean:.1f} ({low:.1f} to {high:.1f})"
+                for mean, low, high in zip(right.mean(0), right.min(0), right.max(0), strict=True)
+            ]
+            rows.append(["multiplied" if product else "added", *cells, f"{seconds[:, -1].mean():.0f}"])
+        head = ["", *(f"epoch {epoch + 1}" for epoch in range(options.epochs)), "CPU s"]
+        print("\n".join(markdown_lines(head, rows)))
+
+    return run_command("vqa_fusion.py", body)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    sys.exit(main())
