@@ -7,11 +7,6 @@ from collections.abc import Mapping
 NANO = "--ue-device jetson-nano"
 """UEs of what is about one modality. Where a command names no device it is the main run's: the paper's."""
 TEXT, IMAGE = f"--ues text:4 {NANO}", f"--ues image:4 {NANO}"
-MIX = (
-    "--ues text,image,vqa,vqa --image-map benchmarks/results/image-imagenette-deit-small-retrieve.json "
-    "--image-flops image-imagenette-deit-small"
-)
-"""The paper's UEs: one translates, one retrieves images, two answer questions."""
 DEVICES = ("jetson-nano", "phone", "raspberry-pi-4", "raspberry-pi-zero-2w")
 """On which MAPPO is trained, too."""
 LEARN = "--learners mappo --no-bound --episodes 60 --test-episodes 40"
@@ -50,7 +45,6 @@ def others(policies: str, words: str) -> str:
 MANY = "--beside announced,local --test-episodes 16"
 RUNS: Mapping[str, str] = {
     "figures": study("figures", "figures --episodes 60"),
-    "mix": study("mix", f"figures --figures 3,4 {MIX} --episodes 60"),
     "text": study(
         "text", f"train {TEXT} --k-text 16 --no-bound --episodes 60 --learners mappo,ippo,matd3,ddqn,dqn"
     ),

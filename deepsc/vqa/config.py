@@ -125,7 +125,6 @@ class VQACodecConfig(HybridConfig):
             "preset", "text_width", "text_layers", "text_heads", "vocab_size", "image_size", "patch_size",
             "image_width", "image_layers", "image_heads", "fusion_width", "fusion_layers", "fusion_heads",
         )  # fmt: skip
-        names += ("fusion_product",) if self.fusion_product else ()  # earlier releases had no other
         names += self.jsc_names if self.uplinks else ()
         sizes = {name: getattr(self, name) for name in names}
         named_as = {"name": "vqa-hybrid-deit", "stem": self.stem} if self.stem else {"name": "vqa-deit"}

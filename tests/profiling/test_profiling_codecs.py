@@ -194,7 +194,6 @@ def test_counters_equal_the_closed_form_of_any_vqa_codec(data: st.DataObject) ->
         patch_size=4,
         k_text=(1, data.draw(st.integers(2, 9), "k_text")),
         k_image=(1, data.draw(st.integers(2, 9), "k_image")),
-        fusion_product=data.draw(st.booleans(), "fusion product"),
         **widths,
     )
     check_exact(profile_codec(config, k_text=1, k_image=1, source_length=data.draw(st.integers(1, 9), "S")))
