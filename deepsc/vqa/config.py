@@ -42,7 +42,6 @@ class VQAPreset(Preset):
     fusion_width: int
     fusion_layers: int
     fusion_heads: int
-    fusion_product: bool
     dropout: float
     augment: str
     """"light": shifts, and flips where no question tells left from right; "none"."""
@@ -52,25 +51,25 @@ VQA_PRESETS = {
     "tiny": VQAPreset(
         text_width=32, text_layers=1, text_heads=2, vocab_size=300, context_layers=1, bigrams=2**10,
         image_width=48, image_layers=2, image_heads=3, image_size=32, patch_size=8,
-        fusion_width=32, fusion_layers=1, fusion_heads=2, fusion_product=False,
+        fusion_width=32, fusion_layers=1, fusion_heads=2,
         dropout=0.0, augment="none", learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=10,
     ),
     "easy": VQAPreset(
         text_width=32, text_layers=1, text_heads=4, vocab_size=600, context_layers=1, bigrams=2**12,
         image_width=48, image_layers=4, image_heads=3, image_size=64, patch_size=8,
-        fusion_width=64, fusion_layers=1, fusion_heads=4, fusion_product=False,
+        fusion_width=64, fusion_layers=1, fusion_heads=4,
         dropout=0.0, augment="light", learning_rate=2e-3, warmup_steps=200, batch_tokens=4096, epochs=40,
     ),
     "medium": VQAPreset(
         text_width=256, text_layers=6, text_heads=4, vocab_size=2500, context_layers=3, bigrams=2**16,
         image_width=384, image_layers=6, image_heads=6, image_size=224, patch_size=16,
-        fusion_width=256, fusion_layers=6, fusion_heads=4, fusion_product=True,
+        fusion_width=256, fusion_layers=6, fusion_heads=4,
         dropout=0.0, augment="none", learning_rate=5e-4, warmup_steps=200, batch_tokens=2048, epochs=5,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, context_layers=3, bigrams=2**16,
         image_width=384, image_layers=6, image_heads=6, image_size=224, patch_size=16,
-        fusion_width=512, fusion_layers=6, fusion_heads=8, fusion_product=True,
+        fusion_width=512, fusion_layers=6, fusion_heads=8,
         dropout=0.1, augment="none", learning_rate=3e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
@@ -102,8 +101,6 @@ class VQACodecConfig(HybridConfig):
     fusion_width: Size
     fusion_layers: Layers
     fusion_heads: Size
-    fusion_product: bool = False
-    """Whether what a question token sees of the image is multiplied by what it asks."""
     dropout: Dropout = 0.0
     pad_id: int = 0
     eos_id: int = 1

@@ -1,8 +1,8 @@
 """Fusion at the server: the tokens of each question attend to each other and to those of its image.
 
 The layers of a Transformer decoder (Vaswani et al., 2017). All questions about an image attend to it at once,
-so that its keys and values are made once, however many there are. On wish what a token sees is multiplied by
-what it asks before it is added (Hadamard product, Kim et al., 2017): "is there a circle?" compares.
+so that its keys and values are made once, however many there are. What a token sees is multiplied by what it
+asks before it is added (Hadamard product, Kim et al., 2017): "is there a circle?" compares.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ class Fusion(nn.Module):
         heads: of attention.
         layers: how many.
         dropout: of attention and feed-forward parts.
-        product: whether what a token sees is multiplied by what it asks.
     """
 
-    def __init__(self, *, width: int, heads: int, layers: int, dropout: float, product: bool) -> None:
+    def __init__(self, *, width: int, heads: int, layers: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             nn.TransformerDecoderLayer(
@@ -30,7 +29,7 @@ class Fusion(nn.Module):
             )
             for _ in range(layers)
         )  # fmt: skip
-        self.asks = nn.ModuleList(_asks(width) for _ in range(layers if product else 0))
+        self.asks = nn.ModuleList(_asks(width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor | None) -> Tensor:
@@ -53,9 +52,7 @@ class Fusion(nn.Module):
             heard, _ = layer.self_attn(normed, normed, normed, key_padding_mask=padding, need_weights=False)
             question = question + layer.dropout1(heard)
             normed = layer.norm2(question)
-            seen = _look(layer, normed, image, places)
-            if self.asks:
-                seen = seen * self.asks[number](normed)
+            seen = _look(layer, normed, image, places) * self.asks[number](normed)
             question = question + layer.dropout2(seen)
             inner = layer.dropout(layer.activation(layer.linear1(layer.norm3(question))))
             question = question + layer.dropout3(layer.linear2(inner))

@@ -137,7 +137,6 @@ class VQACodec(Codec):
             heads=config.fusion_heads,
             layers=config.fusion_layers,
             dropout=config.dropout,
-            product=config.fusion_product,
         )
         self.head = nn.Linear(config.fusion_width, len(config.answers))
 

@@ -29,12 +29,11 @@ def fusion(config: VQACodecConfig, *, source_length: int) -> dict[str, Macs]:
         "linear1": linear(S, d, _FFN_RATIO * d),
         "linear2": linear(S, _FFN_RATIO * d, d),
     }
-    asks = {"fusion.asks.*": config.fusion_layers * linear(S, d, d)} if config.fusion_product else {}
     return {
         "text_projection": linear(S, config.text_width, d),
         "image_projection": linear(I, config.image_width, d),
         **{f"fusion.layers.*.{name}": config.fusion_layers * macs for name, macs in layer.items()},
-        **asks,
+        "fusion.asks.*": config.fusion_layers * linear(S, d, d),
         "head": linear(1, d, len(config.answers)),
     }
 

@@ -11,11 +11,11 @@ from torch.utils.hooks import RemovableHandle
 from deepsc.vqa.fusion import Fusion
 
 
-@pytest.fixture(params=[False, True])
-def fusion(request: pytest.FixtureRequest) -> Iterator[Fusion]:
+@pytest.fixture
+def fusion() -> Iterator[Fusion]:
     torch.manual_seed(0)
     with torch.inference_mode():
-        yield Fusion(width=16, heads=2, layers=2, dropout=0.1, product=request.param).eval()
+        yield Fusion(width=16, heads=2, layers=2, dropout=0.1).eval()
 
 
 def asked(images: int, image_of: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -30,7 +30,7 @@ def asked(images: int, image_of: list[int]) -> tuple[Tensor, Tensor, Tensor, Ten
 def by_torch(fusion: Fusion, question: Tensor, mask: Tensor, image: Tensor) -> Tensor:
     for number, layer in enumerate(fusion.layers):
         assert isinstance(layer, nn.TransformerDecoderLayer)
-        hooks = multiplied(layer, fusion.asks[number]) if fusion.asks else []
+        hooks = multiplied(layer, fusion.asks[number])
         question = layer(question, image, tgt_key_padding_mask=mask == 0)
         for hook in hooks:
             hook.remove()
@@ -72,7 +72,7 @@ def test_keys_and_values_of_an_image_are_made_once(fusion: Fusion) -> None:
 
 
 def test_gradients_reach_the_image_from_every_question() -> None:
-    layers = Fusion(width=16, heads=2, layers=1, dropout=0.0, product=True)
+    layers = Fusion(width=16, heads=2, layers=1, dropout=0.0)
     question, mask, image, of = asked(2, [0, 1, 1])
     image.requires_grad_()
     for number, about in enumerate(of.tolist()):
