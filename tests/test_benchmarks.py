@@ -25,8 +25,10 @@ from benchmarks import (
     semantic_unaware,
     stem_steps,
     vqa_blind,
+    vqa_fusion,
 )
 from data.files.provenance import git_commit, package_versions
+from data.questions.load import load_vqa
 
 
 @pytest.fixture
@@ -170,6 +172,26 @@ def test_questions_are_asked_of_other_images(
     frequent, prior, other, own = map(float, re.findall(r" (\d+\.\d\d)$", printed, re.MULTILINE))
     assert 0 < frequent <= prior < 100
     assert other < own
+
+
+def test_ways_to_fuse_are_trained_alike_and_differ(
+    clevr: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(vqa_fusion, "load_vqa", lambda dataset: load_vqa(dataset="clevr", data_dir=clevr))
+    assert vqa_fusion.main(["--preset", "tiny", "--epochs", "3", "--seeds", "2"]) == 0
+    printed = capsys.readouterr()
+    found = re.findall(r"(\w+), seed (\d), epoch (\d): (\S+) %", printed.err)
+    assert [row[:3] for row in found] == [
+        (how, str(seed), str(epoch))
+        for how in ("added", "multiplied") for seed in range(2) for epoch in range(1, 4)
+    ]  # fmt: skip
+    head, _, *rows = printed.out.splitlines()
+    assert head.startswith("|  | epoch 1 | epoch 2 | epoch 3 | CPU s |")
+    for number, row in enumerate(rows):
+        last = [float(right) for how, _, epoch, right in found if epoch == "3"][2 * number : 2 * number + 2]
+        assert f"| {sum(last) / 2:.1f} ({min(last)} to {max(last)}) |" in row
+    assert [row.split(" ")[1] for row in rows] == ["added", "multiplied"]
+    assert [row[3] for row in found[:6]] != [row[3] for row in found[6:]]
 
 
 @pytest.mark.parametrize(
