@@ -1,4 +1,4 @@
-"""When VQA learns to compare: what a question's token sees added to it, or first multiplied by what it asks.
+"""Two fusions of VQA: what cross-attention returns is added as it is, or first multiplied by its query's gate.
 
     python benchmarks/vqa_fusion.py --preset easy --epochs 8 --seeds 3
 
@@ -32,20 +32,20 @@ from deepsc.vqa.model import VQACodec
 TEST_IMAGES = 100
 
 
-def trained(
-    vqa: VQASet, tokenizer: JointBPE, config: VQACodecConfig, how: str, *, seed: int, epochs: int
+def training(
+    vqa: VQASet, tokenizer: JointBPE, config: VQACodecConfig, fusion: str, *, seed: int, epochs: int
 ) -> Iterator[tuple[float, float]]:
     """Train a local model; after each epoch the percentage right and the CPU seconds so far."""
     preset = VQA_PRESETS[config.preset]
     torch.manual_seed(seed)
     codec = VQACodec(config)
-    if how == "added":
-        codec.fusion.asks = nn.ModuleList(One() for _ in codec.fusion.layers)
+    if fusion == "added":
+        codec.fusion.gates = nn.ModuleList(Unit() for _ in codec.fusion.layers)
     batches = VQABatches(
         vqa.train, tokenizer, config=config, max_tokens=preset.batch_tokens, augment=preset.augment,
         flip=not vqa.tells_sides, seed=seed,
     )  # fmt: skip
-    asked = yes_or_no(vqa.test.head(TEST_IMAGES))
+    questions = yes_or_no(vqa.test.head(TEST_IMAGES))
     total = epochs * len(batches(0))
     optimizer = torch.optim.AdamW(codec.parameters(), lr=preset.learning_rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -63,15 +63,15 @@ def trained(
             optimizer.step()
             schedule.step()
         seconds += time.process_time() - start
-        evaluator = VQAEvaluator(codec, tokenizer, asked, channel=None)
+        evaluator = VQAEvaluator(codec, tokenizer, questions, channel=None)
         counts, _ = evaluator.measure(k=(0, 0), snr_db=(0.0, 0.0), seed=0)
         right = 100 * counts[:, 0].sum() / counts[:, 1].sum()
-        print(f"{how}, seed {seed}, epoch {epoch + 1}: {right:.1f} %, {seconds:.0f} s", file=sys.stderr)
+        print(f"{fusion}, seed {seed}, epoch {epoch + 1}: {right:.1f} %, {seconds:.0f} s", file=sys.stderr)
         yield right, seconds
 
 
-class One(nn.Module):
-    """What is multiplied by it stays as it is."""
+class Unit(nn.Module):
+    """A gate that leaves what it multiplies as it is."""
 
     def forward(self, question: Tensor) -> float:
         return 1.0
@@ -79,8 +79,8 @@ class One(nn.Module):
 
 def yes_or_no(split: VQASplit) -> VQASplit:
     """The questions that are answered by yes or no."""
-    asked = tuple(question for question in split.questions if question.answer in ("yes", "no"))
-    return VQASplit(images=split.images, questions=asked)
+    questions = tuple(question for question in split.questions if question.answer in ("yes", "no"))
+    return VQASplit(images=split.images, questions=questions)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -98,9 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = VQACodecConfig.from_preset(
             options.preset, answers=vqa.answers, vocab_size=tokenizer.vocab_size
         )
-        for how in ("added", "multiplied"):
+        for fusion in ("added", "multiplied"):
             runs = [
-                list(trained(vqa, tokenizer, config, how, seed=seed, epochs=options.epochs))
+                list(training(vqa, tokenizer, config, fusion, seed=seed, epochs=options.epochs))
                 for seed in range(options.seeds)
             ]
             right, seconds = np.moveaxis(np.array(runs), 2, 0)  # (seeds, epochs) each
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{mean:.1f} ({low:.1f} to {high:.1f})"
                 for mean, low, high in zip(right.mean(0), right.min(0), right.max(0), strict=True)
             ]
-            rows.append([how, *cells, f"{seconds[:, -1].mean():.0f}"])
+            rows.append([fusion, *cells, f"{seconds[:, -1].mean():.0f}"])
         head = ["", *(f"epoch {epoch + 1}" for epoch in range(options.epochs)), "CPU s"]
         print("\n".join(markdown_lines(head, rows)))
 

@@ -174,24 +174,26 @@ def test_questions_are_asked_of_other_images(
     assert other < own
 
 
-def test_ways_to_fuse_are_trained_alike_and_differ(
+def test_fusions_of_vqa_are_trained_beside_each_other(
     clevr: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(vqa_fusion, "load_vqa", lambda dataset: load_vqa(dataset="clevr", data_dir=clevr))
     assert vqa_fusion.main(["--preset", "tiny", "--epochs", "3", "--seeds", "2"]) == 0
     printed = capsys.readouterr()
-    found = re.findall(r"(\w+), seed (\d), epoch (\d): (\S+) %", printed.err)
-    assert [row[:3] for row in found] == [
+    epochs = re.findall(r"(\w+), seed (\d), epoch (\d): (\S+) %", printed.err)
+    assert [row[:3] for row in epochs] == [
         (how, str(seed), str(epoch))
         for how in ("added", "multiplied") for seed in range(2) for epoch in range(1, 4)
     ]  # fmt: skip
     head, _, *rows = printed.out.splitlines()
     assert head.startswith("|  | epoch 1 | epoch 2 | epoch 3 | CPU s |")
-    for number, row in enumerate(rows):
-        last = [float(right) for how, _, epoch, right in found if epoch == "3"][2 * number : 2 * number + 2]
-        assert f"| {sum(last) / 2:.1f} ({min(last)} to {max(last)}) |" in row
-    assert [row.split(" ")[1] for row in rows] == ["added", "multiplied"]
-    assert [row[3] for row in found[:6]] != [row[3] for row in found[6:]]
+    for fusion, row in zip(("added", "multiplied"), rows, strict=True):
+        last = [float(right) for name, _, epoch, right in epochs if (name, epoch) == (fusion, "3")]
+        name, *means, _ = (cell.strip() for cell in row.strip("|").split("|"))
+        mean, low, high = map(float, re.findall(r"[\d.]+", means[-1]))
+        assert (name, low, high) == (fusion, min(last), max(last))
+        assert mean == pytest.approx(sum(last) / 2, abs=0.1)
+    assert [row[3] for row in epochs[:6]] != [row[3] for row in epochs[6:]]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ class Digital(Measurer):
 
     Args:
         bits: (items, versions), size of each version.
-        distortion: (items, versions), how far each version is from its item; None: all are it.
+        distortion: (items, versions), how far each version is from its item; None: every version is exact.
+            Of versions that are equally far the first is sent.
         outcome: takes items and their versions, (rows,) each; what the local model makes of them,
             (rows, statistics). It is asked for what arrives alone.
         nothing: (items, statistics), what the receiver makes of silence.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,34 +22,47 @@ _WEBP_KNOWN = 27
 and start code, width and height in the VP8 frame's (7; RFC 6386, 9.1)."""
 
 
-class ImageVersions(NamedTuple):
+@dataclass(frozen=True)
+class ImageVersions:
     """Images as WebP at several sizes and qualities."""
 
     bits: NDArray[np.int64]
     """(images, versions)."""
     distortion: NDArray[np.float64]
     """(images, versions), mean squared error of a pixel's colour, 0 to 255²."""
-    versions: list[ImageSplit]
-    """The images of each version as the receiver has them."""
+    files: Sequence[Sequence[bytes]]
+    """Of each image, its versions."""
+    sizes: Sequence[tuple[int, int]]
+    """Width and height of each image."""
+
+    def image(self, number: int, version: int) -> Pixels:
+        """A version of an image, (H, W, 3), as the receiver has it."""
+        return _enlarged(self.files[number][version], self.sizes[number])
 
 
 def image_versions(split: ImageSplit) -> ImageVersions:
     """Each image as WebP at several sizes and qualities."""
-    bits, errors, versions = [], [], []
-    for scale, quality in itertools.product(SCALES, WEBP_QUALITIES):
-        coded = [_webp(image, scale=scale, quality=quality) for image in split.images]
-        # Without what the receiver knows, and with the bits that say which scale it is.
-        bits.append([(len(SCALES) - 1).bit_length() + 8 * (len(data) - _WEBP_KNOWN) for data in coded])
-        decoded: list[Pixels] = []
-        squared = []
-        for image, data in zip(split.images, coded, strict=True):
-            pixels = Image.fromarray(read_image(io.BytesIO(data)))
-            size = (image.shape[1], image.shape[0])
-            decoded.append(np.asarray(pixels.resize(size, Image.Resampling.BICUBIC)))
-            squared.append(float(np.square(np.subtract(decoded[-1], image, dtype=np.float64)).mean()))
-        errors.append(squared)
-        versions.append(ImageSplit(images=decoded, labels=split.labels))
-    return ImageVersions(np.array(bits, dtype=np.int64).T, np.array(errors).T, versions)
+    files, distortion = [], []
+    sizes = [(image.shape[1], image.shape[0]) for image in split.images]
+    for image, size in zip(split.images, sizes, strict=True):
+        files.append([
+            _webp(image, scale=scale, quality=quality)
+            for scale, quality in itertools.product(SCALES, WEBP_QUALITIES)
+        ])  # fmt: skip
+        distortion.append([
+            np.square(np.subtract(_enlarged(data, size), image, dtype=np.float64)).mean()
+            for data in files[-1]
+        ])  # fmt: skip
+    # Without what the receiver knows, and with the bits that say which scale it is.
+    scale_bits = (len(SCALES) - 1).bit_length()
+    bits = [[scale_bits + 8 * (len(data) - _WEBP_KNOWN) for data in versions] for versions in files]
+    return ImageVersions(np.array(bits, dtype=np.int64), np.array(distortion), files, sizes)
+
+
+def _enlarged(data: bytes, size: tuple[int, int]) -> Pixels:
+    """A file's pixels at the width and height of the original."""
+    pixels = Image.fromarray(read_image(io.BytesIO(data)))
+    return np.asarray(pixels.resize(size, Image.Resampling.BICUBIC))
 
 
 def _webp(image: Pixels, *, scale: float, quality: int) -> bytes:

@@ -55,18 +55,18 @@ class ImageSender(Sender):
     ) -> Separate:
         pixels = shrunk(as_pixels(item), image_size=self._codec.config.image_size)
         one = ImageSplit(images=[pixels], labels=np.zeros(1, dtype=np.int64))
-        bits, distortion, versions = image_versions(one)
+        versions = image_versions(one)
         digital = Digital(
-            bits=bits,
-            distortion=distortion,
+            bits=versions.bits,
+            distortion=versions.distortion,
             outcome=lambda _, version: version[:, None] + 1,
             nothing=np.zeros((1, 1), dtype=np.int64),
             tokens=np.array([self._codec.config.image_tokens]),
             channel=channel,
             code=channel_code(code),
         )
-        shown = tuple(version.images[0] for version in versions)
-        return Separate(digital, tuple(map(int, bits[0])), shown, np.full_like(pixels, 128))
+        received = tuple(versions.image(0, version) for version in range(versions.bits.shape[1]))
+        return Separate(digital, tuple(versions.bits[0].tolist()), received, np.full_like(pixels, 128))
 
 
 def as_pixels(image: Pixels | Image.Image | str | Path) -> Pixels:

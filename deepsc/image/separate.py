@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from data.images.sets import ImageSplit
-from deepsc.digital import Digital, channel_code, image_versions
+from deepsc.digital import Digital, ImageVersions, channel_code, image_versions
 from deepsc.image.config import ImageCodecConfig
 from deepsc.image.evaluate import ImageEvaluator
 from deepsc.image.pixels import shrunk
@@ -37,14 +35,14 @@ def separate_images(
     sent = ImageSplit(
         images=[shrunk(image, image_size=config.image_size) for image in split.images], labels=split.labels
     )
-    coded = image_versions(sent)
+    versions = image_versions(sent)
     grey = ImageSplit(
         images=[np.full_like(sent.images[0], 128)] * config.classes, labels=np.arange(config.classes)
     )
     return Digital(
-        bits=coded.bits,
-        distortion=coded.distortion,
-        outcome=_Answers(local, coded.versions),
+        bits=versions.bits,
+        distortion=versions.distortion,
+        outcome=_Answers(local, versions, split.labels),
         nothing=_counts(local, grey)[split.labels],  # the model says the same class of each
         tokens=np.full(len(split), config.image_tokens),
         channel=channel,
@@ -55,17 +53,18 @@ def separate_images(
 class _Answers:
     """What the local model makes of versions of images, each looked at when it first arrives."""
 
-    def __init__(self, local: ImageEvaluator, versions: Sequence[ImageSplit]) -> None:
-        self._local, self._versions = local, versions
-        self._known = np.zeros((len(versions[0]), len(versions), 2), dtype=np.int64)  # right, and looked at
+    def __init__(self, local: ImageEvaluator, versions: ImageVersions, labels: NDArray[np.int64]) -> None:
+        self._local, self._versions, self._labels = local, versions, labels
+        self._known = np.zeros((*versions.bits.shape, 2), dtype=np.int64)  # right, and looked at
 
     def __call__(self, images: NDArray[np.int64], versions: NDArray[np.int64]) -> NDArray[np.int64]:
         """(rows,) each to (rows, 2)."""
         new = self._known[images, versions, 1] == 0
         for version in np.unique(versions[new]).tolist():
-            rows, split = images[new & (versions == version)], self._versions[version]
-            arrived = ImageSplit(images=[split.images[row] for row in rows], labels=split.labels[rows])
-            self._known[rows, version] = _counts(self._local, arrived)
+            rows = images[new & (versions == version)]
+            received = [self._versions.image(row, version) for row in rows.tolist()]
+            split = ImageSplit(images=received, labels=self._labels[rows])
+            self._known[rows, version] = _counts(self._local, split)
         return self._known[images, versions]
 
 

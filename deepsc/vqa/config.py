@@ -125,7 +125,7 @@ class VQACodecConfig(HybridConfig):
         names += self.jsc_names if self.uplinks else ()
         sizes = {name: getattr(self, name) for name in names}
         named_as = {"name": "vqa-hybrid-deit", "stem": self.stem} if self.stem else {"name": "vqa-deit"}
-        return {**named_as, **sizes, "answers": len(self.answers)}
+        return {**named_as, **sizes, "fusion": "product", "answers": len(self.answers)}
 
     @override
     def problems(self) -> Iterator[Problem]:

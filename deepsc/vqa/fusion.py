@@ -1,8 +1,9 @@
 """Fusion at the server: the tokens of each question attend to each other and to those of its image.
 
-The layers of a Transformer decoder (Vaswani et al., 2017). All questions about an image attend to it at once,
-so that its keys and values are made once, however many there are. What a token sees is multiplied by what it
-asks before it is added (Hadamard product, Kim et al., 2017): "is there a circle?" compares.
+The layers of a Transformer decoder (Vaswani et al., 2017), but that the output of cross-attention is
+multiplied, element by element, by a linear map of its query, the gate (Hadamard product, Kim et al., 2017): a
+model that answers "is there a circle?" compares a word with a shape. All questions about an image attend to it
+at once, so that its keys and values are made once, however many there are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Fusion(nn.Module):
-    """Decoder layers with the normalisation first, and one behind the last.
+    """Decoder layers with the normalisation first, one behind the last, and a gate for each layer.
 
     Args:
         width: of question and image tokens.
@@ -29,7 +30,7 @@ class Fusion(nn.Module):
             )
             for _ in range(layers)
         )  # fmt: skip
-        self.asks = nn.ModuleList(_asks(width) for _ in range(layers))
+        self.gates = nn.ModuleList(_gate(width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, question: Tensor, mask: Tensor, image: Tensor, image_of: Tensor | None) -> Tensor:
@@ -52,19 +53,19 @@ class Fusion(nn.Module):
             heard, _ = layer.self_attn(normed, normed, normed, key_padding_mask=padding, need_weights=False)
             question = question + layer.dropout1(heard)
             normed = layer.norm2(question)
-            seen = _look(layer, normed, image, places) * self.asks[number](normed)
+            seen = _look(layer, normed, image, places) * self.gates[number](normed)
             question = question + layer.dropout2(seen)
             inner = layer.dropout(layer.activation(layer.linear1(layer.norm3(question))))
             question = question + layer.dropout3(layer.linear2(inner))
         return self.norm(question)
 
 
-def _asks(width: int) -> nn.Linear:
-    """Leaves the variance as it is at first."""
-    asks = nn.Linear(width, width)
-    nn.init.xavier_uniform_(asks.weight)
-    nn.init.zeros_(asks.bias)
-    return asks
+def _gate(width: int) -> nn.Linear:
+    """A map that at first neither enlarges nor shrinks what it multiplies."""
+    gate = nn.Linear(width, width)
+    nn.init.xavier_uniform_(gate.weight)
+    nn.init.zeros_(gate.bias)
+    return gate
 
 
 class _Places:

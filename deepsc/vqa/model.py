@@ -2,8 +2,8 @@
 
 Of the question the tokens cross the channel, as of the text codec's sentences, and the server encodes what it
 believes (transformers' Marian); of the image the features that DeiT's first blocks make at the UE. Each has a
-JSC codec with its own k and SNR. At the server the question's tokens attend to the image's in a Transformer
-decoder (Vaswani et al., 2017), and a classifier picks the answer. Without JSC codecs the same class is the
+JSC codec with its own k and SNR. At the server both are fused (`deepsc.vqa.fusion`), and a
+classifier picks the answer. Without JSC codecs the same class is the
 local model.
 """
 

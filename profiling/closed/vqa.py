@@ -2,7 +2,7 @@
 
 Section III has the cost of a VQA task as "the sum of the text and image tasks". As printed that is two
 encoders (32) and two decoders (33), each counted where ours runs: the question crosses as tokens, so its
-encoder is the server's. The real codec fuses by cross-attention instead of decoding twice.
+encoder is the server's. The real codec fuses (`deepsc.vqa.fusion`) instead of decoding twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FFN_RATIO = 4  # of deepsc.vqa.model's question encoder and fusion
 
 
 def fusion(config: VQACodecConfig, *, source_length: int) -> dict[str, Macs]:
-    """Question tokens attending to themselves and to the image's, and the classifier. torch's own attention
+    """Fusion, as in `deepsc.vqa.fusion`, and the classifier. torch's own attention
     holds its projections in itself, so they count for the attention's path."""
     S, I, d = source_length, config.image_tokens, config.fusion_width  # noqa: E741
     layer = {
@@ -33,7 +33,7 @@ def fusion(config: VQACodecConfig, *, source_length: int) -> dict[str, Macs]:
         "text_projection": linear(S, config.text_width, d),
         "image_projection": linear(I, config.image_width, d),
         **{f"fusion.layers.*.{name}": config.fusion_layers * macs for name, macs in layer.items()},
-        "fusion.asks.*": config.fusion_layers * linear(S, d, d),
+        "fusion.gates.*": config.fusion_layers * linear(S, d, d),
         "head": linear(1, d, len(config.answers)),
     }
 

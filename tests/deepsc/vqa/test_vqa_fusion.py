@@ -1,4 +1,4 @@
-"""Fusion: as torch's decoder layers compute it, with the keys and values of an image made once."""
+"""Fusion: as torch's decoder layers compute it but for the gates, keys and values of an image made once."""
 
 from collections.abc import Iterator
 
@@ -30,19 +30,19 @@ def asked(images: int, image_of: list[int]) -> tuple[Tensor, Tensor, Tensor, Ten
 def by_torch(fusion: Fusion, question: Tensor, mask: Tensor, image: Tensor) -> Tensor:
     for number, layer in enumerate(fusion.layers):
         assert isinstance(layer, nn.TransformerDecoderLayer)
-        hooks = multiplied(layer, fusion.asks[number])
+        hooks = gated(layer, fusion.gates[number])
         question = layer(question, image, tgt_key_padding_mask=mask == 0)
         for hook in hooks:
             hook.remove()
     return fusion.norm(question)
 
 
-def multiplied(layer: nn.TransformerDecoderLayer, asks: nn.Module) -> list[RemovableHandle]:
-    """Make torch's layer multiply what cross-attention returns by what `asks` makes of its query."""
-    by: list[Tensor] = []
+def gated(layer: nn.TransformerDecoderLayer, gate: nn.Module) -> list[RemovableHandle]:
+    """Have torch's layer multiply the output of its cross-attention by the gate of its query."""
+    factors: list[Tensor] = []
     return [
-        layer.norm2.register_forward_hook(lambda _, __, normed: by.append(asks(normed))),
-        layer.multihead_attn.register_forward_hook(lambda _, __, seen: (seen[0] * by[0], seen[1])),
+        layer.norm2.register_forward_hook(lambda _, __, query: factors.append(gate(query))),
+        layer.multihead_attn.register_forward_hook(lambda _, __, seen: (seen[0] * factors[0], seen[1])),
     ]
 
 
