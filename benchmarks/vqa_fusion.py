@@ -1,4 +1,4 @@
-"""Two fusions of VQA: what cross-attention returns is added as it is, or first multiplied by its query's gate.
+"""Two fusions of VQA: what cross-attention returns is added as it is, or first multiplied by a gate.
 
     python benchmarks/vqa_fusion.py --preset easy --epochs 8 --seeds 3
 

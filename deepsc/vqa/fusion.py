@@ -1,9 +1,9 @@
 """Fusion at the server: the tokens of each question attend to each other and to those of its image.
 
 The layers of a Transformer decoder (Vaswani et al., 2017), but that the output of cross-attention is
-multiplied, element by element, by a linear map of its query, the gate (Hadamard product, Kim et al., 2017): a
-model that answers "is there a circle?" compares a word with a shape. All questions about an image attend to it
-at once, so that its keys and values are made once, however many there are.
+multiplied, element by element, by a linear map of its query, the gate (Hadamard product, Kim et al., 2017):
+a model that answers "is there a circle?" compares a word with a shape. All questions about an image attend to
+it at once, so that its keys and values are made once, however many there are.
 """
 
 from __future__ import annotations
