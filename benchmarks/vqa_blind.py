@@ -42,7 +42,7 @@ def main() -> None:
         for name, asked in (("the model, with another image", other), ("the model", split)):
             evaluator = VQAEvaluator(checkpoint.codec, checkpoint.tokenizer, asked, channel=None)
             counts, _ = evaluator.measure(k=(0, 0), snr_db=(0.0, 0.0), seed=0)
-            print(f"{name:32}  {100 * counts[:, 0].sum() / counts[:, 1].sum():6.2f}", flush=True)
+            print(f"{name:32}  {evaluator.score(counts.sum(axis=0)):6.2f}", flush=True)
 
     sys.exit(run_command("vqa_blind.py", body))
 

@@ -125,6 +125,7 @@ class VQACodecConfig(HybridConfig):
         names += self.jsc_names if self.uplinks else ()
         sizes = {name: getattr(self, name) for name in names}
         named_as = {"name": "vqa-hybrid-deit", "stem": self.stem} if self.stem else {"name": "vqa-deit"}
+        # Models of earlier releases, which added what they saw, have no "fusion".
         return {**named_as, **sizes, "fusion": "product", "answers": len(self.answers)}
 
     @override

@@ -47,13 +47,13 @@ class Fusion(nn.Module):
         """
         places = None if image_of is None else _Places(image_of)
         padding = mask == 0
-        for number, layer in enumerate(self.layers):
+        for layer, gate in zip(self.layers, self.gates, strict=True):
             assert isinstance(layer, nn.TransformerDecoderLayer)
             normed = layer.norm1(question)
             heard, _ = layer.self_attn(normed, normed, normed, key_padding_mask=padding, need_weights=False)
             question = question + layer.dropout1(heard)
             normed = layer.norm2(question)
-            seen = _look(layer, normed, image, places) * self.gates[number](normed)
+            seen = _look(layer, normed, image, places) * gate(normed)
             question = question + layer.dropout2(seen)
             inner = layer.dropout(layer.activation(layer.linear1(layer.norm3(question))))
             question = question + layer.dropout3(layer.linear2(inner))

@@ -2,9 +2,8 @@
 
 Of the question the tokens cross the channel, as of the text codec's sentences, and the server encodes what it
 believes (transformers' Marian); of the image the features that DeiT's first blocks make at the UE. Each has a
-JSC codec with its own k and SNR. At the server both are fused (`deepsc.vqa.fusion`), and a
-classifier picks the answer. Without JSC codecs the same class is the
-local model.
+JSC codec with its own k and SNR. At the server both are fused (`deepsc.vqa.fusion`), and a classifier picks
+the answer. Without JSC codecs the same class is the local model.
 """
 
 from __future__ import annotations

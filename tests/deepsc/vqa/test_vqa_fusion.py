@@ -28,9 +28,9 @@ def asked(images: int, image_of: list[int]) -> tuple[Tensor, Tensor, Tensor, Ten
 
 
 def by_torch(fusion: Fusion, question: Tensor, mask: Tensor, image: Tensor) -> Tensor:
-    for number, layer in enumerate(fusion.layers):
+    for layer, gate in zip(fusion.layers, fusion.gates, strict=True):
         assert isinstance(layer, nn.TransformerDecoderLayer)
-        hooks = gated(layer, fusion.gates[number])
+        hooks = gated(layer, gate)
         question = layer(question, image, tgt_key_padding_mask=mask == 0)
         for hook in hooks:
             hook.remove()
