@@ -63,8 +63,8 @@ VQA_PRESETS = {
     "medium": VQAPreset(
         text_width=256, text_layers=6, text_heads=4, vocab_size=2500, context_layers=3, bigrams=2**16,
         image_width=384, image_layers=6, image_heads=6, image_size=224, patch_size=16,
-        fusion_width=256, fusion_layers=6, fusion_heads=4,
-        dropout=0.0, augment="none", learning_rate=5e-4, warmup_steps=200, batch_tokens=2048, epochs=20,
+        fusion_width=256, fusion_layers=2, fusion_heads=4,
+        dropout=0.0, augment="none", learning_rate=5e-4, warmup_steps=200, batch_tokens=2048, epochs=8,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, context_layers=3, bigrams=2**16,
@@ -125,8 +125,9 @@ class VQACodecConfig(HybridConfig):
         names += self.jsc_names if self.uplinks else ()
         sizes = {name: getattr(self, name) for name in names}
         named_as = {"name": "vqa-hybrid-deit", "stem": self.stem} if self.stem else {"name": "vqa-deit"}
-        # Models of earlier releases, which added what they saw, have no "fusion".
-        return {**named_as, **sizes, "fusion": "product", "answers": len(self.answers)}
+        # Models of earlier releases, which added what they saw and normalised last, have neither of the two.
+        kind = {"question": "pre-norm", "fusion": "product"}
+        return {**named_as, **sizes, **kind, "answers": len(self.answers)}
 
     @override
     def problems(self) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 """VQA codec: question and image are sent apart, fused and answered at the server.
 
 Of the question the tokens cross the channel, as of the text codec's sentences, and the server encodes what it
-believes (transformers' Marian); of the image the features that DeiT's first blocks make at the UE. Each has a
+believes (`deepsc.vqa.question`); of the image the features that DeiT's first blocks make at the UE. Each has a
 JSC codec with its own k and SNR. At the server both are fused (`deepsc.vqa.fusion`), and a classifier picks
 the answer. Without JSC codecs the same class is the local model.
 """
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers.models.marian.modeling_marian import MarianEncoder
 from typing_extensions import override
 
 from deepsc.codec.base import Codec, TensorBatch
@@ -30,9 +29,9 @@ from deepsc.link.token_code import (
     start_token_code,
 )
 from deepsc.link.transmission import Link, transmit
-from deepsc.text.model import marian_config
 from deepsc.vqa.config import VQACodecConfig
 from deepsc.vqa.fusion import Fusion
+from deepsc.vqa.question import QuestionEncoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,19 +90,13 @@ class VQACodec(Codec):
     def __init__(self, config: VQACodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.text_encoder = MarianEncoder(
-            marian_config(
-                vocab_size=config.vocab_size,
-                d_model=config.text_width,
-                layers=config.text_layers,
-                heads=config.text_heads,
-                d_ff=4 * config.text_width,
-                dropout=config.dropout,
-                max_length=config.max_length,
-                pad_id=config.pad_id,
-                eos_id=config.eos_id,
-                init_std=config.text_width**-0.5,  # embeddings of unit variance, as large as the positions
-            )
+        self.text_encoder = QuestionEncoder(
+            vocab_size=config.vocab_size,
+            width=config.text_width,
+            layers=config.text_layers,
+            heads=config.text_heads,
+            dropout=config.dropout,
+            max_length=config.max_length,
         )
         self.image_encoder = build_deit(
             classes=0,
@@ -162,12 +155,11 @@ class VQACodec(Codec):
 
     def understand(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Question encoder at the server: logits (B, S, V) to features (B, S, text_width)."""
-        return self.text_encoder(inputs_embeds=self.expect(logits), attention_mask=mask).last_hidden_state
+        return self.text_encoder(self.expect(logits), mask)
 
     def expect(self, logits: Tensor) -> Tensor:
         """Expected embedding of each token: logits (B, S, V) to (B, S, text_width)."""
-        table = self.text_encoder.embed_tokens.weight
-        return self.text_jsc_expectation(logits, table) * self.text_encoder.embed_scale
+        return self.text_jsc_expectation(logits, self.text_encoder.embeddings.weight)
 
     def transmit_question(self, question: Tensor, mask: Tensor, link: Link | None) -> Tensor:
         """Question features at the server, (B, S, text_width), of token ids (B, S) and mask (B, S).
@@ -175,7 +167,7 @@ class VQACodec(Codec):
         The local model reads no link.
         """
         if self.text_jsc_encoder is None:
-            return self.text_encoder(input_ids=question, attention_mask=mask).last_hidden_state
+            return self.text_encoder(self.text_encoder.embeddings(question), mask)
         return self.understand(self.posterior(question, mask, link), mask)
 
     def encode_image(self, images: Tensor) -> Tensor:
