@@ -93,19 +93,7 @@ class TextCodec(Codec):
     def __init__(self, config: TextCodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.transformer = MarianMTModel(
-            marian_config(
-                vocab_size=config.vocab_size,
-                d_model=config.d_model,
-                layers=config.layers,
-                heads=config.heads,
-                d_ff=config.d_ff,
-                dropout=config.dropout,
-                max_length=config.max_length,
-                pad_id=config.pad_id,
-                eos_id=config.eos_id,
-            )
-        )
+        self.transformer = MarianMTModel(_marian_config(config))
         self.frozen = False
         """Whether the Transformer is the local model's and stays it."""
         self.jsc_encoder: TokenEncoder | None = None
@@ -295,42 +283,26 @@ def collate(source: Sequence[Sequence[int]], target: Sequence[Sequence[int]], *,
     return TextBatch(source=source_ids, mask=mask, target=target_ids, decoder_input=decoder_input)
 
 
-def marian_config(
-    *,
-    vocab_size: int,
-    d_model: int,
-    layers: int,
-    heads: int,
-    d_ff: int,
-    dropout: float,
-    max_length: int,
-    pad_id: int,
-    eos_id: int,
-    init_std: float = 0.02,
-) -> MarianConfig:
-    """transformers' config of a Marian Transformer, both halves alike.
-
-    Arguments are as in `TextCodecConfig`; `init_std` is of the first weights, transformers' own unless said.
-    """
+def _marian_config(config: TextCodecConfig) -> MarianConfig:
+    """transformers' config of the Transformer, both halves alike."""
     return MarianConfig(
-        vocab_size=vocab_size,
-        d_model=d_model,
-        encoder_layers=layers,
-        decoder_layers=layers,
-        encoder_attention_heads=heads,
-        decoder_attention_heads=heads,
-        encoder_ffn_dim=d_ff,
-        decoder_ffn_dim=d_ff,
-        dropout=dropout,
-        attention_dropout=dropout,
+        vocab_size=config.vocab_size,
+        d_model=config.d_model,
+        encoder_layers=config.layers,
+        decoder_layers=config.layers,
+        encoder_attention_heads=config.heads,
+        decoder_attention_heads=config.heads,
+        encoder_ffn_dim=config.d_ff,
+        decoder_ffn_dim=config.d_ff,
+        dropout=config.dropout,
+        attention_dropout=config.dropout,
         activation_dropout=0.0,
         activation_function="swish",
-        max_position_embeddings=max_length,
+        max_position_embeddings=config.max_length,
         scale_embedding=True,
-        init_std=init_std,
-        pad_token_id=pad_id,
-        eos_token_id=eos_id,
-        decoder_start_token_id=pad_id,
+        pad_token_id=config.pad_id,
+        eos_token_id=config.eos_id,
+        decoder_start_token_id=config.pad_id,
         forced_eos_token_id=None,
         tie_word_embeddings=True,
     )

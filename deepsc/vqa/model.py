@@ -1,8 +1,8 @@
 """VQA codec: question and image are sent apart, fused and answered at the server.
 
 Of the question the tokens cross the channel, as of the text codec's sentences, and the server encodes what it
-believes (`deepsc.vqa.question`); of the image the features that DeiT's first blocks make at the UE. Each has a
-JSC codec with its own k and SNR. At the server both are fused (`deepsc.vqa.fusion`), and a classifier picks
+believes (`deepsc.vqa.question`); of the image the features that DeiT's first blocks make at the UE. Each has
+a JSC codec with its own k and SNR. At the server both are fused (`deepsc.vqa.fusion`), and a classifier picks
 the answer. Without JSC codecs the same class is the local model.
 """
 

@@ -1,7 +1,7 @@
 """Semantic encoder of questions, at the server: a Transformer with the normalisation first.
 
-Six layers that normalise last, as Marian's, keep a model from learning to compare what the question names with
-what the image shows (docs/codecs.md, "VQA").
+Behind six layers that normalise last, as Marian's, a model does not learn to compare what the question names
+with what the image shows (docs/codecs.md, "VQA").
 """
 
 from __future__ import annotations

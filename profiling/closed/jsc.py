@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from profiling.closed.layers import linear, scores
+from profiling.closed.layers import linear, transformer
 from profiling.closed.parts import Part, Place, Slip
 from profiling.units import Flops, Macs
 
 _CONDITION_WIDTH = 64  # of deepsc.link.jsc's conditioner, which importing would load torch
 _HIDDEN_RATIO = 2  # of deepsc.link.jsc's FiLM blocks: hidden width over d_model
 _DECODER_BLOCKS = 2
-_CONTEXT_RATIO = 4  # of deepsc.link.token_code's context Transformer: inner width over d_model
 
 
 def jsc_parts(*, tokens: int, d_model: int, k_max: int, printed: Flops, of: str = "") -> tuple[Part, Part]:
@@ -76,18 +75,13 @@ def token_jsc_parts(
     S, V, d, K = tokens, vocab_size, d_model, k_max
     name, path = prefixes(of)
     encoder = {f"{path}jsc_encoder.shift": linear(S, d, 2 * K)} if moved else {}
-    layer = {
-        "self_attn": linear(S, d, 4 * d) + scores(S * S, d),
-        "linear1": linear(S, d, _CONTEXT_RATIO * d),
-        "linear2": linear(S, _CONTEXT_RATIO * d, d),
-    }
     decoder = {
         f"{path}jsc_decoder": linear(S, 2 * K, V) + linear(1, K, V) + linear(S, V, d) + linear(S, d, V),
         f"{path}jsc_decoder.prior": (2 * S - 1) * Macs(bigrams + V),
         f"{path}jsc_decoder.inp": linear(S, 2 * K, d),
         **_conditioner(f"{path}jsc_decoder.conditioner"),
         f"{path}jsc_decoder.condition": linear(1, _CONDITION_WIDTH, d),
-        **{f"{path}jsc_decoder.context.layers.*.{part}": layers * macs for part, macs in layer.items()},
+        **transformer(f"{path}jsc_decoder.context", tokens=S, width=d, layers=layers),
         f"{path}jsc_decoder.out": linear(S, d, d),
         f"{path}jsc_expectation": linear(S, V, d),
     }

@@ -12,6 +12,9 @@ from profiling.units import Macs
 
 ModuleMacs = Mapping[str, Macs]
 
+FFN_RATIO = 4
+"""Inner width over width of `torch.nn`'s Transformer layers, as every codec builds them."""
+
 
 def linear(positions: int, n_in: int, n_out: int) -> Macs:
     """(positions, n_in) times (n_in, n_out)."""
@@ -26,3 +29,15 @@ def scores(pairs: int, d_model: int) -> Macs:
 def convolution(positions: int, kernel: int, n_in: int, n_out: int) -> Macs:
     """`positions` outputs of n_out channels, each over `kernel` inputs (height times width) of n_in."""
     return Macs(positions * kernel * n_in * n_out)
+
+
+def transformer(path: str, *, tokens: int, width: int, layers: int) -> dict[str, Macs]:
+    """`torch.nn.TransformerEncoder` at `path`. Its attention holds its projections in itself, so they count
+    for the attention's path."""
+    inner = FFN_RATIO * width
+    layer = {
+        "self_attn": linear(tokens, width, 4 * width) + scores(tokens * tokens, width),
+        "linear1": linear(tokens, width, inner),
+        "linear2": linear(tokens, inner, width),
+    }
+    return {f"{path}.layers.*.{name}": layers * macs for name, macs in layer.items()}

@@ -19,23 +19,16 @@ from profiling.units import Macs
 
 
 def encoder(config: TextCodecConfig, *, source_length: int, depth: int) -> dict[str, Macs]:
-    """The first layers of the semantic encoder over S tokens. Corrects eq. (32)."""
-    return marian_encoder(
-        "transformer.model.encoder", tokens=source_length, width=config.d_model, inner=config.d_ff,
-        depth=depth,
-    )  # fmt: skip
-
-
-def marian_encoder(prefix: str, *, tokens: int, width: int, inner: int, depth: int) -> dict[str, Macs]:
-    """L layers over S tokens: L (4 S d^2 + 2 S^2 d + 2 S d d_ff) multiply-adds."""
-    S, d = tokens, width
+    """The first L layers of the semantic encoder over S tokens: L (4 S d^2 + 2 S^2 d + 2 S d d_ff)
+    multiply-adds. Corrects eq. (32)."""
+    S, d = source_length, config.d_model
     layer = {
         **{f"self_attn.{name}_proj": linear(S, d, d) for name in ("q", "k", "v", "out")},
         "self_attn": scores(S * S, d),
-        "fc1": linear(S, d, inner),
-        "fc2": linear(S, inner, d),
+        "fc1": linear(S, d, config.d_ff),
+        "fc2": linear(S, config.d_ff, d),
     }
-    return {f"{prefix}.layers.*.{name}": depth * macs for name, macs in layer.items()}
+    return {f"transformer.model.encoder.layers.*.{name}": depth * macs for name, macs in layer.items()}
 
 
 def text_parts(

@@ -11,12 +11,10 @@ from deepsc.vqa.config import VQACodecConfig
 from profiling.closed import appendix_a
 from profiling.closed.image import image_encoder_part
 from profiling.closed.jsc import jsc_parts, token_jsc_parts
-from profiling.closed.layers import linear, scores
+from profiling.closed.layers import FFN_RATIO, linear, scores, transformer
 from profiling.closed.parts import Part, Place, Slip
-from profiling.closed.text import layer_slips, marian_encoder
+from profiling.closed.text import layer_slips
 from profiling.units import Macs
-
-_FFN_RATIO = 4  # of deepsc.vqa.model's question encoder and fusion
 
 
 def fusion(config: VQACodecConfig, *, source_length: int) -> dict[str, Macs]:
@@ -26,8 +24,8 @@ def fusion(config: VQACodecConfig, *, source_length: int) -> dict[str, Macs]:
     layer = {
         "self_attn": 4 * linear(S, d, d) + scores(S * S, d),
         "multihead_attn": 2 * linear(S, d, d) + 2 * linear(I, d, d) + scores(S * I, d),
-        "linear1": linear(S, d, _FFN_RATIO * d),
-        "linear2": linear(S, _FFN_RATIO * d, d),
+        "linear1": linear(S, d, FFN_RATIO * d),
+        "linear2": linear(S, FFN_RATIO * d, d),
     }
     return {
         "text_projection": linear(S, config.text_width, d),
@@ -69,14 +67,14 @@ def vqa_parts(config: VQACodecConfig, *, source_length: int, k_text: int, k_imag
 
 
 def _question_encoder_part(config: VQACodecConfig, size: dict[str, int]) -> Part:
-    """Marian encoder over the question's S tokens."""
+    """A Transformer over the question's S tokens."""
     d, depth = config.text_width, config.text_layers
-    inner = _FFN_RATIO * d
+    inner = FFN_RATIO * d
     return Part(
         name="text encoder",
         place=Place.SERVER,
         local=True,
-        modules=marian_encoder("text_encoder", tokens=size["S"], width=d, inner=inner, depth=depth),
+        modules=transformer("text_encoder.context", tokens=size["S"], width=d, layers=depth),
         as_printed=depth * (appendix_a.f_atten(**size) + appendix_a.f_ffn(**size)),
         slips=layer_slips(S=size["S"], d=d, h=config.text_heads, d_ff=inner, L=depth, attentions=1),
     )

@@ -137,10 +137,7 @@ def _vqa_parts(codec: VQACodec, *, source_length: int, k_text: int, k_image: int
         **_token_jsc(codec, "text", tokens=source_length, k=k_text, batch=batch),
         "image encoder": Workload(module=Method(codec, codec.encode_image), inputs=(images,)),
         "image JSC encoder": image_jsc[0],
-        "text encoder": Workload(
-            module=Method(codec, lambda x: codec.text_encoder(inputs_embeds=x).last_hidden_state),
-            inputs=(text,),
-        ),
+        "text encoder": Workload(module=Method(codec, codec.text_encoder), inputs=(text, mask)),
         "image JSC decoder": image_jsc[1],
         "fusion and answer": Workload(module=Method(codec, codec.answer), inputs=(text, mask, image)),
     }
