@@ -27,11 +27,12 @@ from benchmarks import (
     semantic_unaware,
     stem_steps,
     vqa_blind,
-    vqa_fusion,
+    vqa_variants,
 )
 from data.files.provenance import git_commit, package_versions
 from data.questions.load import load_vqa
-from deepsc.vqa.fusion import Fusion
+from deepsc.vqa.config import VQACodecConfig
+from deepsc.vqa.model import VQACodec
 
 
 @pytest.fixture
@@ -179,10 +180,11 @@ def test_questions_are_asked_of_other_images(
 
 def test_without_a_gate_fusion_is_torchs_own_decoder() -> None:
     torch.manual_seed(0)
-    fusion = Fusion(width=8, heads=2, layers=2, dropout=0.0).eval()
-    question, image, mask = torch.randn(3, 4, 8), torch.randn(3, 5, 8), torch.ones(3, 4)
+    codec = VQACodec(VQACodecConfig.from_preset("tiny", answers=("yes", "no"))).eval()
+    fusion, width = codec.fusion, codec.config.fusion_width
+    question, image, mask = torch.randn(3, 4, width), torch.randn(3, 5, width), torch.ones(3, 4)
     gated = fusion(question, mask, image, None)
-    fusion.gates = nn.ModuleList(vqa_fusion.Unit() for _ in fusion.layers)
+    vqa_variants.VARIANTS["fusion without a gate"](codec)
     expected = question
     for layer in fusion.layers:
         expected = layer(expected, image)
@@ -191,24 +193,39 @@ def test_without_a_gate_fusion_is_torchs_own_decoder() -> None:
     assert not torch.allclose(added, gated)
 
 
-def test_fusions_of_vqa_are_trained_beside_each_other(
+def test_question_layers_can_normalise_last() -> None:
+    torch.manual_seed(0)
+    codec = VQACodec(VQACodecConfig.from_preset("tiny", answers=("yes", "no"))).eval()
+    embedded, mask = torch.randn(2, 3, codec.config.text_width), torch.ones(2, 3)
+    vqa_variants.VARIANTS["question layers that normalise last"](codec)
+    encoded = codec.text_encoder(embedded, mask)
+    torch.testing.assert_close(encoded.mean(dim=2), torch.zeros(2, 3), atol=1e-5, rtol=0)
+    (layer,) = codec.text_encoder.context.layers
+    x = embedded + codec.text_encoder.positions[:3]
+    x = layer.norm1(x + layer.self_attn(x, x, x, need_weights=False)[0])
+    x = layer.norm2(x + layer.linear2(nn.functional.gelu(layer.linear1(x))))
+    torch.testing.assert_close(encoded, x)
+
+
+def test_variants_of_vqa_are_trained_beside_each_other(
     clevr: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(vqa_fusion, "load_vqa", lambda dataset: load_vqa(dataset="clevr", data_dir=clevr))
-    assert vqa_fusion.main(["--preset", "tiny", "--epochs", "3", "--seeds", "2"]) == 0
+    monkeypatch.setattr(vqa_variants, "load_vqa", lambda dataset: load_vqa(dataset="clevr", data_dir=clevr))
+    words = ["--preset", "tiny", "--text-layers", "2", "--epochs", "3", "--seeds", "2"]
+    assert vqa_variants.main(words) == 0
     printed = capsys.readouterr()
-    epochs = re.findall(r"(\w+), seed (\d), epoch (\d): (\S+) %", printed.err)
+    epochs = re.findall(r"^(.+), seed (\d), epoch (\d): (\S+) %", printed.err, re.MULTILINE)
     assert [row[:3] for row in epochs] == [
         (how, str(seed), str(epoch))
-        for how in ("added", "multiplied") for seed in range(2) for epoch in range(1, 4)
+        for how in vqa_variants.VARIANTS for seed in range(2) for epoch in range(1, 4)
     ]  # fmt: skip
     head, _, *rows = printed.out.splitlines()
     assert head.startswith("|  | epoch 1 | epoch 2 | epoch 3 | CPU s |")
-    for fusion, row in zip(("added", "multiplied"), rows, strict=True):
-        last = [float(right) for name, _, epoch, right in epochs if (name, epoch) == (fusion, "3")]
+    for variant, row in zip(vqa_variants.VARIANTS, rows, strict=True):
+        last = [float(right) for name, _, epoch, right in epochs if (name, epoch) == (variant, "3")]
         name, *means, _ = (cell.strip() for cell in row.strip("|").split("|"))
         mean, low, high = map(float, re.findall(r"[\d.]+", means[-1]))
-        assert (name, low, high) == (fusion, min(last), max(last))
+        assert (name, low, high) == (variant, min(last), max(last))
         assert mean == pytest.approx(sum(last) / 2, abs=0.1)
 
 

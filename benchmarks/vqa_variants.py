@@ -1,17 +1,18 @@
-"""Two fusions of VQA: what cross-attention returns is added as it is, or first multiplied by a gate.
+"""What lets a VQA model compare a word with a shape: the gate of its fusion, and where its layers normalise.
 
-    python benchmarks/vqa_fusion.py --preset easy --epochs 8 --seeds 3
+    python benchmarks/vqa_variants.py --preset easy --text-layers 6 --epochs 8 --seeds 3
 
-Local models on easy-VQA, alike but for this, at the preset's learning rate with warm-up and cosine decay.
-After each epoch: percent right of the questions of 100 test images that are answered by yes or no, mean over
-the seeds, the lowest and the highest. Last, CPU seconds of a training.
+Local models on easy-VQA, alike but for one thing, at the preset's learning rate with warm-up and cosine
+decay. After each epoch: percent right of the questions of 100 test images that are answered by yes or no,
+mean over the seeds, the lowest and the highest. Last, CPU seconds of a training.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -32,15 +33,37 @@ from deepsc.vqa.model import VQACodec
 TEST_IMAGES = 100
 
 
+def as_it_is(codec: VQACodec) -> None:
+    """The codec's own."""
+
+
+def without_gate(codec: VQACodec) -> None:
+    """What cross-attention returns is added to the question as it is."""
+    codec.fusion.gates = nn.ModuleList(Unit() for _ in codec.fusion.layers)
+
+
+def normalised_last(codec: VQACodec) -> None:
+    """The question's layers normalise what they add to, as Marian's do."""
+    for layer in codec.text_encoder.context.layers:
+        layer.norm_first = False
+    codec.text_encoder.context.norm = None
+
+
+VARIANTS: Mapping[str, Callable[[VQACodec], None]] = {
+    "as it is": as_it_is,
+    "fusion without a gate": without_gate,
+    "question layers that normalise last": normalised_last,
+}
+
+
 def training(
-    vqa: VQASet, tokenizer: JointBPE, config: VQACodecConfig, fusion: str, *, seed: int, epochs: int
+    vqa: VQASet, tokenizer: JointBPE, config: VQACodecConfig, variant: str, *, seed: int, epochs: int
 ) -> Iterator[tuple[float, float]]:
     """Train a local model; after each epoch the percentage right and the CPU seconds so far."""
     preset = VQA_PRESETS[config.preset]
     torch.manual_seed(seed)
     codec = VQACodec(config)
-    if fusion == "added":
-        codec.fusion.gates = nn.ModuleList(Unit() for _ in codec.fusion.layers)
+    VARIANTS[variant](codec)
     batches = VQABatches(
         vqa.train, tokenizer, config=config, max_tokens=preset.batch_tokens, augment=preset.augment,
         flip=not vqa.tells_sides, seed=seed,
@@ -66,7 +89,7 @@ def training(
         evaluator = VQAEvaluator(codec, tokenizer, questions, channel=None)
         counts, _ = evaluator.measure(k=(0, 0), snr_db=(0.0, 0.0), seed=0)
         right = evaluator.score(counts.sum(axis=0))
-        print(f"{fusion}, seed {seed}, epoch {epoch + 1}: {right:.1f} %, {seconds:.0f} s", file=sys.stderr)
+        print(f"{variant}, seed {seed}, epoch {epoch + 1}: {right:.1f} %, {seconds:.0f} s", file=sys.stderr)
         yield right, seconds
 
 
@@ -84,8 +107,9 @@ def yes_or_no(split: VQASplit) -> VQASplit:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    flags = Parser(prog="vqa_fusion.py", description=__doc__)
+    flags = Parser(prog="vqa_variants.py", description=__doc__)
     flags.add_argument("--preset", choices=list(VQA_PRESETS), default="easy")
+    flags.add_argument("--text-layers", type=positive_int, help="of the question encoder (the preset's)")
     flags.add_argument("--epochs", type=positive_int, default=8)
     flags.add_argument("--seeds", type=positive_int, default=3)
     options = flags.parse_args(argv)
@@ -98,9 +122,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = VQACodecConfig.from_preset(
             options.preset, answers=vqa.answers, vocab_size=tokenizer.vocab_size
         )
-        for fusion in ("added", "multiplied"):
+        if options.text_layers:
+            config = dataclasses.replace(config, text_layers=options.text_layers)
+        for variant in VARIANTS:
             runs = [
-                list(training(vqa, tokenizer, config, fusion, seed=seed, epochs=options.epochs))
+                list(training(vqa, tokenizer, config, variant, seed=seed, epochs=options.epochs))
                 for seed in range(options.seeds)
             ]
             right, seconds = np.moveaxis(np.array(runs), 2, 0)  # (seeds, epochs) each
@@ -108,11 +134,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{mean:.1f} ({low:.1f} to {high:.1f})"
                 for mean, low, high in zip(right.mean(0), right.min(0), right.max(0), strict=True)
             ]
-            rows.append([fusion, *cells, f"{seconds[:, -1].mean():.0f}"])
+            rows.append([variant, *cells, f"{seconds[:, -1].mean():.0f}"])
         head = ["", *(f"epoch {epoch + 1}" for epoch in range(options.epochs)), "CPU s"]
         print("\n".join(markdown_lines(head, rows)))
 
-    return run_command("vqa_fusion.py", body)
+    return run_command("vqa_variants.py", body)
 
 
 if __name__ == "__main__":
