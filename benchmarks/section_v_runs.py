@@ -7,6 +7,11 @@ from collections.abc import Mapping
 NANO = "--ue-device jetson-nano"
 """UEs of what is about one modality. Where a command names no device it is the main run's: the paper's."""
 TEXT, IMAGE = f"--ues text:4 {NANO}", f"--ues image:4 {NANO}"
+MIX = (
+    "--ues text,image,vqa,vqa --image-map benchmarks/results/image-imagenette-deit-small-retrieve.json "
+    "--image-flops image-imagenette-deit-small"
+)
+"""The paper's UEs: one translates, one retrieves images, two answer questions."""
 DEVICES = ("jetson-nano", "phone", "raspberry-pi-4", "raspberry-pi-zero-2w")
 """On which MAPPO is trained, too."""
 LEARN = "--learners mappo --no-bound --episodes 60 --test-episodes 40"
@@ -45,6 +50,7 @@ def others(policies: str, words: str) -> str:
 MANY = "--beside announced,local --test-episodes 16"
 RUNS: Mapping[str, str] = {
     "figures": study("figures", "figures --episodes 60"),
+    "mix": study("mix", f"figures {MIX} --episodes 60"),
     "text": study(
         "text", f"train {TEXT} --k-text 16 --no-bound --episodes 60 --learners mappo,ippo,matd3,ddqn,dqn"
     ),
@@ -102,6 +108,7 @@ AFTER = {"any-number": "figures", "any-4": "figures", "any-32": "train-32"}
 """Runs that read what another has written."""
 FIGURES = {
     **{f"figures/fig{number}": f"fig{number}" for number in range(2, 8)},
+    **{f"mix/fig{number}": f"mix-fig{number}" for number in (5, 6, 7)},
     "unaware": "unaware", "unaware-image": "unaware-image", "arrivals/fig3": "arrivals",
     "pareto-0/front": "pareto",
 }  # fmt: skip

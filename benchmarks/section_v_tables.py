@@ -55,19 +55,24 @@ def of_central(tested: Mapping[str, Any], name: str) -> str:
     return percent(tested[name]["qoe"]["value"] / tested["central"]["qoe"]["value"])
 
 
-def main_run(out: Path) -> Rows:
-    fixed, dynamic = (policies(out, f"figures/preference-{kind}") for kind in ("fixed", "dynamic"))
-    each = ("over trainings", "of the bound")
-    yield "", "fixed preference", *each, "dynamic", *each, "sees"
-    for name in fixed:
-        cells = [
-            cell
-            for tested in (fixed[name], dynamic[name])
-            for cell in (
-                interval(tested["qoe"]), over_trainings(tested), percent(tested["of_bound"]["value"])
-            )
-        ]  # fmt: skip
-        yield SHOWN.get(name, name), *cells, SEES.get(name, "own")
+def preferences(run: str) -> Callable[[Path], Rows]:
+    """Both preferences of a run beside each other."""
+
+    def rows(out: Path) -> Rows:
+        fixed, dynamic = (policies(out, f"{run}/preference-{kind}") for kind in ("fixed", "dynamic"))
+        each = ("over trainings", "of the bound")
+        yield "", "fixed preference", *each, "dynamic", *each, "sees"
+        for name in fixed:
+            cells = [
+                cell
+                for tested in (fixed[name], dynamic[name])
+                for cell in (
+                    interval(tested["qoe"]), over_trainings(tested), percent(tested["of_bound"]["value"])
+                )
+            ]  # fmt: skip
+            yield SHOWN.get(name, name), *cells, SEES.get(name, "own")
+
+    return rows
 
 
 def figure_points(out: Path, number: int) -> Rows:
@@ -209,7 +214,8 @@ def as_printed(run: str) -> Callable[[Path], Rows]:
 
 
 TABLES: Mapping[str, Callable[[Path], Rows]] = {
-    "main": main_run,
+    "main": preferences("figures"),
+    "mix": preferences("mix"),
     **{f"fig{number}": lambda out, number=number: figure_points(out, number) for number in (5, 6, 7)},
     "who": as_printed("who"),
     "plan": plan,
