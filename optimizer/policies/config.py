@@ -79,10 +79,10 @@ class MappoConfig(LearnerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matd3Config(LearnerConfig):
-    """Training of MATD3."""
+class ReplayConfig(LearnerConfig):
+    """Training on experiences that are remembered."""
 
-    batch: Annotated[int, Range(1)] = 1024
+    batch: Annotated[int, Range(1)]
     """Experiences of one UE in one update; those of all UEs of a step come together."""
     updates: Annotated[int, Range(1)] = 4
     """Updates after every step."""
@@ -96,7 +96,14 @@ class Matd3Config(LearnerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DqnConfig(LearnerConfig):
+class Matd3Config(ReplayConfig):
+    """Training of MATD3."""
+
+    batch: Annotated[int, Range(1)] = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class DqnConfig(ReplayConfig):
     """Training of DQN and DDQN. The paper gives none of it but gamma."""
 
     double: bool
@@ -104,11 +111,6 @@ class DqnConfig(LearnerConfig):
     learning_rate: Annotated[float, Range(above=0, most=1)] = 5e-4
     """Adam's."""
     batch: Annotated[int, Range(1)] = 512
-    """Experiences of one UE in one update."""
-    updates: Annotated[int, Range(1)] = 4
-    """Updates after every step."""
-    memory: Annotated[int, Range(1)] = 100_000
-    """Experiences of one UE that are remembered."""
     explore_share: Annotated[float, Range(above=0)] = 0.5
     """Share of the training over which the share of random actions falls from 1 to `explore_min`."""
     explore_min: Annotated[float, Range(above=0, most=1)] = 0.05
@@ -119,8 +121,3 @@ class DqnConfig(LearnerConfig):
     """Powers, equal in dBm, and clocks."""
     requests: Annotated[int, Range(1)] = 3
     """Bandwidth requests b-hat, ln 3 apart."""
-
-    @override
-    def problems(self) -> Iterator[Problem]:
-        if self.memory < self.batch:
-            yield Problem("memory", f"{self.memory} given, at least batch {self.batch} is allowed")
