@@ -64,7 +64,7 @@ VQA_PRESETS = {
         text_width=256, text_layers=6, text_heads=4, vocab_size=2500, context_layers=3, bigrams=2**16,
         image_width=384, image_layers=6, image_heads=6, image_size=224, patch_size=16,
         fusion_width=256, fusion_layers=2, fusion_heads=4,
-        dropout=0.0, augment="none", learning_rate=5e-4, warmup_steps=200, batch_tokens=2048, epochs=8,
+        dropout=0.0, augment="none", learning_rate=5e-4, warmup_steps=200, batch_tokens=2048, epochs=6,
     ),
     "deit-small": VQAPreset(
         text_width=512, text_layers=6, text_heads=8, vocab_size=8000, context_layers=3, bigrams=2**16,

@@ -25,7 +25,7 @@ CARD, FLOPS = "card.md", "flops.json"
 DEFAULTS: Mapping[str, str] = {
     "text": "text-multi30k-en-de-medium",
     "image": "image-imagenette-deit-small",
-    "vqa": "vqa-easy-vqa-easy",
+    "vqa": "vqa-easy-vqa-medium",
 }
 """The codec of each modality that is taken where none is named."""
 
