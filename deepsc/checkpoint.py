@@ -203,9 +203,7 @@ def _filled(kind: Modality[Any], config: CodecConfig, tensors: Mapping[str, Tens
     stored = {state[name].data_ptr() for name in tensors if name in state}  # of tied weights one is
     missing = [name for name, tensor in state.items() if tensor.data_ptr() not in stored]
     if wrong := [*missing, *(tensors.keys() - state.keys())]:
-        raise ValueError(
-            f"weights of another model or of an earlier release, missing or of no place: {', '.join(wrong[:3])}"
-        )
+        raise ValueError(f"weights of another model, or of an earlier release's: {', '.join(wrong[:3])}")
     codec.load_state_dict(tensors, strict=False)
     return codec
 
