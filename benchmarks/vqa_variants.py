@@ -1,4 +1,4 @@
-"""What lets a VQA model compare a word with a shape: the gate of its fusion, and where its layers normalise.
+"""What lets a VQA model compare a word with a shape: the gate of its fusion, and pre-norm question layers.
 
     python benchmarks/vqa_variants.py --preset easy --text-layers 6 --epochs 8 --seeds 3
 
@@ -33,7 +33,7 @@ from deepsc.vqa.model import VQACodec
 TEST_IMAGES = 100
 
 
-def as_it_is(codec: VQACodec) -> None:
+def as_shipped(codec: VQACodec) -> None:
     """The codec's own."""
 
 
@@ -42,18 +42,19 @@ def without_gate(codec: VQACodec) -> None:
     codec.fusion.gates = nn.ModuleList(Unit() for _ in codec.fusion.layers)
 
 
-def normalised_last(codec: VQACodec) -> None:
-    """The question's layers normalise what they add to, as Marian's do."""
+def post_norm(codec: VQACodec) -> None:
+    """The question's layers normalise what they have added to, as Marian's do."""
     for layer in codec.text_encoder.context.layers:
         layer.norm_first = False
     codec.text_encoder.context.norm = None
 
 
 VARIANTS: Mapping[str, Callable[[VQACodec], None]] = {
-    "as it is": as_it_is,
-    "fusion without a gate": without_gate,
-    "question layers that normalise last": normalised_last,
+    "pre-norm, gate (as shipped)": as_shipped,
+    "pre-norm, no gate": without_gate,
+    "post-norm, gate": post_norm,
 }
+"""Changes of a new model, by the norm of its question layers and the gate of its fusion."""
 
 
 def training(

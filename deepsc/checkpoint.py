@@ -191,19 +191,26 @@ def _filled(kind: Modality[Any], config: CodecConfig, tensors: Mapping[str, Tens
     """The codec that a config describes, with stored weights.
 
     Raises:
+        ToolkitError: if some have no place in it.
         ValueError, RuntimeError: if they are others than it asks for, before memory is taken if they are too
             few.
     """
     with torch.device("meta"):  # shapes alone
-        wanted = sum(parameter.numel() for parameter in kind.codec(config).parameters())
+        shapes = kind.codec(config)
+    if unknown := sorted(tensors.keys() - shapes.state_dict().keys()):
+        raise ToolkitError(
+            f"weights of another model, or of an earlier release's, have no place in this one: "
+            f"{', '.join(unknown[:3])}; train it anew"
+        )
+    wanted = sum(parameter.numel() for parameter in shapes.parameters())
     if (count := sum(tensor.numel() for tensor in tensors.values())) < wanted:
         raise ValueError(f"{count} weights, the config asks for {wanted}")
     codec = kind.codec(config)
     state = codec.state_dict()
     stored = {state[name].data_ptr() for name in tensors if name in state}  # of tied weights one is
     missing = [name for name, tensor in state.items() if tensor.data_ptr() not in stored]
-    if wrong := [*missing, *(tensors.keys() - state.keys())]:
-        raise ValueError(f"weights of another model, or of an earlier release's: {', '.join(wrong[:3])}")
+    if missing:
+        raise ValueError(f"weights are missing: {', '.join(missing[:3])}")
     codec.load_state_dict(tensors, strict=False)
     return codec
 

@@ -73,8 +73,8 @@ VQA_PRESETS = {
         dropout=0.1, augment="none", learning_rate=3e-4, warmup_steps=2000, batch_tokens=16384, epochs=60,
     ),
 }  # fmt: skip
-"""easy: easy-VQA's 64-pixel images on a CPU. medium: encoders of the text codec's medium and DeiT-small's
-first half; deit-small: of the text codec's base and the same half."""
+"""easy: easy-VQA's 64-pixel images on a CPU. medium: encoders of the size of the text codec's medium and of
+DeiT-small's first half; deit-small: of the size of the text codec's base and of the same half."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class VQACodecConfig(HybridConfig):
         names += self.jsc_names if self.uplinks else ()
         sizes = {name: getattr(self, name) for name in names}
         named_as = {"name": "vqa-hybrid-deit", "stem": self.stem} if self.stem else {"name": "vqa-deit"}
-        # Models of earlier releases, which added what they saw and normalised last, have neither of the two.
+        # Maps and FLOPs files of earlier releases have neither: those models were post-norm, without a gate.
         kind = {"question": "pre-norm", "fusion": "product"}
         return {**named_as, **sizes, **kind, "answers": len(self.answers)}
 

@@ -1,7 +1,7 @@
-"""Semantic encoder of questions, at the server: a Transformer with the normalisation first.
+"""Semantic encoder of questions, at the server: a pre-norm Transformer.
 
-Behind six layers that normalise last, as Marian's, a model does not learn to compare what the question names
-with what the image shows (docs/codecs.md, "VQA").
+Behind post-norm layers, as Marian's, a model is slower to learn to compare what the question names with what
+the image shows (docs/codecs.md, "What lets a model compare").
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class QuestionEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embeddings = nn.Embedding(vocab_size, width)
-        self.positions = nn.Parameter(0.5 * torch.randn(max_length, width))
+        self.positions = nn.Parameter(0.5 * torch.randn(max_length, width))  # not to drown the embeddings
         layer = nn.TransformerEncoderLayer(
             width, heads, dim_feedforward=_RATIO * width, dropout=dropout, activation="gelu",
             batch_first=True, norm_first=True,

@@ -83,7 +83,7 @@ class ReplayConfig(LearnerConfig):
     """Training on experiences that are remembered."""
 
     batch: Annotated[int, Range(1)]
-    """Experiences of one UE in one update; those of all UEs of a step come together."""
+    """Experiences of one UE in one update."""
     updates: Annotated[int, Range(1)] = 4
     """Updates after every step."""
     memory: Annotated[int, Range(1)] = 100_000
@@ -100,6 +100,7 @@ class Matd3Config(ReplayConfig):
     """Training of MATD3."""
 
     batch: Annotated[int, Range(1)] = 1024
+    """Experiences of one UE in one update; those of all UEs of a step come together."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from copy import deepcopy
@@ -15,7 +16,7 @@ from support.full_disk import files_limited_to
 from support.micro_codec import use_micro_preset
 
 from data.files.errors import ToolkitError
-from data.files.tensors import read_metadata
+from data.files.tensors import read_metadata, read_safetensors, write_safetensors
 from deepsc.checkpoint import (
     Checkpoint,
     from_pretrained,
@@ -208,3 +209,15 @@ def test_on_a_full_disk_the_old_checkpoint_survives(
     train_codec(make_run("whole", training=schedule))
     ours, whole = (load_file(Path(folder).parent / run / name) for run in (folder.name, "whole"))
     assert all(torch.equal(tensor, whole[key]) for key, tensor in ours.items())
+
+
+def test_weights_of_an_earlier_release_are_told_as_such(copy: Path) -> None:
+    """They are whole, and belong to the config, but a part of the model has another name now."""
+    path = copy / "model.safetensors"
+    tensors, header = read_safetensors(path)
+    first = next(iter(tensors))
+    renamed = {("was." + name if name == first else name): tensor for name, tensor in tensors.items()}
+    write_safetensors(path, renamed, header)
+    said = rf"^{re.escape(str(path))}: weights of .* an earlier release's, have no place .*: was\.{first}; "
+    with pytest.raises(ToolkitError, match=said):
+        from_pretrained(copy)

@@ -62,7 +62,7 @@ def batch_of(checkpoint: Checkpoint, squares: VQASet) -> VQABatch:
 
 
 @pytest.mark.parametrize(("preset", "of_text"), [("medium", "medium"), ("deit-small", "base")])
-def test_the_large_presets_are_encoders_of_the_text_codec_and_deit_smalls_first_half(
+def test_the_large_presets_have_encoders_of_the_text_codecs_size_and_deit_smalls_first_half(
     preset: str, of_text: str
 ) -> None:
     config = VQACodecConfig.from_preset(preset, answers=("yes", "no"), k_text=(4,), k_image=(4,))
