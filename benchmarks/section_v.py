@@ -5,7 +5,7 @@
 
 What is done is not done again, so a run that was interrupted goes on. --write puts each table whose runs are
 done below its mark in docs/, a comment <!-- table: NAME -->, and plots into docs/figures. What the text says
-of them has to be read again. All runs take an hour and a half of one core.
+of them has to be read again. All runs take an hour and three quarters of one core.
 """
 
 from __future__ import annotations
