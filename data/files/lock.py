@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,17 +25,19 @@ _PATIENCE_S = 1.0
 
 
 @contextmanager
-def locked(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+def locked(lock: Path, *, wait_s: float = 0.0, setting: str | None = "output") -> Iterator[None]:
     """Hold a lock file, alone among all processes that see its folder.
 
     Args:
         lock: the file; made, with its folder, and removed at the end.
-        wait_s: how long to wait for another holder.
+        wait_s: how long to wait for another holder, inf: as long as it lives.
+        setting: what says where the folder is, for errors.
 
     Raises:
         ToolkitError: if another process holds it, or the folder cannot be written.
     """
     held = FileLock(lock)
+    where = f"{named(setting)}: " if setting else ""
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -42,7 +45,8 @@ def locked(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         except Timeout:
             if not wait_s:
                 raise
-            logger.info("%s: another process writes there; waiting up to %.0f s", lock.parent, wait_s)
+            until = "until it ends" if math.isinf(wait_s) else f"up to {wait_s:.0f} s"
+            logger.info("%s: another process writes there; waiting %s", lock.parent, until)
             held.acquire(timeout=wait_s)
     except Timeout:
         raise ToolkitError(
@@ -51,10 +55,10 @@ def locked(lock: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         ) from None
     except (FileExistsError, NotADirectoryError) as error:
         raise ToolkitError(
-            f"{named('output')}: cannot write {lock.parent}: a file is in the way, a folder is needed"
+            f"{where}cannot write {lock.parent}: a file is in the way, a folder is needed"
         ) from error
     except OSError as error:
-        raise ToolkitError(f"{named('output')}: cannot write {lock}: {error.strerror or error}") from error
+        raise ToolkitError(f"{where}cannot write {lock}: {error.strerror or error}") from error
     try:
         yield
     finally:

@@ -1,15 +1,15 @@
 """Features of a frozen stem, computed once and kept in a file: an epoch then costs the Transformer alone.
 
 They are what the stem makes of each image and of its mirror image, as float16, in the cache folder. A file is
-named by all that its content follows from, so that it is never read for other images or weights. Processes
-that need the same file at once compute it each; the last one's stays.
+named by all that its content follows from, so that it is never read for other images or weights. Of several
+processes that need the same file at once, such as those of torchrun, one computes it and the others wait.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
+import math
 import tokenize
 from collections.abc import Sequence
 from functools import cached_property
@@ -24,6 +24,7 @@ from torch import Tensor
 from data.download import cache_dir
 from data.files.atomic import atomic_path
 from data.files.errors import ToolkitError, parsing
+from data.files.lock import locked
 from data.files.paths import exists, require_file
 from data.images.read import Pixels
 from data.images.sets import fingerprint
@@ -90,13 +91,23 @@ class StemFeatures:
             ToolkitError: if an image is damaged, or the cache cannot be written.
         """
         path = self.path
-        if exists(path):
-            try:
-                return read_features(path, self._shape)
-            except ToolkitError as error:
-                logger.warning("%s", error)
-        self._write(path)
-        return read_features(path, self._shape)
+        if (kept := self._kept(path)) is not None:
+            return kept
+        with locked(path.with_suffix(".lock"), wait_s=math.inf, setting=None):
+            if (kept := self._kept(path)) is not None:  # by another process, meanwhile
+                return kept
+            self._write(path)
+            return read_features(path, self._shape)
+
+    def _kept(self, path: Path) -> NDArray[np.float16] | None:
+        """What the file holds; None if there is none, or it is damaged."""
+        if not exists(path):
+            return None
+        try:
+            return read_features(path, self._shape)
+        except ToolkitError as error:
+            logger.warning("%s", error)
+            return None
 
     @cached_property
     def path(self) -> Path:
@@ -118,10 +129,7 @@ class StemFeatures:
         """Write the features of all images, in their order."""
         stem = self._stem.to(self._device)
         starts = range(0, len(self._images), _BATCH)
-        first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
-        with Progress(
-            "features of the stem", total=len(starts), done=0, unit="step", quiet=not first
-        ) as progress:
+        with Progress("features of the stem", total=len(starts), done=0, unit="step") as progress:
             for start in starts:
                 images = self._images[start : start + _BATCH]
                 pixels = to_tensor(images, image_size=self._image_size, whole=self._whole)  # (B, 3, H, W)

@@ -1,13 +1,17 @@
 """Hybrid image codecs: timm's own network as the stem, its weights, what stays frozen, features on disk."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from threading import Barrier
+from typing import IO, Any
 
 import numpy as np
 import pytest
 import timm
 import torch
+from numpy.typing import NDArray
 from support.full_disk import files_limited_to
 from support.micro_media import image_run
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -403,3 +407,29 @@ def test_on_a_full_disk_nothing_half_written_is_left(
         _ = kept.stored
     assert not list((tmp_path / FOLDER).iterdir())
     assert kept.stored.shape == (len(digits.test), 2, 112, 2, 2)
+
+
+def test_of_those_that_need_the_same_features_at_once_one_computes_them(
+    digits: ImageSet, weights: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DEEPSC_CACHE", str(tmp_path))
+    begun, both, compute = [], Barrier(2), StemFeatures._compute
+
+    def counted(features: StemFeatures, stream: IO[bytes]) -> None:
+        begun.append(features)
+        time.sleep(0.5)  # long enough for the other to come
+        compute(features, stream)
+
+    def stored(_: int) -> NDArray[np.float16]:
+        images = digits.test.images[:10]
+        features = StemFeatures(images, filled(weights), image_size=32, device="cpu", mirrored=False)
+        assert not features.path.exists()
+        both.wait()
+        return features.stored
+
+    monkeypatch.setattr(StemFeatures, "_compute", counted)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(stored, range(2))
+    assert len(begun) == 1
+    assert np.array_equal(one, other)
+    assert [path.suffix for path in (tmp_path / FOLDER).iterdir()] == [".npy"]
