@@ -12,17 +12,18 @@ from matplotlib.image import imread
 from support.micro_codec import MORE_CAPTIONS, run_config, use_micro_preset
 
 import deepsc
-from accuracy_maps import load_map
+from accuracy_maps import BimodalMap, load_map
 from accuracy_maps.release import ReleaseConfig, make_release, model_card, zoo_page
 from accuracy_maps.release.__main__ import main
 from accuracy_maps.release.page import plot_release
+from accuracy_maps.show.compare import thresholds
 from accuracy_maps.sweep.build import build_map
 from accuracy_maps.sweep.config import MapConfig
 from data.files.errors import ToolkitError
 from data.files.tensors import read_safetensors, write_safetensors
 from deepsc.checkpoint import from_pretrained, read_weights
 from deepsc.train.run import train_codec
-from deepsc.zoo.find import DEFAULTS, FOLDER, list_codecs
+from deepsc.zoo.find import CARD, DEFAULTS, FOLDER, MAPS, list_codecs
 from profiling.command import main as profile_flops
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -212,6 +213,19 @@ def test_maps_and_flops_of_other_weights_are_refused(
 @pytest.mark.parametrize("name", deepsc.list_codecs())
 def test_the_card_of_a_shipped_codec_is_of_its_files(name: str) -> None:
     assert (FOLDER / name / "card.md").read_text() == model_card(FOLDER / name)
+
+
+def test_the_card_of_a_vqa_codec_has_a_row_for_each_k_of_the_question() -> None:
+    folder = FOLDER / "vqa-easy-vqa-medium"
+    awgn = BimodalMap.load(folder / MAPS / "answer-awgn.json")
+    lines = (folder / CARD).read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    head = ["map", "of", "k^T", *(f"k^I = {k}" for k in awgn.k_image)]
+    found = {int(row[2]): row[3:] for row in rows[rows.index(head) :] if row[0] == "answer-awgn"}
+    reached = thresholds(awgn)
+    assert found == {
+        k_text: [reached[f"{k_text}, {k_image}"] for k_image in awgn.k_image] for k_text in awgn.k_text
+    }
 
 
 def test_the_page_of_the_zoo_is_of_the_cards() -> None:
