@@ -207,7 +207,7 @@ def _filled(kind: Modality[Any], config: CodecConfig, tensors: Mapping[str, Tens
         raise ValueError(f"{count} weights, the config asks for {wanted}")
     codec = kind.codec(config)
     state = codec.state_dict()
-    stored = {state[name].data_ptr() for name in tensors if name in state}  # of tied weights one is
+    stored = {state[name].data_ptr() for name in tensors}  # of tied weights one is
     missing = [name for name, tensor in state.items() if tensor.data_ptr() not in stored]
     if missing:
         raise ValueError(f"weights are missing: {', '.join(missing[:3])}")

@@ -118,23 +118,20 @@ def _local_measures(maps: Mapping[str, AccuracyMap | BimodalMap]) -> list[Accura
 
 def _thresholds(maps: Mapping[str, AccuracyMap | BimodalMap]) -> list[str]:
     """A row a map, or of VQA a row a map and k^T; a column a k, of VQA a k^I."""
-    rows: list[tuple[str, ...]] = []
-    by_pair = {name: found for name, found in maps.items() if isinstance(found, BimodalMap)}
-    columns = sorted({k for found in by_pair.values() for k in found.k_image})
-    for name, found in by_pair.items():
-        reached, of = thresholds(found), f"{who(found)}, {found.channel}"
-        for k_text in found.k_text:
-            cells = [reached.get(f"{k_text}, {k_image}", "") for k_image in columns]
-            rows.append((name, of, str(k_text), *cells))
-    if rows:
-        return markdown_lines(("map", "of", "k^T", *(f"k^I = {k}" for k in columns)), rows)
-    by_k = {name: thresholds(found) for name, found in maps.items()}
-    heads = list(dict.fromkeys(head for reached in by_k.values() for head in reached))
-    rows = [
-        (name, f"{who(maps[name])}, {maps[name].channel}", *(reached.get(head, "") for head in heads))
-        for name, reached in by_k.items()
-    ]
-    return markdown_lines(("map", "of", *(f"k = {head}" for head in heads)), rows)
+    reached: dict[tuple[str, ...], dict[str, str]] = {}
+    for name, found in maps.items():
+        for head, snr_db in thresholds(found).items():
+            *k_text, k = head.split(", ")
+            reached.setdefault((name, *k_text), {})[k] = snr_db
+    columns = list(dict.fromkeys(k for row in reached.values() for k in row))
+    *of_rows, of_columns = next(iter(maps.values())).rows_name.split(", ")
+    return markdown_lines(
+        ("map", "of", *of_rows, *(f"{of_columns} = {k}" for k in columns)),
+        [
+            (name, f"{who(maps[name])}, {maps[name].channel}", *k_text, *(row.get(k, "") for k in columns))
+            for (name, *k_text), row in reached.items()
+        ],
+    )
 
 
 def _commands(

@@ -16,10 +16,8 @@ from torch.amp import is_autocast_available
 
 from deepsc.link.bigrams import BigramPrior
 from deepsc.link.jsc import Conditioner, first_symbols, normalise_power, sent_mask
+from deepsc.link.transformer import pre_norm_transformer
 from deepsc.link.transmission import Link, Received, carry
-
-_RATIO = 4
-"""Inner width of the context Transformer over its width, as in GPT and ViT."""
 
 
 class TokenEncoder(nn.Module):
@@ -115,18 +113,7 @@ class TokenDecoder(nn.Module):
         self.inp = nn.Linear(2 * k_max, width)
         self.conditioner = Conditioner(k_max=k_max, snr_range_db=snr_range_db)
         self.condition = nn.Linear(self.conditioner.width, width)
-        layer = nn.TransformerEncoderLayer(
-            width,
-            heads,
-            dim_feedforward=_RATIO * width,
-            dropout=dropout,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
-        self.context = nn.TransformerEncoder(
-            layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
-        )
+        self.context = pre_norm_transformer(width=width, layers=layers, heads=heads, dropout=dropout)
         self.out = nn.Linear(width, width, bias=False)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 

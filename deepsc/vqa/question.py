@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_RATIO = 4
-"""Inner width over width, as in ViT."""
+from deepsc.link.transformer import pre_norm_transformer
 
 
 class QuestionEncoder(nn.Module):
@@ -31,13 +30,7 @@ class QuestionEncoder(nn.Module):
         super().__init__()
         self.embeddings = nn.Embedding(vocab_size, width)
         self.positions = nn.Parameter(0.5 * torch.randn(max_length, width))  # not to drown the embeddings
-        layer = nn.TransformerEncoderLayer(
-            width, heads, dim_feedforward=_RATIO * width, dropout=dropout, activation="gelu",
-            batch_first=True, norm_first=True,
-        )  # fmt: skip
-        self.context = nn.TransformerEncoder(
-            layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
-        )
+        self.context = pre_norm_transformer(width=width, layers=layers, heads=heads, dropout=dropout)
 
     def forward(self, embedded: Tensor, mask: Tensor) -> Tensor:
         """Encode.

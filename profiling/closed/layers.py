@@ -32,8 +32,8 @@ def convolution(positions: int, kernel: int, n_in: int, n_out: int) -> Macs:
 
 
 def transformer(path: str, *, tokens: int, width: int, layers: int) -> dict[str, Macs]:
-    """`torch.nn.TransformerEncoder` at `path`. Its attention holds its projections in itself, so they count
-    for the attention's path."""
+    """Self-attention and feed-forward part of `torch.nn`'s Transformer layers at `path`. torch's attention
+    holds its projections in itself, so they count for the attention's path."""
     inner = FFN_RATIO * width
     layer = {
         "self_attn": linear(tokens, width, 4 * width) + scores(tokens * tokens, width),

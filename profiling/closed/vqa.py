@@ -18,19 +18,14 @@ from profiling.units import Macs
 
 
 def fusion(config: VQACodecConfig, *, source_length: int) -> dict[str, Macs]:
-    """Fusion, as in `deepsc.vqa.fusion`, and the classifier. torch's own attention
-    holds its projections in itself, so they count for the attention's path."""
+    """Fusion, as in `deepsc.vqa.fusion`, and the classifier."""
     S, I, d = source_length, config.image_tokens, config.fusion_width  # noqa: E741
-    layer = {
-        "self_attn": 4 * linear(S, d, d) + scores(S * S, d),
-        "multihead_attn": 2 * linear(S, d, d) + 2 * linear(I, d, d) + scores(S * I, d),
-        "linear1": linear(S, d, FFN_RATIO * d),
-        "linear2": linear(S, FFN_RATIO * d, d),
-    }
+    cross = 2 * linear(S, d, d) + 2 * linear(I, d, d) + scores(S * I, d)
     return {
         "text_projection": linear(S, config.text_width, d),
         "image_projection": linear(I, config.image_width, d),
-        **{f"fusion.layers.*.{name}": config.fusion_layers * macs for name, macs in layer.items()},
+        **transformer("fusion", tokens=S, width=d, layers=config.fusion_layers),
+        "fusion.layers.*.multihead_attn": config.fusion_layers * cross,
         "fusion.gates.*": config.fusion_layers * linear(S, d, d),
         "head": linear(1, d, len(config.answers)),
     }
