@@ -80,6 +80,12 @@ class TextBatches:
         return collate(sources, targets, pad_id=self._pad_id)
 
 
+def _regularisation(preset: str) -> dict[str, Any]:
+    """Fields of a codec's config by which its preset trains, which weights do not hold; none of opus-mt's."""
+    size = TEXT_PRESETS.get(preset)
+    return {} if size is None else {"dropout": size.dropout, "consistency": size.consistency}
+
+
 def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     corpus = load_corpus(config.corpus, task=config.task)
@@ -97,7 +103,9 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     if initial is not None:
         assert isinstance(initial.codec.config, TextCodecConfig)
         assert initial.tokenizer is not None
-        codec_config = dataclasses.replace(initial.codec.config, **config.channel_fields)
+        codec_config = dataclasses.replace(
+            initial.codec.config, **_regularisation(initial.codec.config.preset), **config.channel_fields
+        )
         tokenizer = initial.tokenizer
     elif config.pretrained is not None:
         opus_mt = load_opus_mt(config.pretrained)

@@ -64,6 +64,11 @@ class TextBatch(TensorBatch):
         """Bigrams of the source, (2, M), of all processes' parts."""
         return bigrams_of(self.source, self.mask) if self.of_whole is None else self.of_whole
 
+    def twice(self) -> Self:
+        """The items, and once more behind them."""
+        names = ("source", "mask", "target", "decoder_input")
+        return dataclasses.replace(self, **{name: getattr(self, name).repeat(2, 1) for name in names})
+
     @override
     def part(self, rank: int, ranks: int) -> tuple[Self, tuple[Tensor, ...]]:
         part, rows = super().part(rank, ranks)
@@ -185,6 +190,10 @@ class TextCodec(Codec):
     def loss(self, batch: TextBatch, link: Link | None = None, *, label_smoothing: float = 0.0) -> Tensor:
         """Teacher-forced cross-entropy of the target tokens, in nats; per target token for the local model.
 
+        In training the local model goes through the batch twice if its config asks for consistency: half the
+        Kullback-Leibler divergence of the passes' answers, in both directions, is added by that weight
+        (R-Drop, Liang et al. 2021, eq. 4).
+
         For a codec it is per source token, and the source tokens' own is added, by their posterior at the
         server. With a frozen Transformer that is all.
 
@@ -196,10 +205,15 @@ class TextCodec(Codec):
         Returns:
             Scalar.
         """
+        local = self.jsc_encoder is None
+        consistency = self.config.consistency if local and self.training else 0.0
+        if consistency:
+            batch = batch.twice()
         sent = self.encode(batch.source, batch.mask)
         terms = self.loss_terms(batch)
-        if self.jsc_encoder is None:
-            return self._translation_loss(batch, self.transmit(sent, None), label_smoothing) / terms
+        if local:
+            received = self.transmit(sent, None)
+            return self._translation_loss(batch, received, label_smoothing, consistency) / terms
         logits = self.posterior(sent, link, held_out=batch.bigrams if self.training else None)
         valid = batch.mask.bool()
         loss = nn.functional.cross_entropy(logits[valid], batch.source[valid], reduction="sum")
@@ -208,7 +222,9 @@ class TextCodec(Codec):
             loss = loss + self._translation_loss(batch, received, label_smoothing)
         return loss / terms
 
-    def _translation_loss(self, batch: TextBatch, received: Tensor, label_smoothing: float) -> Tensor:
+    def _translation_loss(
+        self, batch: TextBatch, received: Tensor, label_smoothing: float, consistency: float = 0.0
+    ) -> Tensor:
         hidden = self.transformer.get_decoder()(
             input_ids=batch.decoder_input,
             encoder_hidden_states=received,
@@ -219,9 +235,12 @@ class TextCodec(Codec):
         # The vocabulary layer is the costly one: spare it the padding.
         head, bias = self.transformer.lm_head, self.transformer.final_logits_bias[0]
         logits = nn.functional.linear(hidden[valid], head.weight, bias)  # (valid tokens, vocab_size)
-        return nn.functional.cross_entropy(
+        loss = nn.functional.cross_entropy(
             logits, batch.target[valid], label_smoothing=label_smoothing, reduction="sum"
         )
+        if consistency:
+            loss = loss + consistency * divergence(*logits.chunk(2))
+        return loss
 
     def loss_terms(self, batch: TextBatch) -> int:
         """Source tokens of a codec, target tokens of the local model, padding left out."""
@@ -252,6 +271,20 @@ class TextCodec(Codec):
             max_new_tokens=longest,
             suppress_tokens=[self.config.pad_id],  # never trained, and opus-mt's would win
         )
+
+
+def divergence(first: Tensor, second: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of two rows of answers from one another, both directions summed.
+
+    Args:
+        first: (N, V), logits.
+        second: (N, V), logits of the same answers.
+
+    Returns:
+        Scalar, in nats, summed over the rows.
+    """
+    p, q = first.float().log_softmax(dim=-1), second.float().log_softmax(dim=-1)
+    return ((p.exp() - q.exp()) * (p - q)).sum()
 
 
 def first_layers(encoder: MarianEncoder, layers: int) -> MarianEncoder:
