@@ -33,6 +33,8 @@ class Preset:
     """Peak, after warm-up."""
     warmup_steps: int
     """Steps in which the learning rate rises."""
+    consistency: float | None = None
+    """Of the local model's training; see `TrainConfig`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,8 @@ class TrainConfig(Settings):
     """What lies between user equipment and server; null: the local model."""
     label_smoothing: Annotated[float, Range(0, 1)] = 0.1
     """Share of the target's probability that is spread over all answers."""
+    consistency: Annotated[float | None, Range(0)] = None
+    """Of the local model: how much two passes, each with its own dropout, must agree (R-Drop); 0: one pass."""
     weight_decay: Annotated[float, Range(0)] = 1e-2
     """AdamW's."""
     clip_norm: Annotated[float, Range(above=0)] = 1.0

@@ -63,8 +63,8 @@ class Codec(nn.Module):
 
     config: CodecConfig
     loss: Callable[..., Tensor]
-    """loss(batch, *links, label_smoothing=0.0): training loss of a batch, a scalar in nats. One link for each
-    transmission, in the order of `config.uplinks`; none for the local model."""
+    """loss(batch, *links, label_smoothing=0.0, consistency=None): training loss of a batch, a scalar in nats.
+    One link for each transmission, in the order of `config.uplinks`; none for the local model."""
 
     def start(self, batches: Iterable[Any], *, from_local: bool) -> None:
         """Learn from the training batches what the JSC codec starts from, unless it starts from nothing.
@@ -103,3 +103,35 @@ class Codec(nn.Module):
     def loss_terms(self, batch: Any) -> int:
         """How many terms the loss of a batch is a mean over: its items, unless a codec says otherwise."""
         return int(batch.sizes[0])
+
+
+def answer_loss(
+    answer: Callable[[], Tensor],
+    target: Tensor,
+    *,
+    label_smoothing: float,
+    consistency: float | None,
+) -> Tensor:
+    """Mean cross-entropy of N answers; with a consistency, of two passes that must agree.
+
+    Half the Kullback-Leibler divergence of the passes in both directions is then added by that weight: R-Drop
+    of Liang et al. (2021), whose alpha is twice the consistency, for it sums the passes' cross-entropy.
+
+    Args:
+        answer: makes the logits, (N, V), each time with other dropout.
+        target: (N,).
+        label_smoothing: share of a target's probability that is spread over all answers.
+        consistency: the weight; None or 0: one pass.
+
+    Returns:
+        Scalar, in nats.
+    """
+    passes = [answer() for _ in range(2 if consistency else 1)]
+    losses = [
+        nn.functional.cross_entropy(logits, target, label_smoothing=label_smoothing) for logits in passes
+    ]
+    loss = torch.stack(losses).mean()
+    if consistency:
+        p, q = (logits.float().log_softmax(dim=-1) for logits in passes)
+        loss = loss + consistency * ((p.exp() - q.exp()) * (p - q)).sum(dim=-1).mean() / 2
+    return loss

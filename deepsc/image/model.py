@@ -16,13 +16,13 @@ from typing import Any
 import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from data.files.errors import ToolkitError
 from data.files.paths import is_file, require_file
 from data.settings import named
-from deepsc.codec.base import Codec, TensorBatch
+from deepsc.codec.base import Codec, TensorBatch, answer_loss
 from deepsc.codec.pretrained import weights_file
 from deepsc.image.config import ImageCodecConfig
 from deepsc.image.stem import HybridPatches, Stem
@@ -114,19 +114,29 @@ class ImageCodec(Codec):
         """Embedding (B, width) to logits (B, classes)."""
         return self.vit.head(embedding)
 
-    def loss(self, batch: ImageBatch, link: Link | None = None, *, label_smoothing: float = 0.0) -> Tensor:
+    def loss(
+        self,
+        batch: ImageBatch,
+        link: Link | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        consistency: float | None = None,
+    ) -> Tensor:
         """Cross-entropy per image, in nats.
 
         Args:
             batch: images and classes.
             link: how the features cross the channel, None for the local model.
             label_smoothing: share of the probability spread over the classes.
+            consistency: of two passes, as in `answer_loss`.
 
         Returns:
             Scalar.
         """
-        logits = self.classify(self.embed(self.transmit(self.encode(batch.images), link)))  # (B, classes)
-        return nn.functional.cross_entropy(logits, batch.target, label_smoothing=label_smoothing)
+        return answer_loss(
+            lambda: self.classify(self.embed(self.transmit(self.encode(batch.images), link))),
+            batch.target, label_smoothing=label_smoothing, consistency=consistency,
+        )  # fmt: skip
 
 
 def build_deit(

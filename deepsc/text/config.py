@@ -33,7 +33,6 @@ class TextPreset(Preset):
     d_ff: int
     vocab_size: int
     dropout: float
-    consistency: float
     context_layers: int
     """Layers of the Transformer by which the receiver weighs tokens in their context."""
     bigrams: int
@@ -42,27 +41,27 @@ class TextPreset(Preset):
 
 TEXT_PRESETS = {
     "tiny": TextPreset(
-        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0, consistency=0.0,
+        d_model=64, layers=2, heads=4, d_ff=128, vocab_size=600, dropout=0.0,
         context_layers=2, bigrams=2**14,
         learning_rate=3e-3, warmup_steps=50, batch_tokens=2048, epochs=6,
     ),
     "mini": TextPreset(
-        d_model=128, layers=2, heads=4, d_ff=512, vocab_size=2500, dropout=0.1, consistency=0.0,
+        d_model=128, layers=2, heads=4, d_ff=512, vocab_size=2500, dropout=0.1,
         context_layers=3, bigrams=2**16,
         learning_rate=2e-3, warmup_steps=400, batch_tokens=2048, epochs=14,
     ),
     "small": TextPreset(
-        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2, consistency=0.0,
+        d_model=128, layers=6, heads=4, d_ff=512, vocab_size=5000, dropout=0.2,
         context_layers=3, bigrams=2**17,
         learning_rate=1.5e-3, warmup_steps=800, batch_tokens=2048, epochs=28,
     ),
     "medium": TextPreset(
-        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.3, consistency=2.5,
+        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.3,
         context_layers=3, bigrams=2**16,
-        learning_rate=1e-3, warmup_steps=800, batch_tokens=1024, epochs=18,
+        learning_rate=1e-3, warmup_steps=800, batch_tokens=1024, epochs=18, consistency=2.5,
     ),
     "base": TextPreset(
-        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3, consistency=2.5,
+        d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3,
         context_layers=3, bigrams=2**17,
         learning_rate=5e-4, warmup_steps=2000, batch_tokens=4096, epochs=60,
     ),
@@ -92,9 +91,6 @@ class TextCodecConfig(CodecConfig):
     heads: Size
     d_ff: Size
     dropout: Dropout
-    consistency: Annotated[float, Range(0)] = 0.0
-    """In the training of the local model, weight of how far two passes with other dropout differ: R-Drop of
-    Liang et al. (2021), whose alpha is twice it. 0: one pass."""
     pad_id: int = 0
     eos_id: int = 1
     max_length: Size = 256

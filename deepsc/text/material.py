@@ -80,10 +80,9 @@ class TextBatches:
         return collate(sources, targets, pad_id=self._pad_id)
 
 
-def _regularisation(preset: str) -> dict[str, Any]:
-    """Fields of a codec's config by which its preset trains, which weights do not hold; none of opus-mt's."""
-    size = TEXT_PRESETS.get(preset)
-    return {} if size is None else {"dropout": size.dropout, "consistency": size.consistency}
+def _dropout(preset: str) -> dict[str, Any]:
+    """Dropout by which a preset trains, for weights hold none; nothing for opus-mt's."""
+    return {"dropout": TEXT_PRESETS[preset].dropout} if preset in TEXT_PRESETS else {}
 
 
 def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
@@ -104,7 +103,7 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
         assert isinstance(initial.codec.config, TextCodecConfig)
         assert initial.tokenizer is not None
         codec_config = dataclasses.replace(
-            initial.codec.config, **_regularisation(initial.codec.config.preset), **config.channel_fields
+            initial.codec.config, **_dropout(initial.codec.config.preset), **config.channel_fields
         )
         tokenizer = initial.tokenizer
     elif config.pretrained is not None:

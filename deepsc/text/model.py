@@ -21,7 +21,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.marian.modeling_marian import MarianEncoder
 from typing_extensions import override
 
-from deepsc.codec.base import Codec, TensorBatch
+from deepsc.codec.base import Codec, TensorBatch, answer_loss
 from deepsc.link.bigrams import bigrams_of
 from deepsc.link.token_code import (
     Expectation,
@@ -63,11 +63,6 @@ class TextBatch(TensorBatch):
     def bigrams(self) -> Tensor:
         """Bigrams of the source, (2, M), of all processes' parts."""
         return bigrams_of(self.source, self.mask) if self.of_whole is None else self.of_whole
-
-    def twice(self) -> Self:
-        """The items, and once more behind them."""
-        names = ("source", "mask", "target", "decoder_input")
-        return dataclasses.replace(self, **{name: getattr(self, name).repeat(2, 1) for name in names})
 
     @override
     def part(self, rank: int, ranks: int) -> tuple[Self, tuple[Tensor, ...]]:
@@ -187,12 +182,15 @@ class TextCodec(Codec):
             return sent.features
         return self.understand(self.posterior(sent, link), sent.mask)
 
-    def loss(self, batch: TextBatch, link: Link | None = None, *, label_smoothing: float = 0.0) -> Tensor:
+    def loss(
+        self,
+        batch: TextBatch,
+        link: Link | None = None,
+        *,
+        label_smoothing: float = 0.0,
+        consistency: float | None = None,
+    ) -> Tensor:
         """Teacher-forced cross-entropy of the target tokens, in nats; per target token for the local model.
-
-        In training the local model goes through the batch twice if its config asks for consistency: half the
-        Kullback-Leibler divergence of the passes' answers, in both directions, is added by that weight
-        (R-Drop, Liang et al. 2021, eq. 4).
 
         For a codec it is per source token, and the source tokens' own is added, by their posterior at the
         server. With a frozen Transformer that is all.
@@ -201,30 +199,30 @@ class TextCodec(Codec):
             batch: source and target; its source mask guards the cross-attention too, as in `generate`.
             link: how the sentences cross the channel, None for the local model.
             label_smoothing: share of the probability of a target token that is spread over the vocabulary.
+            consistency: of the local model's passes, as in `answer_loss`.
 
         Returns:
             Scalar.
         """
-        local = self.jsc_encoder is None
-        consistency = self.config.consistency if local and self.training else 0.0
-        if consistency:
-            batch = batch.twice()
+        target = batch.target[batch.target != self.config.pad_id]
+        if self.jsc_encoder is None:
+            return answer_loss(
+                lambda: self._answers(batch, self.transmit(self.encode(batch.source, batch.mask), None)),
+                target, label_smoothing=label_smoothing, consistency=consistency,
+            )  # fmt: skip
         sent = self.encode(batch.source, batch.mask)
-        terms = self.loss_terms(batch)
-        if local:
-            received = self.transmit(sent, None)
-            return self._translation_loss(batch, received, label_smoothing, consistency) / terms
-        logits = self.posterior(sent, link, held_out=batch.bigrams if self.training else None)
+        believed = self.posterior(sent, link, held_out=batch.bigrams if self.training else None)
         valid = batch.mask.bool()
-        loss = nn.functional.cross_entropy(logits[valid], batch.source[valid], reduction="sum")
+        loss = nn.functional.cross_entropy(believed[valid], batch.source[valid], reduction="sum")
         if not self.frozen:
-            received = self.understand(logits, batch.mask)
-            loss = loss + self._translation_loss(batch, received, label_smoothing)
-        return loss / terms
+            answers = self._answers(batch, self.understand(believed, batch.mask))
+            loss = loss + nn.functional.cross_entropy(
+                answers, target, label_smoothing=label_smoothing, reduction="sum"
+            )
+        return loss / self.loss_terms(batch)
 
-    def _translation_loss(
-        self, batch: TextBatch, received: Tensor, label_smoothing: float, consistency: float = 0.0
-    ) -> Tensor:
+    def _answers(self, batch: TextBatch, received: Tensor) -> Tensor:
+        """Logits of the target tokens, padding left out, (N, V)."""
         hidden = self.transformer.get_decoder()(
             input_ids=batch.decoder_input,
             encoder_hidden_states=received,
@@ -234,13 +232,7 @@ class TextCodec(Codec):
         valid = batch.target != self.config.pad_id
         # The vocabulary layer is the costly one: spare it the padding.
         head, bias = self.transformer.lm_head, self.transformer.final_logits_bias[0]
-        logits = nn.functional.linear(hidden[valid], head.weight, bias)  # (valid tokens, vocab_size)
-        loss = nn.functional.cross_entropy(
-            logits, batch.target[valid], label_smoothing=label_smoothing, reduction="sum"
-        )
-        if consistency:
-            loss = loss + consistency * divergence(*logits.chunk(2))
-        return loss
+        return nn.functional.linear(hidden[valid], head.weight, bias)
 
     def loss_terms(self, batch: TextBatch) -> int:
         """Source tokens of a codec, target tokens of the local model, padding left out."""
@@ -271,20 +263,6 @@ class TextCodec(Codec):
             max_new_tokens=longest,
             suppress_tokens=[self.config.pad_id],  # never trained, and opus-mt's would win
         )
-
-
-def divergence(first: Tensor, second: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of two rows of answers from one another, both directions summed.
-
-    Args:
-        first: (N, V), logits.
-        second: (N, V), logits of the same answers.
-
-    Returns:
-        Scalar, in nats, summed over the rows.
-    """
-    p, q = first.float().log_softmax(dim=-1), second.float().log_softmax(dim=-1)
-    return ((p.exp() - q.exp()) * (p - q)).sum()
 
 
 def first_layers(encoder: MarianEncoder, layers: int) -> MarianEncoder:

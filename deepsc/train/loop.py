@@ -92,7 +92,7 @@ def shared_loss(
     links: Sequence[Link],
     processes: Processes,
     *,
-    label_smoothing: float,
+    config: TrainConfig,
     device: torch.device,
 ) -> Tensor:
     """This process's part of the loss of a batch; the parts of all processes sum to the loss.
@@ -102,14 +102,16 @@ def shared_loss(
         batch: of all processes.
         links: of the whole batch.
         processes: who shares it.
-        label_smoothing: as in `Codec.loss`.
+        config: of the run; what it says of the loss.
         device: where the codec is.
 
     Returns:
         Scalar.
     """
+    consistency = config.consistency if config.channel is None else None
+    how = {"label_smoothing": config.label_smoothing, "consistency": consistency}
     if processes.count == 1:
-        return codec.loss(batch.to(device), *links, label_smoothing=label_smoothing)
+        return codec.loss(batch.to(device), *links, **how)
     part, rows = batch.part(processes.rank, processes.count)
     share = codec.loss_terms(part) / codec.loss_terms(batch)
     if share == 0:  # fewer items than processes: the first one's are gone through for nothing
@@ -118,7 +120,7 @@ def shared_loss(
         dataclasses.replace(link, rows=items.to(device))
         for link, items in zip(links, rows[: len(links)], strict=True)
     ]
-    return codec.loss(part.to(device), *links, label_smoothing=label_smoothing) * share
+    return codec.loss(part.to(device), *links, **how) * share
 
 
 def train(
@@ -241,10 +243,7 @@ class _Run:
         torch.manual_seed(dropout_seed(step_seed, self.processes.rank))
         links = draw_links(self.codec, config, batch.sizes, seed=step_seed, device=self.device)
         with self.autocast:
-            part = shared_loss(
-                self.codec, batch, links, self.processes, label_smoothing=config.label_smoothing,
-                device=self.device,
-            )  # fmt: skip
+            part = shared_loss(self.codec, batch, links, self.processes, config=config, device=self.device)
         loss = self.processes.sum(part.detach()).item()
         _require_finite(loss, f"loss at step {step}", self.output)
         self.optimizer.zero_grad(set_to_none=True)

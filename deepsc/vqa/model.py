@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from deepsc.codec.base import Codec, TensorBatch
+from deepsc.codec.base import Codec, TensorBatch, answer_loss
 from deepsc.image.model import build_deit
 from deepsc.image.stem import Stem
 from deepsc.link.bigrams import bigrams_of
@@ -207,6 +207,7 @@ class VQACodec(Codec):
         image_link: Link | None = None,
         *,
         label_smoothing: float = 0.0,
+        consistency: float | None = None,
     ) -> Tensor:
         """Cross-entropy per answer, in nats; a codec's question tokens add their own, per token.
 
@@ -215,22 +216,30 @@ class VQACodec(Codec):
             text_link: how the B questions cross the channel, None for the local model.
             image_link: how the M images cross it.
             label_smoothing: share of the probability spread over the answers.
+            consistency: of two passes, as in `answer_loss`.
 
         Returns:
             Scalar.
         """
         token_loss = torch.zeros((), device=batch.question.device)
-        if self.text_jsc_encoder is None:
-            question = self.transmit_question(batch.question, batch.mask, None)
-        else:
+        believed: Tensor | None = None
+        if self.text_jsc_encoder is not None:
             held_out = batch.bigrams if self.training else None
             believed = self.posterior(batch.question, batch.mask, text_link, held_out=held_out)
             valid = batch.mask.bool()
             token_loss = nn.functional.cross_entropy(believed[valid], batch.question[valid])
-            question = self.understand(believed, batch.mask)
-        image = self.transmit_image(self.encode_image(batch.images), image_link)
-        logits = self.answer(question, batch.mask, image, batch.image_of)  # (B, answers)
-        return token_loss + nn.functional.cross_entropy(logits, batch.target, label_smoothing=label_smoothing)
+
+        def answer() -> Tensor:
+            if believed is None:
+                question = self.transmit_question(batch.question, batch.mask, None)
+            else:
+                question = self.understand(believed, batch.mask)
+            image = self.transmit_image(self.encode_image(batch.images), image_link)
+            return self.answer(question, batch.mask, image, batch.image_of)  # (B, answers)
+
+        return token_loss + answer_loss(
+            answer, batch.target, label_smoothing=label_smoothing, consistency=consistency
+        )
 
 
 def _question_decoder(config: VQACodecConfig) -> TokenDecoder:
