@@ -141,6 +141,8 @@ def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
         fields = [f"{_CHANNEL}.{field.name}" for field in dataclasses.fields(Channel) if field.name != "kind"]
         unread = [name for name in (*config.k_names, "snr_range_db", *fields) if hasattr(args, name)]
         errors += [f"{named(name)}: given, --channel none has no channel that reads it" for name in unread]
+    elif hasattr(args, "training.consistency"):
+        errors.append("--consistency: given, --channel none alone reads it")
     corpus = {name: getattr(args, f"corpus.{name}", None) for name in config.corpus.read_by}
     errors += config.corpus.unread(config.corpus.dataset, corpus)
     raise_config_errors(errors)
@@ -153,7 +155,8 @@ def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tup
         folder = config.output.rstrip("/")
         stem = folder.removesuffix("local")
         codec = f"{stem}codec" if stem != folder else f"{folder}-codec"
-        kept = _without(arguments, "--output", "--channel", "--init-from", "--pretrained", "--resume")
+        of_local = ("--output", "--channel", "--init-from", "--pretrained", "--resume", "--consistency")
+        kept = _without(arguments, *of_local)
         if "--config" in {word.partition("=")[0] for word in kept}:  # which may say that there is no channel
             kept += ["--channel", "awgn"]
         return [NAME, *kept, *kind.example_k.split(), "--init-from", config.output, "--output", codec], ""

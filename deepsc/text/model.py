@@ -34,6 +34,8 @@ from deepsc.link.transmission import Link
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.decoding import greedy
 
+_CONTEXT_DROPOUT = 0.1
+"""Most in the receiver's context Transformer, which meets other noise at each step anyway."""
 _FOCUSED = 0.7
 """Share of the training sentences whose SNR is where there is something to learn."""
 
@@ -111,7 +113,7 @@ class TextCodec(Codec):
                 width=config.d_model,
                 layers=config.context_layers,
                 heads=config.heads,
-                dropout=config.dropout,
+                dropout=min(config.dropout, _CONTEXT_DROPOUT),
                 max_length=config.max_length,
                 snr_range_db=config.snr_range_db,
                 bigrams=config.bigrams,

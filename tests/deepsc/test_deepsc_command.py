@@ -16,6 +16,7 @@ from accuracy_maps.command import build_parser as map_parser
 from deepsc.checkpoint import from_pretrained
 from deepsc.command import build_parser, config_from_args, main
 from deepsc.modality import modality_names
+from deepsc.text.config import TEXT_PRESETS
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--modality", "text", "--dataset", "captions", "--caption-count", "60", "--preset", "micro",
@@ -109,6 +110,8 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--channel", "none", "--fading", "block"), "--fading: given, --channel none"),
         (("--channel", "none", "--csi", "none"), "--csi: given, --channel none"),
         (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
+        (("--consistency", "2"), "--consistency: given, --channel none alone"),
+        (("--channel", "none", "--consistency", "-1"), "--consistency: -1 given, at least 0"),
         (("--learning-rate", "1e308"), "--learning-rate"),
         (("--k", "1048576"), "--k: 1048576 given, 1 to 4096"),
         (("--snr-db=-1e308:1e308",), "--snr-db: -1e+308 given, -100 to 100"),
@@ -126,6 +129,16 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     output = tmp_path / "codec"
     assert says in complaint(capsys, *SMALL, "--output", str(output), *flags)
     assert not output.exists()
+
+
+def test_a_presets_consistency_is_of_its_local_model_alone() -> None:
+    def consistency(*flags: str) -> float | None:
+        args = build_parser("text").parse_args(["--modality", "text", "--preset", "medium", *flags])
+        return config_from_args(args).training.consistency
+
+    assert consistency("--channel", "none") == TEXT_PRESETS["medium"].consistency
+    assert consistency("--channel", "none", "--consistency", "0") == 0
+    assert consistency() is None
 
 
 FILES = ["--source", "a.txt", "--target", "b.txt"]
@@ -366,7 +379,8 @@ def test_the_next_command_is_named_and_can_be_typed(
     trained = SimpleNamespace(metrics={"epoch": 1, "validation_loss": 1.0}, document={"synthetic": False})
     monkeypatch.setattr("deepsc.train.run.train_codec", lambda config: trained)
     data = ["--modality", "text", "--dataset", "captions", "--preset", "tiny"]
-    assert main([*data, "--channel=none", "--output", "runs/my local", "--resume"]) == 0
+    local = ["--channel=none", "--consistency", "1", "--output", "runs/my local", "--resume"]
+    assert main([*data, *local]) == 0
     words = next_words(capsys)
     assert words[:7] == ["train-deepsc", *data]
     codec = config_from_args(build_parser("text").parse_args(words[1:]))

@@ -8,6 +8,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from data.text.parallel import ParallelCorpus
 from deepsc.checkpoint import Checkpoint
+from deepsc.codec.base import answer_loss
 from deepsc.link.channel import Channel
 from deepsc.link.transmission import link_at
 from deepsc.text.config import TextCodecConfig
@@ -105,6 +106,29 @@ def test_loss_is_transformers_own_on_the_same_features() -> None:
         labels=batch.target.masked_fill(batch.target == 0, -100),
     ).loss
     assert codec.loss(batch, None).item() == pytest.approx(reference.item(), rel=1e-5)
+    assert codec.loss(batch, None, consistency=3.0).item() == pytest.approx(reference.item(), rel=1e-5), (
+        "alike"
+    )
+
+
+def test_consistency_adds_the_divergence_of_two_passes() -> None:
+    """R-Drop: torch's own Kullback-Leibler divergence, both directions, a mean over the answers."""
+    drawn = torch.Generator().manual_seed(0)
+    passes = [torch.randn(5, 7, generator=drawn) for _ in range(2)]
+    target = torch.tensor([0, 6, 2, 2, 1])
+    left = iter(passes)
+    loss = answer_loss(lambda: next(left), target, label_smoothing=0.1, consistency=2.5)
+    assert next(left, None) is None, "both were asked for"
+    entropies = [torch.nn.functional.cross_entropy(one, target, label_smoothing=0.1) for one in passes]
+    p, q = (one.log_softmax(dim=-1) for one in passes)
+    both = [
+        torch.nn.functional.kl_div(first, second, log_target=True, reduction="batchmean")
+        for first, second in ((p, q), (q, p))
+    ]
+    assert loss.item() == pytest.approx((sum(entropies) / 2 + 2.5 * sum(both) / 2).item(), rel=1e-5)
+    for none in (None, 0.0):
+        one = answer_loss(lambda: passes[0], target, label_smoothing=0.1, consistency=none)
+        assert one.item() == pytest.approx(entropies[0].item(), rel=1e-6)
 
 
 @torch.inference_mode()

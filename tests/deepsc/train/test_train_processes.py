@@ -35,11 +35,8 @@ def parts_of_the_loss(checkpoint: Checkpoint, batch: Batch, training: TrainConfi
     parts = []
     for rank in range(count):
         links = draw_links(codec, training, batch.sizes, seed=3, device=CPU)
-        parts.append(
-            shared_loss(
-                codec, batch, links, Processes(rank=rank, count=count), label_smoothing=0.1, device=CPU
-            ).item()
-        )
+        processes = Processes(rank=rank, count=count)
+        parts.append(shared_loss(codec, batch, links, processes, config=training, device=CPU).item())
     return parts
 
 
