@@ -17,8 +17,13 @@ def pre_norm_transformer(*, width: int, layers: int, heads: int, dropout: float)
         heads: of attention.
         dropout: of attention and feed-forward parts.
     """
-    layer = nn.TransformerEncoderLayer(
-        width, heads, dim_feedforward=_RATIO * width, dropout=dropout, activation="gelu", batch_first=True,
-        norm_first=True,
-    )  # fmt: skip
-    return nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+
+    def layer() -> nn.TransformerEncoderLayer:
+        return nn.TransformerEncoderLayer(
+            width, heads, dim_feedforward=_RATIO * width, dropout=dropout, activation="gelu",
+            batch_first=True, norm_first=True,
+        )  # fmt: skip
+
+    encoder = nn.TransformerEncoder(layer(), layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+    encoder.layers = nn.ModuleList(layer() for _ in range(layers))  # torch's are copies, and start alike
+    return encoder
