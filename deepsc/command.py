@@ -106,11 +106,11 @@ def config_from_args(args: argparse.Namespace, above: Mapping[str, Any] | None =
     preset = asked.get("preset", config.__dataclass_fields__["preset"].default)
     size = config.presets.get(preset) or next(iter(config.presets.values()))
     corpus = asked.get("corpus") or {}
-    of_preset = ["epochs", "batch_tokens", "learning_rate", "warmup_steps"]
-    of_preset += ["consistency"] if _is_local(asked) else []
     below: dict[str, Any] = {
         "output": OUTPUT,
-        "training": {name: getattr(size, name) for name in of_preset},
+        "training": {
+            name: getattr(size, name) for name in ("epochs", "batch_tokens", "learning_rate", "warmup_steps")
+        },
     }
     for dataset, names in kind.corpus_config.own_files.items():
         if any(corpus.get(name) is not None for name in names):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
@@ -33,8 +33,6 @@ class Preset:
     """Peak, after warm-up."""
     warmup_steps: int
     """Steps in which the learning rate rises."""
-    consistency: float | None = None
-    """Of the local model's training; see `TrainConfig`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +146,8 @@ class RunConfig(Settings):
     """Fields that replace sizes of the preset, unless they are None; the codec's config has the same."""
     jsc_names: ClassVar[tuple[str, ...]] = ()
     """Sizes of the preset's that are of JSC codecs alone; the codec's config has the same."""
+    training_names: ClassVar[tuple[str, ...]] = ()
+    """Fields that replace others than sizes, as `size_names` do; weights fit whatever they are."""
 
     corpus: SetConfig
     """Which data."""
@@ -198,7 +198,15 @@ class RunConfig(Settings):
     @property
     def sizes(self) -> dict[str, Any]:
         """Sizes that replace the preset's, by the name of the codec config's field."""
-        return {name: size for name in self.size_names if (size := getattr(self, name)) is not None}
+        return self._given(self.size_names)
+
+    @property
+    def training_fields(self) -> dict[str, Any]:
+        """What else replaces the preset's, or that of the checkpoint a run starts from."""
+        return self._given(self.training_names)
+
+    def _given(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @property
     def channel_fields(self) -> dict[str, Any]:

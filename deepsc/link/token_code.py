@@ -19,6 +19,8 @@ from deepsc.link.jsc import Conditioner, first_symbols, normalise_power, sent_ma
 from deepsc.link.transformer import pre_norm_transformer
 from deepsc.link.transmission import Link, Received, carry
 
+_MOST_DROPOUT = 0.1
+
 
 class TokenEncoder(nn.Module):
     """Token ids to channel symbols.
@@ -83,7 +85,7 @@ class TokenDecoder(nn.Module):
         width: of the context Transformer.
         layers: of the context Transformer.
         heads: of the context Transformer.
-        dropout: of the context Transformer.
+        dropout: of the context Transformer; at most 0.1, for it meets other noise at each step anyway.
         max_length: most tokens of a sentence.
         snr_range_db: trained SNRs.
         bigrams: most that the prior holds.
@@ -113,7 +115,9 @@ class TokenDecoder(nn.Module):
         self.inp = nn.Linear(2 * k_max, width)
         self.conditioner = Conditioner(k_max=k_max, snr_range_db=snr_range_db)
         self.condition = nn.Linear(self.conditioner.width, width)
-        self.context = pre_norm_transformer(width=width, layers=layers, heads=heads, dropout=dropout)
+        self.context = pre_norm_transformer(
+            width=width, layers=layers, heads=heads, dropout=min(dropout, _MOST_DROPOUT)
+        )
         self.out = nn.Linear(width, width, bias=False)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
 

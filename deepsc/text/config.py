@@ -56,9 +56,9 @@ TEXT_PRESETS = {
         learning_rate=1.5e-3, warmup_steps=800, batch_tokens=2048, epochs=28,
     ),
     "medium": TextPreset(
-        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.3,
+        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.2,
         context_layers=3, bigrams=2**16,
-        learning_rate=1e-3, warmup_steps=800, batch_tokens=1024, epochs=18, consistency=2.5,
+        learning_rate=1e-3, warmup_steps=800, batch_tokens=2048, epochs=18,
     ),
     "base": TextPreset(
         d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3,
@@ -157,6 +157,7 @@ class TextRunConfig(RunConfig):
     presets: ClassVar[Mapping[str, TextPreset]] = TEXT_PRESETS
     tasks: ClassVar[tuple[str, ...]] = ("translate", "reconstruct")
     jsc_names: ClassVar[tuple[str, ...]] = ("context_layers", "bigrams")
+    training_names: ClassVar[tuple[str, ...]] = ("dropout",)
 
     corpus: CorpusConfig
     preset: str = "small"
@@ -167,6 +168,9 @@ class TextRunConfig(RunConfig):
     """Complex channel symbols per token, eq. (4)'s k."""
     split: UeLayers = 0
     """Encoder layers at the UE; the UE sends tokens, and their features move what is sent."""
+    dropout: Dropout | None = None
+    """Share of activations that training drops (default: the preset's, or that of the checkpoint to start
+    from)."""
 
     @property
     @override

@@ -80,11 +80,6 @@ class TextBatches:
         return collate(sources, targets, pad_id=self._pad_id)
 
 
-def _dropout(preset: str) -> dict[str, Any]:
-    """Dropout by which a preset trains, for weights hold none; nothing for opus-mt's."""
-    return {"dropout": TEXT_PRESETS[preset].dropout} if preset in TEXT_PRESETS else {}
-
-
 def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     """Corpus, tokenizer, codec config and weights of a run; see `deepsc.modality.Material`."""
     corpus = load_corpus(config.corpus, task=config.task)
@@ -103,12 +98,12 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
         assert isinstance(initial.codec.config, TextCodecConfig)
         assert initial.tokenizer is not None
         codec_config = dataclasses.replace(
-            initial.codec.config, **_dropout(initial.codec.config.preset), **config.channel_fields
+            initial.codec.config, **config.training_fields, **config.channel_fields
         )
         tokenizer = initial.tokenizer
     elif config.pretrained is not None:
         opus_mt = load_opus_mt(config.pretrained)
-        codec_config = dataclasses.replace(opus_mt.config, **config.channel_fields)
+        codec_config = dataclasses.replace(opus_mt.config, **config.training_fields, **config.channel_fields)
         tokenizer = opus_mt.tokenizer
         weights_file = opus_mt.weights_file
         weights = {f"transformer.{name}": t for name, t in opus_mt.transformer.state_dict().items()}
@@ -117,7 +112,10 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
         sentences = (sentence for pair in corpus.train for sentence in pair)
         tokenizer = JointBPE.train(sentences, vocab_size=TEXT_PRESETS[config.preset].vocab_size)
         codec_config = TextCodecConfig.from_preset(
-            config.preset, vocab_size=tokenizer.vocab_size, **config.channel_fields
+            config.preset,
+            vocab_size=tokenizer.vocab_size,
+            **config.training_fields,
+            **config.channel_fields,
         )
     options: dict[str, Any] = {
         "tokenizer": tokenizer,

@@ -34,8 +34,6 @@ from deepsc.link.transmission import Link
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.decoding import greedy
 
-_CONTEXT_DROPOUT = 0.1
-"""Most in the receiver's context Transformer, which meets other noise at each step anyway."""
 _FOCUSED = 0.7
 """Share of the training sentences whose SNR is where there is something to learn."""
 
@@ -113,7 +111,7 @@ class TextCodec(Codec):
                 width=config.d_model,
                 layers=config.context_layers,
                 heads=config.heads,
-                dropout=min(config.dropout, _CONTEXT_DROPOUT),
+                dropout=config.dropout,
                 max_length=config.max_length,
                 snr_range_db=config.snr_range_db,
                 bigrams=config.bigrams,

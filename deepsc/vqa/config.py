@@ -161,6 +161,7 @@ class VQARunConfig(HybridRunConfig):
     k_names: ClassVar[tuple[str, ...]] = VQACodecConfig.k_names
     jsc_names: ClassVar[tuple[str, ...]] = VQACodecConfig.jsc_names
     size_names: ClassVar[tuple[str, ...]] = ("image_size", "patch_size", "stem")
+    training_names: ClassVar[tuple[str, ...]] = ("dropout",)
 
     corpus: VQASetConfig
     preset: str = "easy"
@@ -171,6 +172,9 @@ class VQARunConfig(HybridRunConfig):
     """Complex channel symbols per question token."""
     k_image: TrainedK = (16,)
     """Complex channel symbols per image token."""
+    dropout: Dropout | None = None
+    """Share of activations that training drops in the question's Transformer and in fusion (default: the
+    preset's, or that of the checkpoint to start from)."""
 
     @override
     def problems(self) -> Iterator[Problem]:
@@ -182,6 +186,7 @@ class VQARunConfig(HybridRunConfig):
                     answers=("yes", "no"),
                     freeze_stem=self.freeze_stem,
                     **self.sizes,
+                    **self.training_fields,
                     **self.channel_fields,
                 )
             except SettingsError as error:

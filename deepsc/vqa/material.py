@@ -193,7 +193,10 @@ def _tokenizer_and_config(
         assert isinstance(initial.codec.config, VQACodecConfig)
         assert initial.tokenizer is not None
         codec_config = dataclasses.replace(
-            initial.codec.config, freeze_stem=config.freeze_stem, **config.channel_fields
+            initial.codec.config,
+            freeze_stem=config.freeze_stem,
+            **config.training_fields,
+            **config.channel_fields,
         )
         if codec_config.answers != vqa.answers:
             raise ToolkitError(
@@ -211,5 +214,6 @@ def _tokenizer_and_config(
         vocab_size=tokenizer.vocab_size,
         freeze_stem=config.freeze_stem,
         **config.sizes,
+        **config.training_fields,
         **config.channel_fields,
     )

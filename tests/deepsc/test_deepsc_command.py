@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from accuracy_maps.command import build_parser as map_parser
-from deepsc.checkpoint import from_pretrained
+from deepsc.checkpoint import from_pretrained, read_config
 from deepsc.command import build_parser, config_from_args, main
 from deepsc.modality import modality_names
 from deepsc.text.config import TEXT_PRESETS
@@ -111,7 +111,7 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--channel", "none", "--csi", "none"), "--csi: given, --channel none"),
         (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
         (("--consistency", "2"), "--consistency: given, --channel none alone"),
-        (("--channel", "none", "--consistency", "-1"), "--consistency: -1 given, at least 0"),
+        (("--channel", "none", "--consistency", "-1"), "--consistency: -1.0 given, at least 0"),
         (("--learning-rate", "1e308"), "--learning-rate"),
         (("--k", "1048576"), "--k: 1048576 given, 1 to 4096"),
         (("--snr-db=-1e308:1e308",), "--snr-db: -1e+308 given, -100 to 100"),
@@ -131,14 +131,20 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     assert not output.exists()
 
 
-def test_a_presets_consistency_is_of_its_local_model_alone() -> None:
-    def consistency(*flags: str) -> float | None:
-        args = build_parser("text").parse_args(["--modality", "text", "--preset", "medium", *flags])
-        return config_from_args(args).training.consistency
+def test_dropout_is_the_presets_or_the_checkpoints_unless_given(
+    tmp_path: Path,
+) -> None:
+    def dropout(name: str, *flags: str) -> float:
+        output = tmp_path / name
+        assert main([*SMALL, "--channel", "none", "--output", str(output), *flags]) == 0
+        return read_config(output)["codec"]["dropout"]
 
-    assert consistency("--channel", "none") == TEXT_PRESETS["medium"].consistency
-    assert consistency("--channel", "none", "--consistency", "0") == 0
-    assert consistency() is None
+    assert dropout("preset") == TEXT_PRESETS["micro"].dropout > 0
+    assert dropout("given", "--dropout", "0.3", "--consistency", "2.5") == 0.3
+    assert read_config(tmp_path / "given")["training"]["consistency"] == 2.5
+    again = ("--init-from", str(tmp_path / "given"), "--epochs", "1")
+    assert dropout("kept", *again) == 0.3
+    assert dropout("anew", *again, "--dropout", "0") == 0
 
 
 FILES = ["--source", "a.txt", "--target", "b.txt"]
