@@ -56,7 +56,8 @@ class TrainConfig(Settings):
     label_smoothing: Annotated[float, Range(0, 1)] = 0.1
     """Share of the target's probability that is spread over all answers."""
     consistency: Annotated[float | None, Range(0)] = None
-    """Of the local model: how much two passes with dropout of their own must agree (R-Drop); 0: one pass."""
+    """Of the local model: how much two passes with dropout of their own must agree (R-Drop); by default there
+    is one pass."""
     weight_decay: Annotated[float, Range(0)] = 1e-2
     """AdamW's."""
     clip_norm: Annotated[float, Range(above=0)] = 1.0

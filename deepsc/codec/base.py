@@ -109,8 +109,8 @@ def answer_loss(
     answer: Callable[[], Tensor],
     target: Tensor,
     *,
-    label_smoothing: float,
-    consistency: float | None,
+    label_smoothing: float = 0.0,
+    consistency: float | None = None,
 ) -> Tensor:
     """Mean cross-entropy of N answers; with a consistency, of two passes that must agree.
 
