@@ -15,6 +15,7 @@ from data.files.errors import ToolkitError
 from data.images.load import load_images
 from data.images.sets import ImageSet, ImageSplit
 from data.settings import named
+from deepsc.checkpoint import WEIGHTS
 from deepsc.image.config import IMAGE_PRESETS, ImageCodecConfig, ImageRunConfig
 from deepsc.image.evaluate import require_same_classes
 from deepsc.image.features import StemFeatures
@@ -22,6 +23,7 @@ from deepsc.image.model import ImageBatch, ImageCodec
 from deepsc.image.pixels import DeiTRecipe, shift_and_flip, to_tensor
 from deepsc.image.start import start_of
 from deepsc.modality import Checkpoint, Dataset, Material
+from deepsc.zoo.find import resolve
 
 _AT_MOST_MIRRORED = ("flips", "none")
 """Augmentations in which an image is one of two."""
@@ -149,7 +151,7 @@ def _require_classes(
 ) -> None:
     """Check that the checkpoint that a run starts from is of the classes of its images."""
     if codec_config.classes != len(images.classes):
-        file = Path(str(config.init_from)) / "model.safetensors"
+        file = Path(resolve(str(config.init_from), "local", setting="init_from")) / WEIGHTS
         raise ToolkitError(
             f"{named('init_from')}: {config.init_from} was trained for {codec_config.classes} classes, "
             f"{images.name} has {len(images.classes)}; {named('pretrained')} {file} starts from all of "

@@ -24,7 +24,7 @@ from data.files.paths import is_file, require_file
 from data.settings import named
 from deepsc.codec.base import Codec, TensorBatch, answer_loss
 from deepsc.codec.pretrained import weights_file
-from deepsc.image.config import ImageCodecConfig
+from deepsc.image.config import HybridConfig, ImageCodecConfig
 from deepsc.image.stem import HybridPatches, Stem
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
 from deepsc.link.principal import start_as_principal_code
@@ -63,14 +63,12 @@ class ImageCodec(Codec):
         super().__init__()
         self.config = config
         self.vit = build_deit(
+            config,
             classes=config.classes,
             width=config.width,
             heads=config.heads,
             depth=config.depth,
-            image_size=config.image_size,
-            patch_size=config.patch_size,
             drop_path=config.drop_path,
-            stem=Stem(config.stem, frozen=config.freeze_stem) if config.stem else None,
         )
         self.jsc_encoder: JSCEncoder | None = None
         self.jsc_decoder: JSCDecoder | None = None
@@ -140,34 +138,29 @@ class ImageCodec(Codec):
 
 
 def build_deit(
-    *,
-    classes: int,
-    width: int,
-    heads: int,
-    depth: int,
-    image_size: int,
-    patch_size: int,
-    drop_path: float,
-    stem: Stem | None = None,
+    config: HybridConfig, *, classes: int, width: int, heads: int, depth: int, drop_path: float
 ) -> VisionTransformer:
     """timm's `deit_small_patch16_224` with these sizes, weights drawn from torch's global generator.
 
-    With a stem it is the hybrid that this stem embeds the patches of, its weights drawn anew like the others.
+    With a stem it is the hybrid whose patches this stem embeds, its weights drawn anew like the others.
 
     Drawn as ViT's authors do (Xavier). With timm's default deviation of 0.02 a narrow model is almost linear
     at first, and does not find shapes: a width of 48 stayed at chance on easy-VQA's for 6 epochs.
     """
+    stem = {}
+    if config.stem:
+        stem["embed_layer"] = partial(HybridPatches, stem=Stem(config.stem, frozen=config.freeze_stem))
     return timm.create_model(
         "deit_small_patch16_224",
         num_classes=classes,
         embed_dim=width,
         num_heads=heads,
         depth=depth,
-        img_size=image_size,
-        patch_size=patch_size,
+        img_size=config.image_size,
+        patch_size=config.patch_size,
         drop_path_rate=drop_path,
         weight_init="jax",
-        **({"embed_layer": partial(HybridPatches, stem=stem)} if stem is not None else {}),
+        **stem,
     )
 
 

@@ -17,7 +17,6 @@ from typing_extensions import override
 
 from deepsc.codec.base import Codec, TensorBatch, answer_loss
 from deepsc.image.model import build_deit
-from deepsc.image.stem import Stem
 from deepsc.link.bigrams import bigrams_of
 from deepsc.link.jsc import JSCDecoder, JSCEncoder
 from deepsc.link.principal import start_as_principal_code
@@ -99,14 +98,12 @@ class VQACodec(Codec):
             max_length=config.max_length,
         )
         self.image_encoder = build_deit(
+            config,
             classes=0,
             width=config.image_width,
             heads=config.image_heads,
             depth=config.image_layers,
-            image_size=config.image_size,
-            patch_size=config.patch_size,
             drop_path=0.0,
-            stem=Stem(config.stem, frozen=config.freeze_stem) if config.stem else None,
         )
         self.text_jsc_encoder: TokenEncoder | None = None
         self.text_jsc_decoder: TokenDecoder | None = None

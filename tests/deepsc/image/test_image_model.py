@@ -46,6 +46,7 @@ from deepsc.link.channel import Channel
 from deepsc.link.transmission import link_at
 from deepsc.modality import modality
 from deepsc.train.run import train_codec
+from deepsc.zoo.find import FOLDER
 
 
 @pytest.fixture(scope="module")
@@ -504,6 +505,9 @@ def test_a_run_for_other_classes_names_the_flag_that_keeps_the_rest(
         f"--init-from: {local} was trained for 10 classes, images has {classes}; --pretrained {weights} "
         in error
     )
+    assert main([*common, "--preset", "deit-tiny", "--init-from", "image-cifar10-deit-tiny"]) == 2
+    shipped = FOLDER / "image-cifar10-deit-tiny" / "local" / "model.safetensors"
+    assert f"--pretrained {shipped} " in capsys.readouterr().err
     assert not run.exists()
     assert main([*common, "--pretrained", str(weights)]) == 0
     ours, theirs = from_pretrained(run).codec, from_pretrained(local).codec
