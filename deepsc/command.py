@@ -141,8 +141,9 @@ def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
         fields = [f"{_CHANNEL}.{field.name}" for field in dataclasses.fields(Channel) if field.name != "kind"]
         unread = [name for name in (*config.k_names, "snr_range_db", *fields) if hasattr(args, name)]
         errors += [f"{named(name)}: given, --channel none has no channel that reads it" for name in unread]
-    elif hasattr(args, "training.consistency"):
-        errors.append("--consistency: given, --channel none alone reads it")
+    if config.training.epochs == 0:
+        unread = [name for name in ("training.consistency", "dropout") if hasattr(args, name)]
+        errors += [f"{named(name)}: given, {named('training.epochs')} 0 trains nothing" for name in unread]
     corpus = {name: getattr(args, f"corpus.{name}", None) for name in config.corpus.read_by}
     errors += config.corpus.unread(config.corpus.dataset, corpus)
     raise_config_errors(errors)
@@ -158,7 +159,7 @@ def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tup
         of_local = ("--output", "--channel", "--init-from", "--pretrained", "--resume", "--consistency")
         kept = _without(arguments, *of_local)
         if "--config" in {word.partition("=")[0] for word in kept}:  # which may say that there is no channel
-            kept += ["--channel", "awgn"]
+            kept += ["--channel", "awgn", *(["--consistency", "0"] if config.training.consistency else [])]
         return [NAME, *kept, *kind.example_k.split(), "--init-from", config.output, "--output", codec], ""
     codec, local = config.output, config.init_from or "LOCAL"
     if config.training.channel is None:  # the codec's own Transformer

@@ -56,8 +56,8 @@ class TrainConfig(Settings):
     label_smoothing: Annotated[float, Range(0, 1)] = 0.1
     """Share of the target's probability that is spread over all answers."""
     consistency: Annotated[float | None, Range(0)] = None
-    """Of the local model: how much two passes with dropout of their own must agree (R-Drop); by default there
-    is one pass."""
+    """Of the local model: how much two passes with dropout of their own must agree (R-Drop), which doubles
+    the time of a step; 0, the default: one pass."""
     weight_decay: Annotated[float, Range(0)] = 1e-2
     """AdamW's."""
     clip_norm: Annotated[float, Range(above=0)] = 1.0
@@ -186,6 +186,11 @@ class RunConfig(Settings):
         if self.training.epochs == 0 and (self.training.channel is not None or not self.init_from):
             needed = f"{named('training.channel.kind')} none and a codec for {named('init_from')}"
             yield Problem("training.epochs", f"0 given, {needed} are needed")
+        if self.training.consistency and self.training.channel is not None:
+            local = f"{named('training.channel.kind')} none"
+            yield Problem(
+                "training.consistency", f"{self.training.consistency:g} given, {local} alone reads it"
+            )
         if self.training.channel is not None:
             for name, ks in self.trained_k.items():
                 if not ks:

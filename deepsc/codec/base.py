@@ -64,7 +64,8 @@ class Codec(nn.Module):
     config: CodecConfig
     loss: Callable[..., Tensor]
     """loss(batch, *links, label_smoothing=0.0, consistency=None): training loss of a batch, a scalar in nats.
-    One link for each transmission, in the order of `config.uplinks`; none for the local model."""
+    One link for each transmission, in the order of `config.uplinks`; none for the local model, which alone
+    gets a consistency, see `answer_loss`."""
 
     def start(self, batches: Iterable[Any], *, from_local: bool) -> None:
         """Learn from the training batches what the JSC codec starts from, unless it starts from nothing.
@@ -114,12 +115,12 @@ def answer_loss(
 ) -> Tensor:
     """Mean cross-entropy of N answers; with a consistency, of two passes that must agree.
 
-    Half the Kullback-Leibler divergence of the passes in both directions is then added by that weight: R-Drop
-    of Liang et al. (2021), whose alpha is twice the consistency, for it sums the passes' cross-entropy.
+    The mean of the two Kullback-Leibler divergences between the passes is then added, times the consistency:
+    R-Drop of Liang et al. (2021), which sums the cross-entropies, so that its alpha is twice the consistency.
 
     Args:
         answer: makes the logits, (N, V), each time with other dropout.
-        target: (N,).
+        target: (N,) of classes, or (N, V) of their probabilities.
         label_smoothing: share of a target's probability that is spread over all answers.
         consistency: the weight; None or 0: one pass.
 

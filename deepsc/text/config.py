@@ -169,8 +169,8 @@ class TextRunConfig(RunConfig):
     split: UeLayers = 0
     """Encoder layers at the UE; the UE sends tokens, and their features move what is sent."""
     dropout: Dropout | None = None
-    """Share of activations that training drops (default: the preset's, or that of the checkpoint to start
-    from)."""
+    """Share of activations that training drops, of a codec's receiver 0.1 at most (default: the preset's, or
+    that of the weights to start from)."""
 
     @property
     @override

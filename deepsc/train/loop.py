@@ -108,8 +108,9 @@ def shared_loss(
     Returns:
         Scalar.
     """
-    consistency = config.consistency if config.channel is None else None
-    how = {"label_smoothing": config.label_smoothing, "consistency": consistency}
+    how = {"label_smoothing": config.label_smoothing}
+    if config.consistency:
+        how["consistency"] = config.consistency
     if processes.count == 1:
         return codec.loss(batch.to(device), *links, **how)
     part, rows = batch.part(processes.rank, processes.count)

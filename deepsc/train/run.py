@@ -31,6 +31,7 @@ from deepsc.checkpoint import (
     write_config,
 )
 from deepsc.codec.base import Codec
+from deepsc.codec.config import CodecConfig
 from deepsc.config import RunConfig
 from deepsc.modality import Checkpoint, Material, modality
 from deepsc.train.loop import train
@@ -73,6 +74,7 @@ def _train_codec(
         _require_same_model(config, initial)
     logger.info("reading the data")
     material = kind.material(config, initial)
+    _require_dropout(config, material.codec_config)
     start = _start(config, initial, material.weights_file)
     fields = _description(config, material, start[0])
     logger.info("preparing the batches")
@@ -186,6 +188,16 @@ def _require_same_model(config: RunConfig, initial: Checkpoint) -> None:
             start = f"{named('init_from')} {config.init_from}"
             how = "given, or by default" if name == "preset" else "given"
             raise ToolkitError(f"{named(name)}: {value!r} {how}, {start} has {size!r}")
+
+
+def _require_dropout(config: RunConfig, codec: CodecConfig) -> None:
+    """Check that two passes of a model differ where they are to agree."""
+    shares = [getattr(codec, name) for name in ("dropout", "drop_path") if hasattr(codec, name)]
+    if config.training.consistency and shares and not any(shares):
+        raise ToolkitError(
+            f"{named('training.consistency')}: {config.training.consistency:g} given, without dropout both "
+            "passes are alike"
+        )
 
 
 def start_from(codec: Codec, weights: Mapping[str, Tensor]) -> None:

@@ -173,8 +173,8 @@ class VQARunConfig(HybridRunConfig):
     k_image: TrainedK = (16,)
     """Complex channel symbols per image token."""
     dropout: Dropout | None = None
-    """Share of activations that training drops in the question's Transformer and in fusion (default: the
-    preset's, or that of the checkpoint to start from)."""
+    """Share of activations that training drops in the question's Transformer and in fusion, of a codec's
+    receiver 0.1 at most (default: the preset's, or that of the checkpoint to start from)."""
 
     @override
     def problems(self) -> Iterator[Problem]:

@@ -110,7 +110,15 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--channel", "none", "--fading", "block"), "--fading: given, --channel none"),
         (("--channel", "none", "--csi", "none"), "--csi: given, --channel none"),
         (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
-        (("--consistency", "2"), "--consistency: given, --channel none alone"),
+        (("--consistency", "2"), "--consistency: 2 given, --channel none alone"),
+        (
+            ("--consistency", "2", "--channel", "none", "--dropout", "0"),
+            "--consistency: 2 given, without dropout both passes are alike",
+        ),
+        (
+            ("--consistency", "2", "--channel", "none", "--epochs", "0", "--init-from", "a"),
+            "--consistency: given, --epochs 0 trains nothing",
+        ),
         (("--channel", "none", "--consistency", "-1"), "--consistency: -1.0 given, at least 0"),
         (("--learning-rate", "1e308"), "--learning-rate"),
         (("--k", "1048576"), "--k: 1048576 given, 1 to 4096"),

@@ -1,5 +1,6 @@
 """Several processes share a batch: together they do what one does."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -71,6 +72,23 @@ def test_parts_of_a_vqa_batch_sum_to_its_loss(
     assert batch.sizes[0] > batch.sizes[1] > 3
     (whole,) = parts_of_the_loss(checkpoint, batch, config.training, 1)
     assert sum(parts_of_the_loss(checkpoint, batch, config.training, 3)) == pytest.approx(whole, rel=1e-5)
+
+
+def test_parts_of_a_loss_with_consistency_sum_to_it(
+    vqa_folders: dict[str, Path], clevr: Path, tmp_path: Path
+) -> None:
+    """Two passes of the local model; without dropout they are alike, and the loss is that of one."""
+    from deepsc.checkpoint import from_pretrained
+    from deepsc.modality import modality
+
+    checkpoint = from_pretrained(vqa_folders["local"])
+    config = vqa_run(tmp_path, clevr)
+    batch = modality("vqa").material(config, checkpoint).batches()(0)[0]
+    one = dataclasses.replace(config.training, channel=None)
+    two = dataclasses.replace(one, consistency=2.0)
+    (whole,) = parts_of_the_loss(checkpoint, batch, two, 1)
+    assert sum(parts_of_the_loss(checkpoint, batch, two, 3)) == pytest.approx(whole, rel=1e-5)
+    assert parts_of_the_loss(checkpoint, batch, one, 1) == pytest.approx([whole], rel=1e-5)
 
 
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
