@@ -142,7 +142,7 @@ def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
         unread = [name for name in (*config.k_names, "snr_range_db", *fields) if hasattr(args, name)]
         errors += [f"{named(name)}: given, --channel none has no channel that reads it" for name in unread]
     if config.training.epochs == 0:
-        unread = [name for name in ("training.consistency", "dropout") if hasattr(args, name)]
+        unread = [name for name in ("training.consistency", *config.training_names) if hasattr(args, name)]
         errors += [f"{named(name)}: given, {named('training.epochs')} 0 trains nothing" for name in unread]
     corpus = {name: getattr(args, f"corpus.{name}", None) for name in config.corpus.read_by}
     errors += config.corpus.unread(config.corpus.dataset, corpus)

@@ -139,9 +139,7 @@ def test_a_mistake_is_one_line_and_writes_nothing(
     assert not output.exists()
 
 
-def test_dropout_is_the_presets_or_the_checkpoints_unless_given(
-    tmp_path: Path,
-) -> None:
+def test_dropout_is_the_presets_or_the_checkpoints_unless_given(tmp_path: Path) -> None:
     def dropout(name: str, *flags: str) -> float:
         output = tmp_path / name
         assert main([*SMALL, "--channel", "none", "--output", str(output), *flags]) == 0

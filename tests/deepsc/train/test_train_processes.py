@@ -41,6 +41,16 @@ def parts_of_the_loss(checkpoint: Checkpoint, batch: Batch, training: TrainConfi
     return parts
 
 
+def of_vqa(folder: Path, clevr: Path, tmp_path: Path) -> tuple[Checkpoint, Batch, TrainConfig]:
+    """A VQA checkpoint, the first batch of its data, and how it is trained."""
+    from deepsc.checkpoint import from_pretrained
+    from deepsc.modality import modality
+
+    checkpoint = from_pretrained(folder)
+    config = vqa_run(tmp_path, clevr)
+    return checkpoint, modality("vqa").material(config, checkpoint).batches()(0)[0], config.training
+
+
 @pytest.mark.parametrize("channel", ["awgn", "rayleigh"])
 @pytest.mark.parametrize("fading", ["block", "symbol"])
 def test_parts_of_a_text_batch_sum_to_its_loss(
@@ -63,28 +73,18 @@ def test_parts_of_a_vqa_batch_sum_to_its_loss(
     vqa_folders: dict[str, Path], clevr: Path, tmp_path: Path
 ) -> None:
     """Images keep their questions."""
-    from deepsc.checkpoint import from_pretrained
-    from deepsc.modality import modality
-
-    checkpoint = from_pretrained(vqa_folders["codec"])
-    config = vqa_run(tmp_path, clevr)
-    batch = modality("vqa").material(config, checkpoint).batches()(0)[0]
+    checkpoint, batch, training = of_vqa(vqa_folders["codec"], clevr, tmp_path)
     assert batch.sizes[0] > batch.sizes[1] > 3
-    (whole,) = parts_of_the_loss(checkpoint, batch, config.training, 1)
-    assert sum(parts_of_the_loss(checkpoint, batch, config.training, 3)) == pytest.approx(whole, rel=1e-5)
+    (whole,) = parts_of_the_loss(checkpoint, batch, training, 1)
+    assert sum(parts_of_the_loss(checkpoint, batch, training, 3)) == pytest.approx(whole, rel=1e-5)
 
 
 def test_parts_of_a_loss_with_consistency_sum_to_it(
     vqa_folders: dict[str, Path], clevr: Path, tmp_path: Path
 ) -> None:
     """Two passes of the local model; without dropout they are alike, and the loss is that of one."""
-    from deepsc.checkpoint import from_pretrained
-    from deepsc.modality import modality
-
-    checkpoint = from_pretrained(vqa_folders["local"])
-    config = vqa_run(tmp_path, clevr)
-    batch = modality("vqa").material(config, checkpoint).batches()(0)[0]
-    one = dataclasses.replace(config.training, channel=None)
+    checkpoint, batch, training = of_vqa(vqa_folders["local"], clevr, tmp_path)
+    one = dataclasses.replace(training, channel=None)
     two = dataclasses.replace(one, consistency=2.0)
     (whole,) = parts_of_the_loss(checkpoint, batch, two, 1)
     assert sum(parts_of_the_loss(checkpoint, batch, two, 3)) == pytest.approx(whole, rel=1e-5)
