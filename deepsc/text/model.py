@@ -306,7 +306,7 @@ def _marian_config(config: TextCodecConfig) -> MarianConfig:
         encoder_ffn_dim=config.d_ff,
         decoder_ffn_dim=config.d_ff,
         dropout=config.dropout,
-        attention_dropout=config.dropout,
+        attention_dropout=0.0,  # it would cost a fifth of a step on a CPU
         activation_dropout=0.0,
         activation_function="swish",
         max_position_embeddings=config.max_length,
