@@ -206,21 +206,19 @@ class RunConfig(Settings):
         """Sizes that replace the preset's, by the name of the codec config's field."""
         return self._given(self.size_names)
 
-    @property
-    def training_fields(self) -> dict[str, Any]:
-        """What else replaces the preset's, or that of the checkpoint a run starts from."""
-        return self._given(self.training_names)
-
     def _given(self, names: Sequence[str]) -> dict[str, Any]:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
     @property
-    def channel_fields(self) -> dict[str, Any]:
-        """Fields of the codec's config that say what channel it is made for."""
+    def codec_fields(self) -> dict[str, Any]:
+        """Fields of the codec's config that a run gives it, whatever weights it starts from.
+
+        They say what channel it is made for, and how it is trained.
+        """
         local = self.training.channel is None
         ks = {name: () if local else ks for name, ks in self.trained_k.items()}
         sizes = {} if local else {name: getattr(self.presets[self.preset], name) for name in self.jsc_names}
-        return {**ks, "snr_range_db": self.snr_range_db, **sizes}
+        return {**ks, "snr_range_db": self.snr_range_db, **sizes, **self._given(self.training_names)}
 
     def to_dict(self) -> dict[str, Any]:
         """Fields as JSON knows them, for provenance."""

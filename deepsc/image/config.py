@@ -194,6 +194,11 @@ class HybridRunConfig(RunConfig):
     freeze_stem: bool = False
     """Leave the stem as it is; its features are computed once where images are at most mirrored."""
 
+    @property
+    @override
+    def codec_fields(self) -> dict[str, Any]:
+        return {**super().codec_fields, "freeze_stem": self.freeze_stem}
+
     @override
     def problems(self) -> Iterator[Problem]:
         yield from super().problems()
@@ -239,8 +244,6 @@ class ImageRunConfig(HybridRunConfig):
                           f"{named('folder')} to check")  # fmt: skip
         if not others and not self.init_from:  # else the checkpoint says what the sizes go with
             try:  # before the images are read
-                ImageCodecConfig.from_preset(
-                    self.preset, classes=1, freeze_stem=self.freeze_stem, **self.sizes, **self.channel_fields
-                )
+                ImageCodecConfig.from_preset(self.preset, classes=1, **self.sizes, **self.codec_fields)
             except SettingsError as error:
                 yield from error.problems

@@ -96,17 +96,11 @@ def material(config: ImageRunConfig, initial: Checkpoint | None) -> Material:
     images = load_images(**dataclasses.asdict(config.corpus), skip_bad=config.skip_bad)
     if initial is not None:
         assert isinstance(initial.codec.config, ImageCodecConfig)
-        codec_config = dataclasses.replace(
-            initial.codec.config, freeze_stem=config.freeze_stem, **config.channel_fields
-        )
+        codec_config = dataclasses.replace(initial.codec.config, **config.codec_fields)
         _require_classes(config, codec_config, initial, images)
     else:
         codec_config = ImageCodecConfig.from_preset(
-            config.preset,
-            classes=len(images.classes),
-            freeze_stem=config.freeze_stem,
-            **config.sizes,
-            **config.channel_fields,
+            config.preset, classes=len(images.classes), **config.sizes, **config.codec_fields
         )
     start = start_of(
         config,

@@ -174,6 +174,6 @@ class TextRunConfig(RunConfig):
 
     @property
     @override
-    def channel_fields(self) -> dict[str, Any]:
-        fields = super().channel_fields
+    def codec_fields(self) -> dict[str, Any]:
+        fields = super().codec_fields
         return {**fields, "split": self.split} if fields["k"] else fields

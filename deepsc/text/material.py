@@ -97,13 +97,11 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     if initial is not None:
         assert isinstance(initial.codec.config, TextCodecConfig)
         assert initial.tokenizer is not None
-        codec_config = dataclasses.replace(
-            initial.codec.config, **config.training_fields, **config.channel_fields
-        )
+        codec_config = dataclasses.replace(initial.codec.config, **config.codec_fields)
         tokenizer = initial.tokenizer
     elif config.pretrained is not None:
         opus_mt = load_opus_mt(config.pretrained)
-        codec_config = dataclasses.replace(opus_mt.config, **config.training_fields, **config.channel_fields)
+        codec_config = dataclasses.replace(opus_mt.config, **config.codec_fields)
         tokenizer = opus_mt.tokenizer
         weights_file = opus_mt.weights_file
         weights = {f"transformer.{name}": t for name, t in opus_mt.transformer.state_dict().items()}
@@ -114,8 +112,7 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
         codec_config = TextCodecConfig.from_preset(
             config.preset,
             vocab_size=tokenizer.vocab_size,
-            **config.training_fields,
-            **config.channel_fields,
+            **config.codec_fields,
         )
     options: dict[str, Any] = {
         "tokenizer": tokenizer,

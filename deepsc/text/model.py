@@ -204,10 +204,13 @@ class TextCodec(Codec):
         Returns:
             Scalar.
         """
-        target = batch.target[batch.target != self.config.pad_id]
+        wanted = batch.target != self.config.pad_id
+        target = batch.target[wanted]
         if self.jsc_encoder is None:
             return answer_loss(
-                lambda: self._answers(batch, self.transmit(self.encode(batch.source, batch.mask), None)),
+                lambda: self._answers(
+                    batch, wanted, self.transmit(self.encode(batch.source, batch.mask), None)
+                ),
                 target, label_smoothing=label_smoothing, consistency=consistency,
             )  # fmt: skip
         sent = self.encode(batch.source, batch.mask)
@@ -215,24 +218,23 @@ class TextCodec(Codec):
         valid = batch.mask.bool()
         loss = nn.functional.cross_entropy(believed[valid], batch.source[valid], reduction="sum")
         if not self.frozen:
-            answers = self._answers(batch, self.understand(believed, batch.mask))
+            answers = self._answers(batch, wanted, self.understand(believed, batch.mask))
             loss = loss + nn.functional.cross_entropy(
                 answers, target, label_smoothing=label_smoothing, reduction="sum"
             )
         return loss / self.loss_terms(batch)
 
-    def _answers(self, batch: TextBatch, received: Tensor) -> Tensor:
-        """Logits of the target tokens, padding left out, (N, V)."""
+    def _answers(self, batch: TextBatch, wanted: Tensor, received: Tensor) -> Tensor:
+        """Logits of the N target tokens that are wanted, (N, V)."""
         hidden = self.transformer.get_decoder()(
             input_ids=batch.decoder_input,
             encoder_hidden_states=received,
             encoder_attention_mask=batch.mask,
             use_cache=False,
         ).last_hidden_state  # (B, T, d_model)
-        valid = batch.target != self.config.pad_id
         # The vocabulary layer is the costly one: spare it the padding.
         head, bias = self.transformer.lm_head, self.transformer.final_logits_bias[0]
-        return nn.functional.linear(hidden[valid], head.weight, bias)
+        return nn.functional.linear(hidden[wanted], head.weight, bias)
 
     def loss_terms(self, batch: TextBatch) -> int:
         """Source tokens of a codec, target tokens of the local model, padding left out."""

@@ -182,12 +182,7 @@ class VQARunConfig(HybridRunConfig):
         if not others and not self.init_from:  # else the checkpoint says what the sizes go with
             try:  # before the images are read
                 VQACodecConfig.from_preset(
-                    self.preset,
-                    answers=("yes", "no"),
-                    freeze_stem=self.freeze_stem,
-                    **self.sizes,
-                    **self.training_fields,
-                    **self.channel_fields,
+                    self.preset, answers=("yes", "no"), **self.sizes, **self.codec_fields
                 )
             except SettingsError as error:
                 yield from error.problems

@@ -192,12 +192,7 @@ def _tokenizer_and_config(
     if initial is not None:
         assert isinstance(initial.codec.config, VQACodecConfig)
         assert initial.tokenizer is not None
-        codec_config = dataclasses.replace(
-            initial.codec.config,
-            freeze_stem=config.freeze_stem,
-            **config.training_fields,
-            **config.channel_fields,
-        )
+        codec_config = dataclasses.replace(initial.codec.config, **config.codec_fields)
         if codec_config.answers != vqa.answers:
             raise ToolkitError(
                 f"{named('init_from')}: {config.init_from} was trained for {len(codec_config.answers)} "
@@ -212,8 +207,6 @@ def _tokenizer_and_config(
         config.preset,
         answers=vqa.answers,
         vocab_size=tokenizer.vocab_size,
-        freeze_stem=config.freeze_stem,
         **config.sizes,
-        **config.training_fields,
-        **config.channel_fields,
+        **config.codec_fields,
     )

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.full_disk import files_limited_to
+from support.micro_media import image_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from accuracy_maps.sweep.models import describe
@@ -160,6 +161,22 @@ def test_sandwich_rule_gives_a_third_each_to_the_ends() -> None:
     assert (batch == 4).sum() >= 10
     assert (batch == 16).sum() >= 10
     assert sandwich_k((16,), 5, generator=seeded()).tolist() == [16] * 5
+
+
+@pytest.mark.parametrize("kind", ["text", "image"])
+def test_a_cpu_attends_by_plain_products(
+    kind: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Backwards, torch's fused kernel takes longer there."""
+
+    def fused(*_args: object, **_options: object) -> None:
+        raise AssertionError("the fused kernel attended")
+
+    schedule = {"channel": "none", "epochs": 1}
+    run = image_run(tmp_path / "image", training=schedule) if kind == "image" else make_run(training=schedule)
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", fused)
+    with pytest.raises(ToolkitError, match="first epoch"):
+        train_codec(run, stop_after_steps=1)
 
 
 def test_link_draws_one_snr_an_item_uniform_in_db(trained: Checkpoint, make_run: MakeRun) -> None:
