@@ -27,6 +27,7 @@ from benchmarks import (
     section_v,
     semantic_unaware,
     stem_steps,
+    text_steps,
     vqa_blind,
     vqa_variants,
 )
@@ -141,6 +142,14 @@ def test_steps_of_a_hybrid_are_timed_in_one_run(capsys: pytest.CaptureFixture[st
     for way in stem_steps.WAYS:
         assert re.search(rf"^{way} +\d+\.\d{{3}} +\d+\.\d{{3}} +\d+\.\d{{2}}x$", printed, re.MULTILINE), way
     assert "features on disk: 0.5 kB an image" in printed, "448 bytes, and half of the head"
+
+
+def test_steps_of_a_text_model_are_timed_in_one_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert text_steps.main(["--preset", "tiny", "--batch-tokens", "256", "--steps", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "captions en-de (synthetic), tiny, at most 256 tokens a step, 2 steps" in printed
+    for way in text_steps.WAYS:
+        assert re.search(rf"^{way} +\d+\.\d{{3}} +\d+\.\d{{2}}x$", printed, re.MULTILINE), way
 
 
 def test_images_cross_as_clusters_of_their_tokens(

@@ -24,7 +24,7 @@ def pre_norm_transformer(*, width: int, layers: int, heads: int, dropout: float)
             batch_first=True, norm_first=True,
         )  # fmt: skip
 
-    own = nn.ModuleList(layer() for _ in range(layers))
+    own = [layer() for _ in range(layers)]
     encoder = nn.TransformerEncoder(own[0], layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
-    encoder.layers = own  # torch's are copies of the first, and start alike
+    encoder.layers = nn.ModuleList(own)  # torch's are copies of the first, and start alike
     return encoder

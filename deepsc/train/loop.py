@@ -214,8 +214,7 @@ class _Run:
         }  # fmt: skip
         """Where the run stands, changed in place."""
         self.pace = Pace()
-        helps = _bf16_helps(self.codec, self.device)
-        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=helps)
+        self.autocast = autocast_of(self.codec)
 
     def resume(self) -> bool:
         """Go on where the saved state stands; False where there is none."""
@@ -305,12 +304,16 @@ def _require_finite(value: float, what: str, output: Path) -> None:
         raise ToolkitError(f"{what} is {value}; try a lower {named('learning_rate')}{where}")
 
 
-def _bf16_helps(codec: Codec, device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    # Without the instructions bf16 is emulated, and slower; a small model loses more by the casts.
-    return bool(supported()) and sum(p.numel() for p in codec.parameters()) > 2_000_000
+def autocast_of(codec: Codec) -> torch.autocast:
+    """Products of a training in bf16 where that is faster."""
+    kind = next(codec.parameters()).device.type
+    if kind == "cuda":
+        helps = torch.cuda.is_bf16_supported()
+    else:
+        supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+        # Without the instructions bf16 is emulated, and slower; a small model loses more by the casts.
+        helps = bool(supported()) and sum(p.numel() for p in codec.parameters()) > 2_000_000
+    return torch.autocast(kind, torch.bfloat16, enabled=helps)
 
 
 def attend_by_plain_products(codec: Codec) -> None:
