@@ -24,6 +24,8 @@ _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
 _MALLOC_VARIABLES = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
+_LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
+"""Variable by which torch, before its first tensor, is told to ask Linux for pages of 2 MB."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -129,6 +131,7 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         Exit status: 0 done, 2 user's mistake, 130 interrupted.
     """
     _keep_freed_memory()
+    os.environ.setdefault(_LARGE_PAGES, "1")
     try:
         with command_line(), _logging_to_stderr():
             body()

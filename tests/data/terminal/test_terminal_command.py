@@ -307,3 +307,14 @@ def test_glibc_is_told_unless_a_variable_tells_it(
         monkeypatch.setenv(variable, "glibc.malloc.trim_threshold=1")
     run_command("x", lambda: None)
     assert dict(told) == ({} if variable else {-1: 2**28, -3: 2**25})
+
+
+@pytest.mark.parametrize("given", [None, "0"])
+def test_torch_is_told_to_ask_for_large_pages_unless_its_variable_is_set(
+    given: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "THP_MEM_ALLOC_ENABLE"
+    monkeypatch.setenv(name, "")  # is taken back afterwards, whatever the command sets
+    monkeypatch.delenv(name) if given is None else monkeypatch.setenv(name, given)
+    run_command("x", lambda: print(os.environ[name]))
+    assert capsys.readouterr().out == f"{given or 1}\n"
