@@ -56,9 +56,9 @@ TEXT_PRESETS = {
         learning_rate=1.5e-3, warmup_steps=800, batch_tokens=2048, epochs=28,
     ),
     "medium": TextPreset(
-        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.2,
+        d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.3,
         context_layers=3, bigrams=2**16,
-        learning_rate=1e-3, warmup_steps=800, batch_tokens=2048, epochs=18,
+        learning_rate=1.5e-3, warmup_steps=800, batch_tokens=4096, epochs=26,
     ),
     "base": TextPreset(
         d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3,
