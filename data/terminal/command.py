@@ -25,7 +25,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt."""
 _MALLOC_VARIABLES = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
 _LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
-"""Variable by which torch, before its first tensor, is told to ask Linux for pages of 2 MB."""
+"""Variable that torch reads at its first tensor; those of 2 MB or more then ask Linux for pages of 2 MB."""
 
 
 class Parser(argparse.ArgumentParser):

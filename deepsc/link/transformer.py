@@ -24,7 +24,9 @@ def pre_norm_transformer(*, width: int, layers: int, heads: int, dropout: float)
             batch_first=True, norm_first=True,
         )  # fmt: skip
 
-    own = [layer() for _ in range(layers)]
-    encoder = nn.TransformerEncoder(own[0], layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
-    encoder.layers = nn.ModuleList(own)  # torch's are copies of the first, and start alike
+    separate_layers = [layer() for _ in range(layers)]
+    encoder = nn.TransformerEncoder(
+        separate_layers[0], layers, norm=nn.LayerNorm(width), enable_nested_tensor=False
+    )
+    encoder.layers = nn.ModuleList(separate_layers)  # torch's are copies of the first, and start alike
     return encoder

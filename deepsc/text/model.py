@@ -204,12 +204,12 @@ class TextCodec(Codec):
         Returns:
             Scalar.
         """
-        wanted = batch.target != self.config.pad_id
-        target = batch.target[wanted]
+        target_mask = batch.target != self.config.pad_id
+        target = batch.target[target_mask]
         if self.jsc_encoder is None:
             return answer_loss(
                 lambda: self._answers(
-                    batch, wanted, self.transmit(self.encode(batch.source, batch.mask), None)
+                    batch, target_mask, self.transmit(self.encode(batch.source, batch.mask), None)
                 ),
                 target, label_smoothing=label_smoothing, consistency=consistency,
             )  # fmt: skip
@@ -218,14 +218,14 @@ class TextCodec(Codec):
         valid = batch.mask.bool()
         loss = nn.functional.cross_entropy(believed[valid], batch.source[valid], reduction="sum")
         if not self.frozen:
-            answers = self._answers(batch, wanted, self.understand(believed, batch.mask))
+            answers = self._answers(batch, target_mask, self.understand(believed, batch.mask))
             loss = loss + nn.functional.cross_entropy(
                 answers, target, label_smoothing=label_smoothing, reduction="sum"
             )
         return loss / self.loss_terms(batch)
 
-    def _answers(self, batch: TextBatch, wanted: Tensor, received: Tensor) -> Tensor:
-        """Logits of the N target tokens that are wanted, (N, V)."""
+    def _answers(self, batch: TextBatch, target_mask: Tensor, received: Tensor) -> Tensor:
+        """Logits of the N target tokens that the mask keeps, (N, V)."""
         hidden = self.transformer.get_decoder()(
             input_ids=batch.decoder_input,
             encoder_hidden_states=received,
@@ -234,7 +234,7 @@ class TextCodec(Codec):
         ).last_hidden_state  # (B, T, d_model)
         # The vocabulary layer is the costly one: spare it the padding.
         head, bias = self.transformer.lm_head, self.transformer.final_logits_bias[0]
-        return nn.functional.linear(hidden[wanted], head.weight, bias)
+        return nn.functional.linear(hidden[target_mask], head.weight, bias)
 
     def loss_terms(self, batch: TextBatch) -> int:
         """Source tokens of a codec, target tokens of the local model, padding left out."""
@@ -308,7 +308,7 @@ def _marian_config(config: TextCodecConfig) -> MarianConfig:
         encoder_ffn_dim=config.d_ff,
         decoder_ffn_dim=config.d_ff,
         dropout=config.dropout,
-        attention_dropout=0.0,  # it would cost a fifth of a step on a CPU
+        attention_dropout=0.0,  # its masks cost time on a CPU (benchmarks/text_steps.py)
         activation_dropout=0.0,
         activation_function="swish",
         max_position_embeddings=config.max_length,

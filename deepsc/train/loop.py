@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from data.files.errors import ToolkitError
 from data.files.paths import exists
@@ -305,7 +304,7 @@ def _require_finite(value: float, what: str, output: Path) -> None:
 
 
 def autocast_of(codec: Codec) -> torch.autocast:
-    """Products of a training in bf16 where that is faster."""
+    """Context in which a training computes products in bf16, where that is supported and faster."""
     kind = next(codec.parameters()).device.type
     if kind == "cuda":
         helps = torch.cuda.is_bf16_supported()
@@ -317,16 +316,18 @@ def autocast_of(codec: Codec) -> torch.autocast:
 
 
 def attend_by_plain_products(codec: Codec) -> None:
-    """Have timm's blocks and transformers' models attend without torch's fused kernel.
+    """Have timm's blocks and transformers' models attend without torch's fused kernel; torch's own keep it.
 
     On a CPU its backward pass takes longer than the plain products': 22 % of a step of DeiT-small of depth 6
     at 65 tokens, against 4 % (torch.profiler; a step of 64 images takes 1.63 s for 2.09 s, one core, bf16).
+    Of text models: `benchmarks/text_steps.py`.
     """
     for module in codec.modules():
         if "fused_attn" in vars(module):
             vars(module)["fused_attn"] = False
-        if isinstance(module, PreTrainedModel):
-            module.set_attn_implementation("eager")
+        set_attention = getattr(module, "set_attn_implementation", None)
+        if set_attention is not None:
+            set_attention("eager")
 
 
 def _keep_freed_memory() -> None:

@@ -281,6 +281,7 @@ run_command("x", body)
 def test_a_command_keeps_what_tensors_free() -> None:
     """With a variable of glibc's that says otherwise, the kernel clears 320 tensors of 1,024 pages."""
     clean = {name: value for name, value in os.environ.items() if "MALLOC" not in name.upper()}
+    clean["THP_MEM_ALLOC_ENABLE"] = "0"  # 4 MB would take two faults
 
     def faults(**variables: str) -> int:
         done = subprocess.run(
@@ -309,12 +310,30 @@ def test_glibc_is_told_unless_a_variable_tells_it(
     assert dict(told) == ({} if variable else {-1: 2**28, -3: 2**25})
 
 
-@pytest.mark.parametrize("given", [None, "0"])
-def test_torch_is_told_to_ask_for_large_pages_unless_its_variable_is_set(
-    given: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    name = "THP_MEM_ALLOC_ENABLE"
-    monkeypatch.setenv(name, "")  # is taken back afterwards, whatever the command sets
-    monkeypatch.delenv(name) if given is None else monkeypatch.setenv(name, given)
-    run_command("x", lambda: print(os.environ[name]))
-    assert capsys.readouterr().out == f"{given or 1}\n"
+_ALIGNMENT_OF_TENSORS = """
+import mmap
+import torch
+from data.terminal.command import run_command
+
+def body():
+    tensors = [torch.empty(2**20) for _ in range(6)]  # 4 MB each
+    print(all(tensor.data_ptr() % mmap.PAGESIZE == 0 for tensor in tensors))
+
+run_command("x", body)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has them on request")
+def test_a_commands_tensors_may_have_large_pages_unless_torchs_variable_says_no() -> None:
+    """Where torch asks for them, it begins a tensor with a page."""
+    clean = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+
+    def begin_with_pages(**variables: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", _ALIGNMENT_OF_TENSORS],
+            check=True, capture_output=True, text=True, env=clean | variables,
+        )  # fmt: skip
+        return done.stdout
+
+    assert begin_with_pages() == "True\n"
+    assert begin_with_pages(THP_MEM_ALLOC_ENABLE="0") == "False\n"

@@ -164,7 +164,7 @@ def test_sandwich_rule_gives_a_third_each_to_the_ends() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "image"])
-def test_a_cpu_attends_by_plain_products(
+def test_local_models_of_text_and_images_attend_by_plain_products_on_a_cpu(
     kind: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Backwards, torch's fused kernel takes longer there."""
