@@ -3,10 +3,10 @@
     python benchmarks/text_steps.py --preset medium --dataset multi30k --data-dir DATA
 
 A step is the loss, its gradient and AdamW. "fused, with dropout" is torch's fused kernel, with the model's
-own share of dropout in attention; "fused" is without that; "plain products" is without either, as `train-deepsc`
-has it on a CPU. All ways take the same batches, in turns. Times are medians of CPU seconds of this process on
-one thread: other work on the machine does not count, as far as it leaves the caches alone. Start it with
-THP_MEM_ALLOC_ENABLE=0 to see what pages of 2 MB save.
+own share of dropout in attention; "fused" is without that; "plain products" is without either, as
+`train-deepsc` has it on a CPU. All ways take the same batches, in turns. Times are medians of CPU seconds of
+this process on one thread: other work on the machine does not count, as far as it leaves the caches alone.
+Start it with THP_MEM_ALLOC_ENABLE=0 to see what pages of 2 MB save.
 """
 
 from __future__ import annotations
