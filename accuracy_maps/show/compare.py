@@ -79,4 +79,4 @@ def _text(snr_db: Sequence[float], ratios: Sequence[float]) -> str:
     if (snr := snr_at(snr_db, ratios)) is None:
         return "never"
     sign = "≤ " if snr == snr_db[0] and ratios[0] > LEVEL else ""
-    return f"{sign}{snr:.1f}".replace("-", "−")
+    return f"{sign}{snr:z.1f}".replace("-", "−")

@@ -116,3 +116,12 @@ def test_a_failing_plot_leaves_the_old_one(
     with pytest.raises(MemoryError):
         plot_map(make_map(), tmp_path / "map.png")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_zero_has_no_sign(make_map: Callable[..., AccuracyMap]) -> None:
+    """An SNR a little below zero, in tenths of a dB."""
+    one = make_map(accuracy=np.array([[35.4, 36.003, 38.0], [39.0, 39.5, 40.0]]))
+    snr_db = snr_at(one.snr_db, one.ratio[0])
+    assert snr_db is not None
+    assert -0.05 < snr_db < 0
+    assert thresholds(one)["4"] == "0.0"
