@@ -110,9 +110,7 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
         sentences = (sentence for pair in corpus.train for sentence in pair)
         tokenizer = JointBPE.train(sentences, vocab_size=TEXT_PRESETS[config.preset].vocab_size)
         codec_config = TextCodecConfig.from_preset(
-            config.preset,
-            vocab_size=tokenizer.vocab_size,
-            **config.codec_fields,
+            config.preset, vocab_size=tokenizer.vocab_size, **config.codec_fields
         )
     options: dict[str, Any] = {
         "tokenizer": tokenizer,
