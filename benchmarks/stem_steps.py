@@ -20,6 +20,7 @@ from unittest import mock
 import numpy as np
 import torch
 from flag_types import positive_int
+from training_step import take_step
 
 from data.files.errors import ToolkitError
 from data.images.load import DATASETS, load_images
@@ -69,10 +70,7 @@ class Way:
         start = time.process_time()
         batch = self._batches(self._epoch)[0]
         made = time.process_time() - start
-        self._optimizer.zero_grad(set_to_none=True)
-        self._codec.loss(batch, label_smoothing=0.1).backward()
-        torch.nn.utils.clip_grad_norm_(self._codec.parameters(), 1.0)
-        self._optimizer.step()
+        take_step(self._codec, self._optimizer, batch)
         self._epoch += 1
         return made, time.process_time() - start
 

@@ -19,6 +19,7 @@ from itertools import islice
 import numpy as np
 import torch
 from flag_types import positive_int
+from training_step import take_step
 from transformers.models.marian.modeling_marian import MarianAttention
 
 from data.files.errors import ToolkitError
@@ -56,12 +57,7 @@ class Way:
     def step(self, batch: TextBatch) -> float:
         """CPU seconds of a step."""
         start = time.process_time()
-        with self._autocast:
-            loss = self._codec.loss(batch, label_smoothing=0.1)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._codec.parameters(), 1.0)
-        self._optimizer.step()
+        take_step(self._codec, self._optimizer, batch, self._autocast)
         return time.process_time() - start
 
 
