@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import string
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from data.files.atomic import write_text
@@ -120,6 +122,29 @@ class JointBPE:
         """Whether it has met capital letters: some token of several characters holds one."""
         pieces = self._tokenizer.get_vocab(with_added_tokens=False)
         return any(letter in piece for piece in pieces if len(piece) > 1 for letter in string.ascii_uppercase)
+
+    def thinned(self, share: float, draw: np.random.Generator) -> JointBPE:
+        """The same tokens by some of the merges: words come in other pieces, and decode to the same text.
+
+        BPE dropout as of Provilkov et al. (2020), but that a merge is left out everywhere, not where a coin
+        says so each time.
+
+        Args:
+            share: of the merges that are left out.
+            draw: of which.
+        """
+        vocab, merges = self._pieces
+        kept = draw.random(len(merges)) >= share
+        some = [merge for merge, keep in zip(merges, kept, strict=True) if keep]
+        tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=some))
+        self._around(tokenizer)
+        return JointBPE(tokenizer)
+
+    @cached_property
+    def _pieces(self) -> tuple[dict[str, int], list[tuple[str, str]]]:
+        """Tokens and merges."""
+        model = json.loads(self._tokenizer.to_str())["model"]
+        return model["vocab"], [(left, right) for left, right in model["merges"]]
 
     @announced("encoding the sentences")
     def encode(self, sentences: Sequence[str]) -> list[list[int]]:

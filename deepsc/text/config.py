@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, Range
+from data.settings import Flag, Problem, Range, named
 from deepsc.codec.config import (
     MOST_LAYERS,
     CodecConfig,
@@ -37,6 +37,7 @@ class TextPreset(Preset):
     """Layers of the Transformer by which the receiver weighs tokens in their context."""
     bigrams: int
     """Most bigrams that it knows."""
+    bpe_dropout: float = 0.0
 
 
 TEXT_PRESETS = {
@@ -57,8 +58,8 @@ TEXT_PRESETS = {
     ),
     "medium": TextPreset(
         d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.3,
-        context_layers=3, bigrams=2**16,
-        learning_rate=1.5e-3, warmup_steps=800, batch_tokens=4096, epochs=26,
+        context_layers=3, bigrams=2**16, bpe_dropout=0.05,
+        learning_rate=1.5e-3, warmup_steps=800, batch_tokens=4096, epochs=28,
     ),
     "base": TextPreset(
         d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3,
@@ -171,6 +172,16 @@ class TextRunConfig(RunConfig):
     dropout: Dropout | None = None
     """Share of activations that training drops, of a codec's receiver 0.1 at most (default: the preset's, or
     that of the weights to start from)."""
+    bpe_dropout: Annotated[float | None, Range(0, below=1)] = None
+    """Of the local model: share of the merges of its vocabulary that sentences go without, others each epoch, so
+    that words come in ever other pieces (default: the preset's)."""
+
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from super().problems()
+        if self.bpe_dropout and self.training.channel is not None:
+            local = f"{named('training.channel.kind')} none"
+            yield Problem("bpe_dropout", f"{self.bpe_dropout:g} given, {local} alone reads it")
 
     @property
     @override

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
-from typing import Any
+from itertools import compress
+from typing import Any, TypeAlias
 
+import numpy as np
 from torch import Tensor
 
 from data.batching import LazyBatches, token_batches
 from data.files.errors import ToolkitError
+from data.settings import named
 from data.splits import SPLITS
 from data.text.parallel import Pair, ParallelCorpus, load_parallel
 from data.text.tokenizer import JointBPE, TextTokenizer
@@ -26,6 +29,11 @@ from deepsc.text.model import TextBatch, collate
 from deepsc.text.opus_mt import load_opus_mt
 
 logger = logging.getLogger(__name__)
+
+EncodedPair: TypeAlias = tuple[list[int], list[int]]
+"""Token ids of source and target."""
+_ALIKE = 256
+"""Pairs that go without the same merges."""
 
 
 def load_corpus(config: CorpusConfig, *, task: str) -> ParallelCorpus:
@@ -48,6 +56,8 @@ class TextBatches:
         max_length: most tokens of a side, end of sentence included.
         max_tokens: most tokens of a batch and side, padding included.
         seed: of the shuffling; None keeps the sentences sorted by length.
+        bpe_dropout: share of the merges that some pairs of each epoch go without, as in `JointBPE.thinned`;
+            epochs then differ a little in their number of batches.
     """
 
     def __init__(
@@ -58,26 +68,47 @@ class TextBatches:
         max_length: int,
         max_tokens: int,
         seed: int | None,
+        bpe_dropout: float = 0.0,
     ) -> None:
-        sources = tokenizer.encode([source for source, _ in pairs])
-        targets = tokenizer.encode_target([target for _, target in pairs])
-        encoded = list(zip(sources, targets, strict=True))
-        self._pairs = [pair for pair in encoded if max(map(len, pair)) <= max_length]
+        encoded = _encoded(pairs, tokenizer)
+        fits = [max(map(len, pair)) <= max_length for pair in encoded]
+        self._pairs = list(compress(pairs, fits))
+        self._encoded = list(compress(encoded, fits))
         if dropped := len(encoded) - len(self._pairs):
             logger.warning("%d sentence pairs longer than %d tokens are left out", dropped, max_length)
         if not self._pairs:
             raise ToolkitError(f"no sentence pair is shorter than {max_length} tokens")
-        self._lengths = [max(map(len, pair)) for pair in self._pairs]
-        self._max_tokens, self._seed, self._pad_id = max_tokens, seed, tokenizer.pad_id
+        self._tokenizer, self._bpe_dropout = tokenizer, bpe_dropout
+        self._max_tokens, self._max_length, self._seed = max_tokens, max_length, seed
 
     def __call__(self, epoch: int) -> Sequence[TextBatch]:
         """Batches of an epoch, the same whenever asked for the same epoch."""
-        rows = token_batches(self._lengths, max_tokens=self._max_tokens, seed=self._seed, epoch=epoch)
-        return LazyBatches(rows, lambda row, _: self._batch(row))
+        encoded = self._in_pieces(epoch) if self._bpe_dropout else self._encoded
+        lengths = [max(map(len, pair)) for pair in encoded]
+        rows = token_batches(lengths, max_tokens=self._max_tokens, seed=self._seed, epoch=epoch)
 
-    def _batch(self, row: Sequence[int]) -> TextBatch:
-        sources, targets = zip(*(self._pairs[i] for i in row), strict=True)
-        return collate(sources, targets, pad_id=self._pad_id)
+        def batch(row: Sequence[int], _: int) -> TextBatch:
+            sources, targets = zip(*(encoded[i] for i in row), strict=True)
+            return collate(sources, targets, pad_id=self._tokenizer.pad_id)
+
+        return LazyBatches(rows, batch)
+
+    def _in_pieces(self, epoch: int) -> list[EncodedPair]:
+        """All pairs, a few at a time without some of the merges; one that gets too long so as it was."""
+        assert isinstance(self._tokenizer, JointBPE)
+        draw = np.random.default_rng((self._seed or 0, epoch))
+        encoded = self._encoded.copy()
+        for rows in np.split(draw.permutation(len(encoded)), range(_ALIKE, len(encoded), _ALIKE)):
+            thinned = self._tokenizer.thinned(self._bpe_dropout, draw)
+            for i, pair in zip(rows, _encoded([self._pairs[i] for i in rows], thinned), strict=True):
+                if max(map(len, pair)) <= self._max_length:
+                    encoded[i] = pair
+        return encoded
+
+
+def _encoded(pairs: Sequence[Pair], tokenizer: TextTokenizer) -> list[EncodedPair]:
+    sources, targets = zip(*pairs, strict=True) if pairs else ((), ())
+    return list(zip(tokenizer.encode(sources), tokenizer.encode_target(targets), strict=True))
 
 
 def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
@@ -120,9 +151,25 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
     return Material(
         dataset=Dataset.of(corpus),
         codec_config=codec_config,
-        batches=lambda: TextBatches(corpus.train, seed=config.training.seed, **options),
+        batches=lambda: TextBatches(
+            corpus.train, seed=config.training.seed, bpe_dropout=_bpe_dropout(config, tokenizer), **options
+        ),
         validation=lambda: TextBatches(corpus.validation, seed=None, **options)(0),
         tokenizer=tokenizer,
         weights=weights,
         weights_file=weights_file,
     )
+
+
+def _bpe_dropout(config: TextRunConfig, tokenizer: TextTokenizer) -> float:
+    """Share of the merges that each batch of the local model's training goes without."""
+    if config.training.channel is not None:
+        return 0.0
+    if config.bpe_dropout is None:
+        return TEXT_PRESETS[config.preset].bpe_dropout if isinstance(tokenizer, JointBPE) else 0.0
+    if config.bpe_dropout and not isinstance(tokenizer, JointBPE):
+        raise ToolkitError(
+            f"{named('bpe_dropout')}: {config.bpe_dropout:g} given, opus-mt's tokenizer has no merges to leave "
+            "out; 0 is allowed"
+        )
+    return config.bpe_dropout

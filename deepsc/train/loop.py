@@ -51,14 +51,15 @@ _SILENT_S = 1.0
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
-    """Linear warm-up to 1, then cosine to 0 at `total_steps`; `step` counts from 0.
+    """Linear warm-up to 1, then cosine to 0 at `total_steps` and after; `step` counts from 0.
 
     A short run warms up in a fifth of its steps if `warmup_steps` are more.
     """
     warmup_steps = min(warmup_steps, total_steps // 5 + 1)
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total_steps - warmup_steps)))
+    done = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1)))
 
 
 @torch.inference_mode()
