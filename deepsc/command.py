@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from data.device import resolve_device
@@ -142,7 +143,7 @@ def refuse_unread(args: argparse.Namespace, config: RunConfig) -> None:
         unread = [name for name in (*config.k_names, "snr_range_db", *fields) if hasattr(args, name)]
         errors += [f"{named(name)}: given, --channel none has no channel that reads it" for name in unread]
     if config.training.epochs == 0:
-        unread = [name for name in ("training.consistency", *config.training_names) if hasattr(args, name)]
+        unread = [name for name in (*config.local_names, *config.training_names) if hasattr(args, name)]
         errors += [f"{named(name)}: given, {named('training.epochs')} 0 trains nothing" for name in unread]
     corpus = {name: getattr(args, f"corpus.{name}", None) for name in config.corpus.read_by}
     errors += config.corpus.unread(config.corpus.dataset, corpus)
@@ -156,10 +157,12 @@ def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tup
         folder = config.output.rstrip("/")
         stem = folder.removesuffix("local")
         codec = f"{stem}codec" if stem != folder else f"{folder}-codec"
-        of_local = ("--output", "--channel", "--init-from", "--pretrained", "--resume", "--consistency")
-        kept = _without(arguments, *of_local)
+        flags = [named(name) for name in config.local_names]
+        kept = _without(arguments, "--output", "--channel", "--init-from", "--pretrained", "--resume", *flags)
         if "--config" in {word.partition("=")[0] for word in kept}:  # which may say that there is no channel
-            kept += ["--channel", "awgn", *(["--consistency", "0"] if config.training.consistency else [])]
+            kept += ["--channel", "awgn"]
+            for flag, setting in zip(flags, config.local_names, strict=True):
+                kept += [flag, "0"] if attrgetter(setting)(config) else []
         return [NAME, *kept, *kind.example_k.split(), "--init-from", config.output, "--output", codec], ""
     codec, local = config.output, config.init_from or "LOCAL"
     if config.training.channel is None:  # the codec's own Transformer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Self
 
 from typing_extensions import override
@@ -149,6 +150,8 @@ class RunConfig(Settings):
     """Sizes of the preset's that are of JSC codecs alone; the codec's config has the same."""
     training_names: ClassVar[tuple[str, ...]] = ()
     """Fields that replace others than sizes, as `size_names` do; weights fit whatever they are."""
+    local_names: ClassVar[tuple[str, ...]] = ("training.consistency",)
+    """Settings that the local model's training alone reads; 0 turns each off."""
 
     corpus: SetConfig
     """Which data."""
@@ -186,12 +189,11 @@ class RunConfig(Settings):
         if self.training.epochs == 0 and (self.training.channel is not None or not self.init_from):
             needed = f"{named('training.channel.kind')} none and a codec for {named('init_from')}"
             yield Problem("training.epochs", f"0 given, {needed} are needed")
-        if self.training.consistency and self.training.channel is not None:
-            local = f"{named('training.channel.kind')} none"
-            yield Problem(
-                "training.consistency", f"{self.training.consistency:g} given, {local} alone reads it"
-            )
         if self.training.channel is not None:
+            for name in self.local_names:
+                if value := attrgetter(name)(self):
+                    local = f"{named('training.channel.kind')} none"
+                    yield Problem(name, f"{value:g} given, {local} alone reads it")
             for name, ks in self.trained_k.items():
                 if not ks:
                     yield Problem(name, "none given, a channel needs at least one")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, Range, named
+from data.settings import Flag, Problem, Range
 from deepsc.codec.config import (
     MOST_LAYERS,
     CodecConfig,
@@ -38,6 +38,7 @@ class TextPreset(Preset):
     bigrams: int
     """Most bigrams that it knows."""
     bpe_dropout: float = 0.0
+    """Share of the merges that sentences go without while the local model is trained."""
 
 
 TEXT_PRESETS = {
@@ -159,6 +160,7 @@ class TextRunConfig(RunConfig):
     tasks: ClassVar[tuple[str, ...]] = ("translate", "reconstruct")
     jsc_names: ClassVar[tuple[str, ...]] = ("context_layers", "bigrams")
     training_names: ClassVar[tuple[str, ...]] = ("dropout",)
+    local_names: ClassVar[tuple[str, ...]] = (*RunConfig.local_names, "bpe_dropout")
 
     corpus: CorpusConfig
     preset: str = "small"
@@ -173,15 +175,8 @@ class TextRunConfig(RunConfig):
     """Share of activations that training drops, of a codec's receiver 0.1 at most (default: the preset's, or
     that of the weights to start from)."""
     bpe_dropout: Annotated[float | None, Range(0, below=1)] = None
-    """Of the local model: share of the merges of its vocabulary that sentences go without, others each epoch, so
-    that words come in ever other pieces (default: the preset's)."""
-
-    @override
-    def problems(self) -> Iterator[Problem]:
-        yield from super().problems()
-        if self.bpe_dropout and self.training.channel is not None:
-            local = f"{named('training.channel.kind')} none"
-            yield Problem("bpe_dropout", f"{self.bpe_dropout:g} given, {local} alone reads it")
+    """Of the local model: share of the merges of its vocabulary that training sentences go without, others
+    each epoch, so that words come in ever other pieces (default: the preset's)."""
 
     @property
     @override

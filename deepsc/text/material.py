@@ -162,14 +162,14 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
 
 
 def _bpe_dropout(config: TextRunConfig, tokenizer: TextTokenizer) -> float:
-    """Share of the merges that each batch of the local model's training goes without."""
+    """Share of the merges that training sentences of the local model go without."""
     if config.training.channel is not None:
         return 0.0
     if config.bpe_dropout is None:
         return TEXT_PRESETS[config.preset].bpe_dropout if isinstance(tokenizer, JointBPE) else 0.0
     if config.bpe_dropout and not isinstance(tokenizer, JointBPE):
         raise ToolkitError(
-            f"{named('bpe_dropout')}: {config.bpe_dropout:g} given, opus-mt's tokenizer has no merges to leave "
-            "out; 0 is allowed"
+            f"{named('bpe_dropout')}: {config.bpe_dropout:g} given, opus-mt's tokenizer has no merges; 0 is "
+            "allowed"
         )
     return config.bpe_dropout

@@ -111,6 +111,12 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--channel", "none", "--csi", "none"), "--csi: given, --channel none"),
         (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
         (("--consistency", "2"), "--consistency: 2 given, --channel none alone"),
+        (("--bpe-dropout", "0.1"), "--bpe-dropout: 0.1 given, --channel none alone"),
+        (("--channel", "none", "--bpe-dropout", "1"), "--bpe-dropout: 1.0 given, at least 0 and below 1"),
+        (
+            ("--bpe-dropout", "0.1", "--channel", "none", "--epochs", "0", "--init-from", "a"),
+            "--bpe-dropout: given, --epochs 0 trains nothing",
+        ),
         (
             ("--consistency", "2", "--channel", "none", "--dropout", "0"),
             "--consistency: 2 given, without dropout both passes are alike",
@@ -410,7 +416,7 @@ def test_the_next_command_is_named_and_can_be_typed(
     assert (list(options["codecs"]), options["local"]) == (["runs/my codec"], "own")
     assert main([*data, "--k", "4", "--output", "alone"]) == 0
     assert "--local LOCAL" in shlex.join(next_words(capsys))
-    (tmp_path / "local.yaml").write_text("training: {channel: null}")
+    (tmp_path / "local.yaml").write_text("bpe_dropout: 0.05\ntraining: {channel: null, consistency: 2}")
     assert main([*data, "--config", str(tmp_path / "local.yaml"), "--output", "runs/base"]) == 0
     codec = config_from_args(build_parser("text").parse_args(next_words(capsys)[1:]))
     assert codec.training.channel is not None

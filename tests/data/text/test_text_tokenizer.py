@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,6 +73,26 @@ def test_training_is_deterministic(bpe: JointBPE, captions: ParallelCorpus) -> N
     again = JointBPE.train((sentence for pair in captions.train for sentence in pair), vocab_size=400)
     sentences = [sentence for pair in captions.test for sentence in pair]
     assert again.encode(sentences) == bpe.encode(sentences)
+
+
+def test_thinned_it_cuts_words_to_other_pieces_of_the_same_text(
+    bpe: JointBPE, captions: ParallelCorpus
+) -> None:
+    sentences = [sentence for pair in captions.test for sentence in pair] + STRANGE
+    whole, rows = bpe.encode(sentences), []
+    for seed in (0, 0, 1):
+        thinned = bpe.thinned(0.1, np.random.default_rng(seed))
+        assert thinned.vocab_size == bpe.vocab_size
+        rows.append(thinned.encode(sentences))
+        assert bpe.decode(rows[-1]) == [sentence.strip() for sentence in sentences]
+    assert rows[0] == rows[1]
+    assert rows[0] != rows[2]
+    assert sum(map(len, whole)) < sum(map(len, rows[0])) < 1.6 * sum(map(len, whole))
+    none, all_of_them = (bpe.thinned(share, np.random.default_rng(0)).encode(sentences) for share in (0, 1))
+    assert none == whole
+    assert [len(row) - 1 for row in all_of_them[:3]] == [
+        len(f" {sentence}".encode()) for sentence in sentences[:3]
+    ], "single bytes are left"
 
 
 def test_stored_and_loaded_it_is_the_same(bpe: JointBPE, captions: ParallelCorpus, tmp_path: Path) -> None:

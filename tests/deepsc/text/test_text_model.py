@@ -6,13 +6,15 @@ import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from data.text.parallel import ParallelCorpus
+from data.text.parallel import ParallelCorpus, load_parallel
+from data.text.tokenizer import JointBPE
 from deepsc.checkpoint import Checkpoint
 from deepsc.codec.base import answer_loss
 from deepsc.link.channel import Channel
 from deepsc.link.transmission import link_at
 from deepsc.text.config import TextCodecConfig
 from deepsc.text.evaluate import encode_sentences
+from deepsc.text.material import TextBatches
 from deepsc.text.model import (
     Link,
     TextBatch,
@@ -61,6 +63,43 @@ def test_collate_shifts_the_target_and_masks_the_padding() -> None:
     assert batch.source[0].tolist() == SHORT + [0] * (len(LONG) - len(SHORT))
     assert batch.target.tolist() == [[20, 21, 1], [30, 1, 0]]
     assert batch.decoder_input.tolist() == [[0, 20, 21], [0, 30, 1]]
+
+
+def test_bpe_dropout_deals_the_same_pairs_in_other_pieces_each_epoch() -> None:
+    pairs = load_parallel(dataset="captions", caption_count=600).train
+    pairs = (*pairs, ("man " * 29, "ein"))  # too long in pieces
+    tokenizer = JointBPE.train((sentence for pair in pairs for sentence in pair), vocab_size=400)
+    options: dict[str, Any] = {"max_length": 32, "max_tokens": 500, "seed": 3}
+    whole = TextBatches(pairs, tokenizer, **options)
+    parts = TextBatches(pairs, tokenizer, bpe_dropout=0.1, **options)
+
+    def tokens(batches: TextBatches, epoch: int) -> list[list[tuple[int, ...]]]:
+        return [
+            [tuple(row) for row in torch.cat([batch.source, batch.target], dim=1).tolist()]
+            for batch in batches(epoch)
+        ]
+
+    def texts(batches: TextBatches, epoch: int) -> list[tuple[str, str]]:
+        return sorted(
+            pair
+            for batch in batches(epoch)
+            for pair in zip(
+                tokenizer.decode(batch.source.tolist()), tokenizer.decode(batch.target.tolist()), strict=True
+            )
+        )
+
+    assert tokens(parts, 0) == tokens(parts, 0)
+    assert texts(parts, 0) == texts(parts, 1) == texts(whole, 0)
+    first, second, usual = (
+        {row for rows in tokens(batches, epoch) for row in rows}
+        for batches, epoch in ((parts, 0), (parts, 1), (whole, 0))
+    )
+    assert len(first - second) > len(pairs) / 2
+    assert len(first - usual) > len(pairs) / 2
+    for batch in parts(0):
+        assert batch.source.shape[1] <= 32
+        assert batch.source.numel() <= 500
+        assert batch.target.numel() <= 500
 
 
 @pytest.mark.parametrize("split", [0, 1])

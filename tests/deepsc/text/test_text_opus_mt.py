@@ -156,3 +156,13 @@ def test_mistakes_are_one_line_and_leave_nothing(opus_mt, tmp_path, capsys):
         assert says in error
         assert "\n" not in error
         assert not output.exists()
+
+
+def test_bpe_dropout_is_refused(opus_mt, tmp_path):
+    config = run_config(
+        opus_mt, tmp_path / "local", bpe_dropout=0.1,
+        training=TrainConfig(epochs=1, batch_tokens=512, learning_rate=1e-3, warmup_steps=2, channel=None),
+    )  # fmt: skip
+    with pytest.raises(ToolkitError, match="0.1 given, opus-mt's tokenizer has no merges; 0 is allowed"):
+        train_codec(config)
+    assert not (tmp_path / "local").exists()
