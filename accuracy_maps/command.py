@@ -237,6 +237,7 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
         ToolkitError: if a flag is unknown, or none of train-deepsc's to give here.
     """
     from accuracy_maps.sweep.from_scratch import Family
+    from deepsc.command import without_flags
 
     cut = flags.index("--") if "--" in flags else len(flags)
     shared, further = list(flags[:cut]), list(flags[cut + 1 :])
@@ -250,11 +251,13 @@ def family(flags: Sequence[str], config: MapConfig, *, name: str) -> Family:
     following += ["--skip-bad"] if config.skip_bad else []
     (folder,) = config.codecs
     local = _training(name, [*shared, "--channel=none", *following, f"--output={config.local}"])
-    codec = _training(name, [*shared, *further, *following, f"--output={folder}"])
+    of_both = without_flags(shared, *(named(setting) for setting in local.local_names))
+    codec = _training(name, [*of_both, *further, *following, f"--output={folder}"])
     raise_config_errors(codec.corpus.unread(codec.corpus.dataset, {"data_dir": config.data_dir}))
     if codec.training.channel is None:
         raise ToolkitError("--channel: 'none' given behind --, the codec needs a channel")
-    return Family(local=local, codec=dataclasses.replace(codec, init_from=config.local, pretrained=None))
+    no_others: dict[str, Any] = dict.fromkeys(codec.start_names)
+    return Family(local=local, codec=dataclasses.replace(codec, init_from=config.local, **no_others))
 
 
 def _training(name: str, flags: Sequence[str]) -> RunConfig:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
@@ -26,6 +25,7 @@ from data.settings import (
     run_command,
 )
 from data.terminal.ending import closing_lines
+from data.terminal.progress import is_first
 from data.terminal.start import run
 from deepsc.config import RunConfig, TrainConfig
 from deepsc.link.channel import Channel
@@ -46,8 +46,9 @@ Train the local model (no channel) first; the accuracy map is a ratio to it, and
       {k} --init-from runs/{name}-local --output runs/{name}-codec
 
 One k trains a dedicated codec; several train one codec for all of them (nested bottleneck: the first k
-symbols of one ordered code are sent). The SNR is drawn per sentence or image, uniform in dB in --snr-db; the
-codec is told. Further flags depend on the modality: train-deepsc --modality image --help
+symbols of one ordered code are sent). The SNR is drawn per sentence or image, uniform in dB in --snr-db; of
+text most are drawn where k symbols can carry about what a token tells. The codec is told. Further flags
+depend on the modality: train-deepsc --modality image --help
 
 Several GPUs share each batch: accelerate launch --num_processes 4 -m deepsc.command --modality {name} ...
 """
@@ -158,7 +159,8 @@ def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tup
         stem = folder.removesuffix("local")
         codec = f"{stem}codec" if stem != folder else f"{folder}-codec"
         flags = [named(name) for name in config.local_names]
-        kept = _without(arguments, "--output", "--channel", "--init-from", "--pretrained", "--resume", *flags)
+        starts = [named(name) for name in ("init_from", *config.start_names)]
+        kept = without_flags(arguments, "--output", "--channel", "--resume", *starts, *flags)
         if "--config" in {word.partition("=")[0] for word in kept}:  # which may say that there is no channel
             kept += ["--channel", "awgn"]
             for flag, setting in zip(flags, config.local_names, strict=True):
@@ -172,7 +174,7 @@ def _next_command(config: RunConfig, name: str, arguments: Sequence[str]) -> tup
     return [*words, "--output", f"runs/{name}-map.json"], note
 
 
-def _without(arguments: Sequence[str], *flags: str) -> list[str]:
+def without_flags(arguments: Sequence[str], *flags: str) -> list[str]:
     """A command line without some flags and their values."""
     kept: list[str] = []
     dropped = False
@@ -197,7 +199,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_unread(args, config)
         from deepsc.train.run import train_codec
 
-        first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
+        first = is_first()
         if not first:
             logging.disable(logging.WARNING)
         checkpoint = train_codec(config)

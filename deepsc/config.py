@@ -152,6 +152,8 @@ class RunConfig(Settings):
     """Fields that replace others than sizes, as `size_names` do; weights fit whatever they are."""
     local_names: ClassVar[tuple[str, ...]] = ("training.consistency",)
     """Settings that the local model's training alone reads; 0 turns each off."""
+    start_names: ClassVar[tuple[str, ...]] = ("pretrained",)
+    """Fields that name weights to start from, where `init_from` names none."""
 
     corpus: SetConfig
     """Which data."""

@@ -86,8 +86,9 @@ class MapConfig(Settings):
         for name in ("beside", "task", "data_dir", "local", "k", "k_text", "k_image", "snr_db"):
             if (value := getattr(self, name)) in ("", ()):
                 yield Problem(name, f"{value!r} given, leave it out or say what it is")
-        if self.beside is not None and Path(self.beside).resolve() == Path(self.output).resolve():
-            yield Problem("output", f"{self.output} is the map of {named('beside')}, which it would replace")
+        shown = (self.beside, *self.also_beside)
+        if Path(self.output).resolve() in [Path(path).resolve() for path in shown if path is not None]:
+            yield Problem("output", f"{self.output} is a map of {named('beside')}, which it would replace")
         if not self.codecs and self.baseline is None:
             yield Problem("codecs", "none given, at least one checkpoint is needed")
         if self.codecs and self.baseline is not None:

@@ -13,7 +13,7 @@ from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.measure import Sweep
 from accuracy_maps.sweep.models import describe, k_field
-from data.files.atomic import require_writable
+from data.files.atomic import remove_unfinished, require_writable
 from data.files.errors import ToolkitError
 from data.files.paths import exists, is_file
 from data.files.runs import Identity
@@ -48,9 +48,7 @@ def prepare_outputs(config: MapConfig) -> None:
         ToolkitError: naming the one that cannot.
     """
     for path in output_paths(config):
-        for left in path.parent.glob("*.part"):
-            if left.name.startswith(f".{path.name}."):
-                left.unlink(missing_ok=True)
+        remove_unfinished(path.parent)
         require_writable(path, "output")
 
 

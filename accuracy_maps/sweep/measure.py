@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accuracy_maps.grid import CHANNELS
 from accuracy_maps.map import AccuracyMap
 from accuracy_maps.sweep.bootstrap import require_items
 from accuracy_maps.sweep.cells import Cell
@@ -115,8 +116,14 @@ class Sweep:
         require_family(config, self.codecs, self.local)
         self.owners = owners_of(config, self.codecs, self.kind.transmissions)
         trained = self.codecs[0].document["training"]
+        kind = config.channel or trained["channel"]
+        if kind not in CHANNELS:
+            raise ToolkitError(
+                f"{named('channel')}: none given, {next(iter(config.codecs))} was trained over {kind!r}; "
+                f"allowed: {', '.join(CHANNELS)}"
+            )
         self.channel = Channel(
-            kind=config.channel or trained["channel"],
+            kind=kind,
             **{name: trained[name] for name in ("fading", "csi", "rician_factor")},
         )
 

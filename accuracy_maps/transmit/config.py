@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from data.images.formats import SUFFIXES
-from data.settings import Flag, Problem, Range, Settings
+from data.settings import Flag, Problem, Range, Settings, named
 from deepsc.codec.config import CHANNEL_CODES, SNR_LIMIT_DB, TrainedK, empty_texts
 from deepsc.zoo.find import DEFAULTS
 
@@ -66,8 +67,16 @@ class TransmitConfig(Settings):
         return DEFAULTS["image" if len(self.items) == 1 else "vqa"]
 
     def problems(self) -> Iterator[Problem]:
-        """Names that name nothing."""
+        """Names that name nothing, and what nothing reads."""
         yield from empty_texts(self)
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        given = {name for name, default in usual.items() if getattr(self, name) != default}
+        for name, switch in (("code", "digital"), ("data_dir", "digital"), ("port", "serve")):
+            if name in given and not getattr(self, switch):
+                yield Problem(name, f"given, {named(switch)} alone reads it")
+        for name in ("k", "snr_db", "reference", "gallery"):
+            if name in given and self.serve:
+                yield Problem(name, f"given, the page of {named('serve')} does not read it")
         for name in ("k", "snr_db"):
             if getattr(self, name) == ():
                 yield Problem(name, "() given, leave it out or say what it is")

@@ -55,7 +55,7 @@ def show_transmissions(config: TransmitConfig, *, write: Callable[[str], None]) 
     channel, ks = model.channel_of(config.channel), chosen_k(config, model)
     local = model.local_answers([item])[0] if model.local_model is not None else None
     if local is not None:
-        write(_line("local", _said(local, None, config, colour=colour)))
+        write(_line("local", _said(local, None, config, model, colour=colour)))
     write(_line("codec", f"{printable(config.codec_name)}, {channel.kind} channel"))
     digital = None
     if config.digital:
@@ -123,12 +123,14 @@ def _of_k(
         (answer,) = sent.answers
         same = local is not None and answer.text == local.text
         label = f"{snr_db:g} dB {'=' if same else ' '}"
-        yield _line(label, _said(answer, local, config, colour=colour), right=True)
+        yield _line(label, _said(answer, local, config, model, colour=colour), right=True)
         if gallery is not None:
             yield _line("", quiet(f"nearest: {', '.join(gallery.nearest(answer))}", colour=colour))
         if digital is not None:
             arrived = digital.transmit(k=k[0], snr_db=snr_db, seed=config.seed)
-            text = "(nothing arrives)" if arrived is None else _said(arrived, local, config, colour=False)
+            text = (
+                "(nothing arrives)" if arrived is None else _said(arrived, local, config, model, colour=False)
+            )
             yield _line("", quiet(f"digital: {text}", colour=colour))
 
 
@@ -145,7 +147,9 @@ def _line(label: str, text: str, *, right: bool = False) -> str:
     return f"{head} {text}"
 
 
-def _said(answer: Answer, local: Answer | None, config: TransmitConfig, *, colour: bool) -> str:
+def _said(
+    answer: Answer, local: Answer | None, config: TransmitConfig, model: Transceiver, *, colour: bool
+) -> str:
     """An answer, with its probability; a sentence with its BLEU, to the local model's without a reference."""
     text = marked(answer.text, None if local is None else local.text, colour=colour)
     if answer.probability is not None:
@@ -157,7 +161,8 @@ def _said(answer: Answer, local: Answer | None, config: TransmitConfig, *, colou
         return text
     from deepsc.text.send import TextSender
 
-    bleu = TextSender.bleu(answer.text, reference)
+    assert isinstance(model.sender, TextSender)
+    bleu = model.sender.bleu(answer.text, reference)
     return f"{text}  (BLEU {bleu:.0f})" if config.reference is None else f"{text}  BLEU {bleu:.1f}"
 
 
@@ -167,6 +172,8 @@ class _Gallery:
     def __init__(self, model: Transceiver, folder: Path) -> None:
         import numpy as np
 
+        from deepsc.image.evaluate import GALLERY_SEED
+
         if not is_folder(folder):
             raise ToolkitError(f"{named('gallery')}: {folder} given, a folder of images is allowed")
         self._paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
@@ -175,7 +182,7 @@ class _Gallery:
                 f"{named('gallery')}: {folder} given, it holds no image ({', '.join(SUFFIXES)})"
             )
         best_db = model.codec.config.snr_range_db[1]
-        sent = model.transmit(self._paths, snr_db=best_db)
+        sent = model.transmit(self._paths, snr_db=best_db, seed=GALLERY_SEED)
         self._embeddings: Embeddings = np.stack([_unit(answer) for answer in sent.answers])
 
     def nearest(self, answer: Answer) -> Sequence[str]:

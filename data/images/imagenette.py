@@ -8,6 +8,7 @@ training and validation images, as their folder says.
 from __future__ import annotations
 
 import io
+import math
 import os
 import tarfile
 import tempfile
@@ -19,6 +20,7 @@ import numpy as np
 
 from data.download import cache_dir, fetch
 from data.files.errors import ToolkitError, named, parsing
+from data.files.lock import locked
 from data.files.paths import is_file, is_folder
 from data.images.read import ImageFiles, Pixels, checksums, image_paths, read_image
 from data.images.sets import ImageSet, ImageSplit, in_turn
@@ -102,9 +104,13 @@ def _download(root: Path) -> None:
     from torchvision.datasets import Imagenette  # loads torch: only where it is needed
 
     try:
-        root.parent.mkdir(parents=True, exist_ok=True)
         # torchvision unpacks into the folder that it takes for the whole set, however far it came.
-        with tempfile.TemporaryDirectory(dir=root.parent) as unfinished:
+        with (
+            locked(root.with_suffix(".lock"), wait_s=math.inf, setting=None),
+            tempfile.TemporaryDirectory(dir=root.parent) as unfinished,
+        ):
+            if is_folder(root):  # another process was faster
+                return
             archive = root.with_suffix(".tgz")
             if is_file(archive):  # fetched by hand
                 os.link(archive, Path(unfinished) / archive.name)

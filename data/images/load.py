@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import os
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from data.download import cache_dir, fetch
 from data.files.errors import ToolkitError, named
+from data.files.lock import locked
 from data.files.paths import exists, is_file, is_folder
 from data.images import easy_vqa
 from data.images.imagenette import imagenette
@@ -86,7 +89,8 @@ def _cifar10(data_dir: str | os.PathLike[str] | None) -> ImageSet:
 
     root = Path(folder) if folder else cache_dir()
     try:
-        train, test = (CIFAR10(root, train=is_train, download=not folder) for is_train in (True, False))
+        with locked(root / "cifar10.lock", wait_s=math.inf, setting=None) if not folder else nullcontext():
+            train, test = (CIFAR10(root, train=is_train, download=not folder) for is_train in (True, False))
     except (OSError, RuntimeError, EOFError) as error:
         raise ToolkitError(
             f"{root}: no CIFAR-10 to be had ({' '.join(str(error).split())}); put {_CIFAR10_TAR} or "

@@ -183,12 +183,9 @@ def _reasons(paths: Sequence[Path], *, what: str) -> Mapping[Path, str]:
         stored = read_json(cache_dir() / "checked" / f"{digest}.json")  # else there is none, or it is damaged
         return {paths[int(number)]: str(reason) for number, reason in stored["bad"].items()}
     bad = {}
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that a launcher started
     pool = ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1))
     try:
-        with Progress(
-            f"checking the images of {what}", total=len(paths), done=0, unit="image", quiet=not first
-        ) as progress:
+        with Progress(f"checking the images of {what}", total=len(paths), done=0, unit="image") as progress:
             for number, reason in enumerate(pool.map(_reason, paths)):
                 if reason is not None:
                     bad[number] = reason

@@ -17,13 +17,11 @@ from tqdm import tqdm
 
 from data.files.errors import UNREACHABLE, ToolkitError, command_line, note_flags
 from data.files.printable import is_text, printable
+from data.memory import keep_freed_memory
 from data.terminal.colour import alarming, warning
 from data.terminal.start import INTERRUPTED
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""Parameters of glibc's mallopt."""
-_MALLOC_VARIABLES = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"}
 _LARGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 """Variable that torch reads at its first tensor; those of 2 MB or more then ask Linux for pages of 2 MB."""
 
@@ -130,7 +128,7 @@ def run_command(name: str, body: Callable[[], None]) -> int:
     Returns:
         Exit status: 0 done, 2 user's mistake, 130 interrupted.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     os.environ.setdefault(_LARGE_PAGES, "1")
     try:
         with command_line(), _logging_to_stderr():
@@ -151,21 +149,6 @@ def run_command(name: str, body: Callable[[], None]) -> int:
         print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
     return 0
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep some 256 MB that tensors free, for the next ones; its environment variables win.
-
-    By default glibc gives them back to the kernel, which clears each page when it is used again. That takes
-    up to a third of a step on large batches. Tensors above 32 MB come and go as before.
-    """
-    tuned = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
-    if sys.platform == "linux" and not tuned and not _MALLOC_VARIABLES & os.environ.keys():
-        import ctypes
-
-        if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-            mallopt(_M_TRIM_THRESHOLD, 2**28)
-            mallopt(_M_MMAP_THRESHOLD, 2**25)
 
 
 def _error_of(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,11 @@ SILENT_S = 1.0
 """That work whose amount is not known takes before the log says what it is."""
 
 
+def is_first() -> bool:
+    """Whether this is the first of the processes that a launcher started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class Progress:
     """Counts what is done of `total`; a context manager.
 
@@ -28,10 +34,11 @@ class Progress:
         total: how much there is.
         done: how much was done before.
         unit: of what is counted, in the singular.
-        quiet: neither bar nor lines, as for all but the first of several processes.
+        quiet: neither bar nor lines. Of a launcher's processes the first alone has them.
     """
 
     def __init__(self, what: str, *, total: int, done: int, unit: str, quiet: bool = False) -> None:
+        quiet = quiet or not is_first()
         self._bar = tqdm(
             desc=what,
             total=total,

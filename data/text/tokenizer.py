@@ -240,12 +240,13 @@ class OpusMTTokenizer:
         return [str(text).strip() for text in self._tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the tokenizer's folder into `folder`, atomically."""
+        """Write the tokenizer's folder into `folder`; a whole one replaces what is there."""
         Path(folder).mkdir(parents=True, exist_ok=True)
         target = Path(folder) / self.folder
         for left in Path(folder).glob(f".{self.folder}.*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=f".{self.folder}.") as temporary:
             self._tokenizer.save_pretrained(temporary + "/new")
-            shutil.rmtree(target, ignore_errors=True)
+            if is_folder(target):
+                os.replace(target, temporary + "/old")
             os.replace(temporary + "/new", target)

@@ -21,7 +21,7 @@ class Batch(Protocol):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of items in each transmission; the first are those that the loss is a mean over."""
+        """Number of items in each transmission."""
 
     def to(self, device: torch.device) -> Any:
         """The batch on another device."""
@@ -102,7 +102,7 @@ class Codec(nn.Module):
         return snr_db
 
     def loss_terms(self, batch: Any) -> int:
-        """How many terms the loss of a batch is a mean over: its items, unless a codec says otherwise."""
+        """How many terms the loss of a batch is a mean over; by default items of the first transmission."""
         return int(batch.sizes[0])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from data.files.errors import ToolkitError
 from deepsc.digital.block_codes import Array, Capacity, ChannelCode
 from deepsc.link.channel import Channel
 from deepsc.modality import Measurer
@@ -29,9 +30,12 @@ class Digital(Measurer):
             (rows, statistics). It is asked for what arrives alone.
         nothing: (items, statistics), what the receiver makes of silence.
         tokens: (items,), S.
-        channel: draws the gains; the transmitter knows them, as the codec's does.
+        channel: draws the gains; transmitter and receiver know them.
         code: the channel code; None: `Capacity`.
         figures: of the source code, by name; `measure` passes them on.
+
+    Raises:
+        ToolkitError: if nobody knows the gains of the channel.
     """
 
     def __init__(
@@ -46,6 +50,10 @@ class Digital(Measurer):
         code: ChannelCode | None = None,
         figures: Mapping[str, float] | None = None,
     ) -> None:
+        if channel.fades and channel.csi == "none":
+            raise ToolkitError(
+                f"csi {channel.csi!r} given, separate coding chooses rates by the gains; 'perfect' is allowed"
+            )
         self._bits, self._outcome, self._nothing = bits, outcome, nothing
         self._distortion = np.zeros(bits.shape) if distortion is None else distortion
         self._tokens, self._channel = tokens, channel

@@ -183,6 +183,8 @@ OwnSize = Annotated[int | None, Range(1), Flag(metavar="N")]
 class HybridRunConfig(RunConfig):
     """What `train-deepsc` does where a DeiT encodes images."""
 
+    start_names: ClassVar[tuple[str, ...]] = (*RunConfig.start_names, "stem_weights")
+
     image_size: OwnSize = None
     """Pixels a side, such as 32 for CIFAR-10."""
     patch_size: OwnSize = None

@@ -34,7 +34,7 @@ _AT_ONCE = 10
 """Images that the blocks take at once: their activations stay in the processor's cache."""
 
 
-_GALLERY_SEED = -1
+GALLERY_SEED = -1
 """Of the gallery's fading and noise; those of queries are 0 and above, so that they share none of it."""
 
 
@@ -131,7 +131,7 @@ class RetrievalEvaluator(ImageEvaluator):
         super().__init__(codec, split, channel=channel)
         k = codec.config.k[-1] if codec.config.k else 0
         stored = self.on(gallery)
-        self._gallery = _unit(stored._embeddings(k, codec.config.snr_range_db[1], _GALLERY_SEED))
+        self._gallery = _unit(stored._embeddings(k, codec.config.snr_range_db[1], GALLERY_SEED))
         self._gallery_labels = stored._labels
 
     @torch.inference_mode()

@@ -83,6 +83,10 @@ class StemFeatures:
         side = np.zeros(len(rows), dtype=np.int64) if flips is None else flips.astype(np.int64)
         return torch.from_numpy(self.stored[np.asarray(rows), side].astype(np.float32))
 
+    def make(self) -> None:
+        """Make the file now: processes that deal batches, forked off later, have no use of a GPU."""
+        _ = self.stored
+
     @cached_property
     def stored(self) -> NDArray[np.float16]:
         """All features, (N, 1 or 2, 112, H / 16, W / 16), mapped from the file, which is made first.

@@ -68,7 +68,7 @@ class ImageBatches:
         if self._augment == "deit" and len(rows[-1]) < 2:  # mixup needs a pair
             rows.pop()
         if self._features is not None and self._seed is not None:
-            _ = self._features.stored  # made here, before processes that make batches are forked off
+            self._features.make()
         return LazyBatches(rows, lambda row, number: self._batch(row, epoch * len(rows) + number))
 
     def _batch(self, rows: Sequence[int], number: int) -> ImageBatch:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, Range
+from data.settings import Flag, Problem, Range, SettingsError, named
 from deepsc.codec.config import (
     MOST_LAYERS,
     CodecConfig,
@@ -177,6 +177,18 @@ class TextRunConfig(RunConfig):
     bpe_dropout: Annotated[float | None, Range(0, below=1)] = None
     """Of the local model: share of the merges of its vocabulary that training sentences go without, others
     each epoch, so that words come in ever other pieces (default: the preset's)."""
+
+    @override
+    def problems(self) -> Iterator[Problem]:
+        yield from (others := list(super().problems()))
+        if self.bpe_dropout and self.pretrained:
+            yield Problem("bpe_dropout", f"given beside {named('pretrained')}, whose tokenizer has no merges")
+        if not others and not self.init_from and not self.pretrained:
+            vocab_size = self.presets[self.preset].vocab_size
+            try:  # before the sentences are read
+                TextCodecConfig.from_preset(self.preset, vocab_size=vocab_size, **self.codec_fields)
+            except SettingsError as error:
+                yield from error.problems
 
     @property
     @override

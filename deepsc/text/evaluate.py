@@ -139,7 +139,7 @@ def nltk_bleu(
 
 
 class TextEvaluator(Evaluator):
-    """Measures a text codec on test sentences; encoder features are computed once and serve every k and SNR.
+    """Measures a text codec on test sentences; what the UE computes is computed once for every k and SNR.
 
     A batch is decoded at several k and SNR together.
 

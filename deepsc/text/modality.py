@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TextModality(Modality[TextRunConfig]):
-    """A Marian Transformer, cut between encoder and decoder."""
+    """Tokens, sent as points of a constellation, and a Marian Transformer at the server."""
 
     name = "text"
     run_config = TextRunConfig

@@ -16,6 +16,7 @@ from data.text.tokenizer import TextTokenizer, encode_within
 from deepsc.digital import Digital, TextSource, channel_code
 from deepsc.link.channel import Channel
 from deepsc.modality import Answer, Checkpoint, Links, Sender, Separate
+from deepsc.text.bleu_tokenizer import scorer, tokenizer_of
 from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import BleuStatistics, corpus_bleu, decode_sentences, encode_sentences
 from deepsc.text.material import load_corpus
@@ -89,10 +90,16 @@ class TextSender(Sender):
             max_length=config.max_length,
         )
 
-    @staticmethod
-    def bleu(answer: str, reference: str) -> float:
-        """sacreBLEU of a sentence, 0 to 100."""
-        return corpus_bleu(BleuStatistics([answer], [reference]).counts[0])
+    def bleu(self, answer: str, reference: str) -> float:
+        """sacreBLEU of a sentence, 0 to 100, by the tokenizer of the target language.
+
+        Raises:
+            ToolkitError: if that cannot be used here; says what to install.
+        """
+        corpus = CorpusConfig(**self.checkpoint.document["corpus"])
+        tokenize = tokenizer_of(corpus.language(self.checkpoint.task))
+        scorer(tokenize)
+        return corpus_bleu(BleuStatistics([answer], [reference], tokenize=tokenize).counts[0])
 
 
 SENDER = TextSender

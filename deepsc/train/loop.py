@@ -6,12 +6,9 @@ step). A run that was killed and resumed therefore does what the undisturbed run
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import logging
 import math
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,8 +21,9 @@ from torch import Tensor
 from data.files.errors import ToolkitError
 from data.files.paths import exists
 from data.files.record import Record
+from data.memory import keep_freed_memory
 from data.settings import named
-from data.terminal.progress import Progress
+from data.terminal.progress import Progress, announced
 from deepsc.checkpoint import (
     is_over,
     load_state,
@@ -44,10 +42,6 @@ logger = logging.getLogger(__name__)
 
 
 ALONE = Processes()
-
-
-_SILENT_S = 1.0
-"""A validation that takes longer says so in the log."""
 
 
 def learning_rate_factor(step: int, *, warmup_steps: int, total_steps: int) -> float:
@@ -70,21 +64,19 @@ def validation_loss(
     device: torch.device,
     processes: Processes = ALONE,
 ) -> float:
-    """Mean of the loss in nats, batches weighted by items; same k, SNR and noise each call."""
+    """Mean of the loss in nats, of all `Codec.loss_terms`; same k, SNR and noise each call."""
     codec.eval()
-    total = items = 0.0
-    start: float | None = time.monotonic()
-    for number in range(processes.rank, len(batches), processes.count):
-        if start is not None and time.monotonic() - start > _SILENT_S:
-            logger.info("validating: %d batches", len(batches))
-            start = None
-        batch = batches[number]
-        links = draw_links(codec, config, batch.sizes, seed=number, device=device)
-        total += codec.loss(batch.to(device), *links).item() * batch.sizes[0]
-        items += batch.sizes[0]
+    total = terms = 0.0
+    with announced(f"validating: {len(batches)} batches"):
+        for number in range(processes.rank, len(batches), processes.count):
+            batch = batches[number]
+            links = draw_links(codec, config, batch.sizes, seed=number, device=device)
+            of_batch = codec.loss_terms(batch)
+            total += codec.loss(batch.to(device), *links).item() * of_batch
+            terms += of_batch
     codec.train()
-    total, items = processes.sum(torch.tensor((total, items), dtype=torch.float64, device=device)).tolist()
-    return total / items
+    total, terms = processes.sum(torch.tensor((total, terms), dtype=torch.float64, device=device)).tolist()
+    return total / terms
 
 
 def shared_loss(
@@ -169,11 +161,11 @@ def train(
     steps_left = stop_after_steps if stop_after_steps is not None else math.inf
     stream = batches_from(
         batches, epoch=position["epoch"], batch=position["batch"], epochs=config.epochs,
-        workers=workers_for(run.device, sharing=processes.count),
+        workers=workers_for(run.device, sharing=processes.on_this_machine),
     )  # fmt: skip
     with Progress(
         f"training {output}", total=run.total_steps, done=position["step"], unit="step",
-        quiet=quiet or not processes.writes,
+        quiet=quiet,
     ) as progress:  # fmt: skip
         while not is_over(config, position):
             for _ in range(position["batch"], len(batches(position["epoch"]))):
@@ -198,7 +190,7 @@ class _Run:
     """None: another process writes."""
 
     def __post_init__(self) -> None:
-        _keep_freed_memory()
+        keep_freed_memory(bounded=False)
         self.device = next(self.codec.parameters()).device
         if self.device.type == "cpu":
             attend_by_plain_products(self.codec)
@@ -329,17 +321,3 @@ def attend_by_plain_products(codec: Codec) -> None:
         set_attention = getattr(module, "set_attn_implementation", None)
         if set_attention is not None:
             set_attention("eager")
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep large freed blocks instead of returning them to the kernel.
-
-    Every logits tensor would otherwise be mapped, zeroed page by page and unmapped again in each step, which
-    costs a third of the time on a CPU.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
-            libc.mallopt(mmap_max, 0)
-            libc.mallopt(trim_threshold, 2**31 - 1)

@@ -1,7 +1,8 @@
 """Several processes that train one codec, as `accelerate launch` or torchrun starts them.
 
 Each takes its share of every batch's items. Losses and gradients are summed with the weight that each share
-has in the batch's mean, so that a step is the one that a single process would take. Rank 0 alone writes.
+has in the batch's mean, so that a step is the one that a single process would take, but for dropout and for
+the batch norm of a stem that is trained: each process draws and normalises for itself. Rank 0 alone writes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    on_this_machine: int = 1
+    """How many of them share its cores."""
 
     @property
     def writes(self) -> bool:
@@ -76,6 +79,7 @@ def join(device: str) -> Iterator[tuple[Processes, str]]:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Processes(rank=dist.get_rank(), count=count), device
+        neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+        yield Processes(rank=dist.get_rank(), count=count, on_this_machine=neighbours), device
     finally:
         dist.destroy_process_group()

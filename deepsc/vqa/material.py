@@ -77,6 +77,8 @@ class VQABatches:
                 tokens = 0
             rows[-1].append(image)
             tokens += self._tokens[image]
+        if self._features is not None and self._seed is not None:
+            self._features.make()
         return LazyBatches(rows, lambda row, number: self._batch(row, epoch * len(rows) + number))
 
     def _batch(self, images: Sequence[int], number: int) -> VQABatch:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class VQAModality(Modality[VQARunConfig]):
-    """Two encoders at the UE, fusion at the server."""
+    """Question tokens and image features, sent apart; the server encodes, fuses and classifies."""
 
     name = "vqa"
     run_config = VQARunConfig

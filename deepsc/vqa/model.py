@@ -50,6 +50,8 @@ class VQABatch(TensorBatch):
     """(B,), index of each answer."""
     of_whole: Tensor | None = None
     """(2, M), bigrams of the whole batch's questions, where this is one process's part of it."""
+    tokens_a_question: Tensor | None = None
+    """Scalar, mean of the whole batch, where this is one process's part of it."""
 
     @property
     def bigrams(self) -> Tensor:
@@ -73,6 +75,7 @@ class VQABatch(TensorBatch):
             image_of=(self.image_of[questions] - rank) // ranks,
             target=self.target[questions],
             of_whole=self.bigrams,
+            tokens_a_question=self.mask.sum() / len(self.mask),
         )
         return part, (questions, images)
 
@@ -224,7 +227,9 @@ class VQACodec(Codec):
             held_out = batch.bigrams if self.training else None
             believed = self.posterior(batch.question, batch.mask, text_link, held_out=held_out)
             valid = batch.mask.bool()
-            token_loss = nn.functional.cross_entropy(believed[valid], batch.question[valid])
+            token_loss = nn.functional.cross_entropy(believed[valid], batch.question[valid], reduction="sum")
+            usual = valid.sum() / len(valid) if batch.tokens_a_question is None else batch.tokens_a_question
+            token_loss = token_loss / (len(valid) * usual)  # so that the parts of a batch sum to it
 
         def answer() -> Tensor:
             if believed is None:

@@ -15,6 +15,7 @@ import pytest
 from accuracy_maps.command import build_parser as map_parser
 from deepsc.checkpoint import from_pretrained, read_config
 from deepsc.command import build_parser, config_from_args, main
+from deepsc.image.config import STEMS
 from deepsc.modality import modality_names
 from deepsc.text.config import TEXT_PRESETS
 
@@ -112,6 +113,8 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
         (("--consistency", "2"), "--consistency: 2 given, --channel none alone"),
         (("--bpe-dropout", "0.1"), "--bpe-dropout: 0.1 given, --channel none alone"),
+        (("--bpe-dropout", "0.1", "--pretrained", "x"), "--bpe-dropout: given beside --pretrained, whose"),
+        (("--split", "9"), "--split: 9 given, 0 to"),
         (("--channel", "none", "--bpe-dropout", "1"), "--bpe-dropout: 1.0 given, at least 0 and below 1"),
         (
             ("--bpe-dropout", "0.1", "--channel", "none", "--epochs", "0", "--init-from", "a"),
@@ -421,3 +424,6 @@ def test_the_next_command_is_named_and_can_be_typed(
     codec = config_from_args(build_parser("text").parse_args(next_words(capsys)[1:]))
     assert codec.training.channel is not None
     assert codec.output == "runs/base-codec"
+    hybrid = ["--modality", "image", "--dataset", "digits", "--image-size", "32", "--stem", STEMS[0]]
+    assert main([*hybrid, "--channel", "none", "--stem-weights", "stem.pth", "--output", "runs/local"]) == 0
+    config_from_args(build_parser("image").parse_args(next_words(capsys)[1:]))

@@ -1,5 +1,6 @@
 """`deepsc.load`: codecs by name or folder, items sent over a channel, the local model beside."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def test_without_noise_it_is_what_the_map_measures(model: Transceiver, corpus: o
     evaluator = TextEvaluator(model.codec, model.tokenizer, pairs, channel=model.channel)  # type: ignore[arg-type]
     counts, _ = evaluator.measure(k=6, snr_db=100.0, seed=0)
     texts = model.transmit([source for source, _ in pairs], k=6, snr_db=100.0).texts
-    scores = [TextSender.bleu(text, reference) for text, (_, reference) in zip(texts, pairs, strict=True)]
+    assert isinstance(model.sender, TextSender)
+    scores = [model.sender.bleu(text, reference) for text, (_, reference) in zip(texts, pairs, strict=True)]
     assert scores == pytest.approx([corpus_bleu(row) for row in counts])
 
 
@@ -181,3 +183,10 @@ def test_a_codec_of_lower_case_questions_reads_capitals() -> None:
     circle[(y - 30) ** 2 + (x - 30) ** 2 < 150] = (0, 255, 0)
     for question in ("what color is the shape?", "What COLOR is the shape?"):
         assert model.local([(circle, question), (Image.fromarray(circle), question)]) == ["green", "green"]
+
+
+def test_bleu_is_by_the_tokenizer_of_the_target_language(model: Transceiver) -> None:
+    document = {**model.document, "corpus": {**model.document["corpus"], "pair": "en-zh"}}
+    chinese = TextSender(dataclasses.replace(model, document=document))
+    assert chinese.bleu("一个男人坐着", "一个男人站着") > 20
+    assert TextSender(model).bleu("一个男人坐着", "一个男人站着") == 0, "one word without a space"

@@ -76,7 +76,7 @@ def write_clevr(root: Path, *, train: int = 80, test: int = 30) -> Path:
                 {"image_filename": name, "question": "What color is the cube?", "answer": colour},
                 {
                     "image_filename": name,
-                    "question": f"Is there a {asked} cube?",
+                    "question": f"Is there a {asked} cube to be seen?",
                     "answer": "yes" if asked == colour else "no",
                 },
             ]

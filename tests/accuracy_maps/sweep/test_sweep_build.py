@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from accuracy_maps.sweep.config import MapConfig, require_size
 from data.files.errors import ToolkitError
 from data.text.parallel import ParallelCorpus
 from deepsc.checkpoint import Checkpoint
+from deepsc.link.channel import AWGN, Channel, Rayleigh
 from deepsc.text.evaluate import TextEvaluator, decode_sentences, encode_sentences
 from deepsc.text.model import TextCodec
 from profiling.command import parse_config
@@ -560,8 +562,29 @@ def test_overwrite_replaces_cells_of_another_sweep(
         assert not cells.exists()
 
 
+def test_a_codec_of_ones_own_channel_is_refused_before_anything_is_measured(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], measured: list[tuple[int, float]],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("deepsc.link.channel._channels", {"awgn": AWGN, "rayleigh": Rayleigh})
+
+    @dataclass(frozen=True, kw_only=True)
+    class Fog(Channel):
+        kind: str = "fog"
+
+    shutil.copytree(folders["codec"], tmp_path / "codec")
+    document = json.loads((tmp_path / "codec" / "config.json").read_text())
+    document["training"]["channel"] = Fog.kind
+    (tmp_path / "codec" / "config.json").write_text(json.dumps(document))
+    command = arguments({**folders, "codec": tmp_path / "codec"}, tmp_path / "map.json", "--limit", "16")
+    assert main(command) == 2
+    assert "--channel: none given, " in (error := capsys.readouterr().err)
+    assert "was trained over 'fog'; allowed: awgn, rayleigh, rician" in error
+    assert measured == []
+
+
 def test_a_killed_calls_temporary_files_are_removed(folders: dict[str, Path], tmp_path: Path) -> None:
-    for name in (".map.json.ab12.part", ".map.png.ab12.part", ".other.json.ab12.part"):
+    for name in (".map.json.ab12.deepsc.part", ".map.png.ab12.deepsc.part", ".other.json.ab12.part"):
         (tmp_path / name).touch()
     assert main(arguments(folders, tmp_path / "map.json", "--k", "2", "--limit", "16")) == 0
     assert files(tmp_path) == [".other.json.ab12.part", "map.csv", "map.json", "map.png"]

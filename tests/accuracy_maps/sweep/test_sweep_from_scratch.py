@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import torch
 from support.micro_media import image_run, vqa_run
 from support.scratch_runs import assert_same_family, scratch, sweep_flags
 
-from accuracy_maps.command import main
+from accuracy_maps.command import family, main
 from accuracy_maps.sweep.config import MapConfig
 from accuracy_maps.sweep.engine import LocalEngine
 from accuracy_maps.sweep.from_scratch import train_run
 from accuracy_maps.sweep.timing import time_cells
+from data.files.errors import command_line
+from deepsc.image.config import STEMS
 from deepsc.text.evaluate import TextEvaluator
 
 
@@ -195,3 +198,23 @@ def test_what_does_not_go_together_is_refused(
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        ("text", ["--dataset", "captions", "--preset", "tiny", "--consistency", "1", "--bpe-dropout", "0.1"]),
+        (
+            "image",
+            ["--dataset", "digits", "--image-size", "32", "--stem", STEMS[0], "--stem-weights", "x.pth"],
+        ),
+    ],
+)
+def test_what_the_local_model_alone_reads_is_not_the_codecs(name: str, flags: list[str]) -> None:
+    config = MapConfig(codecs=("codec",), local="local", output="map.json")
+    with command_line():
+        runs = family(flags, config, name=name)
+    names = (*runs.local.local_names, *runs.local.start_names)
+    assert any(attrgetter(setting)(runs.local) for setting in names)
+    assert not any(attrgetter(setting)(runs.codec) for setting in names)
+    assert runs.codec.init_from == "local"

@@ -16,7 +16,7 @@ from accuracy_maps.transmit.config import TransmitConfig
 from accuracy_maps.transmit.words import different_words, marked
 from data.terminal.colour import has_colour
 from deepsc.checkpoint import read_config
-from deepsc.text.send import TextSender
+from deepsc.text.evaluate import BleuStatistics, corpus_bleu
 from deepsc.zoo.find import DEFAULTS, resolve
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,7 @@ def test_a_sentence_arrives_or_not(flags: list[str], capsys: pytest.CaptureFixtu
             sign, text = re.fullmatch(r" *-?\d+ dB ([= ]) (.*)", line).groups()  # type: ignore[union-attr]
             said, bleu = re.fullmatch(r"(.*?)(?:  \(BLEU (\d+)\))?", text).groups()  # type: ignore[union-attr]
             assert (sign == "=") == (said == local) == (bleu is None)
-            assert sign == "=" or int(bleu) == round(TextSender.bleu(said, local))
+            assert sign == "=" or int(bleu) == round(corpus_bleu(BleuStatistics([said], [local]).counts[0]))
     assert legend[0] == "= : what the local model says, too; BLEU is to that"
     assert legend[1].startswith(
         f"next: transmit --serve --codec {flags[flags.index('--codec') + 1]} --local "
@@ -107,6 +107,10 @@ def test_images_classes_gallery_and_answers(
         ([SENTENCE, "--snr-db", "200"], "--snr-db: 200.0 given, -100 to 100 is allowed"),
         ([SENTENCE, "--gallery", "."], "--gallery: given, a codec of image reads it; this one is of text"),
         ([SENTENCE, "--seed", "-1"], "--seed: -1 given, 0 to 2147483647 is allowed"),
+        ([SENTENCE, "--code", "ldpc"], "--code: given, --digital alone reads it"),
+        ([SENTENCE, "--data-dir", "x"], "--data-dir: given, --digital alone reads it"),
+        ([SENTENCE, "--port", "7000"], "--port: given, --serve alone reads it"),
+        (["--serve", "--k", "4"], "--k: given, the page of --serve does not read it"),
         ([SENTENCE, "--code", "turbo"], "--code: 'turbo' given, allowed: capacity, finite, ldpc"),
         ([SENTENCE, "--codec", "klingon"], "--codec: 'klingon' given, a folder that is there is allowed"),
     ],

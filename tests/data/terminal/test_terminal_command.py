@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from data.files.errors import ToolkitError, raise_config_errors
+from data.memory import keep_freed_memory
 from data.settings.flags import MAX_GRID_POINTS, float_grid
 from data.terminal.command import Parser, run_command
 from data.terminal.table import align
@@ -308,6 +309,18 @@ def test_glibc_is_told_unless_a_variable_tells_it(
         monkeypatch.setenv(variable, "glibc.malloc.trim_threshold=1")
     run_command("x", lambda: None)
     assert dict(told) == ({} if variable else {-1: 2**28, -3: 2**25})
+    told.clear()
+    keep_freed_memory(bounded=False)  # as a training does
+    assert dict(told) == ({} if variable else {-1: 2**31 - 1, -4: 0})
+
+
+@_GLIBC
+def test_a_tunable_that_says_something_else_leaves_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=lambda *one: told.append(one)))
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    keep_freed_memory()
+    assert told
 
 
 _ALIGNMENT_OF_TENSORS = """

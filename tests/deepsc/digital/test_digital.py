@@ -59,6 +59,12 @@ def one_item(**changes: Any) -> Digital:
     return Digital(**fields | changes)
 
 
+def test_a_channel_whose_gains_nobody_knows_is_refused() -> None:
+    with pytest.raises(ToolkitError, match="csi 'none' given, separate coding"):
+        one_item(channel=Channel(kind="rayleigh", csi="none"))
+    one_item(channel=Channel(csi="none"))
+
+
 def many_items(items: int, **changes: Any) -> Digital:
     """Items of 20 tokens and 100 bits, answered right if they arrive."""
     fields: dict[str, Any] = {

@@ -308,6 +308,7 @@ def test_features_are_the_stems_of_both_sides(digits: ImageSet, weights: Path) -
     options: dict[str, Any] = {"image_size": 32, "size": 35, "augment": "flips", "classes": 10, "seed": 5}
     pixels, kept = ImageBatches(split, **options), ImageBatches(split, features=features, **options)
     assert len(kept(1)) == 2
+    assert "stored" in vars(features), "made before workers are forked off"
     for with_pixels, with_features in zip(pixels(1), kept(1), strict=True):
         with torch.inference_mode():
             made = stem(with_pixels.images)
