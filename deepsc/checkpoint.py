@@ -257,12 +257,12 @@ def load_state(
     with parsing(path), torch.no_grad():
 
         def tensor(name: str, shape: torch.Size, *, floats: bool = True) -> Tensor:
-            found = stored[name]
-            if found.shape != shape or found.is_floating_point() != floats:
+            value = stored[name]
+            if value.shape != shape or value.is_floating_point() != floats:
                 raise ValueError(
-                    f"{name} is {found.dtype} of shape {tuple(found.shape)}, {tuple(shape)} expected"
+                    f"{name} is {value.dtype} of shape {tuple(value.shape)}, {tuple(shape)} expected"
                 )
-            return found
+            return value
 
         has_buffers = any(name.startswith("buffer.") for name in stored)  # earlier releases saved none
         state = {

@@ -45,9 +45,9 @@ def make_release(config: ReleaseConfig) -> Path:
     _require_pair(config, codec, local)
     maps = {}
     for path in config.maps:
-        found = load_map(path)
-        _require_measured_on(path, found, codec, local)
-        maps[map_name(found)] = found
+        measured = load_map(path)
+        _require_measured_on(path, measured, codec, local)
+        maps[map_name(measured)] = measured
     flops = None if config.flops is None else FlopsFile.load(config.flops)
     if flops is not None and dict(flops.model) != json.loads(json.dumps(codec.codec.config.model_name)):
         raise ToolkitError(f"{named('flops')}: {config.flops} is of another model, {dict(flops.model)}")

@@ -120,13 +120,13 @@ def _measured_map(sweep: Sweep, cells: Mapping[Point, Cell], engine: Engine) -> 
 
 def _of_the_test_data(sweep: Sweep) -> dict[str, Any]:
     """Tokens in a word, for symbols a word; what questions tell without an image."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     tokenizer, tokens_per_word = sweep.local.tokenizer, sweep.test.tokens_per_word
     if tokenizer is not None and tokens_per_word is not None:
-        found["tokens_per_word"] = tokens_per_word(tokenizer)
+        figures["tokens_per_word"] = tokens_per_word(tokenizer)
     if sweep.test.language_prior is not None:
-        found["language_prior"] = sweep.test.language_prior()
-    return found
+        figures["language_prior"] = sweep.test.language_prior()
+    return figures
 
 
 def _write_beside(sweep: Sweep, accuracy_map: AccuracyMap | BimodalMap) -> None:

@@ -161,13 +161,13 @@ def build_page(config: TransmitConfig, model: Transceiver) -> gr.Blocks:
 
 def _inputs(gr: Any, config: TransmitConfig, model: Transceiver) -> list[Any]:
     """What the user gives: a sentence, an image, or an image and a question."""
-    kind, given = model.modality.name, list(config.items)
+    kind, items = model.modality.name, list(config.items)
     if kind == "text":
-        return [gr.Textbox(given[0] if given else EXAMPLE, label="sentence", lines=2, elem_id="sentence")]
-    image = gr.Image(given[0] if given else None, label="image", type="filepath")
+        return [gr.Textbox(items[0] if items else EXAMPLE, label="sentence", lines=2, elem_id="sentence")]
+    image = gr.Image(items[0] if items else None, label="image", type="filepath")
     if kind == "image":
         return [image]
-    return [image, gr.Textbox(given[1] if given[1:] else "", label="question", elem_id="question")]
+    return [image, gr.Textbox(items[1] if items[1:] else "", label="question", elem_id="question")]
 
 
 def serve(config: TransmitConfig) -> None:

@@ -26,12 +26,12 @@ def weights_file(name: str) -> Path | None:
     repository, _, revision = name.partition("@")
     for file in ("model.safetensors", "pytorch_model.bin"):  # both look in this order
         if is_folder(path):
-            found: object = str(path / file)
+            weights: object = str(path / file)
         else:
             try:
-                found = try_to_load_from_cache(repository, file, revision=revision or None)
+                weights = try_to_load_from_cache(repository, file, revision=revision or None)
             except HFValidationError:  # no name on the hub
                 return None
-        if isinstance(found, str) and is_file(Path(found)):
-            return Path(found)
+        if isinstance(weights, str) and is_file(Path(weights)):
+            return Path(weights)
     return None

@@ -116,8 +116,8 @@ def _information_table(order: int) -> tuple[Array, Array]:
         lost = 0.0
         for bit in range(half):
             same = (gray[:, None] >> bit & 1) == (gray >> bit & 1)  # (points, points)
-            own = np.logaddexp.reduce(np.where(same[:, None], likelihood, -np.inf), axis=-1)
-            lost += float(np.mean((np.logaddexp.reduce(likelihood, axis=-1) - own) @ weights))
+            of_same = np.logaddexp.reduce(np.where(same[:, None], likelihood, -np.inf), axis=-1)
+            lost += float(np.mean((np.logaddexp.reduce(likelihood, axis=-1) - of_same) @ weights))
         information[number] = 2 * (half - lost / math.log(2) / math.sqrt(math.pi))
     return snrs_db, information
 

@@ -178,16 +178,16 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
     Raises:
         ToolkitError: if they cannot be had, are too large or do not fit.
     """
-    given = is_file(name)
-    if given:
+    is_local = is_file(name)
+    if is_local:
         require_file(name, largest=LARGEST_WEIGHTS)
     try:
-        if given:
+        if is_local:
             state, source = timm.models.load_state_dict(name, use_ema=False, weights_only=True), name
         else:
             published = timm.create_model(name, pretrained=True)
-            state, found = published.state_dict(), published.pretrained_cfg
-            source = found.get("file") or found.get("hf_hub_id") or name
+            state, model_card = published.state_dict(), published.pretrained_cfg
+            source = model_card.get("file") or model_card.get("hf_hub_id") or name
         state = {key.removeprefix("vit."): value for key, value in state.items()}
         fitted = checkpoint_filter_fn(state, model)
     except Exception as error:  # the hub's, timm's and torch's many kinds
@@ -195,13 +195,13 @@ def pretrained_deit(name: str, model: VisionTransformer) -> tuple[dict[str, Tens
             f"{named('pretrained')}: no DeiT weights to be had from {name!r}; give a file of timm's layout, "
             f"or timm's name on the hub with a network ({error})"
         ) from error
-    own = model.state_dict()
-    taken = {key: value for key, value in fitted.items() if key in own and not key.startswith("head")}
+    wanted = model.state_dict()
+    taken = {key: value for key, value in fitted.items() if key in wanted and not key.startswith("head")}
     head = fitted.get("head.weight")
-    if head is not None and "head.weight" in own and head.shape == own["head.weight"].shape:
+    if head is not None and "head.weight" in wanted and head.shape == wanted["head.weight"].shape:
         taken |= {key: fitted[key] for key in ("head.weight", "head.bias")}
-    missing = [key for key in own if key not in taken and not key.startswith("head")]
-    wrong = [key for key, value in taken.items() if value.shape != own[key].shape]
+    missing = [key for key in wanted if key not in taken and not key.startswith("head")]
+    wrong = [key for key, value in taken.items() if value.shape != wanted[key].shape]
     if missing or wrong:
         raise ToolkitError(
             f"{named('pretrained')}: {name!r} does not fit the model: {', '.join((missing + wrong)[:3])} "

@@ -127,7 +127,7 @@ def pretrained_stem(name: str, file: str | None) -> tuple[dict[str, Tensor], Pat
     Raises:
         ToolkitError: if they cannot be had, are too large or do not fit.
     """
-    own = timm.create_model(name).state_dict()
+    network = timm.create_model(name).state_dict()
     if file is not None:
         require_file(file, largest=_LARGEST_WEIGHTS)
         try:
@@ -136,7 +136,7 @@ def pretrained_stem(name: str, file: str | None) -> tuple[dict[str, Tensor], Pat
             raise ToolkitError(
                 f"{named('stem_weights')}: {file}: no weights to be read ({first_line(error)})"
             ) from error
-        return _stages(_by_name(state, own, file=file, name=name)), Path(file)
+        return _stages(_by_name(state, network, file=file, name=name)), Path(file)
     try:
         published = timm.create_model(name, pretrained=True)
     except Exception as error:  # the hub's and timm's many kinds
@@ -148,22 +148,22 @@ def pretrained_stem(name: str, file: str | None) -> tuple[dict[str, Tensor], Pat
 
 
 def _by_name(
-    state: Mapping[str, Tensor], own: Mapping[str, Tensor], *, file: str, name: str
+    state: Mapping[str, Tensor], network: Mapping[str, Tensor], *, file: str, name: str
 ) -> Mapping[str, Tensor]:
     """A network's tensors under timm's names; those of other names are told by their order."""
-    wanted = [key for key in own if _COUNTERS not in key]
+    wanted = [key for key in network if _COUNTERS not in key]
     if wanted[0] in state:
-        found = {key: state[key] for key in wanted if key in state}
+        fitted = {key: state[key] for key in wanted if key in state}
     else:
-        theirs = [tensor for key, tensor in state.items() if _COUNTERS not in key]
-        found = dict(zip(wanted, theirs, strict=False)) if len(theirs) == len(wanted) else {}
-    wrong = [key for key in wanted if key not in found or found[key].shape != own[key].shape]
+        tensors = [tensor for key, tensor in state.items() if _COUNTERS not in key]
+        fitted = dict(zip(wanted, tensors, strict=False)) if len(tensors) == len(wanted) else {}
+    wrong = [key for key in wanted if key not in fitted or fitted[key].shape != network[key].shape]
     if wrong:
         raise ToolkitError(
             f"{named('stem_weights')}: {file} does not fit {name}: {', '.join(wrong[:3])} missing or of "
             "another shape; give weights of this very network"
         )
-    return found
+    return fitted
 
 
 def _stages(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

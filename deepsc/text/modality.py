@@ -52,7 +52,7 @@ class TextModality(Modality[TextRunConfig]):
         pairs = corpus.test[:limit]
         references = [reference for _, reference in pairs]
         tokenize = choose_tokenizer(
-            options.get("bleu_tokenize"), language=config.language(task), references=references
+            options["bleu_tokenize"], language=config.language(task), references=references
         )
         scorer = text_evaluator(tokenize)
 

@@ -21,6 +21,12 @@ _STRETCH = 1.1  # the modes' sigmoid is stretched by this and cut, so that they 
 _MARGIN = 1e-5  # keeps Beta samples off 0 and 1, where the log-density may be infinite
 
 
+def gumbel(logits: Tensor, generator: torch.Generator) -> Tensor:
+    """Noise of the logits' shape: the largest of logits and noise is a draw of their softmax."""
+    uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
+    return -torch.log(-torch.log(uniform.clamp(1e-12, 1.0 - 1e-7)))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RawActions:
     """Actions as the heads draw them, all (..., ues)."""
@@ -90,10 +96,7 @@ class ActionDistribution:
         normal = torch.randn(self._mean.shape, generator=generator, device=self._mean.device)
         code = torch.zeros_like(self._logit, dtype=torch.long)
         if self._code is not None:
-            uniform = torch.rand(self._code.shape, generator=generator, device=self._code.device)
-            code = (self._code - torch.log(-torch.log(uniform.clamp(1e-12, 1.0 - 1e-7)))).argmax(
-                dim=-1
-            )  # Gumbel
+            code = (self._code + gumbel(self._code, generator)).argmax(dim=-1)
         return RawActions(
             offload=offload,
             power=self._share(self._learn_power, lambda: beta(self.power_shape)),

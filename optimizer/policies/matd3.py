@@ -21,9 +21,10 @@ from data.files.errors import parsing
 from data.files.schema import from_json
 from data.files.tensors import read_tensors
 from optimizer.policies.config import Matd3Config
-from optimizer.policies.dqn import ReplayLearner
+from optimizer.policies.distribution import gumbel
 from optimizer.policies.networks import mlp
 from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
+from optimizer.policies.replay import GRADIENT_NORM_MAX, ReplayLearner
 from optimizer.policies.scores import Scores, Tally
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import filled
@@ -72,8 +73,8 @@ class JointCritic(nn.Module):
 
     def forward(self, observation: Tensor, actions: Tensor) -> Tensor:
         """(..., ues, OBSERVATION_SIZE) and (..., ues, actions) to (...)."""
-        own = torch.tanh(self.embed(torch.cat((observation, actions), dim=-1)))
-        return self.head(torch.cat((own.mean(dim=-2), own.amax(dim=-2)), dim=-1)).squeeze(-1)
+        embedded = torch.tanh(self.embed(torch.cat((observation, actions), dim=-1)))
+        return self.head(torch.cat((embedded.mean(dim=-2), embedded.amax(dim=-2)), dim=-1)).squeeze(-1)
 
 
 class Matd3Network(nn.Module):
@@ -137,8 +138,7 @@ class Matd3Network(nn.Module):
 def _straight_through(logits: Tensor, generator: torch.Generator | None) -> Tensor:
     """One of the last axis' choices as 0 and 1, with the softmax's gradient (Jang et al., 2017)."""
     if generator is not None:
-        uniform = torch.rand(logits.shape, generator=generator, device=logits.device)
-        logits = logits - torch.log(-torch.log(uniform.clamp(1e-12, 1.0 - 1e-7)))
+        logits = logits + gumbel(logits, generator)
     soft = torch.softmax(logits, dim=-1)
     hard = nn.functional.one_hot(soft.argmax(dim=-1), soft.shape[-1]).to(soft.dtype)
     return hard + soft - soft.detach()
@@ -270,7 +270,7 @@ class Matd3Trainer(ReplayLearner[Matd3Config]):
         parameters = list(part.parameters())
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
             parameter.grad = gradient
-        nn.utils.clip_grad_norm_(parameters, 10.0)
+        nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM_MAX)
         self._optimiser.step()
 
     def _normal(self, shape: tuple[int, ...]) -> Tensor:

@@ -67,8 +67,8 @@ class Critic(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """(..., ues, OBSERVATION_SIZE) to (..., 1)."""
-        own = torch.tanh(self.embed(observation))
-        return self.head(torch.cat((own.mean(dim=-2), own.amax(dim=-2)), dim=-1))
+        embedded = torch.tanh(self.embed(observation))
+        return self.head(torch.cat((embedded.mean(dim=-2), embedded.amax(dim=-2)), dim=-1))
 
 
 class OwnCritic(nn.Module):

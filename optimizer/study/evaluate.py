@@ -92,7 +92,7 @@ def play(
         seed: of the world; the policy's draws take the next one.
         watch: called after every step of all episodes.
     """
-    world, own = tasks.generator(seed), tasks.generator(seed + 1)
+    world, policy_draws = tasks.generator(seed), tasks.generator(seed + 1)
     environment = OffloadingEnvironment(
         system=system, episode=episode, tasks=tasks, episodes=episodes, generator=world
     )
@@ -100,7 +100,7 @@ def play(
     for _ in range(episode.steps):
         if not environment.finished.all():
             view = environment.view()
-            outcome, reward = environment.step(policy.act(view, own))
+            outcome, reward = environment.step(policy.act(view, policy_draws))
             tally.add(view.queue, outcome, reward)
         else:
             tally.rest()

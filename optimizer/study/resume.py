@@ -122,8 +122,8 @@ def described(config: TrainConfig | ParetoConfig) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
     if isinstance(config, TrainConfig):  # a front has neither
         policies = [name for name in POLICIES if name not in BUILT_IN]
-        own = [name for name in config.learners if name not in BUILT_IN_LEARNERS]
-        learners = {name: asdict(config.learner(name)) for name in own}
+        names = [name for name in config.learners if name not in BUILT_IN_LEARNERS]
+        learners = {name: asdict(config.learner(name)) for name in names}
         document |= {"registered_policies": policies} if policies else {}
         document |= {"registered_learners": learners} if learners else {}
     return document

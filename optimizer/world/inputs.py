@@ -122,10 +122,10 @@ def _devices(inputs: Inputs) -> tuple[dict[str, Path], dict[tuple[str, str], Dev
     paths, devices = {}, {}
     for name, (role, device) in device_names(inputs).items():
         paths[name] = device_path(device, role=role)
-        devices[role, device] = found = DeviceFile.load(paths[name], role=role)
+        devices[role, device] = file = DeviceFile.load(paths[name], role=role)
         logger.info(
-            "%s %s: %s, %g FLOP a cycle (%s) at up to %g MHz", named(f"{role}_device"), device, found.name,
-            found.number("flops_per_cycle"), found.capacity, found.number("clock_max_hz") / 1e6,
+            "%s %s: %s, %g FLOP a cycle (%s) at up to %g MHz", named(f"{role}_device"), device, file.name,
+            file.number("flops_per_cycle"), file.capacity, file.number("clock_max_hz") / 1e6,
         )  # fmt: skip
     return paths, devices
 
@@ -236,11 +236,11 @@ def _codec(inputs: Inputs, modality: str, kind: str) -> str | None:
 
     None where a file is given.
     """
-    given = {one: getattr(inputs, f"{modality}_{one}") for one in KINDS}
-    own = given.pop(kind)
-    if own is not None:
-        return str(own) if _is_release(own) else None
-    (other,) = given.values()
+    named_files = {one: getattr(inputs, f"{modality}_{one}") for one in KINDS}
+    place = named_files.pop(kind)
+    if place is not None:
+        return str(place) if _is_release(place) else None
+    (other,) = named_files.values()
     return str(other) if other is not None and _is_release(other) else DEFAULTS[modality]
 
 
