@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, Range, SettingsError, named
+from data.settings import Flag, Problem, Range, SettingsError
 from deepsc.codec.config import (
     MOST_LAYERS,
     CodecConfig,
@@ -37,8 +37,6 @@ class TextPreset(Preset):
     """Layers of the Transformer by which the receiver weighs tokens in their context."""
     bigrams: int
     """Most bigrams that it knows."""
-    bpe_dropout: float = 0.0
-    """Share of the merges that sentences go without while the local model is trained."""
 
 
 TEXT_PRESETS = {
@@ -59,8 +57,8 @@ TEXT_PRESETS = {
     ),
     "medium": TextPreset(
         d_model=256, layers=6, heads=4, d_ff=1024, vocab_size=2500, dropout=0.3,
-        context_layers=3, bigrams=2**16, bpe_dropout=0.05,
-        learning_rate=1.5e-3, warmup_steps=800, batch_tokens=4096, epochs=28,
+        context_layers=3, bigrams=2**16,
+        learning_rate=1.5e-3, warmup_steps=800, batch_tokens=4096, epochs=26,
     ),
     "base": TextPreset(
         d_model=512, layers=6, heads=8, d_ff=2048, vocab_size=8000, dropout=0.3,
@@ -174,15 +172,13 @@ class TextRunConfig(RunConfig):
     dropout: Dropout | None = None
     """Share of activations that training drops, of a codec's receiver 0.1 at most (default: the preset's, or
     that of the weights to start from)."""
-    bpe_dropout: Annotated[float | None, Range(0, below=1)] = None
+    bpe_dropout: Annotated[float, Range(0, below=1)] = 0.0
     """Of the local model: share of the merges of its vocabulary that training sentences go without, others
-    each epoch, so that words come in ever other pieces (default: the preset's)."""
+    each epoch, so that words come in ever other pieces."""
 
     @override
     def problems(self) -> Iterator[Problem]:
         yield from (others := list(super().problems()))
-        if self.bpe_dropout and self.pretrained:
-            yield Problem("bpe_dropout", f"given beside {named('pretrained')}, whose tokenizer has no merges")
         if not others and not self.init_from and not self.pretrained:
             vocab_size = self.presets[self.preset].vocab_size
             try:  # before the sentences are read

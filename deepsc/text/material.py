@@ -143,6 +143,11 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
         codec_config = TextCodecConfig.from_preset(
             config.preset, vocab_size=tokenizer.vocab_size, **config.codec_fields
         )
+    if config.bpe_dropout and not isinstance(tokenizer, JointBPE):
+        raise ToolkitError(
+            f"{named('bpe_dropout')}: {config.bpe_dropout:g} given, opus-mt's tokenizer has no merges; 0 is "
+            "allowed"
+        )
     options: dict[str, Any] = {
         "tokenizer": tokenizer,
         "max_length": codec_config.max_length,
@@ -152,24 +157,10 @@ def material(config: TextRunConfig, initial: Checkpoint | None) -> Material:
         dataset=Dataset.of(corpus),
         codec_config=codec_config,
         batches=lambda: TextBatches(
-            corpus.train, seed=config.training.seed, bpe_dropout=_bpe_dropout(config, tokenizer), **options
+            corpus.train, seed=config.training.seed, bpe_dropout=config.bpe_dropout, **options
         ),
         validation=lambda: TextBatches(corpus.validation, seed=None, **options)(0),
         tokenizer=tokenizer,
         weights=weights,
         weights_file=weights_file,
     )
-
-
-def _bpe_dropout(config: TextRunConfig, tokenizer: TextTokenizer) -> float:
-    """Share of the merges that training sentences of the local model go without."""
-    if config.training.channel is not None:
-        return 0.0
-    if config.bpe_dropout is None:
-        return TEXT_PRESETS[config.preset].bpe_dropout if isinstance(tokenizer, JointBPE) else 0.0
-    if config.bpe_dropout and not isinstance(tokenizer, JointBPE):
-        raise ToolkitError(
-            f"{named('bpe_dropout')}: {config.bpe_dropout:g} given, opus-mt's tokenizer has no merges; 0 is "
-            "allowed"
-        )
-    return config.bpe_dropout

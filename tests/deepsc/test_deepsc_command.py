@@ -113,7 +113,6 @@ def test_own_corpus(tmp_path: Path) -> None:
         (("--channel", "none", "--rician-factor", "1"), "--rician-factor: given, --channel none"),
         (("--consistency", "2"), "--consistency: 2 given, --channel none alone"),
         (("--bpe-dropout", "0.1"), "--bpe-dropout: 0.1 given, --channel none alone"),
-        (("--bpe-dropout", "0.1", "--pretrained", "x"), "--bpe-dropout: given beside --pretrained, whose"),
         (("--split", "9"), "--split: 9 given, 0 to"),
         (("--channel", "none", "--bpe-dropout", "1"), "--bpe-dropout: 1.0 given, at least 0 and below 1"),
         (
