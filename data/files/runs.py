@@ -77,11 +77,15 @@ class Identity:
         Raises:
             ToolkitError: naming every setting that differs, with both values.
         """
-        if changed := self.differences(stored):
-            listed = "; ".join(
-                f"{name} was {_short(old)}, is now {_short(new)}" for name, (old, new) in changed.items()
-            )
-            raise ToolkitError(f"{flag}: {where} is of another run: {listed}; {advice}")
+        if changes := self.changes(stored):
+            raise ToolkitError(f"{flag}: {where} is of another run: {changes}; {advice}")
+
+    def changes(self, stored: Identity) -> str:
+        """The differences, for an error; "" if there are none."""
+        return "; ".join(
+            f"{name} was {_short(old)}, is now {_short(new)}"
+            for name, (old, new) in self.differences(stored).items()
+        )
 
 
 def _short(value: Any) -> str:

@@ -306,6 +306,5 @@ def _claim_output(
     if document.get("init_from") in starts:
         fields = {**fields, "init_from": document["init_from"]}
     stored = Identity.of({name: value for name, value in document.items() if name in fields})
-    if changed := Identity.of(fields).differences(stored):
-        details = "; ".join(f"{name} was {old}, is now {new}" for name, (old, new) in changed.items())
-        raise ToolkitError(f"{named('resume')}: {output} holds another run: {details}")
+    if changes := Identity.of(fields).changes(stored):
+        raise ToolkitError(f"{named('resume')}: {output} holds another run: {changes}")
