@@ -41,7 +41,7 @@ ALLOWED = {
 }  # fmt: skip
 # The floors of a package: a room imports from the rooms before a "<" alone, never from its neighbours.
 FLOORS = {
-    "data": "version, moved, neighbours, files, intervals, batching, splits, terms < terminal"
+    "data": "version, moved, neighbours, files, intervals, batching, splits, terms, memory < terminal"
     " < settings, page, download, reading < device, text, images < questions",
     "deepsc": "version, link, codec, zoo < config < modality < checkpoint, digital"
     " < train, text, image, transceiver < vqa, command",

@@ -22,9 +22,9 @@ from data.files.schema import from_json
 from data.files.tensors import read_tensors
 from optimizer.policies.config import Matd3Config
 from optimizer.policies.distribution import gumbel
+from optimizer.policies.experience import GRADIENT_NORM_MAX, ReplayLearner
 from optimizer.policies.networks import mlp
 from optimizer.policies.policy_file import check_world, fill, sizes_in, world_of
-from optimizer.policies.replay import GRADIENT_NORM_MAX, ReplayLearner
 from optimizer.policies.scores import Scores, Tally
 from optimizer.world.config import EpisodeConfig, SystemConfig
 from optimizer.world.devices import filled
