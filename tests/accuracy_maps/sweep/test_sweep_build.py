@@ -640,7 +640,7 @@ def test_axes_that_do_not_rise_are_refused_before_measuring(
         ({"output": "map.txt"}, "a name that ends in .json"),
         ({"output": ".json"}, "a name that ends in .json"),
         ({"output": ""}, "a name that ends in .json"),
-        ({"beside": "x/../map.json"}, "output: map.json is the map of beside"),
+        ({"beside": "x/../map.json"}, "output: map.json is a map of beside"),
     ],
 )
 def test_settings_that_would_never_end_or_end_badly_are_refused(changes: dict[str, Any], says: str) -> None:
