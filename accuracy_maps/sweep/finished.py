@@ -47,8 +47,8 @@ def prepare_outputs(config: MapConfig) -> None:
     Raises:
         ToolkitError: naming the one that cannot.
     """
+    remove_unfinished(Path(config.output).parent)
     for path in output_paths(config):
-        remove_unfinished(path.parent)
         require_writable(path, "output")
 
 

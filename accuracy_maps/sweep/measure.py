@@ -119,7 +119,7 @@ class Sweep:
         kind = config.channel or trained["channel"]
         if kind not in CHANNELS:
             raise ToolkitError(
-                f"{named('channel')}: none given, {next(iter(config.codecs))} was trained over {kind!r}; "
+                f"{named('channel')}: none given, {config.codecs[0]} was trained over {kind!r}; "
                 f"allowed: {', '.join(CHANNELS)}"
             )
         self.channel = Channel(

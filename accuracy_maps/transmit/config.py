@@ -70,12 +70,12 @@ class TransmitConfig(Settings):
         """Names that name nothing, and what nothing reads."""
         yield from empty_texts(self)
         usual = {field.name: field.default for field in dataclasses.fields(self)}
-        given = {name for name, default in usual.items() if getattr(self, name) != default}
+        changed = {name for name, default in usual.items() if getattr(self, name) != default}
         for name, switch in (("code", "digital"), ("data_dir", "digital"), ("port", "serve")):
-            if name in given and not getattr(self, switch):
+            if name in changed and not getattr(self, switch):
                 yield Problem(name, f"given, {named(switch)} alone reads it")
         for name in ("k", "snr_db", "reference", "gallery"):
-            if name in given and self.serve:
+            if name in changed and self.serve:
                 yield Problem(name, f"given, the page of {named('serve')} does not read it")
         for name in ("k", "snr_db"):
             if getattr(self, name) == ():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 from typing_extensions import override
 
 from data.files.schema import from_json
-from data.settings import Flag, Problem, Range, Settings
+from data.settings import Flag, Problem, Range, Settings, SettingsError
 
 CHANNEL_CODES = ("capacity", "finite", "ldpc")
 """Of the digital baseline, see `deepsc.digital`."""
@@ -69,6 +69,14 @@ class CodecConfig(Settings):
         size = vars(cls.presets[preset])
         architecture = {name: size[name] for name in size.keys() & cls.__dataclass_fields__.keys()}
         return cls(preset=preset, **architecture | changes)
+
+    @classmethod
+    def preset_problems(cls, preset: str, **changes: Any) -> Iterator[Problem]:
+        """What is wrong with what `from_preset` would make."""
+        try:
+            cls.from_preset(preset, **changes)
+        except SettingsError as error:
+            yield from error.problems
 
     @override
     def problems(self) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, Range, SettingsError, named
+from data.settings import Flag, Problem, Range, named
 from deepsc.codec.config import CodecConfig, Layers, Size, TrainedK, head_problems
 from deepsc.config import Preset, RunConfig, SetConfig
 
@@ -245,7 +245,6 @@ class ImageRunConfig(HybridRunConfig):
             yield Problem("skip_bad", f"given, {named('dataset')} {self.corpus.dataset} has no "
                           f"{named('folder')} to check")  # fmt: skip
         if not others and not self.init_from:  # else the checkpoint says what the sizes go with
-            try:  # before the images are read
-                ImageCodecConfig.from_preset(self.preset, classes=1, **self.sizes, **self.codec_fields)
-            except SettingsError as error:
-                yield from error.problems
+            yield from ImageCodecConfig.preset_problems(  # before the images are read
+                self.preset, classes=1, **self.sizes, **self.codec_fields
+            )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, Range, SettingsError
+from data.settings import Flag, Problem, Range
 from deepsc.codec.config import (
     MOST_LAYERS,
     CodecConfig,
@@ -180,11 +180,10 @@ class TextRunConfig(RunConfig):
     def problems(self) -> Iterator[Problem]:
         yield from (others := list(super().problems()))
         if not others and not self.init_from and not self.pretrained:
-            vocab_size = self.presets[self.preset].vocab_size
-            try:  # before the sentences are read
-                TextCodecConfig.from_preset(self.preset, vocab_size=vocab_size, **self.codec_fields)
-            except SettingsError as error:
-                yield from error.problems
+            vocab_size = self.presets[self.preset].vocab_size  # before the sentences are read
+            yield from TextCodecConfig.preset_problems(
+                self.preset, vocab_size=vocab_size, **self.codec_fields
+            )
 
     @property
     @override

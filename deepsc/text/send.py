@@ -16,7 +16,7 @@ from data.text.tokenizer import TextTokenizer, encode_within
 from deepsc.digital import Digital, TextSource, channel_code
 from deepsc.link.channel import Channel
 from deepsc.modality import Answer, Checkpoint, Links, Sender, Separate
-from deepsc.text.bleu_tokenizer import scorer, tokenizer_of
+from deepsc.text.bleu_tokenizer import tokenizer_of
 from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import BleuStatistics, corpus_bleu, decode_sentences, encode_sentences
 from deepsc.text.material import load_corpus
@@ -98,7 +98,6 @@ class TextSender(Sender):
         """
         corpus = CorpusConfig(**self.checkpoint.document["corpus"])
         tokenize = tokenizer_of(corpus.language(self.checkpoint.task))
-        scorer(tokenize)
         return corpus_bleu(BleuStatistics([answer], [reference], tokenize=tokenize).counts[0])
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from typing_extensions import override
 
-from data.settings import Flag, Problem, SettingsError, named
+from data.settings import Flag, Problem, named
 from deepsc.codec.config import (
     Dropout,
     Layers,
@@ -180,9 +180,6 @@ class VQARunConfig(HybridRunConfig):
     def problems(self) -> Iterator[Problem]:
         yield from (others := list(super().problems()))
         if not others and not self.init_from:  # else the checkpoint says what the sizes go with
-            try:  # before the images are read
-                VQACodecConfig.from_preset(
-                    self.preset, answers=("yes", "no"), **self.sizes, **self.codec_fields
-                )
-            except SettingsError as error:
-                yield from error.problems
+            yield from VQACodecConfig.preset_problems(  # before the images are read
+                self.preset, answers=("yes", "no"), **self.sizes, **self.codec_fields
+            )
