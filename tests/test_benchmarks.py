@@ -20,6 +20,7 @@ from torch import nn
 
 from accuracy_maps import load_map
 from benchmarks import (
+    back_translation,
     digital_text,
     image_tokens,
     map_throughput,
@@ -33,6 +34,8 @@ from benchmarks import (
 )
 from data.files.provenance import git_commit, package_versions
 from data.questions.load import load_vqa
+from data.text.parallel import read_pairs
+from deepsc.checkpoint import from_pretrained
 from deepsc.vqa.config import VQACodecConfig
 from deepsc.vqa.model import VQACodec
 
@@ -341,3 +344,29 @@ def test_runs_of_section_v_are_done_once_and_fill_the_pages(
     assert page.read_text() == wanted + mark.format("ppo")
     assert section_v.main([*flags, "--only", "all"]) == 2
     assert "--only: 'all' given, allowed: who, ppo" in capsys.readouterr().err
+
+
+def test_back_translated_pairs_are_aligned_and_hold_no_test_sentence(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = from_pretrained(folders["local"])
+    corpus = back_translation.corpus_of(local, ".")
+    assert local.document["corpus"]["pair"] == "en-de"
+    held_out = corpus.test[0][0]
+    captions = [corpus.train[0][0], held_out, "a dog sleeps on a red car"]
+    (tmp_path / "captions.en").write_text("\n".join([*captions, captions[0]]))
+    words = [
+        "--local",
+        str(folders["local"]),
+        "--captions",
+        str(tmp_path / "captions.en"),
+        "--processes",
+        "1",
+    ]
+    assert back_translation.main([*words, "--output", str(tmp_path / "pairs")]) == 0
+    assert "3 sentences, 1 of them left out" in capsys.readouterr().out
+    pairs = read_pairs(*(tmp_path / "pairs" / f"back-translated.{name}.gz" for name in ("de", "en")))
+    made, given = pairs[: -len(corpus.train)], pairs[-len(corpus.train) :]
+    assert [target for _, target in made] == [captions[0], captions[2]], "what people wrote is the target"
+    assert [source for source, _ in made] == back_translation.translate(str(folders["local"]), captions[::2])
+    assert given == tuple((german, english) for english, german in corpus.train)

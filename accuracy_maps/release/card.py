@@ -67,8 +67,10 @@ def _facts(
     model, training, corpus = codec["codec"], codec["training"], codec["corpus"]
     synthetic = " (synthetic)" if codec["synthetic"] else ""
     yield "modality, task", f"{codec['modality']}, {codec['task']}"
-    yield "trained on", f"{codec['dataset']}{synthetic}"
-    yield "terms of the data", terms_of(corpus["dataset"])
+    before = [found for found in _corpora(codec["provenance"]) if found != _corpus_name(corpus)]
+    yield "trained on", f"{codec['dataset']}{synthetic}" + "".join(f"; before that {name}" for name in before)
+    terms = dict.fromkeys(terms_of(name) for name in (corpus["dataset"], *before))
+    yield "terms of the data", "; ".join(terms)
     sizes = {name: value for name, value in model.items() if _is_size(name, value)}
     yield "model", ", ".join(f"{name} {_plain(value)}" for name, value in sizes.items())
     for name in (name for name in model if name == "k" or name.startswith("k_")):
@@ -94,6 +96,21 @@ def _facts(
             f"local {flops.local_flops:.3g}, UE {flops.ue_flops:.3g}, server {flops.server_flops:.3g} "
             f"({flops.decoding}, {_lengths(flops)})",
         )
+
+
+def _corpora(origin: Mapping[str, Any]) -> list[str]:
+    """What the weights were trained on that a training started from, the last before it first."""
+    names = []
+    while initial := origin.get("initial"):
+        origin = initial["provenance"]
+        names.append(_corpus_name(origin["config"]["corpus"]))
+    return list(dict.fromkeys(names))
+
+
+def _corpus_name(corpus: Mapping[str, Any]) -> str:
+    """Name of a dataset; of a user's own its files."""
+    files = [_without_folder(corpus[name]) for name in ("source", "target", "folder") if corpus.get(name)]
+    return ", ".join(files) or str(corpus["dataset"])
 
 
 def _is_size(name: str, value: object) -> bool:

@@ -1,0 +1,106 @@
+"""Sentences of the target language become training pairs: a local model translates them back.
+
+    train-deepsc --modality text --preset medium --pair de-en --channel none --output runs/back
+    python benchmarks/back_translation.py --local runs/back --captions train.1.de.gz ... --output runs/pairs
+    train-deepsc --modality text --preset medium --channel none --init-from text-multi30k-en-de-medium \
+        --source runs/pairs/back-translated.en.gz --target runs/pairs/back-translated.de.gz --output runs/wide
+
+Method: Sennrich, Haddow and Birch (2016). The local model of the first command reads the other direction; it
+decodes greedily. Beside the pairs made stand those that it was trained on. What is in the validation or test
+split of its corpus, on either side, is in no pair that was made. Processes share the sentences.
+"""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from flag_types import positive_int
+from tqdm import tqdm
+
+from data.files.atomic import atomic_path
+from data.terminal.command import Parser, run_command
+from data.text.parallel import ParallelCorpus, read_pairs
+from deepsc.checkpoint import Checkpoint, from_pretrained
+from deepsc.text.config import CorpusConfig
+from deepsc.text.evaluate import decode_sentences, encode_sentences
+from deepsc.text.material import load_corpus
+from deepsc.text.model import TextCodec
+
+_AT_ONCE = 1000
+"""Sentences that a process takes at a time."""
+
+
+def parser() -> Parser:
+    flags = Parser(prog="back_translation.py", description=__doc__)
+    flags.add_argument("--local", metavar="DIR", required=True, help="local model of the other direction")
+    flags.add_argument(
+        "--captions", metavar="FILE", nargs="+", required=True, help="sentences, one a line, plain or .gz"
+    )
+    flags.add_argument("--output", metavar="DIR", required=True, help="folder of the two files of pairs")
+    flags.add_argument("--data-dir", metavar="DIR", default=os.environ.get("DEEPSC_DATA", "."))
+    flags.add_argument("--processes", type=positive_int, default=2)
+    flags.add_argument("--limit", type=positive_int, help="first sentences only")
+    return flags
+
+
+def translate(folder: str, sentences: Sequence[str]) -> list[str]:
+    """Translate with a local model, greedily."""
+    torch.set_num_threads(1)
+    logging.getLogger("deepsc").setLevel(logging.WARNING)
+    local = from_pretrained(folder)
+    assert isinstance(local.codec, TextCodec)
+    assert local.tokenizer is not None
+    codec, translated = local.codec.eval(), [""] * len(sentences)
+    for batch in encode_sentences(codec, local.tokenizer, sentences):
+        (texts,) = decode_sentences(codec, local.tokenizer, batch, [None])
+        for row, text in zip(batch.rows, texts, strict=True):
+            translated[row] = text
+    return translated
+
+
+def corpus_of(local: Checkpoint, data_dir: str) -> ParallelCorpus:
+    """What the local model was trained on."""
+    fields = {**local.document["corpus"], "data_dir": data_dir}
+    return load_corpus(CorpusConfig(**fields), task=local.task)
+
+
+def write_pairs(options: Any) -> None:
+    local = from_pretrained(options.local)
+    corpus = corpus_of(local, options.data_dir)
+    target, source = str(local.document["corpus"]["pair"]).split("-")
+    held_out = {sentence for pair in (*corpus.validation, *corpus.test) for sentence in pair}
+    lines = dict.fromkeys(line for path in options.captions for line, _ in read_pairs(Path(path), Path(path)))
+    captions = [line for line in lines if line not in held_out]
+    print(f"{len(lines)} sentences, {len(lines) - len(captions)} of them left out", flush=True)
+    captions = captions[: options.limit]
+
+    chunks = [captions[start : start + _AT_ONCE] for start in range(0, len(captions), _AT_ONCE)]
+    with ProcessPoolExecutor(options.processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        made = pool.map(translate, [options.local] * len(chunks), chunks)
+        translated = [text for part in tqdm(made, total=len(chunks)) for text in part]
+
+    of_captions = [pair for pair in zip(translated, captions, strict=True) if held_out.isdisjoint(pair)]
+    pairs = of_captions + [(back, forth) for forth, back in corpus.train]
+    output = Path(options.output)
+    output.mkdir(parents=True, exist_ok=True)
+    for side, language in enumerate((source, target)):
+        with atomic_path(output / f"back-translated.{language}.gz") as path:
+            path.write_bytes(gzip.compress("".join(f"{pair[side]}\n" for pair in pairs).encode(), mtime=0))
+    print(f"{len(pairs)} pairs, {len(of_captions)} of them made, in {output}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    return run_command("back_translation.py", lambda: write_pairs(options))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
