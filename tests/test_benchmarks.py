@@ -350,10 +350,10 @@ def test_back_translated_pairs_are_aligned_and_hold_no_test_sentence(
     folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local = from_pretrained(folders["local"])
-    corpus = back_translation.corpus_of(local, ".")
+    corpus = back_translation.corpus_of(local, None)
     assert local.document["corpus"]["pair"] == "en-de"
     held_out = corpus.test[0][0]
-    captions = [corpus.train[0][0], held_out, "a dog sleeps on a red car"]
+    captions = ["two cats sit on a small boat", corpus.train[0][0], held_out, "a dog sleeps on a red car"]
     (tmp_path / "captions.en").write_text("\n".join([*captions, captions[0]]))
     words = [
         "--local",
@@ -364,9 +364,20 @@ def test_back_translated_pairs_are_aligned_and_hold_no_test_sentence(
         "1",
     ]
     assert back_translation.main([*words, "--output", str(tmp_path / "pairs")]) == 0
-    assert "3 sentences, 1 of them left out" in capsys.readouterr().out
+    assert "4 sentences, 2 of them left out" in capsys.readouterr().out
     pairs = read_pairs(*(tmp_path / "pairs" / f"back-translated.{name}.gz" for name in ("de", "en")))
-    made, given = pairs[: -len(corpus.train)], pairs[-len(corpus.train) :]
-    assert [target for _, target in made] == [captions[0], captions[2]], "what people wrote is the target"
-    assert [source for source, _ in made] == back_translation.translate(str(folders["local"]), captions[::2])
-    assert given == tuple((german, english) for english, german in corpus.train)
+    of_captions, of_corpus = pairs[:2], pairs[2:]
+    assert [target for _, target in of_captions] == captions[::3], "what people wrote is the target"
+    translations = back_translation.translate(str(folders["local"]), captions[::3])
+    assert [source for source, _ in of_captions] == translations
+    assert of_corpus == tuple((german, english) for english, german in corpus.train)
+
+
+def test_only_a_local_model_translates_back(
+    folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--local", str(folders["codec"]), "--captions", "captions.en", "--output", "pairs"]
+    assert back_translation.main(words) == 2
+    assert (
+        "codec is a codec of modality text, task translate; a local model of text" in capsys.readouterr().err
+    )

@@ -65,11 +65,11 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     """Rows of the first table."""
     model, training, corpus = codec["codec"], codec["training"], codec["corpus"]
-    synthetic = " (synthetic)" if codec["synthetic"] else ""
+    synthetic = " (synthetic)" if codec["synthetic"] and "(synthetic)" not in codec["dataset"] else ""
     yield "modality, task", f"{codec['modality']}, {codec['task']}"
-    before = [found for found in _corpora(codec["provenance"]) if found != _corpus_name(corpus)]
+    before = [name for name in _corpora(codec["provenance"]) if name != _corpus_name(corpus)]
     yield "trained on", f"{codec['dataset']}{synthetic}" + "".join(f"; before that {name}" for name in before)
-    terms = dict.fromkeys(terms_of(name) for name in (corpus["dataset"], *before))
+    terms = [terms_of(corpus["dataset"]), *(f"of {name}: {terms_of(name.split()[0])}" for name in before)]
     yield "terms of the data", "; ".join(terms)
     sizes = {name: value for name, value in model.items() if _is_size(name, value)}
     yield "model", ", ".join(f"{name} {_plain(value)}" for name, value in sizes.items())
@@ -103,14 +103,15 @@ def _corpora(origin: Mapping[str, Any]) -> list[str]:
     names = []
     while initial := origin.get("initial"):
         origin = initial["provenance"]
-        names.append(_corpus_name(origin["config"]["corpus"]))
+        if corpus := origin.get("config", {}).get("corpus"):
+            names.append(_corpus_name(corpus))
     return list(dict.fromkeys(names))
 
 
 def _corpus_name(corpus: Mapping[str, Any]) -> str:
-    """Name of a dataset; of a user's own its files."""
+    """Name of a dataset, of sentences with its languages; of a user's own its files."""
     files = [_without_folder(corpus[name]) for name in ("source", "target", "folder") if corpus.get(name)]
-    return ", ".join(files) or str(corpus["dataset"])
+    return ", ".join(files) or " ".join(str(corpus[name]) for name in ("dataset", "pair") if name in corpus)
 
 
 def _is_size(name: str, value: object) -> bool:
