@@ -12,6 +12,7 @@ trained on. No pair holds a sentence of the validation or test split of its corp
 
 from __future__ import annotations
 
+import functools
 import gzip
 import logging
 import multiprocessing
@@ -28,11 +29,10 @@ from tqdm import tqdm
 from data.files.atomic import atomic_path
 from data.files.errors import ToolkitError
 from data.terminal.command import Parser, run_command
-from data.text.parallel import ParallelCorpus, read_pairs
+from data.text.parallel import read_pairs
 from deepsc.checkpoint import Checkpoint, from_pretrained
-from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import decode_sentences, encode_sentences
-from deepsc.text.material import load_corpus
+from deepsc.text.material import corpus_of
 from deepsc.text.model import TextCodec
 
 _AT_ONCE = 1000
@@ -56,7 +56,7 @@ def translate(folder: str, sentences: Sequence[str]) -> list[str]:
     """Translate with a local model, greedily."""
     torch.set_num_threads(1)
     logging.getLogger("deepsc").setLevel(logging.WARNING)
-    local = from_pretrained(folder)
+    local = _read_once(folder)
     assert isinstance(local.codec, TextCodec)
     assert local.tokenizer is not None
     codec, translations = local.codec.eval(), [""] * len(sentences)
@@ -67,10 +67,10 @@ def translate(folder: str, sentences: Sequence[str]) -> list[str]:
     return translations
 
 
-def corpus_of(local: Checkpoint, data_dir: str | None) -> ParallelCorpus:
-    """What the local model was trained on."""
-    fields = {**local.document["corpus"], "data_dir": data_dir}
-    return load_corpus(CorpusConfig(**fields), task=local.task)
+@functools.cache
+def _read_once(folder: str) -> Checkpoint:
+    """A checkpoint, which a process reads for its first sentences and keeps."""
+    return from_pretrained(folder)
 
 
 def require_translator(folder: str) -> Checkpoint:
@@ -91,7 +91,7 @@ def require_translator(folder: str) -> Checkpoint:
 
 def write_pairs(options: Any) -> None:
     local = require_translator(options.local)
-    corpus = corpus_of(local, options.data_dir)
+    corpus = corpus_of(local.document, options.data_dir)
     target, source = str(local.document["corpus"]["pair"]).split("-")
     held_out = {sentence for pair in (*corpus.validation, *corpus.test) for sentence in pair}
     known = held_out | {sentence for sentence, _ in corpus.train}

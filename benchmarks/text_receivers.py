@@ -30,9 +30,8 @@ from deepsc.checkpoint import Checkpoint, from_pretrained
 from deepsc.link.channel import Channel
 from deepsc.link.token_code import TokenDecoder
 from deepsc.link.transmission import Received
-from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import TextEvaluator
-from deepsc.text.material import load_corpus
+from deepsc.text.material import corpus_of
 from deepsc.text.model import TextCodec
 
 RECEIVERS = ("frequencies", "bigrams", "points", "points-bigrams", "codec")
@@ -97,8 +96,7 @@ def receivers(checkpoint: Checkpoint, local: Checkpoint) -> dict[str, TextCodec]
 def report(options: Any) -> None:
     logging.getLogger("deepsc").setLevel(logging.WARNING)
     checkpoint, local = from_pretrained(options.codec), from_pretrained(options.local)
-    fields = dict(local.document["corpus"]) | {"data_dir": options.data_dir}
-    corpus = load_corpus(CorpusConfig(**fields), task="translate")
+    corpus = corpus_of(local.document, options.data_dir)
     pairs = corpus.test[: options.limit]
     codecs = receivers(checkpoint, local)
     of = {"tokenizer": checkpoint.tokenizer, "pairs": pairs}

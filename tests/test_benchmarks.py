@@ -36,6 +36,7 @@ from data.files.provenance import git_commit, package_versions
 from data.questions.load import load_vqa
 from data.text.parallel import read_pairs
 from deepsc.checkpoint import from_pretrained
+from deepsc.text.material import corpus_of
 from deepsc.vqa.config import VQACodecConfig
 from deepsc.vqa.model import VQACodec
 
@@ -350,7 +351,7 @@ def test_back_translated_pairs_are_aligned_and_hold_no_test_sentence(
     folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     local = from_pretrained(folders["local"])
-    corpus = back_translation.corpus_of(local, None)
+    corpus = corpus_of(local.document, None)
     assert local.document["corpus"]["pair"] == "en-de"
     held_out = corpus.test[0][0]
     captions = ["two cats sit on a small boat", corpus.train[0][0], held_out, "a dog sleeps on a red car"]

@@ -100,12 +100,15 @@ def _facts(
 
 def _corpora(origin: Mapping[str, Any]) -> list[str]:
     """What the weights were trained on that a training started from, the last before it first."""
-    names = []
+    corpora = (start.get("config", {}).get("corpus") for start in _starts(origin))
+    return list(dict.fromkeys(_corpus_name(corpus) for corpus in corpora if corpus))
+
+
+def _starts(origin: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Provenance of each training that a training started from, the last before it first."""
     while initial := origin.get("initial"):
         origin = initial["provenance"]
-        if corpus := origin.get("config", {}).get("corpus"):
-            names.append(_corpus_name(corpus))
-    return list(dict.fromkeys(names))
+        yield origin
 
 
 def _corpus_name(corpus: Mapping[str, Any]) -> str:
@@ -161,10 +164,8 @@ def _commands(
     start = local.get("initial", {}).get("provenance", {})
     if _unrounded(start) == _unrounded(of_codec):  # it is the codec's own Transformer
         made.reverse()
-    first = made[0][1]
-    while initial := first.get("initial"):
-        first = initial["provenance"]
-        made.insert(0, ("what it started from", first))
+    for origin in _starts(made[0][1]):
+        made.insert(0, ("what it started from", origin))
     sources = [(name, "train-deepsc", origin) for name, origin in made]
     sources += [(f"map {name}", "build-accuracy-map", found.provenance) for name, found in maps.items()]
     if is_file(folder / FLOPS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import compress
 from typing import Any, TypeAlias
 
@@ -45,6 +45,12 @@ def load_corpus(config: CorpusConfig, *, task: str) -> ParallelCorpus:
         split: tuple((source, source) for source, _ in getattr(corpus, split)) for split in SPLITS
     }
     return dataclasses.replace(corpus, **splits)
+
+
+def corpus_of(document: Mapping[str, Any], data_dir: str | None) -> ParallelCorpus:
+    """Load what a checkpoint was trained on, by its config.json, from this machine's folder of data."""
+    config = CorpusConfig(**{**document["corpus"], "data_dir": data_dir})
+    return load_corpus(config, task=str(document["task"]))
 
 
 class TextBatches:

@@ -44,11 +44,10 @@ class TextModality(Modality[TextRunConfig]):
         from deepsc.digital.text import code_names
         from deepsc.text.bleu_tokenizer import USUAL, choose_tokenizer
         from deepsc.text.evaluate import text_evaluator, tokens_per_word
-        from deepsc.text.material import load_corpus
+        from deepsc.text.material import corpus_of
 
-        fields = dict(document["corpus"]) | {"data_dir": data_dir}
-        config, task = CorpusConfig(**fields), str(document["task"])
-        corpus = load_corpus(config, task=task)
+        config, task = CorpusConfig(**document["corpus"]), str(document["task"])
+        corpus = corpus_of(document, data_dir)
         pairs = corpus.test[:limit]
         references = [reference for _, reference in pairs]
         tokenize = choose_tokenizer(

@@ -19,7 +19,7 @@ from deepsc.modality import Answer, Checkpoint, Links, Sender, Separate
 from deepsc.text.bleu_tokenizer import tokenizer_of
 from deepsc.text.config import CorpusConfig
 from deepsc.text.evaluate import BleuStatistics, corpus_bleu, decode_sentences, encode_sentences
-from deepsc.text.material import load_corpus
+from deepsc.text.material import corpus_of
 from deepsc.text.model import TextCodec
 
 _LONGEST_NAME = 256
@@ -80,8 +80,7 @@ class TextSender(Sender):
 
     def _learned_source(self, data_dir: str | None) -> TextSource:
         """The source code, learned from the training split."""
-        fields = {**self.checkpoint.document["corpus"], "data_dir": data_dir}
-        corpus = load_corpus(CorpusConfig(**fields), task=self.checkpoint.task)
+        corpus = corpus_of(self.checkpoint.document, data_dir)
         config = self._codec.config
         return TextSource(
             [source for source, _ in corpus.train],
