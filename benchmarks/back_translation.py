@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import logging
 import multiprocessing
 import os
 from collections.abc import Sequence
@@ -55,7 +54,6 @@ def parser() -> Parser:
 def translate(folder: str, sentences: Sequence[str]) -> list[str]:
     """Translate with a local model, greedily."""
     torch.set_num_threads(1)
-    logging.getLogger("deepsc").setLevel(logging.WARNING)
     local = _read_once(folder)
     assert isinstance(local.codec, TextCodec)
     assert local.tokenizer is not None

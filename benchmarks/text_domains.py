@@ -8,7 +8,6 @@ AWGN. DATA/multi30k holds the sets as Multi30k's repository names them, such as 
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ def evaluator_of(checkpoint: Checkpoint, pairs: list[tuple[str, str]], **how: An
 
 
 def report(options: Any) -> None:
-    logging.getLogger("deepsc").setLevel(logging.WARNING)
     codec, local = (
         from_pretrained(resolve(options.codec, part, setting="codec")) for part in ("codec", "local")
     )

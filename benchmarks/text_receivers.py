@@ -14,7 +14,6 @@ The same sentences, noise and local model in each; AWGN. The codec must be train
 from __future__ import annotations
 
 import copy
-import logging
 from typing import Any
 
 import torch
@@ -94,7 +93,6 @@ def receivers(checkpoint: Checkpoint, local: Checkpoint) -> dict[str, TextCodec]
 
 
 def report(options: Any) -> None:
-    logging.getLogger("deepsc").setLevel(logging.WARNING)
     checkpoint, local = from_pretrained(options.codec), from_pretrained(options.local)
     corpus = corpus_of(local.document, options.data_dir)
     pairs = corpus.test[: options.limit]

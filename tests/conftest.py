@@ -5,12 +5,14 @@ deepsc is imported where a fixture needs it, so that the other suites start with
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from support.house import PACKAGES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,6 +30,18 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPSC_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_level_left() -> Iterator[None]:
+    """A test fails that leaves one of our loggers with a level: tests after it would miss its lines."""
+    yield
+    left = []
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] in PACKAGES and isinstance(logger, logging.Logger) and logger.level:
+            logger.setLevel(logging.NOTSET)
+            left.append(name)
+    assert not left
 
 
 @pytest.fixture
