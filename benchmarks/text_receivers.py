@@ -1,6 +1,6 @@
-"""What each part of the token code is worth: receivers of one text codec, ratio to local at each k and SNR.
+"""What each part of the token code is worth: receivers of text codecs, ratio to local at each k and SNR.
 
-    python benchmarks/text_receivers.py --codec runs/codec --local runs/local --data-dir DATA --output FILE
+    python benchmarks/text_receivers.py --codec runs/codec-{0,1,2} --local runs/local --output FILE
 
 - frequencies: random points, as training starts from them; a token by its own symbols and its frequency.
 - bigrams: the same points; a token by the bigrams as well. Nothing of it is trained.
@@ -8,7 +8,8 @@
 - points-bigrams: the trained points with the bigrams.
 - codec: the trained points, the bigrams and the trained context.
 
-The same sentences, noise and local model in each; AWGN. The codec must be trained with --split 0.
+The same sentences, noise and local model in each; AWGN. The codecs are trained with --split 0, alike but for
+their --seed, and have random points of their own. What is printed is their mean.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ RECEIVERS = ("frequencies", "bigrams", "points", "points-bigrams", "codec")
 
 def parser() -> Parser:
     flags = Parser(prog="text_receivers.py", description=__doc__)
-    flags.add_argument("--codec", metavar="DIR", required=True)
+    flags.add_argument("--codec", metavar="DIR", nargs="+", required=True)
     flags.add_argument("--local", metavar="DIR", required=True)
     flags.add_argument("--data-dir", metavar="DIR")
     flags.add_argument("--receivers", nargs="+", choices=RECEIVERS, default=list(RECEIVERS))
@@ -73,8 +74,8 @@ def _received_by(codec: TextCodec, receiver: type[TokenDecoder]) -> TextCodec:
     return other
 
 
-def receivers(checkpoint: Checkpoint, local: Checkpoint) -> dict[str, TextCodec]:
-    """A codec for each name of `RECEIVERS`, all with the Transformer of the local model."""
+def receivers(checkpoint: Checkpoint, local: Checkpoint, *, seed: int) -> dict[str, TextCodec]:
+    """A codec for each name of `RECEIVERS`, with the local model's Transformer; random points are by seed."""
     codec = checkpoint.codec
     assert isinstance(codec, TextCodec)
     if codec.config.split:
@@ -87,43 +88,51 @@ def receivers(checkpoint: Checkpoint, local: Checkpoint) -> dict[str, TextCodec]
         encoder, decoder = untrained.jsc_encoder, untrained.jsc_decoder
         assert encoder is not None
         assert decoder is not None
-        torch.nn.init.normal_(encoder.points, generator=torch.Generator().manual_seed(0))
+        torch.nn.init.normal_(encoder.points, generator=torch.Generator().manual_seed(seed))
         encoder.start(decoder.log_frequency.exp())
     return dict(zip(RECEIVERS, (start, bigrams, points, both, trained), strict=True))
 
 
 def report(options: Any) -> None:
-    checkpoint, local = from_pretrained(options.codec), from_pretrained(options.local)
+    local = from_pretrained(options.local)
     corpus = corpus_of(local.document, options.data_dir)
     pairs = corpus.test[: options.limit]
-    codecs = receivers(checkpoint, local)
-    of = {"tokenizer": checkpoint.tokenizer, "pairs": pairs}
     assert isinstance(local.codec, TextCodec)
+    of = {"tokenizer": local.tokenizer, "pairs": pairs}
     counts, _ = TextEvaluator(local.codec, channel=None, **of).measure(k=0, snr_db=0.0, seed=options.seed)
     best = TextEvaluator.score(counts.sum(0))
-    print(f"local: {best:.2f} sacreBLEU, {len(pairs)} sentences of {corpus.name}")
+    print(f"local: {best:.2f} sacreBLEU, {len(pairs)} sentences of {corpus.name}", flush=True)
     snr_db = sorted(options.snr_db)
-    ratios: dict[str, dict[str, list[float]]] = {}
-    ks = checkpoint.codec.config.uplinks[0]
-    with Progress("receivers", total=len(options.receivers) * len(ks), done=0, unit="row") as progress:
-        for name in options.receivers:
-            evaluator = TextEvaluator(codecs[name], channel=Channel(), **of)
-            for k in ks:
-                row = evaluator.measure_together([(k, snr) for snr in snr_db], seed=options.seed)
-                ratios.setdefault(name, {})[str(k)] = [
-                    TextEvaluator.score(counts.sum(0)) / best for counts, _ in row
-                ]
-                progress.update()
+    ratios: dict[str, dict[str, list[list[float]]]] = {}
+    for number, folder in enumerate(options.codec):
+        checkpoint = from_pretrained(folder)
+        codecs, ks = receivers(checkpoint, local, seed=number), checkpoint.codec.config.uplinks[0]
+        with Progress(folder, total=len(options.receivers) * len(ks), done=0, unit="row") as progress:
+            for name in options.receivers:
+                evaluator = TextEvaluator(codecs[name], channel=Channel(), **of)
+                for k in ks:
+                    row = evaluator.measure_together([(k, snr) for snr in snr_db], seed=options.seed)
+                    found = [TextEvaluator.score(counts.sum(0)) / best for counts, _ in row]
+                    ratios.setdefault(name, {}).setdefault(str(k), []).append(found)
+                    progress.update()
     print("receiver          k" + "".join(f"{snr:>8g}" for snr in snr_db) + f"   dB at {LEVEL:g}")
-    for name, rows in ratios.items():
-        for k, row in rows.items():
-            there = snr_at(snr_db, row)
-            reached = "never" if there is None else f"{there:.1f}"
-            print(f"{name:<16}{k:>3}" + "".join(f"{ratio:>8.3f}" for ratio in row) + f"{reached:>12}")
+    for name, of_k in ratios.items():
+        for k, rows in of_k.items():
+            means = "".join(f"{sum(column) / len(rows):>8.3f}" for column in zip(*rows, strict=True))
+            print(f"{name:<16}{k:>3}{means}   {_reached(snr_db, rows)}")
     if options.output:
         document = {"snr_db": snr_db, "local": best, "sentences": len(pairs), "ratio": ratios}
         origin = provenance(config=vars(options), seed=options.seed, data_sha256=corpus.sha256)
         write_json(options.output, {**document, "provenance": origin})
+
+
+def _reached(snr_db: list[float], rows: list[list[float]]) -> str:
+    """Where the codecs' ratios reach `LEVEL`: mean SNR, and the range of several."""
+    found = [there for row in rows if (there := snr_at(snr_db, row)) is not None]
+    if len(found) < len(rows):
+        return f"never, {len(rows) - len(found)} of {len(rows)}"
+    mean = f"{sum(found) / len(found):.1f}"
+    return mean if len(found) == 1 else f"{mean} ({min(found):.1f} to {max(found):.1f})"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -28,6 +28,7 @@ from benchmarks import (
     section_v,
     semantic_unaware,
     stem_steps,
+    text_receivers,
     text_steps,
     vqa_blind,
     vqa_variants,
@@ -382,3 +383,41 @@ def test_only_a_local_model_translates_back(
     assert (
         "codec is a codec of modality text, task translate; a local model of text" in capsys.readouterr().err
     )
+
+
+def test_receivers_of_several_codecs_are_compared(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "receivers.json"
+    codec = str(folders["codec"])
+    words = [
+        "--codec",
+        codec,
+        codec,
+        "--local",
+        str(folders["local"]),
+        "--limit",
+        "12",
+        "--snr-db",
+        "0",
+        "18",
+    ]
+    assert text_receivers.main([*words, "--receivers", "bigrams", "codec", "--output", str(out)]) == 0
+    ratio = json.loads(out.read_text())["ratio"]
+    for of_k in ratio.values():
+        assert all(np.shape(rows) == (2, 2) for rows in of_k.values())
+    assert all(first == second for first, second in ratio["codec"].values()), "one codec twice"
+    assert any(first != second for first, second in ratio["bigrams"].values()), "random points differ"
+    assert f"{np.mean(ratio['codec']['2'], axis=0)[1]:.3f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ([[0.8, 1.0]], "0.5"),
+        ([[0.8, 1.0], [0.6, 1.0]], "0.6 (0.5 to 0.8)"),
+        ([[0.8, 1.0], [0.1, 0.2]], "never, 1 of 2"),
+    ],
+)
+def test_the_snr_that_codecs_need_is_a_mean_with_its_range(rows: list[list[float]], told: str) -> None:
+    assert text_receivers._reached([0.0, 1.0], rows) == told
