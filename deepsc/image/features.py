@@ -12,6 +12,7 @@ import logging
 import math
 import tokenize
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import IO
@@ -95,8 +96,8 @@ class StemFeatures:
             ToolkitError: if an image is damaged, or the cache cannot be written.
         """
         path = self.path
-        if (kept := self._kept(path)) is not None:
-            return kept
+        with suppress(ToolkitError):  # of a damaged file `_kept` warns, once
+            return read_features(path, self._shape)
         with locked(path.with_suffix(".lock"), wait_s=math.inf, setting=None):
             if (kept := self._kept(path)) is not None:  # by another process, meanwhile
                 return kept

@@ -331,7 +331,7 @@ def test_flips_mirror_half_of_the_images(digits: ImageSet) -> None:
 
 
 def test_features_are_computed_once_for_the_same_images_weights_and_size(
-    digits: ImageSet, weights: Path, monkeypatch: pytest.MonkeyPatch
+    digits: ImageSet, weights: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = 0
     forward = Stem.forward
@@ -367,8 +367,10 @@ def test_features_are_computed_once_for_the_same_images_weights_and_size(
     for content in damages:
         path.write_bytes(content)
         calls = 0
+        caplog.clear()
         assert features() == path
         assert calls == 1, "a damaged file is made again"
+        assert [record.levelname for record in caplog.records].count("WARNING") == 1
 
 
 def test_an_image_that_changes_in_its_folder_changes_the_file(tmp_path: Path) -> None:
